@@ -1,0 +1,182 @@
+"""The coarse stage: a low-resolution network over whole volumes gives each case its attention map.
+
+Training cases are predicted by cross-fitting, by a network that has not seen their patient: a map of a case trained on
+would be far better than any that inference will see.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.engines import SupervisedTrainer
+from monai.inferers import Inferer
+from monai.transforms import Transform
+from monai.utils import convert_to_tensor
+from torch import nn
+from torch.utils.data import Sampler
+from tqdm import tqdm
+
+from ..handover import load_weights, save_weights
+from .attention import attention_path, write_label_map
+from .datalist import Case, folds, read_label
+from .labels import LabelTable
+from .volume import normalise, read, resample, resample_objects, strongest
+
+
+class ReadCoarse(Transform):
+    """From a case to its low-resolution sample: image and label (1, *size).
+
+    Args:
+        table: the label table.
+        size: grid (X, Y, Z) a whole volume is brought onto.
+        window: intensities, as ``normalise`` takes them.
+    """
+
+    def __init__(self, table: LabelTable, size: Sequence[int], window: Sequence[float] | str) -> None:
+        self.table, self.size, self.window = table, tuple(size), window
+
+    def __call__(self, data: Mapping[str, Case]) -> dict[str, Any]:
+        case = data["case"]
+        image = read(case.image, case.case)
+        objects = read_label(case, image, self.table)
+        label = resample_objects(torch.from_numpy(objects.astype(np.int16)), self.size)
+        return {"image": resample(normalise(image.as_tensor(), self.window), self.size), "label": label[None]}
+
+
+class FoldSampler(Sampler[int]):
+    """Indices of an epoch, in shuffled turns over the cases outside ``held_out``; an epoch's length stays the same.
+
+    Args:
+        folds: fold of each case.
+        length: samples an epoch.
+        seed: of the order, which is the same for any number of workers.
+    """
+
+    def __init__(self, folds: Sequence[int | None], length: int, seed: int = 0) -> None:
+        self.folds, self.length, self.seed = list(folds), length, seed
+        self.held_out: int | None = None
+        self.epoch = 0
+
+    def hold_out(self, fold: int | None) -> None:
+        """Leave a fold out from now on (None: use all cases), counting epochs anew."""
+        self.held_out, self.epoch = fold, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        used = [index for index, fold in enumerate(self.folds) if self.held_out is None or fold != self.held_out]
+        key = -1 if self.held_out is None else self.held_out
+        rng = np.random.default_rng([self.seed, key + 1, self.epoch])
+        self.epoch += 1
+        turns = -(-self.length // len(used))
+        order = np.concatenate([rng.permutation(used) for _ in range(turns)])
+        return iter(order[: self.length].tolist())
+
+
+class CoarseInferer(Inferer):
+    """Object numbers of a whole volume from the low-resolution network.
+
+    Args:
+        size: grid (X, Y, Z) the network works on.
+        window: intensities, as ``normalise`` takes them.
+    """
+
+    def __init__(self, size: Sequence[int], window: Sequence[float] | str) -> None:
+        self.size, self.window = tuple(size), window
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Segment ``inputs`` (1, 1, X, Y, Z; RAS, the image's own units) into object numbers of the same shape.
+
+        Scores are interpolated to full resolution before the decision, so edges are not blocks.
+        """
+        image = convert_to_tensor(inputs, track_meta=False)[0]
+        with torch.no_grad():
+            scores = network(resample(normalise(image, self.window), self.size)[None])[0]
+        full = image.shape[1:]
+        floor = resample(scores[:1], full)[0]
+        return strongest(lambda number: resample(scores[number : number + 1], full)[0], len(scores) - 1, floor)[
+            None, None
+        ]
+
+
+class CoarseModel:
+    """A trained coarse network that loads its weights when it is first needed.
+
+    Args:
+        network: the network, on its device.
+        weights: its file.
+        inferer: runs it over a volume.
+    """
+
+    def __init__(self, network: nn.Module, weights: str, inferer: CoarseInferer) -> None:
+        self.network, self.weights, self.inferer = network, Path(weights), inferer
+        self.loaded = False
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Object numbers (1, 1, X, Y, Z) of a volume of that shape; errors of ``load_weights``."""
+        if not self.loaded:
+            load_weights(self.weights, self.network, "coarse.yaml")
+            self.network.eval()
+            self.loaded = True
+        return self.inferer(inputs, self.network)
+
+
+def cross_fit(
+    trainer: SupervisedTrainer,
+    resets: Mapping[str, Any],
+    sampler: FoldSampler,
+    inferer: CoarseInferer,
+    cases: Sequence[Case],
+    table: LabelTable,
+    attention_dir: str,
+    ckpt_dir: str,
+    origin: Mapping[str, str],
+) -> None:
+    """Train once without each fold and once on all training cases; write every case's attention map and the weights.
+
+    Args:
+        trainer: run once a round.
+        resets: what starts each round from its present state (network, optimizer, scheduler).
+        sampler: of the trainer's loader.
+        inferer: predicts the cases the round has not seen: its fold, or in the last round those to be tested.
+        cases: all cases of the cohort.
+        table: the label table.
+        attention_dir: gets <case>.nii.gz.
+        ckpt_dir: gets coarse_fold<n>.pt, coarse.pt and labels.yaml.
+        origin: noted beside the weights.
+    """
+    start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
+    table.save(ckpt_dir)
+    for fold in [*folds(cases), None]:
+        for name, part in resets.items():
+            part.load_state_dict(copy.deepcopy(start[name]))
+        sampler.hold_out(fold)
+        trainer.run()
+        name = "coarse.pt" if fold is None else f"coarse_fold{fold}.pt"
+        save_weights(Path(ckpt_dir) / name, trainer.network, origin)
+        unseen = [case for case in cases if case.fold == fold]
+        predict(unseen, trainer.network, inferer, table, attention_dir, trainer.state.device)
+
+
+def predict(
+    cases: Sequence[Case],
+    network: nn.Module,
+    inferer: CoarseInferer,
+    table: LabelTable,
+    attention_dir: str,
+    device: torch.device,
+) -> None:
+    """Write the attention maps of ``cases``."""
+    network.eval()
+    for case in tqdm(cases, desc="attention", unit="case", leave=False):
+        image = read(case.image, case.case)
+        objects = inferer(image[None].to(device), network)[0, 0]
+        write_label_map(attention_path(attention_dir, case.case), objects, image, table)

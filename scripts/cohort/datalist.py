@@ -1,0 +1,216 @@
+"""The datalist: which scans a cohort holds, whose they are, in which phase and fold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from ..errors import SemclError, raise_all
+from ..files import write_text
+from .labels import LabelTable
+from .volume import read_objects
+
+FILE_NAME = "datalist.json"
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+SECTIONS = ("training", "testing")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan: its id, its patient, its phase, its files, and for training cases the fold it is held out in."""
+
+    case: str
+    patient: str
+    phase: str
+    image: Path
+    label: Path | None = None
+    fold: int | None = None
+
+
+def case_id(path: Path) -> str | None:
+    """File name without the suffix of a volume; None for other files."""
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix) and not path.name.startswith("."):
+            return path.name[: -len(suffix)]
+    return None
+
+
+def volumes(folder: Path) -> dict[str, Path]:
+    """Case id -> file of every volume in a folder, by name.
+
+    Raises:
+        SemclError: when two files have the same case id.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        case = case_id(path)
+        if case is not None and case in found:
+            raise SemclError(
+                "two files of one case",
+                case=case,
+                found=f"{found[case].name} and {path.name} in {folder}",
+                expected="one volume a case",
+                remedy="remove one of them",
+            )
+        if case is not None:
+            found[case] = path
+    return found
+
+
+def save(cases: Sequence[Case], folder: Path) -> None:
+    """Write ``folder``/datalist.json; files inside the folder are named relative to it, others by full path."""
+
+    def name(path: Path | None) -> str | None:
+        if path is None:
+            return None
+        full = path.resolve()
+        root = folder.resolve()
+        return str(full.relative_to(root) if full.is_relative_to(root) else full)
+
+    sections: dict[str, list[dict[str, Any]]] = {section: [] for section in SECTIONS}
+    for case in cases:
+        entry = {
+            "case": case.case,
+            "patient": case.patient,
+            "phase": case.phase,
+            "image": name(case.image),
+            "label": name(case.label),
+            "fold": case.fold,
+        }
+        kept = {key: value for key, value in entry.items() if value is not None}
+        sections["testing" if case.fold is None else "training"].append(kept)
+    write_text(folder / FILE_NAME, json.dumps(sections, indent=1))
+
+
+def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False) -> list[Case]:
+    """Cases of a cohort, or of a plain folder of volumes (each then a patient of its own, to be tested).
+
+    Args:
+        dataset_dir: folder with datalist.json, or with volumes.
+        section: "training", "testing" or "all".
+        need_label: whether a case without a label map is an error.
+
+    Raises:
+        SemclError: when the folder is missing or empty, a file of the datalist is missing, a label map is missing where
+            one is needed, or a patient is both trained on and tested.
+    """
+    folder = Path(dataset_dir)
+    makes = "make a cohort with `python -m scripts prepare` or `python -m scripts phantom`, then pass --dataset_dir"
+    if not folder.is_dir():
+        raise SemclError(
+            "dataset_dir is not a folder", found=str(dataset_dir), expected="a folder with datalist.json", remedy=makes
+        )
+    path = folder / FILE_NAME
+    if path.is_file():
+        cases = _read(path)
+    else:
+        cases = [Case(case, case, "unknown", file) for case, file in volumes(folder).items()]
+    if not cases:
+        raise SemclError(
+            "dataset_dir holds no cases", found=f"no {FILE_NAME} and no volumes in {folder}",
+            expected=f"{FILE_NAME}, or files ending in {', '.join(SUFFIXES)}", remedy=makes,
+        )  # fmt: skip
+    _check_patients(cases)
+    if section != "all":
+        cases = [case for case in cases if (case.fold is not None) == (section == "training")]
+    if not cases:
+        raise SemclError(
+            f"the cohort has no {section} cases",
+            found=f"none under {section!r} in {path}",
+            expected="at least one",
+            remedy="prepare the cohort again with another --test_share, or pass --section",
+        )
+    raise_all([error for case in cases for error in _check_files(case, need_label)])
+    return cases
+
+
+def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.uint16]:
+    """Object numbers (X, Y, Z) of a case's label map; errors of ``read_objects``, and when there is none."""
+    if case.label is None:
+        raise _unlabelled(case)
+    return read_objects(case.label, image, case.case, table)
+
+
+def folds(cases: Sequence[Case]) -> list[int]:
+    """The folds of the training cases, in order."""
+    return sorted({case.fold for case in cases if case.fold is not None})
+
+
+def digest(cases: Sequence[Case]) -> str:
+    """A short hash of who is in the cohort and on which side of each split."""
+    rows = sorted([case.case, case.patient, case.phase, case.fold] for case in cases)
+    return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()[:12]
+
+
+def _read(path: Path) -> list[Case]:
+    try:
+        content = json.loads(path.read_text())
+        entries = [(section, entry) for section in SECTIONS for entry in content.get(section, [])]
+        return [
+            Case(
+                case=str(entry["case"]),
+                patient=str(entry["patient"]),
+                phase=str(entry.get("phase", "unknown")),
+                image=path.parent / entry["image"],
+                label=path.parent / entry["label"] if entry.get("label") else None,
+                fold=int(entry["fold"]) if section == "training" else None,
+            )
+            for section, entry in entries
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SemclError(
+            "the datalist cannot be understood",
+            found=f"{path}: {type(error).__name__} {error}",
+            expected="training and testing lists of {case, patient, phase, image, label, fold}",
+            remedy="run `python -m scripts prepare` again",
+        ) from error
+
+
+def _check_patients(cases: Sequence[Case]) -> None:
+    sides: dict[str, set[int | None]] = {}
+    for case in cases:
+        sides.setdefault(case.patient, set()).add(case.fold)
+    torn = [patient for patient, seen in sides.items() if len(seen) > 1]
+    if torn:
+        raise SemclError(
+            "a patient is on two sides of a split",
+            found=f"patient {torn[0]} in folds {sorted(str(fold) for fold in sides[torn[0]])}",
+            expected="all scans of a patient in one fold, or all in testing",
+            remedy="run `python -m scripts prepare` again: it splits by patient",
+        )
+
+
+def _check_files(case: Case, need_label: bool) -> list[SemclError]:
+    errors = []
+    for file in (case.image, case.label):
+        if file is not None and not file.exists():
+            errors.append(
+                SemclError(
+                    "a file of the datalist is missing",
+                    case=case.case,
+                    found=f"no {file}",
+                    expected="the file",
+                    remedy="restore it, or run `python -m scripts prepare` again",
+                )
+            )
+    if need_label and case.label is None:
+        errors.append(_unlabelled(case))
+    return errors
+
+
+def _unlabelled(case: Case) -> SemclError:
+    return SemclError(
+        "an image without a label map",
+        case=case.case,
+        found=f"only {case.image}",
+        expected="a label map: this stage learns from labels or measures against them",
+        remedy="add the label map and run `python -m scripts prepare` again, or leave the case out",
+    )

@@ -1,0 +1,165 @@
+"""The label table: organs, their numbers in label maps, left-right partners, phases, and the cluster of a query."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ..errors import SemclError
+from ..files import write_text
+
+FILE_NAME = "labels.yaml"
+
+
+@dataclass(frozen=True)
+class Organ:
+    """An organ: its name, its index in the cohort's label maps, its left-right partner if it has one."""
+
+    name: str
+    index: int
+    partner: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Which organs a cohort's label maps hold and in which phases its scans were taken.
+
+    Inside SemCL objects are numbered 1..K in the table's order, 0 is background; files keep the cohort's own indices.
+
+    Args:
+        organs: the K organs.
+        phases: image-wise labels (contrast phase, modality); a query's cluster is object x phase.
+    """
+
+    organs: tuple[Organ, ...]
+    phases: tuple[str, ...]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LabelTable:
+        """Read ``folder``/labels.yaml.
+
+        Raises:
+            SemclError: when the file is missing or does not hold a label table.
+        """
+        path = Path(folder) / FILE_NAME
+        if not path.is_file():
+            raise SemclError(
+                "there is no label table",
+                found=f"no {path}",
+                expected="labels.yaml with organs and phases",
+                remedy="make the cohort with `python -m scripts prepare`, see docs/cohort.md",
+            )
+        return cls.parse(yaml.safe_load(path.read_text()), str(path))
+
+    @classmethod
+    def parse(cls, content: Any, source: str = "label table") -> LabelTable:
+        """Build the table from the content of labels.yaml; ``source`` names it in errors.
+
+        Raises:
+            SemclError: for anything that is not a label table.
+        """
+
+        def refuse(found: object, expected: str) -> SemclError:
+            return SemclError(f"{source} is not a label table", found=found, expected=expected, remedy=f"edit {source}")
+
+        if not isinstance(content, Mapping) or not isinstance(content.get("organs"), Mapping) or not content["organs"]:
+            raise refuse(content, "a mapping `organs` of name -> {index: number}")
+        organs = []
+        for name, given in content["organs"].items():
+            entry = given if isinstance(given, Mapping) else {"index": given}
+            index, partner = entry.get("index"), entry.get("partner")
+            if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < 65536:
+                raise refuse(f"{name}: index {index!r}", "a whole number from 1 to 65535")
+            if partner is not None and partner not in content["organs"]:
+                raise refuse(f"{name}: partner {partner!r}", "the name of another organ of the table")
+            organs.append(Organ(str(name), index, partner))
+        indices = [organ.index for organ in organs]
+        if len(set(indices)) != len(indices):
+            raise refuse(f"indices {indices}", "an index of its own for each organ")
+        phases = content.get("phases", ["unknown"])
+        if not isinstance(phases, list) or not phases or len(set(phases)) != len(phases):
+            raise refuse(f"phases {phases!r}", "a list of different names")
+        return cls(tuple(organs), tuple(str(phase) for phase in phases))
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``folder``/labels.yaml."""
+        write_text(Path(folder) / FILE_NAME, yaml.safe_dump(self.content(), sort_keys=False))
+
+    def content(self) -> dict[str, Any]:
+        """The table as plain data, as labels.yaml holds it."""
+        organs = {
+            organ.name: {"index": organ.index} | ({"partner": organ.partner} if organ.partner else {})
+            for organ in self.organs
+        }
+        return {"phases": list(self.phases), "organs": organs}
+
+    def digest(self) -> str:
+        """A short hash by which two tables are told apart."""
+        return hashlib.sha256(json.dumps(self.content()).encode()).hexdigest()[:12]
+
+    def __len__(self) -> int:
+        return len(self.organs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Organ names in the order of their object numbers 1..K."""
+        return tuple(organ.name for organ in self.organs)
+
+    @property
+    def flip_axes(self) -> list[int]:
+        """Spatial axes (of RAS) a view may mirror: left-right, unless that turned an organ into its partner."""
+        return [] if any(organ.partner for organ in self.organs) else [0]
+
+    def encode(self, label: NDArray[Any], case: str) -> NDArray[np.uint16]:
+        """Object numbers 0..K of a label map of the cohort.
+
+        Raises:
+            SemclError: for values that are not whole numbers or not in the table.
+        """
+        values = np.unique(label)
+        lookup = {0: 0} | {organ.index: number for number, organ in enumerate(self.organs, start=1)}
+        strange = [float(value) for value in values if float(value) not in lookup]
+        if strange:
+            raise SemclError(
+                "label values outside the label table",
+                case=case,
+                found=", ".join(f"{value:g}" for value in strange[:10]) + (" ..." if len(strange) > 10 else ""),
+                expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
+                remedy="add the organ to labels.yaml, or set these voxels to 0 in the label map",
+            )
+        numbers = np.array([lookup[int(value)] for value in values], np.uint16)
+        return numbers[np.searchsorted(values, label)]
+
+    def decode(self, objects: NDArray[Any]) -> NDArray[np.uint16]:
+        """The cohort's indices of a map of object numbers 0..K."""
+        indices = np.array([0, *(organ.index for organ in self.organs)], np.uint16)
+        decoded: NDArray[np.uint16] = indices[objects]
+        return decoded
+
+    def phase_number(self, phase: str, case: str) -> int:
+        """Position of a phase in the table.
+
+        Raises:
+            SemclError: when the table does not name the phase.
+        """
+        if phase not in self.phases:
+            raise SemclError(
+                "a phase the label table does not name",
+                case=case,
+                found=phase,
+                expected=f"one of {', '.join(self.phases)}",
+                remedy="add it under `phases` in labels.yaml, or mend the case's phase",
+            )
+        return self.phases.index(phase)
+
+    def cluster(self, number: int, phase: int) -> int:
+        """Cluster label 0..K*P-1 of object ``number`` (1..K) seen in phase ``phase`` (0..P-1)."""
+        return (number - 1) * len(self.phases) + phase

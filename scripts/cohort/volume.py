@@ -1,0 +1,167 @@
+"""One volume: read through MONAI, turned to RAS, checked, windowed, brought onto another grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import LoadImage, Orientation
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from ..errors import SemclError
+from .labels import LabelTable
+
+AFFINE_TOLERANCE = 1e-2  # mm, of any entry
+PERCENTILES = (0.01, 0.99)  # of `window: percentile`
+
+
+def read(path: str | Path, case: str) -> MetaTensor:
+    """Read a 3-D volume as a MetaTensor (1, X, Y, Z) turned to RAS; raises what ``read_stored`` does."""
+    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(read_stored(path, case)))
+
+
+def read_stored(path: str | Path, case: str) -> MetaTensor:
+    """Read a 3-D volume as a MetaTensor (1, X, Y, Z) in the orientation it is stored in.
+
+    Raises:
+        SemclError: when the file is missing, cannot be read, is not 3-D or holds NaN or infinite voxels.
+    """
+    expected = "a readable 3-D volume (NIfTI, NRRD, MHA, a DICOM series)"
+    if not Path(path).exists():
+        raise SemclError(
+            "a file of the datalist is missing",
+            case=case,
+            found=f"no {path}",
+            expected=expected,
+            remedy="restore the file, or run `python -m scripts prepare` again",
+        )
+    try:
+        volume = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)(path)
+    except Exception as error:  # readers raise whatever they like
+        raise SemclError(
+            "a volume cannot be read",
+            case=case,
+            found=f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            expected=expected,
+            remedy="export the file again, or take the case out of the cohort",
+        ) from error
+    if volume.ndim != 4 or volume.shape[0] != 1:
+        raise SemclError(
+            "a volume is not 3-D",
+            case=case,
+            found=f"{path} of shape {tuple(volume.shape[1:])} with {volume.shape[0]} channels",
+            expected="three axes, one channel",
+            remedy="split the file into one 3-D volume a case",
+        )
+    if not bool(torch.isfinite(volume.as_tensor()).all()):
+        raise SemclError(
+            "a volume holds voxels that are no numbers",
+            case=case,
+            found=f"NaN or infinity in {path}",
+            expected="finite voxels",
+            remedy="export the file again, or replace these voxels by the value of air",
+        )
+    return cast(MetaTensor, volume)
+
+
+def read_objects(path: str | Path, image: MetaTensor, case: str, table: LabelTable) -> NDArray[np.uint16]:
+    """Read a label map that lies on the voxels of ``image`` as object numbers (X, Y, Z), both in RAS.
+
+    Raises:
+        SemclError: when shape or affine differ from the image's, or a value is not in the table.
+    """
+    label = read(path, case)
+    remedy = f"resample {path} onto its image, or take the case out of the cohort"
+    if label.shape != image.shape:
+        found = f"image {_by(image.shape[1:])}, {Path(path).name} {_by(label.shape[1:])} voxels (in RAS)"
+        raise SemclError(
+            "image and label map differ in shape", case=case, found=found, expected="the same shape", remedy=remedy
+        )
+    apart = float((label.affine - image.affine).abs().max())
+    if apart > AFFINE_TOLERANCE:
+        found = f"affines that differ by up to {apart:.3g} mm"
+        expected = f"the same affine within {AFFINE_TOLERANCE} mm"
+        raise SemclError(
+            "image and label map differ in place", case=case, found=found, expected=expected, remedy=remedy
+        )
+    return table.encode(label[0].numpy(), case)
+
+
+def spacing(image: MetaTensor) -> list[float]:
+    """Voxel size (mm) along each axis."""
+    return [float(size) for size in image.pixdim]
+
+
+def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
+    """Intensities mapped to [-1, 1] and clipped.
+
+    Args:
+        image: any shape.
+        window: [low, high] in the image's units (HU), or "percentile": the volume's own 1st and 99th.
+    """
+    image = image.float()
+    if isinstance(window, str):
+        if window != "percentile":
+            raise SemclError(
+                "unknown intensity window", found=window, expected='[low, high] or "percentile"', remedy="set window"
+            )
+        step = max(1, image.numel() // 1_000_000)  # quantile is limited in size, and a sample tells as much
+        low, high = torch.quantile(image.flatten()[::step], torch.tensor(PERCENTILES, device=image.device))
+    else:
+        low, high = (torch.tensor(float(end), device=image.device) for end in window)
+    scaled: torch.Tensor = ((image - low) / (high - low).clamp_min(1e-6) * 2 - 1).clamp(-1, 1)
+    return scaled
+
+
+def working_shape(shape: Sequence[int], size: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
+    """Shape (X, Y, Z) of a grid over the same field with voxels of ``target`` mm; 0 keeps an axis as it is."""
+    return tuple(
+        max(1, round(count * old / new)) if new else count for count, old, new in zip(shape, size, target, strict=True)
+    )
+
+
+def resample(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Intensities or scores (C, X, Y, Z) on a grid of another shape over the same field.
+
+    Axes that shrink are averaged first, so that fine structure does not alias; then one trilinear interpolation.
+    """
+    shrunk = [min(old, new) for old, new in zip(volume.shape[1:], shape, strict=True)]
+    batch = volume[None].float()
+    if shrunk != list(volume.shape[1:]):
+        batch = functional.adaptive_avg_pool3d(batch, (shrunk[0], shrunk[1], shrunk[2]))
+    if shrunk != list(shape):
+        batch = functional.interpolate(batch, size=list(shape), mode="trilinear")
+    return batch[0]
+
+
+def resample_objects(objects: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """A map of object numbers (X, Y, Z) on a grid of another shape over the same field, nearest neighbour."""
+    resized = functional.interpolate(objects[None, None].float(), size=list(shape), mode="nearest-exact")
+    return resized[0, 0].to(objects.dtype)
+
+
+def strongest(scores: Callable[[int], torch.Tensor], count: int, floor: torch.Tensor) -> torch.Tensor:
+    """Which of ``count`` score volumes is the highest at each voxel, taken one at a time to save memory.
+
+    Args:
+        scores: gives the score volume (X, Y, Z) of object 1..count.
+        floor: score of background (X, Y, Z); used as scratch space.
+
+    Returns:
+        object numbers (X, Y, Z), 0 where no score is above the floor.
+    """
+    winner = torch.zeros(floor.shape, dtype=torch.int16, device=floor.device)
+    for number in range(1, count + 1):
+        score = scores(number)
+        winner[score > floor] = number
+        torch.maximum(floor, score, out=floor)
+    return winner
+
+
+def _by(shape: Sequence[Any]) -> str:
+    return " x ".join(str(int(size)) for size in shape)

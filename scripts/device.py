@@ -1,0 +1,17 @@
+"""Where and how a network's weights lie."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """Move a 2-D or 3-D convolutional network to a device with channels last, the faster layout on CPU and GPU."""
+    rank = max((weight.ndim for weight in network.parameters()), default=0)
+    network = network.to(torch.device(device))
+    if rank in FORMATS:
+        network = network.to(memory_format=FORMATS[rank])  # type: ignore[call-overload]  # torch's stub lacks it
+    return network

@@ -1,0 +1,43 @@
+"""Files that are whole or not there: everything is written aside and renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; renamed to ``path`` at the end, removed if anything was raised."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: it tells writers the format
+    try:
+        yield aside
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_volume(path: Path, voxels: NDArray[Any], affine: NDArray[Any]) -> None:
+    """Write a volume (X, Y, Z) with its affine (voxel index to RAS mm) as NIfTI."""
+    image = nib.Nifti1Image(voxels, np.asarray(affine, np.float64))
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    image.header.set_xyzt_units("mm")
+    with written_whole(path) as aside:
+        nib.save(image, aside)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    with written_whole(path) as aside:
+        aside.write_text(text)
