@@ -1,0 +1,69 @@
+"""The encoder: image and attention mask in, a pyramid of feature maps out; with the cluster head, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets.resnet import ResNet
+from torch import nn
+
+from .head import ClusterHead
+
+
+class QueryEncoder(nn.Module):
+    """MONAI's ResNet with a stride-1 3 x 3 stem and no max-pool, so that its last feature map is 1/8 of the patch.
+
+    Args:
+        spatial_dims: 2 or 3.
+        block: "basic" or "bottleneck" (ResNet-50's).
+        layers: blocks of each of the four levels; (3, 4, 6, 3) for ResNet-50.
+        widths: channels of each level; (64, 128, 256, 512) for ResNet-50, whose bottleneck makes four times as many.
+        in_channels: image and attention mask.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        block: str = "basic",
+        layers: Sequence[int] = (2, 2, 2, 2),
+        widths: Sequence[int] = (64, 128, 256, 512),
+        in_channels: int = 2,
+    ) -> None:
+        super().__init__()
+        self.body = ResNet(
+            block=block,
+            layers=list(layers),
+            block_inplanes=list(widths),
+            spatial_dims=spatial_dims,
+            n_input_channels=in_channels,
+            conv1_t_size=3,
+            conv1_t_stride=1,
+            no_max_pool=True,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+        expansion = 4 if block == "bottleneck" else 1
+        self.spatial_dims = spatial_dims
+        self.channels = [width * expansion for width in widths]
+
+    def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps at 1/1, 1/2, 1/4 and 1/8 of inputs (B, 2, P, P[, P])."""
+        features = self.body.act(self.body.bn1(self.body.conv1(inputs)))
+        first = self.body.layer1(features)
+        second = self.body.layer2(first)
+        third = self.body.layer3(second)
+        return [first, second, third, self.body.layer4(third)]
+
+
+class ContrastNet(nn.Module):
+    """Encoder and cluster head: what is pretrained. Inputs (B, 2, P, P[, P]) -> unit embeddings (B, D)."""
+
+    def __init__(self, encoder: QueryEncoder, embedding: int = 256) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = ClusterHead(encoder.channels[-1], embedding)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        embeddings: torch.Tensor = self.head(self.encoder(inputs)[-1])
+        return embeddings

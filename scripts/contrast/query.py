@@ -1,0 +1,116 @@
+"""Queries: where on a volume each object is looked at, and the patches cut there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from ..cohort.volume import normalise, resample, resample_objects, spacing, working_shape
+from ..errors import SemclError
+
+OVERLAP = 0.25  # of neighbouring patches of an object that is larger than one
+AIR = -1.0  # lower end of the window, outside of the volume
+
+
+class QueryGrid:
+    """The grid queries are cut on, the same for pretraining, fine-tuning and inference.
+
+    A 2-D query is an axial patch (P, P) of one slice, a 3-D query a cube (P, P, P); both are handled as a box of a
+    volume (X, Y, Z) in RAS, the former one slice deep.
+
+    Args:
+        spatial_dims: 2 or 3.
+        patch_size: P, voxels of the grid.
+        spacing: voxel size of the grid in mm along X, Y, Z; 0 keeps a volume's own.
+        window: intensities that become [-1, 1], or "percentile" (see ``normalise``).
+    """
+
+    def __init__(
+        self, spatial_dims: int, patch_size: int, spacing: Sequence[float], window: Sequence[float] | str
+    ) -> None:
+        if spatial_dims not in (2, 3):
+            raise SemclError("unknown spatial_dims", found=spatial_dims, expected="2 or 3", remedy="set spatial_dims")
+        self.spatial_dims, self.patch_size = spatial_dims, patch_size
+        self.spacing, self.window = list(spacing), window
+        self.box = (patch_size, patch_size, patch_size if spatial_dims == 3 else 1)
+
+    def settings(self) -> dict[str, object]:
+        """The numbers, as plain data."""
+        return {
+            "spatial_dims": self.spatial_dims,
+            "patch_size": self.patch_size,
+            "spacing": self.spacing,
+            "window": self.window,
+        }
+
+    def shape(self, image: MetaTensor) -> tuple[int, ...]:
+        """Shape (X, Y, Z) of the grid over a volume (1, X', Y', Z')."""
+        return working_shape(image.shape[1:], spacing(image), self.spacing)
+
+    def image(self, image: MetaTensor) -> torch.Tensor:
+        """Intensities (X, Y, Z) in [-1, 1] on the grid."""
+        return resample(normalise(image.as_tensor(), self.window), self.shape(image))[0]
+
+    def objects(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
+        """A map of object numbers (X', Y', Z') of that volume on the grid."""
+        return resample_objects(objects, self.shape(image))
+
+    def queries(self, attention: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Rows (object, x, y, z) of all queries of an attention map (X, Y, Z) on the grid, sorted by object.
+
+        (x, y, z) is the box's first voxel and may lie outside. An object that fits a patch is looked at once a slice
+        (2-D) or once (3-D), centred; a larger one through overlapping patches.
+        """
+        rows: list[tuple[int, int, int, int]] = []
+        for number in np.unique(attention[attention > 0]).tolist():
+            where = np.argwhere(attention == number)
+            groups = [where] if self.spatial_dims == 3 else [where[where[:, 2] == z] for z in np.unique(where[:, 2])]
+            for voxels in groups:
+                low, high = voxels.min(0), voxels.max(0) + 1
+                starts = [_starts(*ends) for ends in zip(low.tolist(), high.tolist(), self.box, strict=True)]
+                for start in itertools.product(*starts):
+                    inside = (voxels >= start) & (voxels < np.add(start, self.box))
+                    if inside.all(1).any():
+                        rows.append((number, *start))
+        return np.array(rows, np.int32).reshape(-1, 4)
+
+    def cut(self, volume: torch.Tensor, start: Sequence[int], margin: int = 0, outside: float = 0) -> torch.Tensor:
+        """The patch (P, P[, P]) of a volume (X, Y, Z) at ``start``, with ``margin`` more voxels at each side.
+
+        Where it leaves the volume it is filled with ``outside``.
+        """
+        grow = [margin if size > 1 else 0 for size in self.box]
+        first = [begin - more for begin, more in zip(start, grow, strict=True)]
+        shape = [size + 2 * more for size, more in zip(self.box, grow, strict=True)]
+        patch = volume.new_full(shape, outside)
+        in_patch, in_volume = overlap(first, shape, volume.shape)
+        patch[in_patch] = volume[in_volume]
+        return patch if self.spatial_dims == 3 else patch[..., 0]
+
+
+def overlap(
+    start: Sequence[int], shape: Sequence[int], volume: Sequence[int]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where a box at ``start`` and a volume overlap: slices of the box and slices of the volume."""
+    in_box, in_volume = [], []
+    for begin, size, count in zip(start, shape, volume, strict=True):
+        low = min(max(begin, 0), count)
+        high = max(min(begin + size, count), low)
+        in_volume.append(slice(low, high))
+        in_box.append(slice(low - begin, high - begin))
+    return tuple(in_box), tuple(in_volume)
+
+
+def _starts(low: int, high: int, size: int) -> list[int]:
+    """First voxels of the patches that cover low..high along one axis."""
+    extent = high - low
+    if extent <= size:
+        return [low + (extent - size) // 2]
+    count = math.ceil((extent - size) / (size * (1 - OVERLAP))) + 1
+    return [low + round(number * (extent - size) / (count - 1)) for number in range(count)]

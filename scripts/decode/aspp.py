@@ -1,0 +1,71 @@
+"""The decoder: atrous spatial pyramid pooling over the encoder's last map, sharpened by its earlier ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from monai.networks.blocks import Convolution, SimpleASPP
+from torch import nn
+from torch.nn import functional
+
+
+class AsppDecoder(nn.Module):
+    """ASPP with image pooling (DeepLabV3, arXiv 1706.05587), low-level skips (DeepLabV3+, arXiv 1802.02611), one logit.
+
+    Without skips it is the paper's decoder: the 1/8 map is decided and upsampled. A patch's edge cannot be drawn at
+    1/8, so skips from finer levels are the default.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: of the encoder's four feature maps (1/1, 1/2, 1/4, 1/8).
+        width: channels of the joined pyramid; each skip on the way up halves them, but not below ``skip_width``.
+        dilations: of its three 3 x 3 branches.
+        skips: which of the finer maps join on the way up, 0 for 1/1 to 2 for 1/4.
+        skip_width: channels a skip is reduced to.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        channels: Sequence[int],
+        width: int = 256,
+        dilations: Sequence[int] = (6, 12, 18),
+        skips: Sequence[int] = (1, 2),
+        skip_width: int = 48,
+    ) -> None:
+        super().__init__()
+        self.mode = "bilinear" if spatial_dims == 2 else "trilinear"
+        self.skips = sorted(skips, reverse=True)
+        branch = width // 4
+
+        def convolution(inputs: int, outputs: int, kernel: int) -> Convolution:
+            return Convolution(
+                spatial_dims, inputs, outputs, kernel_size=kernel, adn_ordering="NA", act="relu", norm="batch"
+            )
+
+        self.pyramid = SimpleASPP(
+            spatial_dims, channels[-1], branch, kernel_sizes=(1, 3, 3, 3), dilations=(1, *dilations), acti_type="RELU"
+        )
+        self.pooled = nn.Sequential(nn.Linear(channels[-1], branch), nn.ReLU(inplace=True))
+        self.join = convolution(5 * branch, width, 1)
+        self.reduce = nn.ModuleList([convolution(channels[level], skip_width, 1) for level in self.skips])
+        widths = [width, *(max(width >> step, skip_width) for step in range(1, len(self.skips) + 1))]
+        self.sharpen = nn.ModuleList(
+            [convolution(before + skip_width, after, 3) for before, after in itertools.pairwise(widths)]
+        )
+        self.logit = Convolution(spatial_dims, widths[-1], 1, kernel_size=1, conv_only=True)
+
+    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """One object's logit (B, 1, P, P[, P]) from the encoder's four feature maps."""
+        last = features[-1]
+        pooled = self.pooled(last.flatten(2).mean(2))
+        everywhere = pooled.view(*pooled.shape, *[1] * (last.ndim - 2)).expand(-1, -1, *last.shape[2:])
+        decoded = self.join(torch.cat([self.pyramid(last), everywhere], dim=1))
+        for level, reduce, sharpen in zip(self.skips, self.reduce, self.sharpen, strict=True):
+            finer = features[level]
+            decoded = functional.interpolate(decoded, size=finer.shape[2:], mode=self.mode)
+            decoded = sharpen(torch.cat([decoded, reduce(finer)], dim=1))
+        logit: torch.Tensor = self.logit(decoded)
+        return functional.interpolate(logit, size=features[0].shape[2:], mode=self.mode)
