@@ -1,0 +1,54 @@
+"""Cohorts the tests share: phantoms made once a session, and real scans where SEMCL_DATA names their folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from scripts.__main__ import phantom
+from scripts.cohort.labels import LabelTable, Organ
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of six phantom scans of five patients; never write into it."""
+    folder = tmp_path_factory.mktemp("phantoms") / "cohort"
+    phantom(str(folder), cases=6, seed=0, folds=2, test_share=0.4)
+    return folder
+
+
+@pytest.fixture
+def cohort(phantoms: Path, tmp_path: Path) -> Path:
+    """A copy of the phantom cohort, to do with as a test likes."""
+    return Path(shutil.copytree(phantoms, tmp_path / "cohort"))
+
+
+@pytest.fixture
+def table() -> LabelTable:
+    """Three organs, two of them partners, with gaps between their indices, in two phases."""
+    organs = (Organ("liver", 5), Organ("right_kidney", 2, "left_kidney"), Organ("left_kidney", 9, "right_kidney"))
+    return LabelTable(organs, ("noncontrast", "portal"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real scans; without it the test is skipped."""
+    folder = Path(os.environ.get("SEMCL_DATA", ""))
+    if not os.environ.get("SEMCL_DATA") or not folder.is_dir():
+        pytest.skip("real scans: set SEMCL_DATA to the folder that holds mr_hippocampus/ and ct_abdomen/")
+    return folder
+
+
+def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    """Write a NIfTI file for a test, with 1 mm voxels in RAS unless told otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(voxels, np.eye(4) if affine is None else affine), path)
+    return path

@@ -1,0 +1,83 @@
+"""Runs stages as a user would, small."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from monai.bundle import ConfigWorkflow
+
+from scripts.errors import root_cause
+
+ROOT = Path(__file__).parent.parent
+
+# the smallest numbers with which every stage still has something to do
+SMALL = {
+    "coarse": {
+        "coarse_size": "[40,36,24]",
+        "coarse_channels": "[8,16,32]",
+        "coarse_strides": "[2,2]",
+        "max_epochs": 3,
+        "epoch_length": 15,
+    },
+    "pretrain": {"patch_size": 32, "spacing": "[5,5,0]", "widths": "[4,8,8,16]", "max_epochs": 2, "epoch_length": 3},
+    "train": {
+        "patch_size": 32,
+        "spacing": "[5,5,0]",
+        "widths": "[4,8,8,16]",
+        "decoder_width": 16,
+        "max_epochs": 2,
+        "epoch_length": 10,
+    },
+    "inference": {
+        "coarse_size": "[40,36,24]",
+        "coarse_channels": "[8,16,32]",
+        "coarse_strides": "[2,2]",
+        "patch_size": 32,
+        "spacing": "[5,5,0]",
+        "widths": "[4,8,8,16]",
+        "decoder_width": 16,
+    },
+    "evaluate": {},
+}
+
+
+def run_stage(
+    config_files: list[Path | str], cwd: Path = ROOT, **overrides: object
+) -> subprocess.CompletedProcess[str]:
+    """``python -m monai.bundle run`` with the configs and overrides, in a process of its own."""
+    files = [str(file) for file in config_files]
+    named = files[0] if len(files) == 1 else str(files)
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", named]
+    for key, value in overrides.items():
+        command += [f"--{key}", str(value)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def refusal(stage: str, **overrides: object) -> str:
+    """What a stage with its smallest numbers, run in this process, says when it refuses."""
+    hook = sys.excepthook
+    config = str(ROOT / "bundle" / "configs" / f"{stage}.yaml")
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
+    try:
+        workflow = ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **given)
+        workflow.initialize()
+        workflow.run()
+    except Exception as error:
+        cause = root_cause(error)
+        if cause is None:
+            raise
+        return str(cause)
+    finally:
+        sys.excepthook = hook
+    raise AssertionError(f"{stage} did not refuse")
+
+
+def run_small(stage: str, cwd: Path = ROOT, **overrides: object) -> subprocess.CompletedProcess[str]:
+    """A stage with its smallest numbers, from the repository's root or, with bundle_root, from anywhere."""
+    if cwd != ROOT:
+        overrides = {"bundle_root": ROOT / "bundle", **overrides}
+    return run_stage([ROOT / "bundle" / "configs" / f"{stage}.yaml"], cwd, **(SMALL[stage] | overrides))

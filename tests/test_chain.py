@@ -1,0 +1,159 @@
+"""The whole chain on a small phantom cohort, each stage a process of its own, and what each says to bad input."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from scripts.cohort import datalist
+from scripts.cohort.labels import LabelTable
+from tests.stages import ROOT, refusal, run_small
+
+COLUMNS = ["case", "patient", "organ", "phase", "method", "metric", "value"]
+
+
+@pytest.fixture(scope="module")
+def chain(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort after all five stages, run by turns from the repository's root and from elsewhere."""
+    cohort = tmp_path_factory.mktemp("chain") / "cohort"
+    shutil.copytree(phantoms, cohort)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for stage, cwd in {
+        "coarse": ROOT,
+        "pretrain": elsewhere,
+        "train": ROOT,
+        "inference": elsewhere,
+        "evaluate": ROOT,
+    }.items():
+        done = run_small(stage, cwd, dataset_dir=cohort)
+        assert done.returncode == 0, f"{stage}:\n{done.stderr[-3000:]}"
+        assert "100%" in done.stderr, f"{stage} shows no progress"
+    return cohort
+
+
+def test_every_case_has_an_attention_map_in_its_own_geometry(chain):
+    for case in datalist.load(chain):
+        image, attention = nib.load(case.image), nib.load(chain / "attention" / f"{case.case}.nii.gz")
+        assert attention.shape == image.shape
+        assert np.allclose(attention.affine, image.affine, atol=1e-5)
+
+
+def test_every_tested_case_has_a_prediction_in_its_own_geometry(chain):
+    indices = {0, *(organ.index for organ in LabelTable.load(chain).organs)}
+    tested = datalist.load(chain, "testing")
+    assert {path.name for path in (chain / "predictions").iterdir()} == {f"{case.case}.nii.gz" for case in tested}
+    for case in tested:
+        image, drawn = nib.load(case.image), nib.load(chain / "predictions" / f"{case.case}.nii.gz")
+        assert drawn.shape == image.shape
+        assert np.allclose(drawn.affine, image.affine, atol=1e-5)
+        assert set(np.unique(drawn.dataobj).tolist()) <= indices
+
+
+def test_rows_hold_both_methods_for_every_tested_case(chain):
+    with open(chain / "rows.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == COLUMNS
+    tested = {case.case for case in datalist.load(chain, "testing")}
+    for method in ("coarse", "refined"):
+        assert {row["case"] for row in rows if row["method"] == method} == tested
+    assert all(0 <= float(row["value"]) <= 1 for row in rows)
+
+
+def test_the_report_is_whole(chain):
+    html = (chain / "report.html").read_text()
+    assert html.rstrip().endswith("</html>")
+    assert html.count('<img src="data:image/png') == min(3, len(datalist.load(chain, "testing")))
+    assert "<h2>Training</h2>" in html
+
+
+def test_no_file_is_left_aside(chain):
+    assert [path for path in chain.rglob(".*") if path.is_file()] == []
+
+
+def test_a_new_scan_without_attention_is_segmented_on_the_way(chain, tmp_path):
+    scan = datalist.load(chain, "testing")[0]
+    (tmp_path / "scans").mkdir()
+    shutil.copy(scan.image, tmp_path / "scans" / "new.nii.gz")
+    done = run_small(
+        "inference", dataset_dir=tmp_path / "scans", ckpt_dir=chain / "models", output_dir=tmp_path / "out"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    drawn = np.asarray(nib.load(tmp_path / "out" / "predictions" / "new.nii.gz").dataobj)
+    before = np.asarray(nib.load(chain / "predictions" / f"{scan.case}.nii.gz").dataobj)
+    assert np.array_equal(drawn, before)  # attention made on the way is the attention of the coarse stage
+
+
+def test_a_stage_that_refuses_ends_with_its_message_alone(tmp_path):
+    done = run_small("coarse", dataset_dir=tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    message = done.stderr[done.stderr.rindex("error: ") :]
+    for part in ("dataset_dir is not a folder", "found: ", "nowhere", "expected: a folder", "do this: "):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("pretrain", ["attention maps are missing", "run coarse.yaml first"]),
+        ("train", ["attention maps are missing", "run coarse.yaml first"]),
+        ("inference", ["there is no label table", "models"]),
+        ("evaluate", ["no label map of method", "run coarse.yaml first", "run inference.yaml first"]),
+    ],
+)
+def test_a_stage_whose_input_is_missing_says_which_to_run(stage, expected, cohort):
+    before = sorted(cohort.rglob("*"))
+    message = refusal(stage, dataset_dir=cohort)
+    assert [part for part in expected if part not in message] == []
+    assert sorted(cohort.rglob("*")) == before
+
+
+def test_training_without_pretraining_is_refused(cohort):
+    message = refusal("train", dataset_dir=cohort, attention_dir=cohort / "labels")
+    assert "weights of an earlier stage are missing" in message
+    assert "run pretrain.yaml first" in message
+    assert not (cohort / "models").exists()
+
+
+def test_an_encoder_of_another_cohort_is_refused(chain, cohort):
+    shutil.copytree(chain / "models", cohort / "models")
+    shutil.copytree(chain / "attention", cohort / "attention")
+    text = (cohort / "datalist.json").read_text()
+    (cohort / "datalist.json").write_text(text.replace('"patient001"', '"somebody"'))
+    message = refusal("train", dataset_dir=cohort, patch_size=32, spacing=[5, 5, 0], widths=[4, 8, 8, 16])
+    assert "encoder.pt was made from another cohort" in message
+
+
+def test_an_empty_dataset_dir_is_refused(tmp_path):
+    shutil.copy(ROOT / "tests" / "real" / "hippocampus_labels.yaml", tmp_path / "labels.yaml")
+    assert "dataset_dir holds no cases" in refusal("coarse", dataset_dir=tmp_path)
+
+
+def test_an_image_without_label_is_refused(cohort):
+    text = (cohort / "datalist.json").read_text()
+    case = datalist.load(cohort, "training")[0]
+    (cohort / "datalist.json").write_text(text.replace(f'"label": "labels/{case.case}.nii.gz",', ""))
+    assert f"case {case.case}: an image without a label map" in refusal("coarse", dataset_dir=cohort)
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"), [("shape", "differ in shape"), ("affine", "differ in place"), ("index", "found:    77")]
+)
+def test_a_label_map_that_does_not_fit_is_refused(fault, expected, cohort):
+    case = datalist.load(cohort, "training")[0]
+    label = nib.load(case.label)
+    voxels, affine = np.asarray(label.dataobj), label.affine.copy()
+    if fault == "shape":
+        voxels = voxels[:-1]
+    if fault == "affine":
+        affine[0, 3] += 1
+    if fault == "index":
+        voxels = np.where(voxels == 6, 77, voxels)
+    nib.save(nib.Nifti1Image(voxels, affine), case.label)
+    message = refusal("coarse", dataset_dir=cohort)
+    assert f"case {case.case}: " in message
+    assert expected in message
+    assert not (cohort / "attention").exists()

@@ -1,0 +1,106 @@
+"""The bundle's configs and metadata: what `make check` validates without running a stage."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_net_in_out
+
+from scripts.version import __version__
+
+CONFIGS = Path("bundle/configs")
+STAGES = {"coarse": "train", "pretrain": "train", "train": "train", "inference": "infer", "evaluate": None}
+COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
+
+
+def parser(stage: str, **overrides) -> ConfigParser:
+    config = ConfigParser()
+    config.read_config(str(CONFIGS / f"{stage}.yaml"))
+    config.update(overrides)
+    config.parse()
+    return config
+
+
+def test_there_is_a_config_for_every_stage():
+    found = {path.stem for path in CONFIGS.glob("*.yaml")} - {"common"}
+    assert found == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", [stage for stage, kind in STAGES.items() if kind])
+def test_a_stage_has_the_properties_monai_asks_for(stage, cohort):
+    label_table = (cohort / "labels.yaml").read_text()
+    (cohort / "models").mkdir()
+    (cohort / "models" / "labels.yaml").write_text(label_table)
+    workflow = ConfigWorkflow(
+        config_file=str(CONFIGS / f"{stage}.yaml"),
+        meta_file=str(CONFIGS / "metadata.json"),
+        logging_file=False,
+        workflow_type=STAGES[stage],
+        dataset_dir=str(cohort),
+        attention_dir=str(cohort / "labels"),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_common_numbers_are_taken_by_their_own_name(stage):
+    text = (CONFIGS / f"{stage}.yaml").read_text()
+    taken = re.findall(r"^(\w+): \"\$@common\['(\w+)'\]\"", text, re.M)
+    assert taken == [(name, name) for name, _ in taken]
+    assert {name for name, _ in taken} <= set(COMMON)
+    assert len(taken) == text.count("@common[")
+
+
+def test_every_common_number_is_used():
+    text = "".join((CONFIGS / f"{stage}.yaml").read_text() for stage in STAGES)
+    assert [name for name in COMMON if f"@common['{name}']" not in text] == []
+
+
+def test_every_number_of_a_config_is_explained():
+    for path in CONFIGS.glob("*.yaml"):
+        for line in path.read_text().splitlines():
+            if re.match(r"^(?!imports|initialize|run)\w+: [-\d\[]", line):
+                assert " # " in line, f"{path}: {line}"
+
+
+@pytest.mark.parametrize(
+    ("giver", "taker", "name"), [("pretrain", "train", "encoder"), ("train", "inference", "network_def")]
+)
+def test_networks_fit_from_stage_to_stage(giver, taker, name):
+    weights = parser(giver).get_parsed_content(name).state_dict()
+    parser(taker).get_parsed_content(name).load_state_dict(weights)
+
+
+def test_the_coarse_network_fits_inference(cohort):
+    weights = parser("coarse", dataset_dir=str(cohort)).get_parsed_content("network_def").state_dict()
+    parser("inference", ckpt_dir=str(cohort)).get_parsed_content("coarse_def").load_state_dict(weights)
+
+
+def test_metadata_is_valid_against_the_model_zoo_schema():
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath="tests/fixtures/meta_schema_20240725.json")
+
+
+def test_metadata_says_the_version_of_the_package():
+    metadata = json.loads((CONFIGS / "metadata.json").read_text())
+    assert metadata["version"] == __version__
+    assert __version__ in metadata["changelog"]
+
+
+def test_the_network_does_what_metadata_says():
+    verify_net_in_out(
+        net_id="network_def", meta_file=str(CONFIGS / "metadata.json"), config_file=str(CONFIGS / "inference.yaml")
+    )
+
+
+def test_the_bundle_reaches_the_extension():
+    assert (Path("bundle") / "scripts" / "__init__.py").samefile("scripts/__init__.py")
+    assert (Path("bundle") / "LICENSE").read_text() == Path("LICENSE").read_text()
+
+
+def test_stages_take_their_device_from_the_config():
+    for stage in ("coarse", "pretrain", "train", "inference"):
+        assert parser(stage, device="$torch.device('meta')").get_parsed_content("device") == torch.device("meta")

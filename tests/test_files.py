@@ -1,0 +1,120 @@
+"""Files: whole or not there, and volumes that come back as they went."""
+
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from scripts.files import write_text, write_volume, written_whole
+
+ANGLE = np.deg2rad(20)
+OBLIQUE = np.array(
+    [
+        [-2.0, 0, 0, 30],
+        [0, 3 * np.cos(ANGLE), -5 * np.sin(ANGLE), -40],
+        [0, 3 * np.sin(ANGLE), 5 * np.cos(ANGLE), 12.5],
+        [0, 0, 0, 1],
+    ]
+)
+
+
+def voxels(dtype: type = np.int16) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 200, (5, 4, 3)).astype(dtype)
+
+
+def fail_while_writing(path: Path) -> None:
+    with written_whole(path) as aside:
+        aside.write_text("half a")
+        raise OSError("disk full")
+
+
+def test_a_text_is_written_with_its_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "note.txt"
+    write_text(path, "whole\n")
+    assert path.read_text() == "whole\n"
+    assert os.listdir(path.parent) == ["note.txt"]
+
+
+def test_a_later_text_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    for text in ("a long first text", "second"):
+        write_text(tmp_path / "note.txt", text)
+    assert (tmp_path / "note.txt").read_text() == "second"
+    assert os.listdir(tmp_path) == ["note.txt"]
+
+
+def test_a_writer_that_raises_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="disk full"):
+        fail_while_writing(tmp_path / "note.txt")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_writer_that_raises_before_it_writes_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to write"), written_whole(tmp_path / "note.txt"):
+        raise ValueError("nothing to write")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_writer_that_raises_leaves_the_old_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "note.txt", "old")
+    with pytest.raises(OSError, match="disk full"):
+        fail_while_writing(tmp_path / "note.txt")
+    assert (tmp_path / "note.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["note.txt"]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    write_text(path, "old")
+    with written_whole(path) as aside:
+        aside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["map.nii.gz", "map.nii", "encoder.pt"])
+def test_what_is_written_aside_keeps_folder_and_suffix(tmp_path: Path, name: str) -> None:
+    with written_whole(tmp_path / name) as aside:
+        assert aside.parent == tmp_path
+        assert aside.name != name
+        assert aside.name.endswith(name)
+        assert aside.name.startswith(".")
+        aside.touch()
+
+
+@pytest.mark.parametrize("name", ["map.nii.gz", "map.nii"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+@pytest.mark.parametrize("affine", [np.diag([0.7, 0.7, 2.5, 1]), OBLIQUE], ids=["straight", "oblique"])
+def test_voxels_and_affine_come_back(tmp_path: Path, name: str, dtype: type, affine: np.ndarray) -> None:
+    write_volume(tmp_path / name, voxels(dtype), affine)
+    read = nib.load(tmp_path / name)
+    assert read.get_data_dtype() == dtype
+    np.testing.assert_array_equal(np.asarray(read.dataobj), voxels(dtype))
+    np.testing.assert_allclose(read.affine, affine, atol=1e-5)
+
+
+def test_qform_and_sform_say_the_same_place_in_mm(tmp_path: Path) -> None:
+    write_volume(tmp_path / "map.nii.gz", voxels(), OBLIQUE)
+    read = nib.load(tmp_path / "map.nii.gz")
+    for form, code in (read.get_qform(coded=True), read.get_sform(coded=True)):
+        assert code == 1
+        np.testing.assert_allclose(form, OBLIQUE, atol=1e-4)
+    assert read.header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(read.header.get_zooms(), [2, 3, 5], rtol=1e-6)
+
+
+def test_the_same_volume_is_the_same_bytes_twice(tmp_path: Path) -> None:
+    for name in ("first.nii.gz", "second.nii.gz"):
+        write_volume(tmp_path / name, voxels(), OBLIQUE)
+    first, second = ((tmp_path / name).read_bytes() for name in ("first.nii.gz", "second.nii.gz"))
+    assert first == second
+    assert first[:2] == b"\x1f\x8b"
+    assert first[3] == 0  # gzip's flags: neither file name nor comment
+    assert first[4:8] == bytes(4)  # its time
+
+
+def test_a_volume_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="Cannot work out file type"):
+        write_volume(tmp_path / "map.xyz", voxels(), OBLIQUE)
+    assert os.listdir(tmp_path) == []
