@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import fire
@@ -11,7 +14,9 @@ import fire
 from .errors import SemclError
 
 
-def phantom(out: str, cases: int = 16, seed: int = 0, folds: int = 3, test_share: float = 0.5) -> None:
+def phantom(
+    out: str, cases: int = 16, seed: int = 0, folds: int = 3, test_share: float = 0.5, **unknown: object
+) -> None:
     """Write a cohort of abdominal CT phantoms: images, labels, label table, datalist.
 
     Args:
@@ -21,14 +26,16 @@ def phantom(out: str, cases: int = 16, seed: int = 0, folds: int = 3, test_share
         folds: parts of the training patients for cross-fitting.
         test_share: share of the patients kept for testing.
     """
-    from .cohort.intake import prepare as check_and_split
+    _refuse(unknown, phantom)
+    from .cohort import intake
     from .cohort.labels import LabelTable
-    from .cohort.phantom import write_phantoms
+    from .cohort.phantom import plan, write_phantoms
 
     folder = Path(str(out))
+    intake.split(plan(folder, cases), folds, test_share, seed)  # refuse before anything is made
     write_phantoms(folder, cases, seed)
     table = LabelTable.load(folder)
-    check_and_split(folder / "images", folder / "labels", table, folder, folder / "cases.csv", folds, test_share, seed)
+    intake.prepare(folder / "images", folder / "labels", table, folder, folder / "cases.csv", folds, test_share, seed)
 
 
 def prepare(
@@ -40,6 +47,7 @@ def prepare(
     folds: int = 3,
     test_share: float = 0.4,
     seed: int = 0,
+    **unknown: object,
 ) -> None:
     """Check folders of scans and label maps and make them a cohort: datalist.json and labels.yaml.
 
@@ -53,9 +61,8 @@ def prepare(
         test_share: share of the patients kept for testing.
         seed: of the split.
     """
-    import yaml
-
-    from .cohort.intake import prepare as check_and_split
+    _refuse(unknown, prepare)
+    from .cohort import intake
     from .cohort.labels import LabelTable
 
     source = Path(str(table))
@@ -63,11 +70,10 @@ def prepare(
         raise SemclError(
             "there is no label table", found=f"no {source}", expected="a YAML file", remedy="see docs/cohort.md"
         )
-    label_table = LabelTable.parse(yaml.safe_load(source.read_text()), str(source))
-    made = check_and_split(
+    made = intake.prepare(
         Path(str(images)),
         Path(str(labels)) if labels else None,
-        label_table,
+        LabelTable.read(source),
         Path(str(out)),
         Path(str(cases)) if cases else None,
         folds,
@@ -76,6 +82,19 @@ def prepare(
     )
     testing = sum(case.fold is None for case in made)
     print(f"{out}: {len(made) - testing} training and {testing} testing cases")
+
+
+def _refuse(unknown: Mapping[str, object], command: Callable[..., None]) -> None:
+    """Refuse options a command does not have, before it does anything."""
+    known = [name for name in inspect.signature(command).parameters if name != "unknown"]
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, 1)
+        raise SemclError(
+            f"{command.__name__} has no option --{name}",
+            found=f"--{name}",
+            expected=", ".join(f"--{option}" for option in known),
+            remedy=f"did you mean --{near[0]}?" if near else "leave it out",
+        )
 
 
 def main() -> None:

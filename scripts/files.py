@@ -40,4 +40,4 @@ def write_volume(path: Path, voxels: NDArray[Any], affine: NDArray[Any]) -> None
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with written_whole(path) as aside:
-        aside.write_text(text)
+        aside.write_text(text, encoding="utf-8")

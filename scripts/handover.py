@@ -46,14 +46,22 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
                 expected=f"{key} {expected}, that of dataset_dir",
                 remedy=f"run {made_by} again on this cohort",
             )
-    state = torch.load(path, map_location="cpu", weights_only=True)
     wanted = module.state_dict()
+    try:
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged file raises whatever its reader meets first
+        raise SemclError(
+            f"{path.name} cannot be read as weights",
+            found=f"{path}: {type(error).__name__}",
+            expected="a state dict as torch.save writes it",
+            remedy=f"run {made_by} again",
+        ) from error
     wrong = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
     wrong += [name for name in state if name not in wanted]
     if wrong:
         raise SemclError(
             f"{path.name} does not fit the network of this config",
-            found=f"{len(wrong)} of {len(wanted)} entries missing, unknown or of another shape, first {wrong[0]}",
+            found=f"{len(wrong)} entries missing, unknown or of another shape, first {wrong[0]}",
             expected="weights of the same architecture",
             remedy=f"give this stage the network numbers {made_by} was run with, or run that again",
         )

@@ -7,14 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 
 def mean_loss(output: Any) -> float:
     """Loss of an engine's output, decollated (a list of samples) or not."""
-    samples = output if isinstance(output, list) else [output]
-    return float(sum(float(sample["loss"].detach()) for sample in samples) / len(samples))
+    return float(_loss(output))
+
+
+def _loss(output: Any) -> torch.Tensor:
+    """The loss, left on its device; a decollated batch repeats it for each sample."""
+    sample: Any = output[0] if isinstance(output, list) else output
+    return torch.as_tensor(sample["loss"]).detach()
 
 
 class Progress:
@@ -86,15 +92,14 @@ class LossCurve:
 
     def start(self, engine: Engine) -> None:
         self.runs += 1
+        self.total, self.steps = 0.0, 0
         if self.runs == 1:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "w", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerow(["stage", "run", "epoch", "loss"])
 
     def add(self, engine: Engine) -> None:
-        output = engine.state.output
-        sample: Any = output[0] if isinstance(output, list) else output  # a batch's loss is repeated for each sample
-        self.total = self.total + sample["loss"].detach()  # stays on the device
+        self.total = self.total + _loss(engine.state.output)
         self.steps += 1
 
     def write(self, engine: Engine) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.__main__ import main, prepare
+from scripts.__main__ import main, phantom, prepare
 from scripts.cohort import datalist
 from scripts.cohort.labels import LabelTable
+from scripts.errors import SemclError
 
 ROOT = Path(__file__).parents[1]
 
@@ -104,3 +105,35 @@ def test_a_command_that_is_not_complete_ends_with_its_usage(
         main()
     assert ended.value.code == 2
     assert "Usage: python -m scripts" in capsys.readouterr().err.replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        (phantom, {"case": 3}, r"no option --case\n(.|\n)*did you mean --cases\?"),
+        (phantom, {"cases": 0}, "a cohort needs scans"),
+        (phantom, {"cases": 3, "folds": 9}, "too few patients to train on"),
+        (phantom, {"test_share": 1.5}, r"1\.5\n  expected: at least 2 folds, a test share from 0 to below 1"),
+        (prepare, {"images": "a", "table": "b", "fold": 1}, r"no option --fold\n(.|\n)*did you mean --folds\?"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_made(command, options, message, tmp_path) -> None:
+    with pytest.raises(SemclError, match=message):
+        command(out=str(tmp_path / "cohort"), **options)
+    assert not (tmp_path / "cohort").exists()
+
+
+def test_a_table_of_cases_that_is_not_there_is_refused(phantoms: Path, tmp_path: Path) -> None:
+    with pytest.raises(SemclError, match="the table of cases cannot be used"):
+        prepare(
+            images=str(phantoms / "images"),
+            table=str(phantoms / "labels.yaml"),
+            cases=str(tmp_path / "nowhere.csv"),
+            out=str(tmp_path / "cohort"),
+        )
+
+
+def test_a_label_table_that_is_not_yaml_is_refused(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").write_text("organs: {liver: [")
+    with pytest.raises(SemclError, match=r"labels\.yaml is not YAML"):
+        prepare(images=str(phantoms / "images"), table=str(tmp_path / "labels.yaml"), out=str(tmp_path / "cohort"))

@@ -35,7 +35,8 @@ def rows(path: Path) -> list[list[str]]:
     [
         ({"loss": torch.tensor(0.25)}, 0.25),
         ([{"loss": torch.tensor(0.25)}], 0.25),
-        ([{"loss": torch.tensor(loss)} for loss in (0.25, 0.5, 0.75)], 0.5),
+        ([{"loss": torch.tensor(loss)} for loss in (0.5, 0.5, 0.5)], 0.5),
+        ([{"loss": 0.5}, {"loss": 0.5}], 0.5),
     ],
 )
 def test_the_loss_of_an_output(output: Any, loss: float) -> None:

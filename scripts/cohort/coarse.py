@@ -7,6 +7,7 @@ would be far better than any that inference will see.
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,8 @@ class CoarseInferer(Inferer):
             scores = network(resample(normalise(image, self.window), self.size)[None])[0]
         full = image.shape[1:]
         floor = resample(scores[:1], full)[0]
-        return strongest(lambda number: resample(scores[number : number + 1], full)[0], len(scores) - 1, floor)[
-            None, None
-        ]
+        organs = range(1, len(scores))
+        return strongest(((organ, resample(scores[organ : organ + 1], full)[0]) for organ in organs), floor)[None, None]
 
 
 class CoarseModel:
@@ -154,6 +154,8 @@ def cross_fit(
         origin: noted beside the weights.
     """
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
+    aside = Path(f"{attention_dir}.partial")  # maps of two runs must not lie side by side as if of one
+    shutil.rmtree(aside, ignore_errors=True)
     table.save(ckpt_dir)
     for fold in [*folds(cases), None]:
         for name, part in resets.items():
@@ -163,7 +165,12 @@ def cross_fit(
         name = "coarse.pt" if fold is None else f"coarse_fold{fold}.pt"
         save_weights(Path(ckpt_dir) / name, trainer.network, origin)
         unseen = [case for case in cases if case.fold == fold]
-        predict(unseen, trainer.network, inferer, table, attention_dir, trainer.state.device)
+        predict(unseen, trainer.network, inferer, table, str(aside), trainer.state.device)
+    for case in cases:
+        path = attention_path(attention_dir, case.case)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        attention_path(aside, case.case).replace(path)
+    aside.rmdir()
 
 
 def predict(

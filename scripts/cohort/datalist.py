@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,12 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
 
     Raises:
         SemclError: when the folder is missing or empty, a file of the datalist is missing, a label map is missing where
-            one is needed, or a patient is both trained on and tested.
+            one is needed, a case is listed twice, or a patient is on two sides of a split.
     """
+    if section not in (*SECTIONS, "all"):
+        raise SemclError(
+            "unknown section of a datalist", found=section, expected="training, testing or all", remedy="set section"
+        )
     folder = Path(dataset_dir)
     makes = "make a cohort with `python -m scripts prepare` or `python -m scripts phantom`, then pass --dataset_dir"
     if not folder.is_dir():
@@ -118,7 +123,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
             "dataset_dir holds no cases", found=f"no {FILE_NAME} and no volumes in {folder}",
             expected=f"{FILE_NAME}, or files ending in {', '.join(SUFFIXES)}", remedy=makes,
         )  # fmt: skip
-    _check_patients(cases)
+    _check_split(cases)
     if section != "all":
         cases = [case for case in cases if (case.fold is not None) == (section == "training")]
     if not cases:
@@ -174,7 +179,17 @@ def _read(path: Path) -> list[Case]:
         ) from error
 
 
-def _check_patients(cases: Sequence[Case]) -> None:
+def _check_split(cases: Sequence[Case]) -> None:
+    counts = Counter(case.case for case in cases)
+    twice = [case for case, count in counts.items() if count > 1]
+    if twice:
+        raise SemclError(
+            "a case is listed twice",
+            case=twice[0],
+            found=f"{counts[twice[0]]} entries in the datalist",
+            expected="one entry a case",
+            remedy="run `python -m scripts prepare` again",
+        )
     sides: dict[str, set[int | None]] = {}
     for case in cases:
         sides.setdefault(case.patient, set()).add(case.fold)

@@ -61,7 +61,8 @@ def prepare(
         except SemclError as error:
             errors.append(error)
     raise_all(errors)
-    cases = split(cases, folds if labels else 0, test_share, seed)
+    if labels is not None:
+        cases = split(cases, folds, test_share, seed)
     out.mkdir(parents=True, exist_ok=True)
     table.save(out)
     datalist.save(cases, out)
@@ -72,10 +73,15 @@ def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> li
     """Give each case its fold, or none to test it; by patient, so that no patient is on two sides.
 
     Raises:
-        SemclError: when there are fewer training patients than folds.
+        SemclError: for numbers that make no split, or fewer training patients than folds.
     """
-    if not folds:
-        return list(cases)
+    if folds < 2 or not 0 <= test_share < 1:
+        raise SemclError(
+            "patients cannot be split like that",
+            found=f"{folds} folds, a test share of {test_share}",
+            expected="at least 2 folds, a test share from 0 to below 1",
+            remedy="change --folds or --test_share",
+        )
     patients = sorted({case.patient for case in cases})
     random.Random(seed).shuffle(patients)
     tested = round(len(patients) * test_share)
@@ -123,17 +129,29 @@ def _pair(images: Path, labels: Path | None) -> dict[str, tuple[Path, Path | Non
 
 
 def _read_cases(path: Path) -> dict[str, tuple[str, str]]:
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows: list[dict[str, str]] = []
+    if path.is_file():
+        with open(path, newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it, too
+            rows = list(csv.DictReader(file))
     columns = {"case", "patient", "phase"}
     if not rows or not columns <= set(rows[0]):
         raise SemclError(
             "the table of cases cannot be used",
-            found=f"{path} with columns {', '.join(rows[0]) if rows else 'none'}",
+            found=f"{path} with columns {', '.join(rows[0])}" if rows else f"no rows in {path}, or no such file",
             expected="columns case, patient, phase and a row a case",
             remedy="mend the CSV",
         )
-    return {row["case"]: (row["patient"], row["phase"]) for row in rows}
+    known: dict[str, tuple[str, str]] = {}
+    errors = []
+    for number, row in enumerate(rows, start=2):
+        case, patient, phase = ((row[column] or "").strip() for column in ("case", "patient", "phase"))
+        if not (case and patient and phase) or case in known:
+            found = f"line {number} of {path}: {case or '?'}, {patient or '?'}, {phase or '?'}"
+            expected = "case, patient and phase on each line, no case twice"
+            errors.append(SemclError("a line of the table of cases", found=found, expected=expected, remedy="mend it"))
+        known[case] = (patient, phase)
+    raise_all(errors)
+    return known
 
 
 def _unlisted(case: str, image: Path, path: Path) -> SemclError:

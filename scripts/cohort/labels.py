@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,25 @@ class LabelTable:
                 expected="labels.yaml with organs and phases",
                 remedy="make the cohort with `python -m scripts prepare`, see docs/cohort.md",
             )
-        return cls.parse(yaml.safe_load(path.read_text()), str(path))
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> LabelTable:
+        """Read a label table file.
+
+        Raises:
+            SemclError: when it does not hold a label table.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SemclError(
+                f"{path} is not YAML",
+                found=" ".join(str(error).split()),
+                expected="a mapping `organs` and a list `phases`",
+                remedy=f"edit {path}",
+            ) from error
+        return cls.parse(content, str(path))
 
     @classmethod
     def parse(cls, content: Any, source: str = "label table") -> LabelTable:
@@ -72,22 +90,38 @@ class LabelTable:
 
         if not isinstance(content, Mapping) or not isinstance(content.get("organs"), Mapping) or not content["organs"]:
             raise refuse(content, "a mapping `organs` of name -> {index: number}")
-        organs = []
-        for name, given in content["organs"].items():
-            entry = given if isinstance(given, Mapping) else {"index": given}
-            index, partner = entry.get("index"), entry.get("partner")
-            if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < 65536:
-                raise refuse(f"{name}: index {index!r}", "a whole number from 1 to 65535")
-            if partner is not None and partner not in content["organs"]:
-                raise refuse(f"{name}: partner {partner!r}", "the name of another organ of the table")
-            organs.append(Organ(str(name), index, partner))
-        indices = [organ.index for organ in organs]
-        if len(set(indices)) != len(indices):
-            raise refuse(f"indices {indices}", "an index of its own for each organ")
+        organs = [cls._organ(str(name), given, refuse) for name, given in content["organs"].items()]
+        partner = {organ.name: organ.partner for organ in organs}
+        for organ in organs:
+            if organ.partner is not None and (organ.partner == organ.name or partner.get(organ.partner) != organ.name):
+                raise refuse(
+                    f"{organ.name}: partner {organ.partner!r}",
+                    "another organ of the table that names it as partner too",
+                )
         phases = content.get("phases", ["unknown"])
-        if not isinstance(phases, list) or not phases or len(set(phases)) != len(phases):
+        if not isinstance(phases, list) or not phases:
             raise refuse(f"phases {phases!r}", "a list of different names")
-        return cls(tuple(organs), tuple(str(phase) for phase in phases))
+        names = tuple(str(phase) for phase in phases)
+        columns: dict[str, list[Any]] = {
+            "names": [organ.name for organ in organs],
+            "indices": [organ.index for organ in organs],
+            "phases": list(names),
+        }
+        for what, values in columns.items():
+            if len(set(values)) != len(values):
+                raise refuse(f"{what} {values}", "none twice")
+        return cls(tuple(organs), names)
+
+    @staticmethod
+    def _organ(name: str, given: Any, refuse: Callable[[object, str], SemclError]) -> Organ:
+        entry = given if isinstance(given, Mapping) else {"index": given}
+        strange = set(entry) - {"index", "partner"}
+        if strange:
+            raise refuse(f"{name}: {sorted(map(str, strange))}", "index, and partner where there is one")
+        index, partner = entry.get("index"), entry.get("partner")
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < 65536:
+            raise refuse(f"{name}: index {index!r}", "a whole number from 1 to 65535")
+        return Organ(name, index, None if partner is None else str(partner))
 
     def save(self, folder: str | Path) -> None:
         """Write ``folder``/labels.yaml."""

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from tqdm import tqdm
 
+from ..errors import SemclError
 from ..files import write_volume
 from .anatomy import ORGANS, PARTNERS, Array, Patient, smooth_noise
+from .datalist import Case
 
 NUMBERS = Path(__file__).with_name("phantom.yaml")
 
@@ -49,12 +51,31 @@ def scans(cases: int, numbers: Mapping[str, Any]) -> list[Scan]:
     return listed[:cases]
 
 
+def plan(out: Path, cases: int) -> list[Case]:
+    """The cases ``write_phantoms`` would write.
+
+    Raises:
+        SemclError: when there are none.
+    """
+    if not isinstance(cases, int) or cases < 1:
+        raise SemclError(
+            "a cohort needs scans", found=f"{cases} cases", expected="a whole number from 1", remedy="change --cases"
+        )
+    numbers = yaml.safe_load(NUMBERS.read_text())
+    listed = scans(cases, numbers)
+    return [
+        Case(scan.case, f"patient{scan.patient:03d}", scan.phase, out / "images" / f"{scan.case}.nii.gz")
+        for scan in listed
+    ]
+
+
 def write_phantoms(out: Path, cases: int, seed: int) -> None:
     """Write ``out``/{images,labels}/<case>.nii.gz, cases.csv (case, patient, phase) and labels.yaml.
 
     A case depends on the seed and its own number alone: a larger cohort begins with the smaller one.
     """
     numbers = yaml.safe_load(NUMBERS.read_text())
+    planned = plan(out, cases)
     listed = scans(cases, numbers)
     for scan in tqdm(listed, desc="phantom", unit="scan"):
         image, label, affine = render(scan, seed, numbers)
@@ -63,7 +84,7 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
     with open(out / "cases.csv", "w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["case", "patient", "phase"])
-        table.writerows([scan.case, f"patient{scan.patient:03d}", scan.phase] for scan in listed)
+        table.writerows([case.case, case.patient, case.phase] for case in planned)
     (out / "labels.yaml").write_text(yaml.safe_dump(label_table(numbers), sort_keys=False))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from .labels import LabelTable
 
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
+SAMPLE = 1_000_000  # voxels they are taken from
 
 
 def read(path: str | Path, case: str) -> MetaTensor:
@@ -105,17 +106,28 @@ def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tenso
         window: [low, high] in the image's units (HU), or "percentile": the volume's own 1st and 99th.
     """
     image = image.float()
-    if isinstance(window, str):
-        if window != "percentile":
-            raise SemclError(
-                "unknown intensity window", found=window, expected='[low, high] or "percentile"', remedy="set window"
-            )
-        step = max(1, image.numel() // 1_000_000)  # quantile is limited in size, and a sample tells as much
-        low, high = torch.quantile(image.flatten()[::step], torch.tensor(PERCENTILES, device=image.device))
+    ends = [] if isinstance(window, str) else [float(end) for end in window]
+    if window != "percentile" and (len(ends) != 2 or ends[0] >= ends[1]):
+        raise SemclError(
+            "unknown intensity window",
+            found=window,
+            expected='[low, high] with low below high, or "percentile"',
+            remedy="set window",
+        )
+    if ends:
+        low, high = torch.tensor(ends, device=image.device)
     else:
-        low, high = (torch.tensor(float(end), device=image.device) for end in window)
+        low, high = torch.quantile(_sample(image.flatten()), torch.tensor(PERCENTILES, device=image.device))
     scaled: torch.Tensor = ((image - low) / (high - low).clamp_min(1e-6) * 2 - 1).clamp(-1, 1)
     return scaled
+
+
+def _sample(voxels: torch.Tensor) -> torch.Tensor:
+    """A million voxels drawn at random, the same each time: quantiles are limited in size, and they tell as much."""
+    if len(voxels) <= SAMPLE:
+        return voxels
+    drawn = torch.randint(len(voxels), (SAMPLE,), generator=torch.Generator().manual_seed(0))
+    return voxels[drawn.to(voxels.device)]
 
 
 def working_shape(shape: Sequence[int], size: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
@@ -145,19 +157,18 @@ def resample_objects(objects: torch.Tensor, shape: Sequence[int]) -> torch.Tenso
     return resized[0, 0].to(objects.dtype)
 
 
-def strongest(scores: Callable[[int], torch.Tensor], count: int, floor: torch.Tensor) -> torch.Tensor:
-    """Which of ``count`` score volumes is the highest at each voxel, taken one at a time to save memory.
+def strongest(scores: Iterable[tuple[int, torch.Tensor]], floor: torch.Tensor) -> torch.Tensor:
+    """Which of several score volumes is the highest at each voxel, taken one at a time to save memory.
 
     Args:
-        scores: gives the score volume (X, Y, Z) of object 1..count.
+        scores: object numbers and their score volumes (X, Y, Z).
         floor: score of background (X, Y, Z); used as scratch space.
 
     Returns:
         object numbers (X, Y, Z), 0 where no score is above the floor.
     """
     winner = torch.zeros(floor.shape, dtype=torch.int16, device=floor.device)
-    for number in range(1, count + 1):
-        score = scores(number)
+    for number, score in scores:
         winner[score > floor] = number
         torch.maximum(floor, score, out=floor)
     return winner

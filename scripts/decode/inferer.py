@@ -11,7 +11,7 @@ from monai.data.utils import compute_importance_map
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 
-from ..cohort.volume import resample
+from ..cohort.volume import resample, strongest
 from ..contrast.query import AIR, QueryGrid, overlap
 
 
@@ -56,13 +56,10 @@ class QueryInferer(Inferer):
             image = MetaTensor(image)
         coarse = self.coarse(inputs) if attention is None else attention
         objects = self.grid.objects(convert_to_tensor(coarse, track_meta=False)[0, 0], image)
-        best = torch.full(image.shape[1:], self.threshold, device=image.device)
-        winner = torch.zeros(image.shape[1:], dtype=torch.int16, device=image.device)
-        for number, probability in self.probabilities(self.grid.image(image), objects, network):
-            score = resample(probability[None], best.shape)[0]
-            winner[score > best] = number
-            torch.maximum(best, score, out=best)
-        return winner[None, None]
+        floor = torch.full(image.shape[1:], self.threshold, device=image.device)
+        drawn = self.probabilities(self.grid.image(image), objects, network)
+        scores = ((number, resample(probability[None], floor.shape)[0]) for number, probability in drawn)
+        return strongest(scores, floor)[None, None]
 
     def probabilities(
         self, image: torch.Tensor, objects: torch.Tensor, network: Callable[..., torch.Tensor]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,12 +31,12 @@ def svg(figure: Figure) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def png(figure: Figure) -> str:
-    """The figure as a data URI."""
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110, bbox_inches="tight")
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    return data.getvalue()
 
 
 def organs_figure(rows: Sequence[Row], first: str, second: str, organs: Sequence[str]) -> str:
@@ -52,7 +51,9 @@ def organs_figure(rows: Sequence[Row], first: str, second: str, organs: Sequence
         for end, values, colour in zip(ends, pairs.T, (COARSE, REFINED), strict=True):
             axes.scatter(np.full(len(values), end), values, s=10, color=colour, zorder=2)
             axes.hlines(values.mean(), end - 0.14, end + 0.14, color=colour, lw=3, zorder=3)
-    axes.set_xticks(range(len(organs)), [organ.replace("_", " ") for organ in organs], rotation=35, ha="right")
+    axes.set_xticks(
+        range(len(organs)), [organ.replace("_", " ").replace("$", r"\$") for organ in organs], rotation=35, ha="right"
+    )
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel("Dice")
     handles = [Line2D([], [], color=colour, lw=3, label=name) for name, colour in ((first, COARSE), (second, REFINED))]
@@ -80,7 +81,7 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 def overlay_figure(
     image: NDArray[np.floating], maps: Mapping[str, NDArray[np.integer]], spacing: Sequence[float], objects: int
-) -> str:
+) -> bytes:
     """The axial slice with most objects, bare and under each label map, the patient's right on the left (PNG).
 
     Args:

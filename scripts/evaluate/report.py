@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from markupsafe import Markup
 from ..cohort.datalist import Case, read_label
 from ..cohort.labels import LabelTable
 from ..cohort.volume import normalise, read, read_objects, spacing
-from ..files import write_text
+from ..errors import SemclError
+from ..files import write_text, written_whole
 from ..version import __version__
 from .figures import curves_figure, organs_figure, overlay_figure
 from .rows import Row, measure, write_rows
@@ -34,7 +36,7 @@ class Evaluation:
         table: the label table.
         coarse: folder of attention maps.
         refined: folder of predictions.
-        output_dir: gets rows.csv, summary.json and report.html; its curves/ are shown.
+        output_dir: gets rows.csv, summary.json, report.html and pictures/; its curves/ are shown.
         window: intensities of the pictures.
         name: of the cohort, in the title.
         pictures: how many cases are shown, from the worst.
@@ -59,6 +61,13 @@ class Evaluation:
         """Measure, compare, write."""
         rows = measure(self.cases, self.folders, self.table)
         lines = compare(rows, FIRST, SECOND, self.table.names)
+        if not lines:
+            raise SemclError(
+                "there is nothing to compare",
+                found=f"no organ in the label maps of {len(self.cases)} cases, nor in either prediction",
+                expected="at least one organ in one case",
+                remedy="check that the label maps are those of these scans",
+            )
         write_rows(self.output_dir / "rows.csv", rows)
         compared = [asdict(line) | {"verdict": line.verdict} for line in lines]
         summary = {"headline": headline(lines[0]), "comparisons": compared}
@@ -74,10 +83,10 @@ class Evaluation:
         return environment.get_template("report.html.j2").render(
             name=self.name,
             headline=headline(lines[0]),
-            counts=f"{len(self.cases)} cases of {lines[0].patients} patients that no network was trained on.",
+            counts=self.counts(),
             lines=lines,
             exact=EXACT,
-            interval=lambda line: "" if np.isnan(line.low) else f"{line.low:+.3f} to {line.high:+.3f}",
+            interval=lambda line: "" if line.low is None else f"{line.low:+.3f} to {line.high:+.3f}",
             p=lambda p: "" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}"),
             organs_svg=Markup(organs_figure(rows, FIRST, SECOND, self.table.names)),
             phases=self.phases(rows),
@@ -85,6 +94,12 @@ class Evaluation:
             curves_svg=Markup(curves_figure(curves)) if curves else None,
             version=__version__,
         )
+
+    def counts(self) -> str:
+        """Who was measured, and whether the networks had seen them."""
+        seen = sum(case.fold is not None for case in self.cases)
+        told = "that no network was trained on" if not seen else f"of which {seen} cases were trained on"
+        return f"{len(self.cases)} cases of {len({case.patient for case in self.cases})} patients, {told}."
 
     def phases(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Mean Dice of each phase's cases."""
@@ -104,19 +119,22 @@ class Evaluation:
         for row in rows:
             if row.method == SECOND:
                 values[row.case].append(row.value)
-        means = {case: float(np.mean(found or [0.0])) for case, found in values.items()}
-        order = sorted(self.cases, key=lambda case: means[case.case])
+        means = {case: float(np.mean(found)) for case, found in values.items() if found}
+        order = sorted((case for case in self.cases if case.case in means), key=lambda case: means[case.case])
         return [(case, means[case.case]) for case in order[: self.pictures]]
 
     def overlay(self, case: Case, value: float) -> dict[str, str]:
-        """A case's picture and its title."""
+        """A case's title and its picture, which is also written to pictures/<case>.png."""
         image = read(case.image, case.case)
         maps = {"truth": read_label(case, image, self.table)}
         for method, folder in self.folders.items():
             maps[method] = read_objects(folder / f"{case.case}.nii.gz", image, case.case, self.table)
         pixels = normalise(image.as_tensor(), self.window)[0].numpy()
         picture = overlay_figure(pixels, maps, spacing(image), len(self.table))
-        return {"title": f"{case.case} ({case.phase}): mean Dice {value:.3f}", "picture": picture}
+        with written_whole(self.output_dir / "pictures" / f"{case.case}.png") as aside:
+            aside.write_bytes(picture)
+        inline = "data:image/png;base64," + base64.b64encode(picture).decode()
+        return {"title": f"{case.case} ({case.phase}): mean Dice {value:.3f}", "picture": inline}
 
 
 def headline(line: Comparison) -> str:

@@ -37,8 +37,8 @@ COLUMNS = tuple(field.name for field in fields(Row))
 def measure(cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTable) -> list[Row]:
     """Dice of each method's label maps on each case's own voxels.
 
-    An organ that is absent from the truth gives no row when the method leaves it out too, and a Dice of 0 when the
-    method draws it; a missed organ has a Dice of 0.
+    A missed organ has a Dice of 0. An organ absent from the truth counts once any method draws it: 0 for a method that
+    does, 1 for one that leaves it out; when none draws it there is no row. So methods can always be paired.
 
     Args:
         cases: cases with label maps.
@@ -53,13 +53,25 @@ def measure(cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTabl
     for case in tqdm(cases, desc="evaluate", unit="case"):
         image = read(case.image, case.case)
         truth = read_label(case, image, table)
-        for method, folder in methods.items():
-            drawn = read_objects(folder / f"{case.case}.nii.gz", image, case.case, table)
-            rows += [
-                Row(case.case, case.patient, organ, case.phase, method, "dice", value)
-                for organ, value in zip(table.names, dice(drawn, truth, len(table)), strict=True)
-                if not np.isnan(value)
-            ]
+        values = {
+            method: dice(read_objects(folder / f"{case.case}.nii.gz", image, case.case, table), truth, len(table))
+            for method, folder in methods.items()
+        }
+        somewhere = np.logical_or.reduce([~np.isnan(found) for found in values.values()])
+        rows += [
+            Row(
+                case.case,
+                case.patient,
+                table.names[organ],
+                case.phase,
+                method,
+                "dice",
+                1.0 if np.isnan(value) else value,
+            )
+            for method, found in values.items()
+            for organ, value in enumerate(found.tolist())
+            if somewhere[organ]
+        ]
     return rows
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from .rows import Row
 
-EXACT = 14  # patients up to which all 2^n signs are tried
+EXACT = 12  # patients up to which all 2^n signs are tried
 RESAMPLES = 10_000
 LEVEL = 0.05
 
@@ -20,8 +20,9 @@ LEVEL = 0.05
 class Comparison:
     """One organ, or all of them: two methods paired by patient.
 
+    ``low`` and ``high`` bound the mean difference (None for one patient); ``ranks`` is the sign of the signed ranks.
     ``p`` is of the Wilcoxon signed-rank test, ``p_holm`` corrected over organs; None where no patient differs.
-    ``smallest_p`` is what that many patients can reach at best, for an organ after correction if all organs reach it.
+    ``smallest_p`` is what the patients that differ can reach at best, for an organ after correction if all reach it.
     """
 
     organ: str
@@ -30,8 +31,9 @@ class Comparison:
     first: float
     second: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    ranks: int
     p: float | None
     p_holm: float | None
     smallest_p: float
@@ -42,6 +44,8 @@ class Comparison:
         p = self.p if self.p_holm is None else self.p_holm
         if p is None:
             return "no difference"
+        if p < LEVEL and self.ranks * self.difference <= 0:
+            return "most patients one way, the mean the other"
         if p < LEVEL:
             return "better than chance" if self.difference > 0 else "worse than chance"
         if self.smallest_p >= LEVEL:
@@ -83,9 +87,10 @@ def _compare(organ: str, rows: Sequence[Row], first: str, second: str) -> Compar
         difference=float(difference.mean()),
         low=low,
         high=high,
+        ranks=int(np.sign((np.sign(difference) * stats.rankdata(np.abs(difference))).sum())),
         p=signed_rank(difference),
         p_holm=None,
-        smallest_p=min(1.0, 2.0 ** (1 - len(pairs))),
+        smallest_p=min(1.0, 2.0 ** (1 - np.count_nonzero(difference))),
     )
 
 
@@ -103,7 +108,7 @@ def paired(rows: Sequence[Row], first: str, second: str) -> NDArray[np.float64]:
 
 
 def signed_rank(difference: NDArray[np.float64]) -> float | None:
-    """Two-sided p of the Wilcoxon signed-rank test: exact, over all signs, for few patients, also with ties.
+    """Two-sided p of the Wilcoxon signed-rank test: over all signs for few patients, also with ties.
 
     Patients without a difference are left out (Wilcoxon's rule); None when that leaves nobody.
     """
@@ -116,10 +121,10 @@ def signed_rank(difference: NDArray[np.float64]) -> float | None:
     return float(stats.wilcoxon(moved, method=method).pvalue)
 
 
-def interval(difference: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean difference over patients."""
+def interval(difference: NDArray[np.float64]) -> tuple[float, float] | tuple[None, None]:
+    """95 % percentile bootstrap interval of the mean difference over patients; None for a single one."""
     if len(difference) < 2:
-        return float("nan"), float("nan")
+        return None, None
     rng = np.random.default_rng(0)
     means = rng.choice(difference, (RESAMPLES, len(difference))).mean(1)
     low, high = np.quantile(means, (0.025, 0.975))

@@ -1,0 +1,91 @@
+"""Attention maps lie on the voxels of the image as it is stored, with the cohort's own indices."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from nibabel.affines import apply_affine
+
+from scripts.cohort.attention import attention_path, require_attention, write_label_map
+from scripts.cohort.datalist import Case
+from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.volume import read, read_objects
+from scripts.errors import SemclError
+from tests.conftest import write_nifti
+
+SHAPE = (4, 5, 6)
+AFFINES = {  # voxel index to RAS mm: a column an axis of the file
+    "RAS": [[2, 0, 0, -20], [0, 3, 0, -30], [0, 0, 4, 7], [0, 0, 0, 1]],
+    "LPS": [[-2, 0, 0, 20], [0, -3, 0, 30], [0, 0, 4, 7], [0, 0, 0, 1]],
+    "PIR": [[0, 0, 4, -20], [-2, 0, 0, 30], [0, -3, 0, 50], [0, 0, 0, 1]],
+    "oblique": [[-1.9, 0.4, 0.1, 20], [-0.5, -2.9, 0.2, 30], [0.1, 0.2, 4, 7], [0, 0, 0, 1]],
+}
+
+
+def stored_image(folder, stored="RAS"):
+    """An image in one of the orientations, as it is read: in RAS."""
+    path = write_nifti(folder / "image.nii.gz", np.zeros(SHAPE, np.int16), np.array(AFFINES[stored], float))
+    return read(path, "a")
+
+
+@pytest.mark.parametrize("stored", AFFINES)
+def test_objects_keep_their_place_in_the_orientation_of_the_image(table, tmp_path, stored):
+    image = stored_image(tmp_path, stored)
+    objects = np.random.default_rng(0).integers(0, 4, size=image.shape[1:])
+    write_label_map(tmp_path / "map.nii.gz", objects, image, table)
+    written = nib.load(tmp_path / "map.nii.gz")
+    np.testing.assert_allclose(written.affine, AFFINES[stored], atol=1e-6)
+    values = np.asarray(written.dataobj)
+    assert values.shape == SHAPE
+    to_ras = np.linalg.inv(image.affine.numpy()) @ written.affine
+    for voxel in np.ndindex(SHAPE):
+        in_ras = tuple(np.round(apply_affine(to_ras, voxel)).astype(int))
+        assert values[voxel] == (0, 5, 2, 9)[objects[in_ras]]
+
+
+@pytest.mark.parametrize("stored", AFFINES)
+def test_a_written_map_is_read_as_the_objects_it_was_made_of(table, tmp_path, stored):
+    image = stored_image(tmp_path, stored)
+    objects = np.random.default_rng(0).integers(0, 4, size=image.shape[1:])
+    write_label_map(tmp_path / "map.nii.gz", torch.from_numpy(objects).to(torch.int16), image, table)
+    np.testing.assert_array_equal(read_objects(tmp_path / "map.nii.gz", image, "a", table), objects)
+
+
+def test_the_header_says_where_the_voxels_are_and_in_which_unit(table, tmp_path):
+    write_label_map(tmp_path / "map.nii.gz", np.zeros(SHAPE, int), stored_image(tmp_path, "LPS"), table)
+    written = nib.load(tmp_path / "map.nii.gz")
+    assert written.header.get_xyzt_units()[0] == "mm"
+    for affine, code in (written.get_qform(coded=True), written.get_sform(coded=True)):
+        assert code > 0
+        np.testing.assert_allclose(affine, AFFINES["LPS"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("index", "present", "kind"), [(255, 1, np.uint8), (256, 1, np.uint16), (65535, 1, np.uint16), (256, 0, np.uint8)]
+)
+def test_a_voxel_takes_as_many_bytes_as_the_indices_there_need(tmp_path, index, present, kind):
+    table = LabelTable((Organ("liver", index),), ("portal",))
+    objects = np.zeros(SHAPE, int)
+    objects[1, 2, 3] = present
+    write_label_map(tmp_path / "map.nii.gz", objects, stored_image(tmp_path), table)
+    written = nib.load(tmp_path / "map.nii.gz")
+    assert written.get_data_dtype() == kind
+    np.testing.assert_array_equal(np.asarray(written.dataobj), objects * index)
+
+
+def test_a_map_is_written_into_a_folder_that_is_not_there_yet(table, tmp_path):
+    path = attention_path(tmp_path / "new" / "attention", "a")
+    write_label_map(path, np.zeros(SHAPE, int), stored_image(tmp_path), table)
+    assert [file.name for file in path.parent.iterdir()] == ["a.nii.gz"]
+
+
+def test_cases_without_an_attention_map_are_counted_and_the_first_named(tmp_path):
+    cases = [Case(name, name, "portal", tmp_path / f"{name}.nii") for name in "abc"]
+    write_nifti(attention_path(tmp_path, "a"), np.zeros(SHAPE, np.uint8))
+    found = rf"2 of 3 cases without a file in {tmp_path}"
+    match = rf"(?s)case b: attention maps are missing.*{found}.*<case>\.nii\.gz for each.*run coarse\.yaml first"
+    with pytest.raises(SemclError, match=match):
+        require_attention(cases, tmp_path)
+    for name in "bc":
+        write_nifti(attention_path(tmp_path, name), np.zeros(SHAPE, np.uint8))
+    require_attention(cases, tmp_path)

@@ -1,0 +1,290 @@
+"""One volume: read in RAS whatever it is stored in, windowed, and brought onto other grids."""
+
+import itk
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from nibabel.affines import apply_affine
+from scipy.ndimage import zoom
+
+from scripts.cohort.volume import (
+    normalise,
+    read,
+    read_objects,
+    read_stored,
+    resample,
+    resample_objects,
+    spacing,
+    strongest,
+    working_shape,
+)
+from scripts.errors import SemclError
+from tests.conftest import write_nifti
+
+AFFINES = {  # voxel index to RAS mm: a column an axis of the file
+    "RAS": [[2, 0, 0, -20], [0, 3, 0, -30], [0, 0, 4, 7], [0, 0, 0, 1]],
+    "LPS": [[-2, 0, 0, 20], [0, -3, 0, 30], [0, 0, 4, 7], [0, 0, 0, 1]],
+    "RAI": [[2, 0, 0, -20], [0, 3, 0, -30], [0, 0, -4, 50], [0, 0, 0, 1]],
+    "PIR": [[0, 0, 4, -20], [-2, 0, 0, 30], [0, -3, 0, 50], [0, 0, 0, 1]],
+    "oblique": [[-1.9, 0.4, 0.1, 20], [-0.5, -2.9, 0.2, 30], [0.1, 0.2, 4, 7], [0, 0, 0, 1]],
+}
+
+
+def at_each_voxel(affine, shape):
+    """A number (X, Y, Z) that tells where a voxel lies, from its place in RAS mm."""
+    world = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
+    return world @ np.array([1.0, 100.0, 10000.0])
+
+
+def image_like(shape=(4, 5, 6), affine=None):
+    return MetaTensor(torch.zeros(1, *shape), affine=torch.eye(4, dtype=torch.float64) if affine is None else affine)
+
+
+@pytest.mark.parametrize("stored", AFFINES)
+def test_voxels_keep_their_place_when_turned_to_ras(tmp_path, stored):
+    affine = np.array(AFFINES[stored], float)
+    path = write_nifti(tmp_path / "a.nii.gz", at_each_voxel(affine, (4, 5, 6)), affine)
+    volume = read(path, "a")
+    assert nib.aff2axcodes(volume.affine.numpy()) == ("R", "A", "S")
+    expected = at_each_voxel(volume.affine.numpy(), volume.shape[1:])
+    np.testing.assert_allclose(volume[0].numpy(), expected, atol=0.1)
+
+
+@pytest.mark.parametrize("stored", AFFINES)
+def test_reading_agrees_with_nibabel(tmp_path, stored):
+    voxels = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
+    path = write_nifti(tmp_path / "a.nii.gz", voxels, np.array(AFFINES[stored], float))
+    volume, oracle = read(path, "a"), nib.as_closest_canonical(nib.load(path))
+    np.testing.assert_array_equal(volume[0].numpy(), oracle.get_fdata(dtype=np.float32))
+    np.testing.assert_allclose(volume.affine.numpy(), oracle.affine)
+    np.testing.assert_allclose(spacing(volume), oracle.header.get_zooms(), rtol=1e-6)
+
+
+def test_read_stored_leaves_the_axes_as_they_are(tmp_path):
+    voxels = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
+    path = write_nifti(tmp_path / "a.nii.gz", voxels, np.array(AFFINES["PIR"], float))
+    volume = read_stored(path, "a")
+    np.testing.assert_array_equal(volume[0].numpy(), voxels)
+    np.testing.assert_allclose(volume.affine.numpy(), AFFINES["PIR"])
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd"])
+def test_other_formats_are_read_in_ras_too(tmp_path, suffix):
+    affine = np.array(AFFINES["LPS"], float)
+    image = itk.image_from_array(at_each_voxel(affine, (4, 5, 6)).T.astype(np.float32).copy())
+    image.SetSpacing([2.0, 3.0, 4.0])
+    image.SetOrigin([-20.0, -30.0, 7.0])  # LPS mm
+    itk.imwrite(image, str(tmp_path / f"a{suffix}"))
+    volume = read(tmp_path / f"a{suffix}", "a")
+    assert nib.aff2axcodes(volume.affine.numpy()) == ("R", "A", "S")
+    np.testing.assert_allclose(volume[0].numpy(), at_each_voxel(volume.affine.numpy(), (4, 5, 6)), atol=0.1)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    match = r"(?s)case a: a file of the datalist is missing.*found: +no \S+/a\.nii\.gz.*3-D volume.*restore"
+    with pytest.raises(SemclError, match=match):
+        read(tmp_path / "a.nii.gz", "a")
+
+
+@pytest.mark.parametrize("content", [b"", b"no volume", b"\x1f\x8b\x08\x00"], ids=["empty", "text", "cut"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    match = r"(?s)case a: a volume cannot be read.*found: +\S+/a\.nii\.gz: \S.*a readable 3-D volume.*export the file"
+    with pytest.raises(SemclError, match=match):
+        read(tmp_path / "a.nii.gz", "a")
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"),
+    [
+        ((4, 5), r"shape \(4, 5\) with 1 channels"),
+        ((4, 5, 6, 2), r"shape \(4, 5, 6\) with 2 channels"),
+        ((4, 5, 6, 1, 3), r"shape \(4, 5, 6, 1\) with 3 channels"),
+    ],
+)
+def test_a_volume_of_other_than_three_axes_is_refused(tmp_path, shape, found):
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros(shape, np.float32))
+    with pytest.raises(SemclError, match=rf"(?s)case a: a volume is not 3-D.*{found}.*three axes.*split the file"):
+        read(path, "a")
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6, 1), (4, 5, 1)])
+def test_a_single_channel_or_slice_is_a_volume(tmp_path, shape):
+    voxels = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    volume = read(write_nifti(tmp_path / "a.nii.gz", voxels), "a")
+    np.testing.assert_array_equal(volume[0].numpy(), voxels.reshape(shape[:3]))
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_no_numbers_are_refused(tmp_path, strange):
+    voxels = np.zeros((4, 5, 6), np.float32)
+    voxels[1, 2, 3] = strange
+    path = write_nifti(tmp_path / "a.nii.gz", voxels)
+    match = r"(?s)case a: a volume holds voxels that are no numbers.*NaN or infinity in \S+.*finite voxels.*air"
+    with pytest.raises(SemclError, match=match):
+        read(path, "a")
+
+
+@pytest.mark.parametrize("stored", AFFINES)
+def test_a_label_map_of_another_orientation_is_laid_on_its_image(table, tmp_path, stored):
+    indices = np.random.default_rng(0).choice([0, 2, 5, 9], size=(4, 5, 6)).astype(np.uint8)
+    image = nib.Nifti1Image(indices.astype(np.int16), np.array(AFFINES[stored], float))
+    nib.save(image, tmp_path / "image.nii.gz")
+    turned = nib.as_closest_canonical(image)
+    write_nifti(tmp_path / "label.nii.gz", np.asarray(turned.dataobj).astype(np.uint8), turned.affine)
+    volume = read(tmp_path / "image.nii.gz", "a")
+    objects = read_objects(tmp_path / "label.nii.gz", volume, "a", table)
+    np.testing.assert_array_equal(np.array([0, 5, 2, 9])[objects], volume[0].numpy())
+
+
+def test_shapes_that_differ_are_named(table, tmp_path):
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((4, 6, 5), np.uint8))
+    found = r"image 4 x 5 x 6, a\.nii\.gz 4 x 6 x 5 voxels"
+    with pytest.raises(SemclError, match=rf"(?s)case a: .* differ in shape.*{found}.*the same shape.*resample \S+"):
+        read_objects(path, image_like(), "a", table)
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 3), (1, 1), (2, 0)])
+def test_affines_that_differ_are_named(table, tmp_path, row, column):
+    affine = np.eye(4)
+    affine[row, column] += 0.02
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((4, 5, 6), np.uint8), affine)
+    match = r"(?s)case a: .* differ in place.*differ by up to 0\.02 mm.*the same affine within 0\.01 mm.*resample \S+"
+    with pytest.raises(SemclError, match=match):
+        read_objects(path, image_like(), "a", table)
+
+
+def test_affines_may_differ_by_rounding(table, tmp_path):
+    affine = np.eye(4)
+    affine[:3, 3] = 0.009
+    path = write_nifti(tmp_path / "a.nii.gz", np.full((4, 5, 6), 5, np.uint8), affine)
+    assert (read_objects(path, image_like(), "a", table) == 1).all()
+
+
+def test_a_strange_label_value_is_named_with_its_case(table, tmp_path):
+    path = write_nifti(tmp_path / "label.nii.gz", np.full((4, 5, 6), 7, np.uint8))
+    with pytest.raises(SemclError, match=r"case scan7: label values outside the label table\n  found:    7\n"):
+        read_objects(path, image_like(), "scan7", table)
+
+
+def test_a_window_is_mapped_to_minus_one_to_one_and_clipped():
+    image = torch.tensor([-1000.0, -160, -60, 40, 140, 240, 3000])
+    expected = np.interp(image.numpy(), [-160, 240], [-1, 1])
+    np.testing.assert_allclose(normalise(image, [-160, 240]).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(normalise(image.to(torch.int16), [-160, 240]).numpy(), expected, atol=1e-6)
+
+
+def test_a_percentile_window_is_the_volumes_own():
+    image = torch.from_numpy(np.random.default_rng(0).gamma(2, 50, size=(1, 12, 11, 10)))
+    low, high = np.percentile(image.numpy(), [1, 99])
+    expected = np.interp(image.numpy(), [low, high], [-1, 1])
+    np.testing.assert_allclose(normalise(image, "percentile").numpy(), expected, atol=1e-5)
+
+
+def test_a_volume_without_contrast_stays_finite():
+    assert normalise(torch.full((1, 3, 3, 3), 7.0), "percentile").isfinite().all()
+
+
+def test_an_unknown_window_is_refused():
+    match = r'(?s)unknown intensity window.*found: +abdomen.*expected: \[low, high\].*"percentile".*set window'
+    with pytest.raises(SemclError, match=match):
+        normalise(torch.zeros(1, 2, 2, 2), "abdomen")
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "shape"),
+    [
+        ((2.0, 2.0, 5.0), (2.5, 2.5, 0), (80, 64, 30)),
+        ((2.0, 2.0, 5.0), (0, 0, 0), (100, 80, 30)),
+        ((2.0, 2.0, 5.0), (1.0, 4.0, 2.5), (200, 40, 60)),
+        ((2.0, 2.0, 5.0), (1e9, 1e9, 1e9), (1, 1, 1)),
+    ],
+)
+def test_the_working_grid_covers_the_same_field(size, target, shape):
+    assert working_shape((100, 80, 30), size, target) == shape
+
+
+SHAPES = [(6, 8, 4), (3, 4, 2), (5, 3, 7), (12, 2, 4), (9, 9, 9), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_constant_volume_stays_constant(shape):
+    resized = resample(torch.full((2, 6, 8, 4), 3.5), shape)
+    assert resized.shape == (2, *shape)
+    np.testing.assert_allclose(resized.numpy(), 3.5, rtol=1e-6)
+
+
+def test_the_same_shape_changes_nothing():
+    volume = torch.rand(2, 6, 8, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(resample(volume, (6, 8, 4)), volume)
+
+
+@pytest.mark.parametrize("factors", [(2, 2, 2), (3, 4, 1), (1, 1, 4), (6, 8, 4)])
+def test_shrinking_by_whole_factors_averages_blocks(factors):
+    volume = np.random.default_rng(0).normal(size=(2, 6, 8, 4)).astype(np.float32)
+    small = resample(
+        torch.from_numpy(volume), [size // factor for size, factor in zip((6, 8, 4), factors, strict=True)]
+    )
+    a, b, c = factors
+    blocks = volume.reshape(2, 6 // a, a, 8 // b, b, 4 // c, c)
+    np.testing.assert_allclose(small.numpy(), blocks.mean((2, 4, 6)), atol=1e-6)
+    np.testing.assert_allclose(small.mean().numpy(), volume.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(12, 16, 8), (9, 8, 10), (7, 11, 4)])
+def test_growing_is_linear_between_voxel_centres(shape):
+    volume = np.random.default_rng(0).normal(size=(1, 6, 8, 4)).astype(np.float32)
+    factors = [new / old for new, old in zip(shape, (6, 8, 4), strict=True)]
+    oracle = zoom(volume[0], factors, order=1, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(resample(torch.from_numpy(volume), shape)[0].numpy(), oracle, atol=1e-5)
+
+
+def test_axes_may_shrink_and_grow_together():
+    volume = np.random.default_rng(0).normal(size=(1, 6, 8, 4)).astype(np.float32)
+    oracle = zoom(volume[0].reshape(3, 2, 8, 4).mean(1), (1, 1, 2), order=1, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(resample(torch.from_numpy(volume), (3, 8, 8))[0].numpy(), oracle, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int64])
+def test_objects_are_taken_from_the_voxel_a_centre_falls_into(shape, kind):
+    objects = torch.from_numpy(np.random.default_rng(0).choice([0, 1, 2, 13], size=(6, 8, 4))).to(kind)
+    resized = resample_objects(objects, shape)
+    assert resized.dtype == kind
+    nearest = [
+        [int((at + 0.5) * old / new) for at in range(new)] for old, new in zip(objects.shape, shape, strict=True)
+    ]
+    np.testing.assert_array_equal(resized.numpy(), objects.numpy()[np.ix_(*nearest)])
+
+
+@pytest.mark.parametrize("count", [1, 3, 13])
+def test_the_strongest_score_wins_as_with_argmax(count):
+    scores = torch.from_numpy(np.random.default_rng(0).integers(0, 6, size=(count + 1, 5, 6, 7)).astype(np.float32))
+    winner = strongest(enumerate(scores[1:], start=1), scores[0].clone())
+    np.testing.assert_array_equal(winner.numpy(), np.argmax(scores.numpy(), 0))
+
+
+def test_organs_may_be_left_out_and_keep_their_numbers():
+    scores = torch.tensor([[0.9, 0.2], [0.1, 0.8]]).reshape(2, 2, 1, 1)
+    winner = strongest(zip((3, 7), scores, strict=True), torch.zeros(2, 1, 1))
+    assert winner.flatten().tolist() == [3, 7]
+
+
+def test_background_wins_where_no_score_is_above_the_floor():
+    scores = torch.tensor([[0.2, 0.5, 0.9], [0.3, 0.5, 0.8]]).reshape(2, 3, 1, 1)
+    winner = strongest(enumerate(scores, start=1), torch.full((3, 1, 1), 0.5))
+    assert winner.flatten().tolist() == [0, 0, 1]
+
+
+def test_percentiles_of_a_large_volume_see_all_slices():
+    volume = torch.arange(200.0).repeat(100, 100, 1)  # two million voxels, a slice a value
+    normalised = normalise(volume, "percentile")
+    assert (normalised.unique().numel()) > 190
+
+
+@pytest.mark.parametrize("window", [[100, -100], [0, 1, 2], [5, 5], "percentil"])
+def test_a_window_that_is_none_is_refused(window):
+    with pytest.raises(SemclError, match="low below high"):
+        normalise(torch.zeros(4), window)
