@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -57,22 +58,29 @@ def run_stage(
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-def refusal(stage: str, **overrides: object) -> str:
-    """What a stage with its smallest numbers, run in this process, says when it refuses."""
+def run_here(stage: str, **overrides: object) -> None:
+    """A stage with its smallest numbers, in this process."""
     hook = sys.excepthook
     config = str(ROOT / "bundle" / "configs" / f"{stage}.yaml")
+    small = {key: ast.literal_eval(value) if isinstance(value, str) else value for key, value in SMALL[stage].items()}
     given = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
     try:
-        workflow = ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **given)
+        workflow = ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small | given))
         workflow.initialize()
         workflow.run()
+    finally:
+        sys.excepthook = hook
+
+
+def refusal(stage: str, **overrides: object) -> str:
+    """What a stage says when it refuses."""
+    try:
+        run_here(stage, **overrides)
     except Exception as error:
         cause = root_cause(error)
         if cause is None:
             raise
         return str(cause)
-    finally:
-        sys.excepthook = hook
     raise AssertionError(f"{stage} did not refuse")
 
 

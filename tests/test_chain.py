@@ -7,10 +7,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from scripts.cohort import datalist
 from scripts.cohort.labels import LabelTable
-from tests.stages import ROOT, refusal, run_small
+from tests.stages import ROOT, refusal, run_here, run_small
 
 COLUMNS = ["case", "patient", "organ", "phase", "method", "metric", "value"]
 
@@ -86,6 +87,25 @@ def test_a_new_scan_without_attention_is_segmented_on_the_way(chain, tmp_path):
     assert np.array_equal(drawn, before)  # attention made on the way is the attention of the coarse stage
 
 
+@pytest.mark.parametrize(("stage", "weights"), [("pretrain", "encoder.pt"), ("train", "model.pt")])
+def test_the_same_seed_gives_the_same_weights(stage, weights, chain, tmp_path):
+    def trained(name: str, seed: int) -> dict[str, torch.Tensor]:
+        shutil.copytree(chain / "models", tmp_path / name)
+        run_here(
+            stage,
+            dataset_dir=chain,
+            output_dir=tmp_path,
+            ckpt_dir=tmp_path / name,
+            attention_dir=chain / "attention",
+            seed=seed,
+        )
+        return torch.load(tmp_path / name / weights, weights_only=True)
+
+    first, again, other = trained("first", 1), trained("again", 1), trained("other", 2)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
 def test_a_stage_that_refuses_ends_with_its_message_alone(tmp_path):
     done = run_small("coarse", dataset_dir=tmp_path / "nowhere")
     assert done.returncode == 1
@@ -123,7 +143,7 @@ def test_an_encoder_of_another_cohort_is_refused(chain, cohort):
     shutil.copytree(chain / "attention", cohort / "attention")
     text = (cohort / "datalist.json").read_text()
     (cohort / "datalist.json").write_text(text.replace('"patient001"', '"somebody"'))
-    message = refusal("train", dataset_dir=cohort, patch_size=32, spacing=[5, 5, 0], widths=[4, 8, 8, 16])
+    message = refusal("train", dataset_dir=cohort)
     assert "encoder.pt was made from another cohort" in message
 
 

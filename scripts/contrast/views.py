@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.engines import PrepareBatch
 from monai.transforms import Randomizable
+from monai.utils import get_seed
 from numpy.typing import NDArray
 from torch.nn import functional
 
@@ -47,6 +48,7 @@ class Views(Randomizable):
         self.flip_axes = tuple(flip_axes)
         self.contrast, self.brightness, self.noise = contrast, brightness, noise
         self.last: dict[str, NDArray[np.float64]] = {}
+        self.set_random_state(get_seed())  # of set_determinism, as MONAI's Compose does
 
     def randomize(self, data: tuple[int, int]) -> None:
         """Draw for ``data`` = (batch size, spatial dims)."""
