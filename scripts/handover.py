@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from .cohort.labels import LabelTable
 from .errors import SemclError
 from .files import write_text, written_whole
 
@@ -69,21 +70,23 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
 
 
 class SaveWeights:
-    """Handler: write a module's weights when the run has completed.
+    """Handler: write a module's weights, and the label table they were made with, when the run has completed.
 
     Args:
         path: the file.
         module: whose weights.
         origin: noted beside it.
+        table: written as labels.yaml into the same folder.
     """
 
-    def __init__(self, path: str, module: nn.Module, origin: Mapping[str, str]) -> None:
-        self.path, self.module, self.origin = Path(path), module, origin
+    def __init__(self, path: str, module: nn.Module, origin: Mapping[str, str], table: LabelTable) -> None:
+        self.path, self.module, self.origin, self.table = Path(path), module, origin, table
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        self.table.save(self.path.parent)
         save_weights(self.path, self.module, self.origin)
 
 

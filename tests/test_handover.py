@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
+from scripts.cohort.labels import LabelTable
 from scripts.errors import SemclError
 from scripts.handover import LoadWeights, SaveWeights, load_weights, save_weights
 
@@ -99,7 +100,7 @@ def test_weights_of_another_network_are_refused(saved: Path, change: Callable[[]
     assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
 
 
-def test_weights_are_saved_when_the_run_has_completed(tmp_path: Path) -> None:
+def test_weights_are_saved_when_the_run_has_completed(tmp_path: Path, table: LabelTable) -> None:
     path, trained = tmp_path / "models" / "encoder.pt", network()
 
     def step(engine: Engine, batch: float) -> None:
@@ -108,18 +109,19 @@ def test_weights_are_saved_when_the_run_has_completed(tmp_path: Path) -> None:
             trained[0].bias.fill_(batch)
 
     trainer = Engine(step)
-    SaveWeights(str(path), trained, ORIGIN).attach(trainer)
+    SaveWeights(str(path), trained, ORIGIN, table).attach(trainer)
     trainer.run([1.0, 2.0, 7.0], max_epochs=1)
     assert torch.load(path, weights_only=True)["0.bias"].tolist() == [7.0] * 4
     assert json.loads(path.with_suffix(".json").read_text()) == ORIGIN
+    assert LabelTable.load(path.parent) == table
 
 
-def test_nothing_is_saved_by_a_run_that_fails(tmp_path: Path) -> None:
+def test_nothing_is_saved_by_a_run_that_fails(tmp_path: Path, table: LabelTable) -> None:
     def step(engine: Engine, batch: int) -> None:
         raise ArithmeticError("loss is not finite")
 
     trainer = Engine(step)
-    SaveWeights(str(tmp_path / "encoder.pt"), network(), ORIGIN).attach(trainer)
+    SaveWeights(str(tmp_path / "encoder.pt"), network(), ORIGIN, table).attach(trainer)
     with pytest.raises(ArithmeticError, match="loss is not finite"):
         trainer.run([1], max_epochs=1)
     assert os.listdir(tmp_path) == []
