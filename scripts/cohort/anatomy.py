@@ -121,7 +121,8 @@ class Patient:
     def _body(self, xyz: Array) -> dict[str, Array]:
         """Skin, fat, muscle wall, peritoneal cavity, lungs, spine, ribs, back muscles."""
         x, y, z = xyz
-        inner = np.asarray((np.sqrt((x / 142) ** 2 + ((y - 2) / 92) ** 2) - 1) * 92, np.float32)
+        out = np.sqrt(x**2 + (y - 2) ** 2)  # from the cavity's axis; its wall lies as far as the ellipse that way
+        inner = np.asarray(out - out / np.maximum(np.sqrt((x / 142) ** 2 + ((y - 2) / 92) ** 2), 1e-6), np.float32)
         dome = 205 - 0.010 * (x - 60) ** 2 * (x > 60) - 0.006 * (x + 55) ** 2 * (x < -55) - 0.004 * (y + 5) ** 2
         lung = np.maximum(inner + 9, dome - z)
         spine = self.shift["spine"] * 0.3
