@@ -1,6 +1,7 @@
 # make demo | test | check : each sets up what it needs in .venv and runs
 PYTHON ?= python3
 BIN := .venv/bin
+SEED := 0
 COHORT := runs/demo
 STAGES := coarse pretrain train inference evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
@@ -9,7 +10,7 @@ RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
 demo: .venv/ready
 	rm -rf $(COHORT)
-	$(BIN)/python -m scripts phantom --out $(COHORT) --cases 16 --seed 0
+	$(BIN)/python -m scripts phantom --out $(COHORT) --cases 16 --seed $(SEED)
 	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
 
 test: .venv/ready
