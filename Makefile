@@ -1,4 +1,4 @@
-# make demo | test | check : each sets up what it needs in .venv and runs
+# make demo | test | check | bench : each sets up what it needs in .venv and runs
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
@@ -6,7 +6,7 @@ COHORT := runs/demo
 STAGES := coarse pretrain train inference evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: .venv/ready
 	rm -rf $(COHORT)
@@ -21,6 +21,9 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_configs.py
+
+bench: .venv/ready
+	$(BIN)/python -m bench
 
 clean:
 	rm -rf .venv runs

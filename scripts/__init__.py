@@ -8,20 +8,26 @@ from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, 
 from .cohort.datalist import Case, digest
 from .cohort.datalist import load as load_cases
 from .cohort.labels import LabelTable
+from .contrast.dataset import QueryDataset
 from .contrast.encoder import ContrastNet, QueryEncoder
 from .contrast.head import ClusterHead
 from .contrast.loss import SemanticContrastiveLoss
+from .contrast.memory import QueryMemory
 from .contrast.query import QueryGrid
 from .contrast.sampler import ClusterSampler
-from .contrast.store import QueryDataset, QueryStore
+from .contrast.store import QueryStore
 from .contrast.views import PrepareViews, Views
 from .decode.aspp import AsppDecoder
 from .decode.inferer import QueryInferer
+from .decode.predictions import Predictions
 from .decode.refiner import PrepareQueries, Refiner
 from .decode.volumes import PrepareVolume, ReadVolume, WriteLabelMap
 from .device import on_device
-from .errors import SemclError, plain_errors
+from .errors import SemclError
 from .handover import LoadWeights, SaveWeights
+from .job.checkpoint import Checkpoint
+from .job.job import Job
+from .job.trouble import plain_errors
 from .progress import LossCurve, Progress
 from .settings import load_common
 from .version import __version__
@@ -29,15 +35,18 @@ from .version import __version__
 __all__ = [
     "AsppDecoder",
     "Case",
+    "Checkpoint",
     "ClusterHead",
     "ClusterSampler",
     "CoarseInferer",
     "CoarseModel",
     "ContrastNet",
     "FoldSampler",
+    "Job",
     "LabelTable",
     "LoadWeights",
     "LossCurve",
+    "Predictions",
     "PrepareQueries",
     "PrepareViews",
     "PrepareVolume",
@@ -46,6 +55,7 @@ __all__ = [
     "QueryEncoder",
     "QueryGrid",
     "QueryInferer",
+    "QueryMemory",
     "QueryStore",
     "ReadCoarse",
     "ReadVolume",

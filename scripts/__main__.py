@@ -6,12 +6,18 @@ import difflib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fire
 
 from .errors import SemclError
+
+if TYPE_CHECKING:
+    from .cohort.check import Survey
+    from .cohort.findings import Finding
+    from .cohort.labels import LabelTable
 
 
 def phantom(
@@ -47,22 +53,77 @@ def prepare(
     folds: int = 3,
     test_share: float = 0.4,
     seed: int = 0,
+    phase_pattern: str | None = None,
+    modality: str = "CT",
+    allow: str | Sequence[str] = (),
+    csv: str | None = None,
+    hash_ids: str | None = None,
+    workers: int | None = None,
     **unknown: object,
 ) -> None:
-    """Check folders of scans and label maps and make them a cohort: datalist.json and labels.yaml.
+    """Check scans and label maps and make them a cohort: datalist.json and labels.yaml.
 
     Args:
-        images: folder of volumes; the file name without suffix is the case id.
+        images: folder of volumes or DICOM folders, root of a data set, or CSV of paths: docs/cohort.md.
         out: folder of the cohort.
         table: the label table, a YAML file.
-        labels: folder of label maps of the same names; leave it out for scans to be segmented only.
+        labels: folder of label maps of the same case ids; leave it out for scans to be segmented only.
         cases: CSV with columns case, patient, phase; without it each case is a patient of its own.
         folds: parts of the training patients for cross-fitting.
         test_share: share of the patients kept for testing.
         seed: of the split.
+        phase_pattern: regular expression with one group, the phase, searched in file names.
+        modality: CT (intensities are Hounsfield units) or MR.
+        allow: findings to accept, separated by commas.
+        csv: file to write all findings to.
+        hash_ids: file with the key to hash case ids with in what is shown; made when it is not there.
+        workers: scans read at once.
     """
     _refuse(unknown, prepare)
     from .cohort import intake
+
+    labelled = _table(table)
+    found = _survey(images, labels, labelled, cases, phase_pattern, modality, workers)
+    _show(found.findings, allow, csv, hash_ids)
+    made = intake.write(found, labelled, Path(str(out)), folds, test_share, seed)
+    testing = sum(case.fold is None for case in made)
+    print(f"{out}: {len(made) - testing} training and {testing} testing cases")
+
+
+def check(
+    images: str,
+    labels: str | None = None,
+    table: str | None = None,
+    cases: str | None = None,
+    phase_pattern: str | None = None,
+    modality: str = "CT",
+    allow: str | Sequence[str] = (),
+    csv: str | None = None,
+    hash_ids: str | None = None,
+    workers: int | None = None,
+    **unknown: object,
+) -> None:
+    """Say what is wrong with scans and label maps, and change nothing.
+
+    Args:
+        images: folder of volumes or DICOM folders, root of a data set, or CSV of paths: docs/cohort.md.
+        labels: folder of label maps of the same case ids.
+        table: the label table, a YAML file; without it organs are not looked at.
+        cases: CSV with columns case, patient, phase.
+        phase_pattern: regular expression with one group, the phase, searched in file names.
+        modality: CT (intensities are Hounsfield units) or MR.
+        allow: findings to accept, separated by commas.
+        csv: file to write all findings to.
+        hash_ids: file with the key to hash case ids with in what is shown; made when it is not there.
+        workers: scans read at once.
+    """
+    _refuse(unknown, check)
+    found = _survey(images, labels, _table(table) if table else None, cases, phase_pattern, modality, workers)
+    _show(found.findings, allow, csv, hash_ids)
+    print(f"{images}: {len(found.cases)} cases")
+
+
+def _table(table: str) -> LabelTable:
     from .cohort.labels import LabelTable
 
     source = Path(str(table))
@@ -70,18 +131,38 @@ def prepare(
         raise SemclError(
             "there is no label table", found=f"no {source}", expected="a YAML file", remedy="see docs/cohort.md"
         )
-    made = intake.prepare(
-        Path(str(images)),
-        Path(str(labels)) if labels else None,
-        LabelTable.read(source),
-        Path(str(out)),
-        Path(str(cases)) if cases else None,
-        folds,
-        test_share,
-        seed,
-    )
-    testing = sum(case.fold is None for case in made)
-    print(f"{out}: {len(made) - testing} training and {testing} testing cases")
+    return LabelTable.read(source)
+
+
+def _survey(
+    images: str,
+    labels: str | None,
+    table: LabelTable | None,
+    cases: str | None,
+    phase_pattern: str | None,
+    modality: str,
+    workers: int | None,
+) -> Survey:
+    from .cohort.check import Sources, survey
+
+    files = [Path(str(path)) if path else None for path in (labels, cases)]
+    pattern = None if phase_pattern is None else str(phase_pattern)
+    return survey(Sources(Path(str(images)), files[0], files[1], pattern, str(modality), workers), table)
+
+
+def _show(found: Sequence[Finding], allow: str | Sequence[str], csv: str | None, hash_ids: str | None) -> None:
+    """Say everything once, as a table and as CSV if asked for, and stop where an error is left."""
+    from .cohort import findings
+
+    names = allow.split(",") if isinstance(allow, str) else list(allow)  # fire makes a tuple of a,b
+    shown = findings.allow(found, [name.strip() for name in names if name.strip()])
+    if hash_ids:
+        shown = findings.hash_ids(shown, findings.hash_key(Path(str(hash_ids))))
+    if csv:
+        findings.write_csv(Path(str(csv)), shown)
+    if shown:
+        print(findings.as_text(shown))
+    findings.stop(shown)
 
 
 def _refuse(unknown: Mapping[str, object], command: Callable[..., None]) -> None:
@@ -101,7 +182,7 @@ def main() -> None:
     """Run the command line; a SemclError ends it with its message and exit code 2."""
     os.environ.setdefault("PAGER", "cat")
     try:
-        fire.Fire({"phantom": phantom, "prepare": prepare}, name="python -m scripts")
+        fire.Fire({"phantom": phantom, "prepare": prepare, "check": check}, name="python -m scripts")
     except SemclError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from types import TracebackType
+from typing import Any
 
 
 class SemclError(ValueError):
@@ -23,9 +22,17 @@ class SemclError(ValueError):
         where = f"case {case}: " if case else ""
         super().__init__(f"{where}{problem}\n  found:    {found}\n  expected: {expected}\n  do this:  {remedy}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it cross from one process to another."""
+        return _again, (self.problem, self.case, self.found, self.expected, self.remedy)
 
-def raise_all(errors: Sequence[SemclError]) -> None:
-    """Raise nothing, the one error, or one error that lists all of them.
+
+def _again(problem: str, case: str | None, found: object, expected: object, remedy: str) -> SemclError:
+    return SemclError(problem, case=case, found=found, expected=expected, remedy=remedy)
+
+
+def raise_all(errors: Sequence[SemclError], of: str = "the cohort") -> None:
+    """Raise nothing, the one error, or one error that lists all of them as problems of something.
 
     Raises:
         SemclError: when ``errors`` is not empty.
@@ -35,7 +42,7 @@ def raise_all(errors: Sequence[SemclError]) -> None:
     if errors:
         listed = "\n".join(str(error) for error in errors)
         raise SemclError(
-            f"{len(errors)} problems in the cohort:\n{listed}",
+            f"{len(errors)} problems in {of}:\n{listed}",
             found=f"{len(errors)} problems",
             expected="none",
             remedy="mend each as it says, then run the same command again",
@@ -50,20 +57,3 @@ def root_cause(error: BaseException) -> SemclError | None:
             return cause
         cause = cause.__cause__ or cause.__context__
     return None
-
-
-def plain_errors() -> None:
-    """Let uncaught ``SemclError`` end the process as one message (exit code 1), anything else as a traceback.
-
-    MONAI wraps what a component raises in errors of its own; called first in a config's ``run`` list this shows the
-    user the cause alone.
-    """
-
-    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        cause = root_cause(error)
-        if cause is None:
-            sys.__excepthook__(kind, error, trace)
-        else:
-            print(f"\nerror: {cause}", file=sys.stderr)
-
-    sys.excepthook = show

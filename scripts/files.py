@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,3 +42,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with written_whole(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file's content."""
+    total = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            total = zlib.crc32(block, total)
+    return total

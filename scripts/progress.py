@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from tqdm import tqdm
+
+from .files import write_text
 
 
 def mean_loss(output: Any) -> float:
@@ -48,9 +52,11 @@ class Progress:
 
     def open(self, engine: Engine) -> None:
         if self.bar is None:
-            total = self.runs * (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
+            steps = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)  # of one run
             every = 0.1 if sys.stderr.isatty() else 10  # seconds; a log is not a terminal
-            self.bar = tqdm(total=total, desc=self.title, unit=self.unit, mininterval=every)
+            self.finished = getattr(engine.state, "round", 0)  # of the runs, where one is resumed
+            done = self.finished * steps + engine.state.iteration
+            self.bar = tqdm(total=self.runs * steps, initial=done, desc=self.title, unit=self.unit, mininterval=every)
 
     def step(self, engine: Engine) -> None:
         if self.bar is not None:
@@ -72,15 +78,17 @@ class Progress:
 
 
 class LossCurve:
-    """Handler: the mean loss of each epoch as a row of a CSV file (columns stage, run, epoch, loss).
+    """Handler: the mean loss of each epoch as a row of a CSV file (columns stage, run, epoch, loss, then metrics).
 
     Args:
         path: the file; started anew by the first epoch.
         stage: the stage's name.
+        metrics: gives more figures of the epoch by name; they also enter ``engine.state.metrics``.
     """
 
-    def __init__(self, path: str, stage: str) -> None:
-        self.path, self.stage = Path(path), stage
+    def __init__(self, path: str, stage: str, metrics: Callable[[], Mapping[str, float]] = dict) -> None:
+        self.path, self.stage, self.metrics = Path(path), stage, metrics
+        self.rows: list[list[Any]] = []
         self.runs = 0
         self.total: Any = 0.0
         self.steps = 0
@@ -91,19 +99,23 @@ class LossCurve:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
-        self.runs += 1
+        self.runs = getattr(engine.state, "round", self.runs) + 1
+        if engine.state.epoch and self.path.is_file():  # resumed: keep what came before
+            done = (self.runs, engine.state.epoch)
+            with open(self.path, newline="") as file:
+                self.rows = [row for row in list(csv.reader(file))[1:] if (int(row[1]), int(row[2])) <= done]
         self.total, self.steps = 0.0, 0
-        if self.runs == 1:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "w", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerow(["stage", "run", "epoch", "loss"])
 
     def add(self, engine: Engine) -> None:
         self.total = self.total + _loss(engine.state.output)
         self.steps += 1
 
     def write(self, engine: Engine) -> None:
-        with open(self.path, "a", newline="") as file:
-            row = [self.stage, self.runs, engine.state.epoch, f"{float(self.total) / self.steps:.6f}"]
-            csv.writer(file, lineterminator="\n").writerow(row)
+        more = self.metrics()
+        engine.state.metrics.update(more)
+        figures = [float(self.total) / self.steps, *more.values()]
+        self.rows.append([self.stage, self.runs, engine.state.epoch, *(f"{figure:.6f}" for figure in figures)])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([["stage", "run", "epoch", "loss", *more], *self.rows])
+        write_text(self.path, text.getvalue())
         self.total, self.steps = 0.0, 0

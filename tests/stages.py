@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from monai.bundle import ConfigWorkflow
 
 from scripts.errors import root_cause
+from scripts.job.job import Job
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,18 +63,45 @@ def run_stage(
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-def run_here(stage: str, **overrides: object) -> None:
-    """A stage with its smallest numbers, in this process."""
-    hook = sys.excepthook
+def workflow_of(stage: str, **overrides: object) -> ConfigWorkflow:
+    """A stage with its smallest numbers, not run yet."""
     config = str(ROOT / "bundle" / "configs" / f"{stage}.yaml")
     small = {key: ast.literal_eval(value) if isinstance(value, str) else value for key, value in SMALL[stage].items()}
     given = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
-    try:
-        workflow = ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small | given))
+    return ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small | given))
+
+
+def run_here(stage: str, **overrides: object) -> None:
+    """A stage with its smallest numbers, in this process."""
+    with as_if_a_process_ended():
+        workflow = workflow_of(stage, **overrides)
         workflow.initialize()
         workflow.run()
+
+
+@contextmanager
+def as_if_a_process_ended() -> Iterator[None]:
+    """Leave nothing of the runs inside: neither hook nor handlers, no lock held and no manifest that says running."""
+    hook = sys.excepthook
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    begin, jobs = Job.begin, []
+
+    def note(job: Job) -> None:
+        jobs.append(job)
+        begin(job)
+
+    Job.begin = note
+    try:
+        yield
     finally:
+        Job.begin = begin
         sys.excepthook = hook
+        for job in jobs:
+            job._left()
+            job._release()
+            atexit.unregister(job._left)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def refusal(stage: str, **overrides: object) -> str:

@@ -50,3 +50,21 @@ def test_a_network_without_weights_works() -> None:
 def test_the_network_is_on_the_device_it_is_given() -> None:
     network = on_device(nn.Conv2d(2, 4, 3), "meta")
     assert {weight.device.type for weight in network.parameters()} == {"meta"}
+
+
+def test_channels_last_can_be_left_out():
+    network = on_device(nn.Conv2d(4, 6, 3), "cpu", channels_last=False)
+    assert network.weight.is_contiguous()
+
+
+def test_a_compiled_network_is_compiled_in_place(monkeypatch):
+    compiled = []
+
+    def compile_in_place(network: nn.Module) -> None:
+        compiled.append(network)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_in_place)
+    network = nn.Conv2d(4, 6, 3)
+    assert on_device(network, "cpu", compiled=True) is network
+    assert compiled == [network]
+    assert list(network.state_dict()) == ["weight", "bias"]

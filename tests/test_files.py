@@ -1,13 +1,18 @@
 """Files: whole or not there, and volumes that come back as they went."""
 
+import ast
 import os
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.files import write_text, write_volume, written_whole
+from scripts.files import checksum, write_text, write_volume, written_whole
+
+PACKAGE = Path(__file__).parents[1] / "scripts"
 
 ANGLE = np.deg2rad(20)
 OBLIQUE = np.array(
@@ -118,3 +123,49 @@ def test_a_volume_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="Cannot work out file type"):
         write_volume(tmp_path / "map.xyz", voxels(), OBLIQUE)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_checksum_is_that_of_the_whole_content(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes((1 << 20) * 2 + 17)
+    (tmp_path / "a").write_bytes(content)
+    assert checksum(tmp_path / "a") == zlib.crc32(content)
+    (tmp_path / "a").write_bytes(content[:-1] + b"x")
+    assert checksum(tmp_path / "a") != zlib.crc32(content)
+
+
+# what is read cannot execute code
+
+
+def calls(module: str) -> Iterator[tuple[str, ast.Call]]:
+    """Where in the package something is called by module.name, and the call."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.value
+            if isinstance(named, ast.Name) and named.id == module:
+                yield f"{path.name}:{node.lineno}", node
+
+
+def test_torch_loads_weights_only() -> None:
+    found = [(where, call) for where, call in calls("torch") if call.func.attr == "load"]
+    assert found
+    for where, call in found:
+        said = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert said.get("weights_only") == "True", where
+
+
+def test_yaml_is_read_safely() -> None:
+    found = {where: call.func.attr for where, call in calls("yaml")}
+    assert "safe_load" in found.values()
+    assert set(found.values()) <= {"safe_load", "safe_dump"}
+
+
+def test_nothing_is_unpickled_and_numpy_takes_no_pickles() -> None:
+    imported = [
+        alias.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in [*node.names, ast.alias(getattr(node, "module", None) or "")]
+    ]
+    assert {"pickle", "cloudpickle", "dill", "shelve", "marshal"} & set(imported) == set()
+    assert [where for where, call in calls("np") if "allow_pickle" in {word.arg for word in call.keywords}] == []

@@ -1,5 +1,6 @@
 """The command line: what good input leaves behind, and how wrong input ends."""
 
+import csv
 import os
 import shutil
 import subprocess
@@ -7,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from scripts.__main__ import main, phantom, prepare
+from scripts.__main__ import check, main, phantom, prepare
 from scripts.cohort import datalist
 from scripts.cohort.labels import LabelTable
 from scripts.errors import SemclError
+from tests.faults.inputs import TABLE, TWO_PHASES, Folder, ct, organs, write_dicom
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,7 +73,9 @@ def test_prepare_without_labels_makes_cases_to_segment(
 ) -> None:
     out = tmp_path / "cohort"
     prepare(str(phantoms / "images"), str(out), str(phantoms / "labels.yaml"))
-    assert capsys.readouterr().out == f"{out}: 0 training and 6 testing cases\n"
+    shown = capsys.readouterr().out
+    assert shown.startswith("warning phase_unknown: nothing says the phase (6)\n")
+    assert shown.endswith(f"0 errors, 6 warnings, 0 notes\n{out}: 0 training and 6 testing cases\n")
     assert {(case.label, case.fold) for case in datalist.load(out)} == {(None, None)}
 
 
@@ -137,3 +142,106 @@ def test_a_label_table_that_is_not_yaml_is_refused(phantoms: Path, tmp_path: Pat
     (tmp_path / "labels.yaml").write_text("organs: {liver: [")
     with pytest.raises(SemclError, match=r"labels\.yaml is not YAML"):
         prepare(images=str(phantoms / "images"), table=str(tmp_path / "labels.yaml"), out=str(tmp_path / "cohort"))
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Folder:
+    """Three pairs, of which anna's label map is empty and berta's image is there twice."""
+    folder = Folder(tmp_path / "scans")
+    folder.pair("anna", "carl")
+    folder.image("berta", ct(0))
+    folder.image("bertha", ct(0))
+    for case in ("berta", "bertha"):
+        folder.label(case)
+    folder.label("anna", organs() * 0)
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(TABLE.content()))
+    return folder
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_check_names_everything_once_stops_and_changes_nothing(tmp_path: Path, faulty: Folder) -> None:
+    before = everything(tmp_path)
+    folders = ("--images", faulty.images, "--labels", faulty.labels, "--table", tmp_path / "labels.yaml")
+    ended = run("check", *folders)
+    assert ended.returncode == 2
+    assert everything(tmp_path) == before
+    assert ended.stdout.count("duplicate_image") == ended.stdout.count("label_empty") == 1
+    assert ended.stdout.endswith("2 errors, 0 warnings, 0 notes\n")
+    said = ended.stderr[ended.stderr.index("error: ") :]
+    assert said.startswith("error: 2 findings that stop\n  found:    1 label_empty, 1 duplicate_image\n")
+    assert "anna" not in said
+    accepted = run("check", *folders, "--allow", "duplicate_image,label_empty")
+    assert accepted.returncode == 0, accepted.stderr
+    assert accepted.stdout.endswith(f"0 errors, 2 warnings, 0 notes\n{faulty.images}: 4 cases\n")
+
+
+def test_findings_go_to_a_csv_with_ids_hashed(tmp_path: Path, faulty: Folder) -> None:
+    made = {"images": str(faulty.images), "labels": str(faulty.labels), "table": str(tmp_path / "labels.yaml")}
+    for name, more in {"plain": {}, "hashed": {"hash_ids": str(tmp_path / "key")}}.items():
+        with pytest.raises(SemclError, match="2 findings that stop"):
+            check(**made, csv=str(tmp_path / f"{name}.csv"), **more)
+    with open(tmp_path / "plain.csv", newline="") as file:
+        plain = list(csv.DictReader(file))
+    assert [(row["case"], row["finding"], row["severity"]) for row in plain] == [
+        ("anna", "label_empty", "error"),
+        ("bertha", "duplicate_image", "error"),
+    ]
+    hashed = (tmp_path / "hashed.csv").read_text()
+    assert not [name for name in ("anna", "berta", "bertha", str(tmp_path)) if name in hashed]
+    assert hashed.count("duplicate_image") == 1
+
+
+def test_prepare_leaves_nothing_behind_when_it_stops_and_a_cohort_when_allowed(tmp_path: Path, faulty: Folder) -> None:
+    given = {"images": str(faulty.images), "labels": str(faulty.labels), "table": str(tmp_path / "labels.yaml")}
+    out = tmp_path / "cohort"
+    with pytest.raises(SemclError, match="2 findings that stop"):
+        prepare(**given, out=str(out))
+    assert not out.exists()
+    prepare(**given, out=str(out), folds=2, allow="label_empty,duplicate_image")
+    assert {case.case for case in datalist.load(out, need_label=True)} == {"anna", "berta", "bertha", "carl"}
+
+
+def test_prepare_writes_no_dicom_tag(tmp_path: Path) -> None:
+    for case in ("a", "b"):
+        tags = {"0010|0010": "Muster^Erika", "0010|0020": "4711-0815", "0008|103e": "portal", "0008|0080": "Spital"}
+        write_dicom(tmp_path / "scans" / case, ct(ord(case)), tags=tags)
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(TWO_PHASES.content()))
+    out = tmp_path / "cohort"
+    prepare(str(tmp_path / "scans"), str(out), str(tmp_path / "labels.yaml"), csv=str(out / "findings.csv"))
+    assert [(case.patient, case.phase) for case in datalist.load(out)] == [("a", "portal"), ("a", "portal")]
+    written = b"".join(everything(out).values())
+    assert b"patient_by_tag" in written
+    assert not [word for word in (b"Muster", b"4711", b"Spital") if word in written]
+
+
+def test_a_label_table_cannot_run_code(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").write_text(f"organs: !!python/object/apply:os.mkdir ['{tmp_path}/hacked']")
+    with pytest.raises(SemclError, match=r"labels\.yaml is not YAML"):
+        check(images=str(phantoms / "images"), table=str(tmp_path / "labels.yaml"))
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"modality": "PET"}, r"(?s)unknown modality.*found: +PET.*CT or MR"),
+        ({"allow": "label_emty"}, r"(?s)unknown finding to allow.*label_emty"),
+        ({"phase_pattern": "portal"}, "phase pattern cannot be used"),
+        ({"modalty": "MR"}, r"(?s)check has no option --modalty.*did you mean --modality"),
+    ],
+)
+def test_check_refuses_options_it_cannot_use(faulty: Folder, options, message) -> None:
+    with pytest.raises(SemclError, match=message):
+        check(images=str(faulty.images), **options)
+
+
+def test_annotated_organs_must_be_in_the_table(tmp_path: Path, faulty: Folder) -> None:
+    rows = "".join(f"{case},{case},ct,livr\n" for case in ("anna", "berta", "bertha", "carl"))
+    listed = faulty.sheet("case,patient,phase,annotated\n" + rows)
+    with pytest.raises(
+        SemclError, match=r"(?s)column annotated names organs.*found: +livr\n.*of left_kidney, liver, right_kidney"
+    ):
+        check(str(faulty.images), str(faulty.labels), str(tmp_path / "labels.yaml"), str(listed))

@@ -22,7 +22,9 @@ from torch import nn
 from torch.utils.data import Sampler
 from tqdm import tqdm
 
+from ..errors import SemclError
 from ..handover import load_weights, save_weights
+from ..job.checkpoint import Checkpoint
 from .attention import attention_path, write_label_map
 from .datalist import Case, folds, read_label
 from .labels import LabelTable
@@ -139,8 +141,11 @@ def cross_fit(
     attention_dir: str,
     ckpt_dir: str,
     origin: Mapping[str, str],
+    checkpoint: Checkpoint,
 ) -> None:
     """Train once without each fold and once on all training cases; write every case's attention map and the weights.
+
+    A case that cannot be read is named, and the others are done.
 
     Args:
         trainer: run once a round.
@@ -152,25 +157,38 @@ def cross_fit(
         attention_dir: gets <case>.nii.gz.
         ckpt_dir: gets coarse_fold<n>.pt, coarse.pt and labels.yaml.
         origin: noted beside the weights.
+        checkpoint: of the trainer; where it resumes, the rounds before its own are done.
     """
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     aside = Path(f"{attention_dir}.partial")  # maps of two runs must not lie side by side as if of one
-    shutil.rmtree(aside, ignore_errors=True)
+    first = checkpoint.resumed_round()
+    if not checkpoint.job.resume:
+        shutil.rmtree(aside, ignore_errors=True)
     table.save(ckpt_dir)
-    for fold in [*folds(cases), None]:
+    rounds = [*folds(cases), None]
+    done = {case.case for case in cases if case.fold in rounds[:first]}
+    checkpoint.job.failed = [case for case in checkpoint.job.failed if case in done]
+    for number, fold in enumerate(rounds):
+        if number < first:
+            continue
         for name, part in resets.items():
             part.load_state_dict(copy.deepcopy(start[name]))
         sampler.hold_out(fold)
+        checkpoint.round = number
         trainer.run()
         name = "coarse.pt" if fold is None else f"coarse_fold{fold}.pt"
         save_weights(Path(ckpt_dir) / name, trainer.network, origin)
         unseen = [case for case in cases if case.fold == fold]
-        predict(unseen, trainer.network, inferer, table, str(aside), trainer.state.device)
+        predict(unseen, trainer.network, inferer, table, str(aside), trainer.state.device, checkpoint.job.fail)
     for case in cases:
         path = attention_path(attention_dir, case.case)
         path.parent.mkdir(parents=True, exist_ok=True)
-        attention_path(aside, case.case).replace(path)
-    aside.rmdir()
+        made = attention_path(aside, case.case)
+        if case.case in checkpoint.job.failed:
+            path.unlink(missing_ok=True)
+        elif made.is_file():  # or the run was interrupted here, and has moved it
+            made.replace(path)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def predict(
@@ -180,10 +198,15 @@ def predict(
     table: LabelTable,
     attention_dir: str,
     device: torch.device,
+    fail: Callable[[str, object], None],
 ) -> None:
-    """Write the attention maps of ``cases``."""
+    """Write the attention maps of ``cases``; ``fail`` is told of those that cannot be read."""
     network.eval()
     for case in tqdm(cases, desc="attention", unit="case", leave=False):
-        image = read(case.image, case.case)
+        try:
+            image = read(case.image, case.case)
+        except SemclError as error:
+            fail(case.case, error)
+            continue
         objects = inferer(image[None].to(device), network)[0, 0]
         write_label_map(attention_path(attention_dir, case.case), objects, image, table)

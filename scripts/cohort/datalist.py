@@ -16,17 +16,22 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError, raise_all
 from ..files import write_text
+from .dicom import holds_dicom
 from .labels import LabelTable
 from .volume import read_objects
 
 FILE_NAME = "datalist.json"
+MERGED = "labels"  # where a cohort keeps label maps that were merged from mask files
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 SECTIONS = ("training", "testing")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: its id, its patient, its phase, its files, and for training cases the fold it is held out in."""
+    """One scan: its id, its patient, its phase, its files, and for training cases the fold it is held out in.
+
+    ``image`` is a file, or a folder of DICOM slices; ``annotated`` names the annotated organs, None when all are.
+    """
 
     case: str
     patient: str
@@ -34,6 +39,7 @@ class Case:
     image: Path
     label: Path | None = None
     fold: int | None = None
+    annotated: tuple[str, ...] | None = None
 
 
 def case_id(path: Path) -> str | None:
@@ -45,14 +51,14 @@ def case_id(path: Path) -> str | None:
 
 
 def volumes(folder: Path) -> dict[str, Path]:
-    """Case id -> file of every volume in a folder, by name.
+    """Case id -> file of every volume in a folder, by name; a folder of DICOM slices in it is a volume too.
 
     Raises:
         SemclError: when two files have the same case id.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        case = case_id(path)
+        case = path.name if path.is_dir() and holds_dicom(path) else case_id(path)
         if case is not None and case in found:
             raise SemclError(
                 "two files of one case",
@@ -85,6 +91,7 @@ def save(cases: Sequence[Case], folder: Path) -> None:
             "image": name(case.image),
             "label": name(case.label),
             "fold": case.fold,
+            "annotated": case.annotated,
         }
         kept = {key: value for key, value in entry.items() if value is not None}
         sections["testing" if case.fold is None else "training"].append(kept)
@@ -149,6 +156,14 @@ def folds(cases: Sequence[Case]) -> list[int]:
     return sorted({case.fold for case in cases if case.fold is not None})
 
 
+def sides(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Patient -> folds, of the patients who are in more than one of them ("None" is testing)."""
+    found: dict[str, set[str]] = {}
+    for case in cases:
+        found.setdefault(case.patient, set()).add(str(case.fold))
+    return {patient: sorted(seen) for patient, seen in found.items() if len(seen) > 1}
+
+
 def digest(cases: Sequence[Case]) -> str:
     """A short hash of who is in the cohort and on which side of each split."""
     rows = sorted([case.case, case.patient, case.phase, case.fold] for case in cases)
@@ -167,6 +182,7 @@ def _read(path: Path) -> list[Case]:
                 image=path.parent / entry["image"],
                 label=path.parent / entry["label"] if entry.get("label") else None,
                 fold=int(entry["fold"]) if section == "training" else None,
+                annotated=tuple(map(str, entry["annotated"])) if "annotated" in entry else None,
             )
             for section, entry in entries
         ]
@@ -190,14 +206,12 @@ def _check_split(cases: Sequence[Case]) -> None:
             expected="one entry a case",
             remedy="run `python -m scripts prepare` again",
         )
-    sides: dict[str, set[int | None]] = {}
-    for case in cases:
-        sides.setdefault(case.patient, set()).add(case.fold)
-    torn = [patient for patient, seen in sides.items() if len(seen) > 1]
+    torn = sides(cases)
     if torn:
+        patient, seen = next(iter(torn.items()))
         raise SemclError(
             "a patient is on two sides of a split",
-            found=f"patient {torn[0]} in folds {sorted(str(fold) for fold in sides[torn[0]])}",
+            found=f"patient {patient} in folds {seen}",
             expected="all scans of a patient in one fold, or all in testing",
             remedy="run `python -m scripts prepare` again: it splits by patient",
         )

@@ -1,20 +1,23 @@
-"""From folders of scans to a checked cohort: pairs by case id, patients, phases, folds."""
+"""From scans as they are found to a cohort: what was checked, split by patient and written."""
 
 from __future__ import annotations
 
-import csv
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ..errors import SemclError, raise_all
 from . import datalist
+from .attention import write_label_map
+from .catalogue import ERROR
+from .check import Sources, Survey, survey
 from .datalist import Case
+from .findings import allow
 from .labels import LabelTable
-from .volume import read, read_objects
+from .masks import masks_of, merge
+from .phases import UNKNOWN
+from .volume import read
 
 
 def prepare(
@@ -26,43 +29,53 @@ def prepare(
     folds: int = 3,
     test_share: float = 0.4,
     seed: int = 0,
+    allowed: Collection[str] = (),
 ) -> list[Case]:
     """Check every scan, split the patients, and write ``out``/datalist.json and labels.yaml.
 
     Args:
-        images: folder of volumes; the file name without suffix is the case id.
-        labels: folder of label maps of the same names; without it all cases are to be segmented, none to train on.
+        images: folder of volumes or DICOM folders, root of a data set, or CSV of paths.
+        labels: folder of label maps; without it, and none in a data set, all cases are to be segmented.
         table: the label table.
         out: the cohort's folder.
-        cases_csv: columns case, patient and phase; without it each case is a patient of its own of the first phase.
+        cases_csv: columns case, patient and phase; without it each case is a patient of its own.
         folds: over how many parts of the training patients the coarse network is cross-fitted.
         test_share: share of the labelled patients kept for testing.
         seed: of the split.
+        allowed: names of findings that do not stop.
 
     Raises:
-        SemclError: with everything that was found wrong, before anything is written.
+        SemclError: with every error that was found, before anything is written.
     """
-    paired = _pair(images, labels)
-    known = _read_cases(cases_csv) if cases_csv else {}
-    errors = []
-    cases = []
-    for case, (image, label) in paired.items():
-        if cases_csv and case not in known:
-            errors.append(_unlisted(case, image, cases_csv))
-            continue
-        patient, phase = known.get(case, (case, table.phases[0]))
-        cases.append(Case(case, patient, phase, image, label))
-    for case in tqdm(cases, desc="check", unit="scan"):
-        try:
-            table.phase_number(case.phase, case.case)
-            image_volume = read(case.image, case.case)
-            if case.label is not None:
-                read_objects(case.label, image_volume, case.case, table)
-        except SemclError as error:
-            errors.append(error)
-    raise_all(errors)
-    if labels is not None:
+    found = survey(Sources(images, labels, cases_csv), table)
+    findings = allow(found.findings, allowed)
+    raise_all([item.error for item in findings if item.severity == ERROR])
+    return write(found, table, out, folds, test_share, seed)
+
+
+def write(found: Survey, table: LabelTable, out: Path, folds: int, test_share: float, seed: int) -> list[Case]:
+    """Make a cohort of what a survey found usable: datalist.json, labels.yaml, and merged maps of mask files.
+
+    Folds given in column fold are kept; else patients are split. Cases of unknown phase add that phase to the table.
+
+    Raises:
+        SemclError: when nothing is left, or the patients cannot be split.
+    """
+    cases = found.usable()
+    if not cases:
+        raise SemclError(
+            "no case is left", found=f"{len(found.cases)} cases that no stage could work with",
+            expected="at least one", remedy="mend what the findings name",
+        )  # fmt: skip
+    stated = [row.fold for case in cases if (row := found.scans[case.case].row)]
+    labelled = any(found.scans[case.case].labelled for case in cases)
+    if labelled and any(stated):
+        _refuse_holes(cases, found)
+    elif labelled:
         cases = split(cases, folds, test_share, seed)
+    if UNKNOWN not in table.phases and any(case.phase == UNKNOWN for case in cases):
+        table = replace(table, phases=(*table.phases, UNKNOWN))
+    cases = [_merged(case, found, table, out) for case in cases]
     out.mkdir(parents=True, exist_ok=True)
     table.save(out)
     datalist.save(cases, out)
@@ -97,68 +110,25 @@ def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> li
     return [replace(case, fold=fold.get(case.patient)) for case in cases]
 
 
-def _pair(images: Path, labels: Path | None) -> dict[str, tuple[Path, Path | None]]:
-    for folder in (images, labels):
-        if folder is not None and not folder.is_dir():
-            raise SemclError(
-                "a folder is missing", found=str(folder), expected="a folder of volumes", remedy="check the path"
-            )
-    scans = datalist.volumes(images)
-    maps = datalist.volumes(labels) if labels else {}
-    if not scans:
+def _refuse_holes(cases: Sequence[Case], found: Survey) -> None:
+    """Refuse a column fold that says nothing of some cases: they would silently be testing cases."""
+    holes = [case.case for case in cases if not ((row := found.scans[case.case].row) and row.fold)]
+    if holes:
         raise SemclError(
-            "no volumes to prepare",
-            found=f"none in {images}",
-            expected=f"files ending in {', '.join(datalist.SUFFIXES)}",
-            remedy="check --images",
+            "column fold is not filled in",
+            case=holes[0],
+            found=f"{len(holes)} cases without a fold",
+            expected="a number or test for each case, or for none",
+            remedy="fill in the column, or leave it out: patients are then split by --folds and --test_share",
         )
-    errors = []
-    for case in sorted(set(scans) ^ set(maps)) if labels else []:
-        has, lacks = ("image", "label map") if case in scans else ("label map", "image")
-        errors.append(
-            SemclError(
-                f"{has} without {lacks}",
-                case=case,
-                found=f"only {(scans | maps)[case]}",
-                expected=f"a {lacks} of the same name",
-                remedy=f"add the {lacks}, or move the {has} away",
-            )
-        )
-    raise_all(errors)
-    return {case: (scans[case], maps.get(case)) for case in scans}
 
 
-def _read_cases(path: Path) -> dict[str, tuple[str, str]]:
-    rows: list[dict[str, str]] = []
-    if path.is_file():
-        with open(path, newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it, too
-            rows = list(csv.DictReader(file))
-    columns = {"case", "patient", "phase"}
-    if not rows or not columns <= set(rows[0]):
-        raise SemclError(
-            "the table of cases cannot be used",
-            found=f"{path} with columns {', '.join(rows[0])}" if rows else f"no rows in {path}, or no such file",
-            expected="columns case, patient, phase and a row a case",
-            remedy="mend the CSV",
-        )
-    known: dict[str, tuple[str, str]] = {}
-    errors = []
-    for number, row in enumerate(rows, start=2):
-        case, patient, phase = ((row[column] or "").strip() for column in ("case", "patient", "phase"))
-        if not (case and patient and phase) or case in known:
-            found = f"line {number} of {path}: {case or '?'}, {patient or '?'}, {phase or '?'}"
-            expected = "case, patient and phase on each line, no case twice"
-            errors.append(SemclError("a line of the table of cases", found=found, expected=expected, remedy="mend it"))
-        known[case] = (patient, phase)
-    raise_all(errors)
-    return known
-
-
-def _unlisted(case: str, image: Path, path: Path) -> SemclError:
-    return SemclError(
-        "a scan that the table of cases does not list",
-        case=case,
-        found=str(image),
-        expected=f"a row in {path}",
-        remedy="add the row, or move the scan away",
-    )
+def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
+    """The case with its mask files, if it has some, merged into a label map of the cohort."""
+    scan = found.scans[case.case]
+    if case.label is not None or not scan.masks:
+        return case
+    path = out / datalist.MERGED / f"{case.case}.nii.gz"
+    objects, _ = merge(masks_of(scan.masks, table), table)
+    write_label_map(path, objects, read(case.image, case.case), table)
+    return replace(case, label=path)

@@ -14,11 +14,25 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from ..errors import SemclError
+from .dicom import SeriesReader
 from .labels import LabelTable
 
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 SAMPLE = 1_000_000  # voxels they are taken from
+
+
+def load(path: str | Path) -> MetaTensor:
+    """Voxels (C, X, Y, Z) as stored, by MONAI's readers, unchecked; a folder is read as a DICOM series."""
+    reader = SeriesReader() if Path(path).is_dir() else None
+    load_image = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
+    loaded: MetaTensor = load_image(path, reader)  # named here, for else others are tried after it fails
+    return loaded
+
+
+def load_canonical(path: str | Path) -> MetaTensor:
+    """What ``load`` reads, turned to RAS."""
+    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(load(path)))
 
 
 def read(path: str | Path, case: str) -> MetaTensor:
@@ -42,7 +56,7 @@ def read_stored(path: str | Path, case: str) -> MetaTensor:
             remedy="restore the file, or run `python -m scripts prepare` again",
         )
     try:
-        volume = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)(path)
+        volume = load(path)
     except Exception as error:  # readers raise whatever they like
         raise SemclError(
             "a volume cannot be read",
@@ -67,7 +81,7 @@ def read_stored(path: str | Path, case: str) -> MetaTensor:
             expected="finite voxels",
             remedy="export the file again, or replace these voxels by the value of air",
         )
-    return cast(MetaTensor, volume)
+    return volume
 
 
 def read_objects(path: str | Path, image: MetaTensor, case: str, table: LabelTable) -> NDArray[np.uint16]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from monai.networks.layers.factories import Pool
 from monai.networks.nets.resnet import ResNet
 from torch import nn
 
@@ -43,9 +46,23 @@ class QueryEncoder(nn.Module):
             feed_forward=False,
             bias_downsample=False,
         )
+        self._subsample_before_shortcuts(spatial_dims)
         expansion = 4 if block == "bottleneck" else 1
         self.spatial_dims = spatial_dims
         self.channels = [width * expansion for width in widths]
+
+    def _subsample_before_shortcuts(self, spatial_dims: int) -> None:
+        """Make a strided 1 x 1 convolution a subsampling and an unstrided one: the same numbers under the same names.
+
+        On CPUs with AVX-512, oneDNN's gradient of the strided one writes outside its memory when there are fewer than
+        16 channels: the process dies of a segmentation fault (seen with torch 2.13.0; tests/contrast/test_encoder.py).
+        """
+        for level in (self.body.layer2, self.body.layer3, self.body.layer4):
+            shortcut: Any = level[0].downsample
+            conv, norm = shortcut
+            subsample = Pool[Pool.MAX, spatial_dims](kernel_size=1, stride=conv.stride)
+            conv.stride = (1,) * spatial_dims
+            level[0].downsample = nn.Sequential(OrderedDict({"subsample": subsample, "0": conv, "1": norm}))
 
     def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps at 1/1, 1/2, 1/4 and 1/8 of inputs (B, 2, P, P[, P])."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from ..errors import SemclError
+from .gather import Ranks
+from .memory import QueryMemory
+from .partition import SHARP
+from .terms import Batch, Groups, Terms, may_look, unit
 
 
 class SemanticContrastiveLoss(nn.Module):
@@ -19,15 +23,33 @@ class SemanticContrastiveLoss(nn.Module):
 
     z are the embeddings brought to unit length, P(i) the others of i's label, I the anchors for which P(i) is not
     empty; without any the loss is 0 with zero gradient. A label for each organ x phase gives the paper's loss
-    (arXiv 2106.01596), each query its own SimCLR's, the phase alone scan-level SupCon's (arXiv 2004.11362, "out").
+    (arXiv 2106.01596), none SimCLR's, the phase alone scan-level SupCon's (arXiv 2004.11362).
 
-    Similarities and their log-sum-exp are computed in float32 (float64 for float64 input) also under autocast.
+    It is exact and computed by tiles: memory grows with N, not with its square. Similarities and their log-sum-exp are
+    float32, float64 for float64 embeddings.
+
+    - *autocast*: changes nothing inside; bfloat16 and float16 embeddings are taken as they come.
+    - *torch.compile*: the pairs are two operators the graph calls. A memory, or more than one rank, breaks the graph.
+    - *DistributedDataParallel*: with ``gather`` every rank gets the value of the whole batch, and after the gradients
+      are averaged they are those of one process with that batch. All ranks must call the loss, their batches may
+      differ in size. Without ``gather`` each rank compares its own queries only.
+    - *gradient accumulation*: each partial batch is a batch of its own, with its own negatives; a memory widens it.
+    - *NaN embeddings*: an error on the CPU; elsewhere a NaN loss, since looking would make host and device wait.
 
     Args:
         temperature: tau, above 0.
+        learnable: learn log(1/tau), from ``temperature``, kept within ``temperature_range``.
+        temperature_range: lowest and highest temperature when it is learnt.
+        summation: "out", the mean over positives of logs; "in", the log of their mean (both in arXiv 2004.11362).
+        memory: embeddings of earlier batches to compare with too; it learns this batch's after each call in training.
+        gather: compare with the batches of all ranks.
+        reduction: "mean" over the anchors with a positive, "sum", or "none": (N,), 0 for the others.
+
+    Attributes:
+        left_out: how many anchors of the last call had no positive, a scalar tensor on its device.
 
     Raises:
-        SemclError: for a temperature that is not a positive number.
+        SemclError: for a temperature that is not a positive number, or an unknown option.
 
     Example:
         >>> embeddings = torch.eye(4)
@@ -36,60 +58,171 @@ class SemanticContrastiveLoss(nn.Module):
         1.0986
     """
 
-    def __init__(self, temperature: float = 0.1) -> None:
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        learnable: bool = False,
+        temperature_range: Sequence[float] = (0.02, 1.0),
+        summation: str = "out",
+        memory: QueryMemory | None = None,
+        gather: bool = False,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__()
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise SemclError(
-                "bad temperature", found=temperature, expected="a number above 0", remedy="set it to 0.1, say"
-            )
-        self.temperature = temperature
+        _check_temperature(temperature, temperature_range if learnable else None)
+        _check_option("summation", summation, ("out", "in"))
+        _check_option("reduction", reduction, ("mean", "sum", "none"))
+        self.temperature, self.memory, self.gather = temperature, memory, gather
+        self.summation, self.reduction = summation, reduction
+        self.sharp = 1 / (min(temperature_range) if learnable else temperature) > SHARP
+        self.bounds = sorted(-math.log(end) for end in temperature_range) if learnable else [0.0, 0.0]
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature))) if learnable else None
+        self.left_out: torch.Tensor | None = None
 
-    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The loss, a scalar.
+    def forward(
+        self, embeddings: torch.Tensor, labels: torch.Tensor | None = None, intensity: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss.
 
         Args:
-            embeddings: (N, D), or (B, V, D) for V views of each of B queries; any length but 0 (they are normalised).
-            labels: integers (N,), or (B,) with (B, V, D).
+            embeddings: (N, D), or (B, V, D) for V views of each of B queries. They are brought to unit length; one of
+                length 0 stays 0 and gets no gradient.
+            labels: integers (N,), or (B,) with (B, V, D). None with (B, V, D): each query is a class of its own.
+            intensity: mean image intensity under the mask, in [0, 1], (N,), or (B, V) with (B, V, D). The logit s of a
+                pair in the denominator then becomes 1/tau + (1 - abs(m_i - m_j)) (s - 1/tau), the intensity-adaptive
+                weights of arXiv 2210.08652.
+
+        Returns:
+            A scalar, or (N,) for the reduction "none"; with ``gather`` that of all ranks, in their order.
 
         Raises:
-            SemclError: for shapes or dtypes that do not fit.
+            SemclError: for shapes, dtypes or values that do not fit.
         """
-        vectors, labels = self._flat(embeddings, labels)
-        with torch.autocast(vectors.device.type, enabled=False):
-            return self._loss(vectors, labels)
-
-    def _loss(self, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        exact = vectors.double() if vectors.dtype == torch.float64 else vectors.float()
-        unit = functional.normalize(exact, dim=1)
-        count = len(unit)
-        logits = unit @ unit.T / self.temperature
-        same = labels[:, None] == labels[None, :]
-        others = ~torch.eye(count, dtype=torch.bool, device=unit.device)
-        positives = same & others
-        members = positives.sum(1)
-        normaliser = torch.logsumexp(logits.masked_fill(~others, -torch.inf), dim=1) if count > 1 else logits.sum(1) * 0
-        attraction = (logits * positives).sum(1) / members.clamp_min(1)
-        anchors = members > 0
-        per_anchor = torch.where(anchors, normaliser - attraction, torch.zeros_like(attraction))
-        return per_anchor.sum() / anchors.sum().clamp_min(1)
-
-    @staticmethod
-    def _flat(embeddings: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if embeddings.ndim not in (2, 3) or not embeddings.is_floating_point():
+        _check(embeddings, labels, intensity)
+        if self.memory is not None and self.memory.vectors.shape[1] != embeddings.shape[-1]:
             raise SemclError(
-                "embeddings cannot be compared",
-                found=f"{embeddings.dtype} of shape {tuple(embeddings.shape)}",
-                expected="floating point, (N, D) or (B, V, D)",
-                remedy="pass the cluster head's output",
+                "embeddings do not fit the memory",
+                found=f"embeddings of length {embeddings.shape[-1]}",
+                expected=f"{self.memory.vectors.shape[1]}, as the memory was made for",
+                remedy="make it QueryMemory(size, embedding) with the cluster head's embedding",
             )
-        if labels.shape != embeddings.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        vectors = embeddings.flatten(0, -2)
+        views = len(vectors) // max(len(embeddings), 1)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            ranks = Ranks.of_group(len(vectors), vectors.device) if self.gather else Ranks.alone(len(vectors))
+            if labels is None:
+                names = torch.arange(len(embeddings), device=vectors.device) + ranks.start
+            else:
+                names = labels.long()
+            batch = self._batch(vectors, names.repeat_interleave(views), intensity, ranks, labels is None)
+            return self._reduce(self._per_anchor(vectors, batch), batch)
+
+    def _batch(
+        self,
+        vectors: torch.Tensor,
+        labels: torch.Tensor,
+        intensity: torch.Tensor | None,
+        ranks: Ranks,
+        nameless: bool,
+    ) -> Batch:
+        """This process's vectors first, then the other ranks', then the memory's."""
+        own, lengths = unit(vectors)
+        if may_look(lengths) and not bool(torch.isfinite(lengths).all()):
             raise SemclError(
-                "labels do not fit the embeddings",
-                found=f"{labels.dtype} of shape {tuple(labels.shape)} for embeddings {tuple(embeddings.shape)}",
-                expected=f"integers of shape ({len(embeddings)},)",
-                remedy="pass one cluster label for each query",
+                "embeddings are not finite",
+                found=f"NaN or infinity in {int((~torch.isfinite(lengths)).sum())} of {len(lengths)}",
+                expected="numbers",
+                remedy="lower the learning rate, or look for NaN in the images",
             )
-        if embeddings.ndim == 3:
-            labels = labels.repeat_interleave(embeddings.shape[1])
-            embeddings = embeddings.flatten(0, 1)
-        return embeddings, labels
+        z, names = ranks.gather(own), ranks.gather(labels)
+        tones = None if intensity is None else ranks.gather(intensity.flatten().to(z.dtype))
+        if self.memory is not None:
+            live, live_names, live_tones = z, names, tones
+            kept, kept_names, kept_tones = self.memory.read()
+            z, names = torch.cat([z, kept.to(z.dtype)]), torch.cat([names, kept_names])
+            tones = None if tones is None else torch.cat([tones, kept_tones.to(z.dtype)])
+            if self.training:
+                learnt = torch.full_like(live_names, -1) if nameless else live_names
+                in_order = None if live_tones is None else ranks.in_order(live_tones)
+                self.memory.write(ranks.in_order(live), ranks.in_order(learnt), in_order)
+        groups = Groups.of(names)
+        return Batch(z, lengths, groups, groups.size[: ranks.rows] - 1, tones, ranks)
+
+    def _per_anchor(self, vectors: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The loss (L,) of each anchor, 0 without a positive."""
+        if self.log_scale is None:
+            scale = torch.full((), 1 / self.temperature, device=vectors.device, dtype=batch.z.dtype)
+        else:
+            with torch.no_grad():
+                self.log_scale.clamp_(*self.bounds)
+            scale = self.log_scale.exp().to(batch.z.dtype)
+        inside = self.summation == "in"
+        near, everything = Terms.apply(vectors, scale, batch, inside, self.sharp)  # type: ignore[no-untyped-call]
+        near = near - batch.positives.clamp_min(1).to(near.dtype).log() if inside else near * scale
+        return torch.where(batch.positives > 0, everything - near, 0)
+
+    def _reduce(self, losses: torch.Tensor, batch: Batch) -> torch.Tensor:
+        anchors = (batch.positives > 0).sum()
+        self.left_out = len(losses) - anchors
+        if self.reduction == "none":
+            return batch.ranks.in_order(losses)
+        total = losses.sum()
+        return total / anchors.clamp_min(1) if self.reduction == "mean" else total
+
+
+def _check_temperature(temperature: float, allowed: Sequence[float] | None) -> None:
+    low, high = (temperature, temperature) if allowed is None else (min(allowed), max(allowed))
+    if not (low > 0 and math.isfinite(high) and low <= temperature <= high):
+        raise SemclError(
+            "bad temperature",
+            found=temperature if allowed is None else f"{temperature} in the range {low} to {high}",
+            expected="a number above 0, in a range above 0",
+            remedy="set it to 0.1, say",
+        )
+
+
+def _check_option(name: str, found: str, known: Sequence[str]) -> None:
+    if found not in known:
+        raise SemclError(f"unknown {name}", found=repr(found), expected=" or ".join(known), remedy=f"set {name}")
+
+
+def _check(embeddings: torch.Tensor, labels: torch.Tensor | None, intensity: torch.Tensor | None) -> None:
+    """Refuse what can be seen without looking at values, and on the CPU intensities out of range too."""
+    if embeddings.ndim not in (2, 3) or not embeddings.is_floating_point():
+        raise SemclError(
+            "embeddings cannot be compared",
+            found=f"{embeddings.dtype} of shape {tuple(embeddings.shape)}",
+            expected="floating point, (N, D) or (B, V, D)",
+            remedy="pass the cluster head's output",
+        )
+    if labels is None:
+        if embeddings.ndim == 2:
+            raise SemclError(
+                "embeddings without labels have no positives",
+                found=f"labels None and embeddings {tuple(embeddings.shape)}",
+                expected="(B, V, D): V views of each query",
+                remedy="stack the views on an axis of their own, or pass labels",
+            )
+    elif labels.shape != embeddings.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise SemclError(
+            "labels do not fit the embeddings",
+            found=f"{labels.dtype} of shape {tuple(labels.shape)} for embeddings {tuple(embeddings.shape)}",
+            expected=f"integers of shape ({len(embeddings)},)",
+            remedy="pass one cluster label for each query",
+        )
+    if intensity is None:
+        return
+    if intensity.shape != embeddings.shape[:-1] or not intensity.is_floating_point():
+        raise SemclError(
+            "intensities do not fit the embeddings",
+            found=f"{intensity.dtype} of shape {tuple(intensity.shape)} for embeddings {tuple(embeddings.shape)}",
+            expected=f"floating point of shape {tuple(embeddings.shape[:-1])}",
+            remedy="pass the mean intensity under the mask of each view",
+        )
+    if may_look(intensity) and not bool(((intensity >= 0) & (intensity <= 1)).all()):
+        raise SemclError(
+            "intensities out of range",
+            found=f"{intensity.min().item():g} to {intensity.max().item():g}",
+            expected="0 to 1",
+            remedy="bring the image window to [0, 1] and the mask to {0, 1} before taking the mean",
+        )

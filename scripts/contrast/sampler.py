@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
@@ -15,18 +17,24 @@ class ClusterSampler(Sampler[list[int]]):
     """Batches of P clusters with K queries each, the K from different patients as far as there are any.
 
     Each batch draws its P clusters without replacement (all of them when there are fewer), then for each cluster K
-    queries, going round its patients in random order. The order depends on the seed and the epoch alone.
+    queries, going round its patients in random order; none twice unless the cluster has fewer than K. The order
+    depends on the seed and the epoch alone. With several processes each draws the same batch and takes its share: of
+    every cluster an equal part, none in common.
 
     Args:
         clusters: cluster of each query.
         patients: patient of each query.
-        clusters_per_batch: P.
-        queries_per_cluster: K.
+        clusters_per_batch: P, of all processes together.
+        queries_per_cluster: K, of all processes together.
         batches: batches an epoch.
         seed: of the order.
 
+    Attributes:
+        epoch: the epoch that will be drawn next.
+        shared: of the queries drawn in the last epoch, the share with a positive from another patient.
+
     Raises:
-        SemclError: when P, K or ``batches`` is not positive.
+        SemclError: when P, K or ``batches`` is not positive, or there are no queries.
     """
 
     def __init__(
@@ -38,23 +46,30 @@ class ClusterSampler(Sampler[list[int]]):
         batches: int,
         seed: int = 0,
     ) -> None:
-        if min(clusters_per_batch, queries_per_cluster, batches) < 1:
+        if min(clusters_per_batch, queries_per_cluster, batches, len(clusters)) < 1:
             raise SemclError(
                 "a batch must hold something",
-                found=f"{clusters_per_batch} clusters x {queries_per_cluster} queries, {batches} batches an epoch",
+                found=f"{clusters_per_batch} clusters x {queries_per_cluster} queries, {batches} batches an epoch, "
+                f"{len(clusters)} queries",
                 expected="at least 1 each",
-                remedy="raise clusters_per_batch, queries_per_cluster or epoch_length",
+                remedy="raise clusters_per_batch, queries_per_cluster or epoch_length, or look at the query store",
             )
-        cluster, patient = np.asarray(clusters), np.asarray(patients)
-        self.members = {
-            int(name): [
-                np.flatnonzero((cluster == name) & (patient == who)) for who in np.unique(patient[cluster == name])
-            ]
-            for name in np.unique(cluster)
-        }  # cluster -> its patients' queries
+        self.clusters, self.patients = np.asarray(clusters), np.asarray(patients)
+        self.members = self._members()
         self.clusters_per_batch = min(clusters_per_batch, len(self.members))
         self.queries_per_cluster, self.batches, self.seed = queries_per_cluster, batches, seed
         self.epoch = 0
+        self.shared = 0.0
+
+    def _members(self) -> dict[int, list[NDArray[np.integer]]]:
+        """Cluster -> the queries of each of its patients."""
+        order = np.lexsort((self.patients, self.clusters))
+        cluster, patient = self.clusters[order], self.patients[order]
+        borders = np.flatnonzero((np.diff(cluster) != 0) | (np.diff(patient) != 0)) + 1
+        members: dict[int, list[NDArray[np.integer]]] = {}
+        for group in np.split(order, borders):
+            members.setdefault(int(self.clusters[group[0]]), []).append(group)
+        return members
 
     def __len__(self) -> int:
         return self.batches
@@ -63,11 +78,32 @@ class ClusterSampler(Sampler[list[int]]):
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
         names = np.array(list(self.members))
+        several = dist.is_available() and dist.is_initialized()
+        rank, ranks = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
+        shares = []
         for _ in range(self.batches):
             chosen = rng.choice(names, self.clusters_per_batch, replace=False)
-            yield [query for name in chosen.tolist() for query in self._draw(name, rng)]
+            batch = [query for name in chosen.tolist() for query in self._draw(name, rng)]
+            shares.append(other_patients(self.clusters[batch], self.patients[batch]))
+            self.shared = float(np.mean(shares))  # now: who counts batches does not come back for the end
+            yield batch[rank::ranks]
 
     def _draw(self, name: int, rng: np.random.Generator) -> list[int]:
+        """K queries of a cluster: one of each patient in turn, each patient's in random order."""
         by_patient = self.members[name]
-        order = rng.permutation(len(by_patient))
-        return [int(rng.choice(by_patient[order[number % len(order)]])) for number in range(self.queries_per_cluster)]
+        order = rng.permutation(len(by_patient))[: self.queries_per_cluster]
+        drawn = [rng.permutation(by_patient[who])[: self.queries_per_cluster].tolist() for who in order]
+        turns = [query for turn in zip_longest(*drawn) for query in turn if query is not None]
+        return [turns[number % len(turns)] for number in range(self.queries_per_cluster)]
+
+    def metrics(self) -> dict[str, float]:
+        """What the last epoch's batches were like, for the log."""
+        return {"positives_of_other_patients": self.shared}
+
+
+def other_patients(clusters: NDArray[np.integer], patients: NDArray[np.integer]) -> float:
+    """Share of a batch's queries that have a positive (same cluster) from another patient."""
+    _, group, size = np.unique(clusters, return_inverse=True, return_counts=True)
+    pairs = np.stack([group, patients])
+    _, own, same = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
+    return float((size[group] > same[own.ravel()]).mean())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..cohort.attention import attention_path, require_attention
@@ -20,14 +21,20 @@ from ..cohort.datalist import Case, read_label
 from ..cohort.labels import LabelTable
 from ..cohort.volume import read, read_objects
 from ..errors import SemclError
-from ..files import write_text, written_whole
-from .query import AIR, QueryGrid
+from ..files import checksum, write_text, written_whole
+from .query import QueryGrid
 
 COLUMNS = ("case", "patient", "object", "cluster", "x", "y", "z")
+FORMAT = "query store 2"  # written into the folder; another number, another layout
+MOST_WORKERS = 4  # each holds a few copies of a volume
 
 
 class QueryStore:
-    """Volumes and queries of a list of cases, opened, or built when there is none or anything it was made of changed.
+    """Volumes and queries of a list of cases, made as far as they are missing, damaged or made of something else.
+
+    A case is a folder of ``.npy`` files, axial slices first, and ``case.json``, written last, which says what they were
+    made of and what they must look like. Building goes on where it was interrupted; several lists of cases may share a
+    store. No volume stays open: a read maps the file and lets it go, so that memory does not grow with the cohort.
 
     Args:
         folder: the store's own folder.
@@ -35,23 +42,34 @@ class QueryStore:
         attention_dir: the attention maps.
         table: the label table.
         grid: where queries are cut.
+        workers: cases built at once; None for as many as there are cores, at most 4.
 
     Attributes:
         index: (Q, 7) integers, a query a row, columns ``COLUMNS``: numbers of case and patient, object 1..K, cluster,
             first voxel of the patch.
+        built: ids of the cases that had to be built.
+
+    Raises:
+        SemclError: when attention is missing or empty everywhere, or ``folder`` holds something else.
     """
 
     def __init__(
-        self, folder: str, cases: Sequence[Case], attention_dir: str, table: LabelTable, grid: QueryGrid
+        self,
+        folder: str,
+        cases: Sequence[Case],
+        attention_dir: str,
+        table: LabelTable,
+        grid: QueryGrid,
+        workers: int | None = None,
     ) -> None:
         require_attention(cases, attention_dir)
-        self.folder, self.grid = Path(folder), grid
+        self.folder, self.grid, self.attention_dir, self.table = Path(folder), grid, attention_dir, table
         self.cases = [case.case for case in cases]
-        key = self._key(cases, attention_dir, table)
-        note = self.folder / "store.json"
-        if not note.is_file() or json.loads(note.read_text()).get("key") != key:
-            self._build(cases, attention_dir, table, key)
-        self.index: NDArray[np.int32] = np.load(self.folder / "index.npy")
+        self._claim()
+        self.notes = {case.case: self._note(case) for case in cases}
+        self.built = [case.case for case in cases if not self.notes[case.case]]
+        self._build([case for case in cases if case.case in set(self.built)], workers)
+        self.index = self._index(cases)
         if not len(self.index):
             raise SemclError(
                 "there is nothing to query",
@@ -59,94 +77,146 @@ class QueryStore:
                 expected="at least one organ in one case",
                 remedy="train the coarse network longer, or give other attention maps",
             )
-        self.volumes: dict[tuple[int, str], torch.Tensor] = {}
 
-    def _key(self, cases: Sequence[Case], attention_dir: str, table: LabelTable) -> str:
-        files = [
-            path
-            for case in cases
-            for path in (case.image, case.label, attention_path(attention_dir, case.case))
-            if path is not None
-        ]
-        stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-        people = [[case.case, case.patient, case.phase] for case in cases]
-        made_of = [self.grid.settings(), table.digest(), people, stamps]
+    def _claim(self) -> None:
+        """Mark the folder as a query store, unless it is something else."""
+        mark = self.folder / "store.json"
+        try:
+            if dict(json.loads(mark.read_text())).get("format") == FORMAT:
+                return
+        except (OSError, ValueError, TypeError):  # what a damaged mark may raise
+            pass
+        if self.folder.is_dir() and any(not path.name.endswith(".store.json") for path in self.folder.iterdir()):
+            raise SemclError(
+                "the folder of the query store holds something else",
+                found=f"files in {self.folder}, but no store.json that says {FORMAT!r}",
+                expected="a folder of its own",
+                remedy="point --store_dir at a new folder, or remove this one if it is an older store",
+            )
+        write_text(mark, json.dumps({"format": FORMAT, "columns": COLUMNS}, indent=1))
+
+    def _key(self, case: Case) -> str:
+        """Of everything a case's files are made of."""
+        files = [case.image, case.label, attention_path(self.attention_dir, case.case)]
+        stamps = [_stamp(path) for path in files if path is not None]
+        made_of = [self.grid.settings(), self.table.digest(), stamps]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
-    def _build(self, cases: Sequence[Case], attention_dir: str, table: LabelTable, key: str) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _note(self, case: Case) -> dict[str, Any]:
+        """The note of a case that is there and whole; empty for one to build."""
+        path = self.folder / case.case / "case.json"
+        try:
+            note = dict(json.loads(path.read_text()))
+            current = note["key"] == self._key(case)
+            damaged = [name for name, file in note["files"].items() if not _whole(path.with_name(f"{name}.npy"), file)]
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError):  # what a damaged note may raise
+            current, damaged = True, ["case.json"]
+        if current and damaged:
+            logging.getLogger(__name__).warning(
+                "query store: %s of case %s is damaged and will be built again", ", ".join(damaged), case.case
+            )
+        return {} if damaged or not current else note
+
+    def _build(self, cases: Sequence[Case], workers: int | None) -> None:
+        if not cases:
+            return
+        count = min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else max(workers, 1)
+        with ThreadPoolExecutor(count) as pool:
+            building = {pool.submit(self._build_case, case): case.case for case in cases}
+            try:
+                for done in tqdm(as_completed(building), total=len(cases), desc="query store", unit="case"):
+                    self.notes[building[done]] = done.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _build_case(self, case: Case) -> dict[str, Any]:
+        key = self._key(case)  # first: a file changed meanwhile then has another
+        image = read(case.image, case.case)
+        coarse = read_objects(attention_path(self.attention_dir, case.case), image, case.case, self.table)
+        attention = self._objects(coarse, image)
+        arrays = {
+            "image": _slices_first(self.grid.image(image).numpy().astype(np.float16)),
+            "attention": _slices_first(attention),
+            "queries": self.grid.queries(attention),
+        }
+        if case.label is not None:
+            arrays["target"] = _slices_first(self._objects(read_label(case, image, self.table), image))
+        files = {name: _write(self.folder / case.case / f"{name}.npy", array) for name, array in arrays.items()}
+        note = {"key": key, "files": files}
+        write_text(self.folder / case.case / "case.json", json.dumps(note, indent=1))
+        return note
+
+    def _objects(self, objects: NDArray[np.uint16], image: Any) -> NDArray[Any]:
+        on_grid = self.grid.objects(torch.from_numpy(objects.astype(np.int16)), image).numpy()
+        return on_grid.astype(np.uint8) if len(self.table.organs) < 256 else on_grid
+
+    def _index(self, cases: Sequence[Case]) -> NDArray[np.int32]:
         patients = {patient: number for number, patient in enumerate(sorted({case.patient for case in cases}))}
-        rows = []
-        for number, case in enumerate(tqdm(cases, desc="query store", unit="case")):
-            image = read(case.image, case.case)
-            coarse = read_objects(attention_path(attention_dir, case.case), image, case.case, table)
-            attention = self._objects(coarse, image)
-            self._write(number, "image", self.grid.image(image).numpy().astype(np.float16))
-            self._write(number, "attention", attention)
-            if case.label is not None:
-                self._write(number, "target", self._objects(read_label(case, image, table), image))
-            phase = table.phase_number(case.phase, case.case)
-            rows += [
-                (number, patients[case.patient], query[0], table.cluster(query[0], phase), *query[1:])
-                for query in self.grid.queries(attention).tolist()
-            ]
-        with written_whole(self.folder / "index.npy") as aside:
-            np.save(aside, np.array(rows, np.int32).reshape(-1, len(COLUMNS)))
-        note = {"key": key, "cases": self.cases, "columns": COLUMNS, "grid": self.grid.settings()}
-        write_text(self.folder / "store.json", json.dumps(note, indent=1))  # last: it says the store is whole
+        parts = [np.empty((0, len(COLUMNS)), np.int32)]
+        for number, case in enumerate(cases):
+            queries = self._map(case.case, "queries")
+            phase = self.table.phase_number(case.phase, case.case)
+            cluster = [self.table.cluster(int(organ), phase) for organ in queries[:, 0]]
+            fixed = np.tile(np.array([number, patients[case.patient]], np.int32), (len(queries), 1))
+            parts.append(np.column_stack([fixed, queries[:, 0], np.array(cluster, np.int32), queries[:, 1:]]))
+        return np.concatenate(parts)
 
-    def _objects(self, objects: NDArray[np.uint16], image: Any) -> NDArray[np.int16]:
-        on_grid: NDArray[np.int16] = self.grid.objects(torch.from_numpy(objects.astype(np.int16)), image).numpy()
-        return on_grid
-
-    def _path(self, case: int, name: str) -> Path:
-        return self.folder / self.cases[case] / f"{name}.npy"
-
-    def _write(self, case: int, name: str, array: NDArray[Any]) -> None:
-        with written_whole(self._path(case, name)) as aside:
-            np.save(aside, array)
+    def _map(self, case: str, name: str) -> NDArray[Any]:
+        """An array of a case, mapped copy-on-write: nothing is written, and torch takes it."""
+        file = self.notes[case]["files"][name]
+        if not file["shape"][0]:
+            return np.empty(file["shape"], file["dtype"])
+        path = self.folder / case / f"{name}.npy"
+        return np.memmap(path, file["dtype"], "c", file["offset"], tuple(file["shape"]))
 
     def volume(self, case: int, name: str) -> torch.Tensor:
-        """A volume (X, Y, Z) of a case by number: "image", "attention" or "target", memory-mapped.
+        """A volume (X, Y, Z) of a case by number: "image", "attention" or "target", mapped from its file.
 
         Raises:
             SemclError: when the case has no target.
         """
-        if (case, name) not in self.volumes:
-            if not self._path(case, name).is_file():
-                raise SemclError(
-                    f"the query store has no {name} of a case",
-                    case=self.cases[case],
-                    found=f"no {self._path(case, name)}",
-                    expected="a case with a label map: this stage learns from it",
-                    remedy="add the label map and run `python -m scripts prepare` again, or leave the case out",
-                )
-            mapped = np.load(self._path(case, name), mmap_mode="c")  # never written; torch refuses read-only memory
-            self.volumes[case, name] = torch.from_numpy(mapped)
-        return self.volumes[case, name]
+        if name not in self.notes[self.cases[case]]["files"]:
+            raise SemclError(
+                f"the query store has no {name} of a case",
+                case=self.cases[case],
+                found=f"no {name}.npy in {self.folder / self.cases[case]}",
+                expected="a case with a label map: this stage learns from it",
+                remedy="add the label map and run `python -m scripts prepare` again, or leave the case out",
+            )
+        return torch.from_numpy(self._map(self.cases[case], name)).permute(1, 2, 0)
 
 
-class QueryDataset(Dataset[dict[str, Any]]):
-    """Queries of a store as samples: image and attention, with ``target`` also the label, each (1, P, P[, P]).
+def _stamp(path: Path) -> list[Any]:
+    """By what another file is told; a missing one is for its reader to name."""
+    stat = path.stat() if path.exists() else None
+    return [path.name, stat and stat.st_size, stat and stat.st_mtime_ns]
 
-    Args:
-        store: the query store.
-        target: give the target mask too.
-        margin: voxels more at each side of a patch, for views to move into.
-    """
 
-    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0) -> None:
-        self.store, self.target, self.margin = store, target, margin
+def _slices_first(volume: NDArray[Any]) -> NDArray[Any]:
+    """(X, Y, Z) as (Z, X, Y), so that an axial patch lies in few pages of the file."""
+    return np.ascontiguousarray(np.moveaxis(volume, 2, 0))
 
-    def __len__(self) -> int:
-        return len(self.store.index)
 
-    def __getitem__(self, item: int) -> dict[str, Any]:
-        case, _, number, cluster, *start = self.store.index[item].tolist()
-        grid = self.store.grid
-        patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
-        sample: dict[str, Any] = {"image": patch.float()[None], "cluster": cluster}
-        for name in ("attention", "target") if self.target else ("attention",):
-            mask = grid.cut(self.store.volume(case, name), start, self.margin) == number
-            sample[name] = mask.float()[None]
-        return sample
+def _write(path: Path, array: NDArray[Any]) -> dict[str, Any]:
+    """Write an array and say what its file must look like."""
+    with written_whole(path) as aside:
+        np.save(aside, array)
+    stat = path.stat()
+    return {
+        "shape": list(array.shape),
+        "dtype": array.dtype.str,
+        "offset": stat.st_size - array.nbytes,
+        "size": stat.st_size,
+        "modified": stat.st_mtime_ns,
+        "checksum": checksum(path),
+    }
+
+
+def _whole(path: Path, file: Mapping[str, Any]) -> bool:
+    """Whether a file is as it was written; its content is read only where its time is another (a copied store)."""
+    if not path.is_file() or path.stat().st_size != file["size"]:
+        return False
+    return bool(path.stat().st_mtime_ns == file["modified"]) or checksum(path) == file["checksum"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from monai.engines import PrepareBatch
 from monai.transforms import Transform
 
@@ -15,10 +16,14 @@ from ..cohort.attention import attention_path, write_label_map
 from ..cohort.datalist import Case
 from ..cohort.labels import LabelTable
 from ..cohort.volume import read, read_objects
+from ..errors import SemclError
+from ..job.job import Job
 
 
 class ReadVolume(Transform):
     """From {"case": Case} to {"case": id, "image": (1, X, Y, Z) in RAS}, and "attention" of that shape if there is one.
+
+    A case that cannot be read becomes a single voxel with the reason as "failed", so that the others go on.
 
     Args:
         table: the label table.
@@ -30,6 +35,14 @@ class ReadVolume(Transform):
 
     def __call__(self, data: Mapping[str, Case]) -> dict[str, Any]:
         case = data["case"]
+        try:
+            return self._read(case)
+        except SemclError as error:
+            voxel = torch.zeros(1, 1, 1, 1)
+            image = MetaTensor(voxel, meta={"original_affine": torch.eye(4)})
+            return {"case": case.case, "image": image, "attention": voxel.to(torch.int16), "failed": str(error)}
+
+    def _read(self, case: Case) -> dict[str, Any]:
         image = read(case.image, case.case)
         sample: dict[str, Any] = {"case": case.case, "image": image}
         path = attention_path(self.attention_dir, case.case)
@@ -60,11 +73,15 @@ class WriteLabelMap(Transform):
     Args:
         table: the label table.
         folder: where to.
+        job: is told of cases that could not be read.
     """
 
-    def __init__(self, table: LabelTable, folder: str) -> None:
-        self.table, self.folder = table, Path(folder)
+    def __init__(self, table: LabelTable, folder: str, job: Job) -> None:
+        self.table, self.folder, self.job = table, Path(folder), job
 
     def __call__(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "failed" in data:
+            self.job.fail(data["case"], data["failed"])
+            return data
         write_label_map(self.folder / f"{data['case']}.nii.gz", data["pred"][0], data["image"], self.table)
         return data

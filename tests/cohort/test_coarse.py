@@ -15,6 +15,8 @@ from scripts.cohort.datalist import Case
 from scripts.cohort.labels import LabelTable
 from scripts.errors import SemclError
 from scripts.handover import save_weights
+from scripts.job.checkpoint import Checkpoint
+from scripts.job.job import Job
 from tests.conftest import write_nifti
 
 FOLDS = [0, 1, 2, 0, 1, 2, 0]
@@ -147,7 +149,7 @@ def test_a_model_refuses_weights_of_another_network(tmp_path):
         model(torch.zeros(1, 1, 4, 4, 4))
 
 
-def fit(folder, table, stop_after=3):
+def fit(folder, table, stop_after=3, harm=lambda images: None):
     """Cross-fit six cases with a trainer that makes its network answer with the number of the round: 1, 2, 3."""
     folds = {"a": 0, "b": 1, "c": 0, "d": 1, "e": None, "f": None}
     cases = [
@@ -158,6 +160,10 @@ def fit(folder, table, stop_after=3):
     sampler = FoldSampler([case.fold for case in trained], 8)
     network = one_voxel_network()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0, momentum=0.9)
+    resets = {"network": network, "optimizer": optimizer}
+    inferer, out = CoarseInferer((2, 2, 2), [0, 1]), folder / "out"
+    job = Job("coarse", "bundle", str(out), {}, 0)
+    checkpoint = Checkpoint(job, resets, sampler)
     rounds = []
 
     def run():
@@ -165,18 +171,17 @@ def fit(folder, table, stop_after=3):
             raise KeyboardInterrupt
         seen = {trained[index].case for epoch in range(2) for index in sampler}
         start = (network.bias.detach().clone(), len(optimizer.state))
-        rounds.append(SimpleNamespace(seen=seen, start=start))
+        rounds.append(SimpleNamespace(seen=seen, start=start, number=checkpoint.round))
         network.train()
         network.bias.grad = torch.zeros(4)
         network.bias.grad[len(rounds)] = -1
         optimizer.step()
 
+    harm({case.case: case.image for case in cases})
     trainer = SimpleNamespace(run=run, network=network, state=SimpleNamespace(device=torch.device("cpu")))
-    resets = {"network": network, "optimizer": optimizer}
-    inferer, out = CoarseInferer((2, 2, 2), [0, 1]), folder / "out"
-    origin = {"stage": "coarse.yaml"}
-    cross_fit(trainer, resets, sampler, inferer, cases, table, str(out / "attention"), str(out / "models"), origin)
-    return SimpleNamespace(cases=cases, rounds=rounds, out=out)
+    folders = (str(out / "attention"), str(out / "models"))
+    cross_fit(trainer, resets, sampler, inferer, cases, table, *folders, {"stage": "coarse.yaml"}, checkpoint)
+    return SimpleNamespace(cases=cases, rounds=rounds, out=out, job=job)
 
 
 @pytest.fixture
@@ -205,6 +210,10 @@ def test_each_round_starts_from_the_same_state(fitted):
         assert remembered == 0
 
 
+def test_a_checkpoint_is_told_the_round(fitted):
+    assert [turn.number for turn in fitted.rounds] == [0, 1, 2]
+
+
 def test_weights_of_every_round_the_label_table_and_a_map_a_case_are_written(fitted, table):
     models = {path.name for path in (fitted.out / "models").iterdir()}
     weights = ["coarse_fold0.pt", "coarse_fold1.pt", "coarse.pt"]
@@ -228,3 +237,17 @@ def test_an_interrupted_run_leaves_earlier_maps_as_they_were_and_the_next_replac
     fit(tmp_path, table)
     assert (np.asarray(nib.load(earlier).dataobj) == 5).all()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"models", "attention"}
+
+
+def test_a_case_that_cannot_be_read_is_named_and_the_others_are_done(table, tmp_path, capsys):
+    made = fit(tmp_path, table, harm=lambda images: images["e"].write_bytes(b"no volume"))
+    assert made.job.failed == ["e"]
+    assert "error: case e: a volume cannot be read" in capsys.readouterr().err
+    assert {path.name for path in (made.out / "attention").iterdir()} == {f"{name}.nii.gz" for name in "abcdf"}
+    assert not (made.out / "attention.partial").exists()
+
+
+def test_a_case_that_can_no_longer_be_read_has_no_map_of_an_earlier_run(table, tmp_path):
+    write_nifti(attention_path(tmp_path / "out" / "attention", "e"), np.full((4, 3, 2), 9, np.uint8))
+    made = fit(tmp_path, table, harm=lambda images: images["e"].write_bytes(b"no volume"))
+    assert {path.name for path in (made.out / "attention").iterdir()} == {f"{name}.nii.gz" for name in "abcdf"}

@@ -1,6 +1,7 @@
 """Intake: scans become a cohort when everything fits, and nothing is written when something does not."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,11 +18,16 @@ from tests.conftest import write_nifti
 SHAPE = (4, 5, 6)
 
 
+def ct(number):
+    """Voxels of HU that no other number has."""
+    return np.random.default_rng(number).integers(-1000, 1000, SHAPE).astype(np.int16)
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Images and label maps of the cases a to f, and where the cohort goes."""
     for case in "abcdef":
-        write_nifti(tmp_path / f"images/{case}.nii.gz", np.full(SHAPE, ord(case), np.int16))
+        write_nifti(tmp_path / f"images/{case}.nii.gz", ct(ord(case)))
         write_nifti(tmp_path / f"labels/{case}.nii.gz", np.full(SHAPE, 5, np.uint8))
     return tmp_path / "images", tmp_path / "labels", tmp_path / "cohort"
 
@@ -32,24 +38,26 @@ def write_cases(path, rows, columns=("case", "patient", "phase")):
     return path
 
 
-def test_a_prepared_cohort_is_loaded_as_it_was_made(folders, table):
+def test_a_prepared_cohort_is_loaded_as_it_was_made(folders, table, tmp_path):
     images, labels, out = folders
-    made = prepare(images, labels, table, out, folds=2)
+    listed = write_cases(tmp_path / "cases.csv", [(case, f"p{case}", "portal") for case in "abcdef"])
+    made = prepare(images, labels, table, out, listed, folds=2)
     assert sorted(datalist.load(out, need_label=True), key=lambda case: case.case) == made
     assert LabelTable.load(out) == table
 
 
 def test_an_image_is_paired_with_the_label_map_of_its_case_id(tmp_path, table):
-    values = {"scan10": 5, "scan2": 2, "scan1": 9, "scan-1": 0}
+    values = {"scan10": 5, "scan2": 2, "scan1": 9, "scan-1": 2}
     suffixes = dict(zip(values, (".nii", ".nii.gz", ".nii", ".nii.gz"), strict=True))
     for case, value in values.items():
-        write_nifti(tmp_path / f"images/{case}.nii.gz", np.full(SHAPE, value, np.int16))
+        write_nifti(tmp_path / f"images/{case}.nii.gz", ct(len(case) * 10 + value))
         write_nifti(tmp_path / f"labels/{case}{suffixes[case]}", np.full(SHAPE, value, np.uint8))
     made = prepare(tmp_path / "images", tmp_path / "labels", table, tmp_path / "cohort", folds=2)
     assert {case.case for case in made} == set(values)
     for case in made:
         image, label = np.asarray(nib.load(case.image).dataobj), np.asarray(nib.load(case.label).dataobj)
-        assert image.max() == label.max() == values[case.case]
+        np.testing.assert_array_equal(image, ct(len(case.case) * 10 + values[case.case]))
+        assert label.max() == values[case.case]
 
 
 def test_as_many_label_maps_of_other_cases_do_not_pair(folders, table):
@@ -70,19 +78,25 @@ def test_everything_wrong_with_the_label_maps_is_said_at_once(folders, table):
     images, labels, out = folders
     moved = np.eye(4)
     moved[0, 3] = 0.5
-    write_nifti(labels / "a.nii.gz", np.zeros((4, 5, 7), np.uint8))
-    write_nifti(labels / "b.nii.gz", np.zeros(SHAPE, np.uint8), moved)
+    write_nifti(labels / "a.nii.gz", np.full((4, 5, 7), 5, np.uint8))
+    write_nifti(labels / "b.nii.gz", np.full(SHAPE, 5, np.uint8), moved)
     write_nifti(labels / "c.nii.gz", np.full(SHAPE, 7, np.uint8))
     write_nifti(labels / "d.nii.gz", np.full(SHAPE, 4.5, np.float32))
     (images / "e.nii.gz").write_bytes(b"no volume")
     with pytest.raises(SemclError, match="5 problems in the cohort") as raised:
         prepare(images, labels, table, out)
     message = str(raised.value)
-    assert "case a: image and label map differ in shape\n  found:    image 4 x 5 x 6, a.nii.gz 4 x 5 x 7" in message
-    assert "case b: image and label map differ in place\n  found:    affines that differ by up to 0.5 mm" in message
-    assert "case c: label values outside the label table\n  found:    7\n  expected: 0 or one of 5, 2, 9" in message
-    assert "case d: label values outside the label table\n  found:    4.5\n" in message
-    assert "case e: a volume cannot be read" in message
+    assert (
+        f"case a: image and label map differ in shape\n  found:    image 4 x 5 x 6, {labels}/a.nii.gz 4 x 5 x 7"
+        in message
+    )
+    place = f"the first voxel of {labels}/b.nii.gz lies up to 0.5 mm off along an axis"
+    assert f"case b: image and label map differ in place\n  found:    {place}" in message
+    outside = f"7 in {labels}/c.nii.gz\n  expected: 0 or one of 5, 2, 9"
+    assert f"case c: label values outside the label table\n  found:    {outside}" in message
+    broken = f"label map {labels}/d.nii.gz: 120 voxels, such as 4.5"
+    assert f"case d: label values that are no whole numbers\n  found:    {broken}\n" in message
+    assert f"case e: a volume cannot be read\n  found:    image {images}/e.nii.gz: " in message
     assert "case f" not in message
     assert "mend each as it says" in message
     assert not out.exists()
@@ -91,7 +105,7 @@ def test_everything_wrong_with_the_label_maps_is_said_at_once(folders, table):
 def test_one_problem_is_raised_as_itself(folders, table):
     images, labels, out = folders
     write_nifti(labels / "b.nii.gz", np.full(SHAPE, 7, np.uint8))
-    with pytest.raises(SemclError, match=r"\Acase b: label values outside the label table\n  found:    7\n"):
+    with pytest.raises(SemclError, match=r"\Acase b: label values outside the label table\n  found:    7 in "):
         prepare(images, labels, table, out)
     assert not out.exists()
 
@@ -126,9 +140,56 @@ def test_without_label_maps_all_cases_are_to_be_tested(folders, table):
     assert datalist.load(out, "testing") == made
 
 
-def test_without_a_table_of_cases_each_is_a_patient_in_the_first_phase(folders, table):
+def test_without_a_table_of_cases_each_is_a_patient_in_a_phase_of_its_own(folders, table):
     made = prepare(*folders[:2], table, folders[2], folds=2)
-    assert [(case.patient, case.phase) for case in made] == [(case, "noncontrast") for case in "abcdef"]
+    assert [(case.patient, case.phase) for case in made] == [(case, "unknown") for case in "abcdef"]
+    assert LabelTable.load(folders[2]).phases == ("noncontrast", "portal", "unknown")
+
+
+def test_the_only_phase_of_a_table_needs_no_telling(folders, table):
+    made = prepare(*folders[:2], replace(table, phases=("mr",)), folders[2], folds=2)
+    assert {case.phase for case in made} == {"mr"}
+    assert LabelTable.load(folders[2]).phases == ("mr",)
+
+
+def test_an_allowed_finding_leaves_out_what_no_stage_could_use(folders, table):
+    images, labels, out = folders
+    (labels / "a.nii.gz").unlink()
+    write_nifti(images / "b.nii.gz", np.full(SHAPE, 7, np.int16))
+    made = prepare(images, labels, table, out, folds=2, allowed=("image_without_label", "constant_image"))
+    assert [case.case for case in made] == list("bcdef")
+
+
+def test_the_folds_of_a_table_are_kept(folders, table, tmp_path):
+    sides = dict(zip("abcdef", ["0", "0", "1", "test", "test", "3"], strict=True))
+    rows = [(case, f"p{case}", "portal", side) for case, side in sides.items()]
+    listed = write_cases(tmp_path / "cases.csv", rows, ("case", "patient", "phase", "fold"))
+    made = prepare(*folders[:2], table, folders[2], listed)
+    assert [case.fold for case in made] == [0, 0, 1, None, None, 3]
+    write_cases(listed, [*rows[:-1], ("f", "pf", "portal", "")], ("case", "patient", "phase", "fold"))
+    with pytest.raises(SemclError, match=r"(?s)case f: column fold is not filled in.*a number or test for each case"):
+        prepare(*folders[:2], table, folders[2], listed)
+
+
+def test_masks_of_a_subject_become_one_label_map(tmp_path, table):
+    for number, case in enumerate(("s1", "s2")):
+        write_nifti(tmp_path / f"data/{case}/ct.nii.gz", ct(number), np.diag([-1.0, 1, 1, 1]))
+        for name, part in {"liver": slice(0, 2), "kidney_left": slice(2, 4), "skull": slice(0, 4)}.items():
+            mask = np.zeros(SHAPE, np.uint8)
+            mask[part] = 1
+            file = tmp_path / f"data/{case}/segmentations/{name}.nii.gz"
+            write_nifti(file, mask, np.diag([-1.0, 1, 1, 1]))
+    out = tmp_path / "cohort"
+    prepare(tmp_path / "data", None, table, out, folds=2, test_share=0)
+    cases = datalist.load(out, "training", need_label=True)
+    assert [(case.case, case.annotated) for case in cases] == [
+        (case, ("liver", "left_kidney")) for case in ("s1", "s2")
+    ]
+    for case in cases:
+        merged = nib.load(case.label)
+        np.testing.assert_array_equal(merged.affine, np.diag([-1.0, 1, 1, 1]))
+        voxels = np.asarray(merged.dataobj)
+        assert (np.unique(voxels[:2]), np.unique(voxels[2:])) == (5, 9)
 
 
 def test_the_table_of_cases_says_whose_and_when_a_scan_is(folders, table, tmp_path):

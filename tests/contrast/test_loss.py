@@ -1,19 +1,22 @@
-"""The semantic contrastive loss against known values, an explicit loop and MONAI's SimCLR loss."""
+"""The semantic contrastive loss against known values, two ways of writing it out, and two other libraries."""
 
+import doctest
 import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from monai.losses import ContrastiveLoss
+from pytorch_metric_learning.losses import NTXentLoss, SupConLoss
 
+from scripts.contrast import loss as module
+from scripts.contrast import partition
 from scripts.contrast.loss import SemanticContrastiveLoss
+from scripts.contrast.memory import QueryMemory
 from scripts.errors import SemclError
 
-
-def at(*degrees: float) -> torch.Tensor:
-    """Unit vectors in the plane at these angles."""
-    turned = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
-    return torch.stack([turned.cos(), turned.sin()], dim=1)
+from .oracles import REDUCED, at, dense, dense_mean, loop, mean, sample
 
 
 def axes(*numbers: int) -> torch.Tensor:
@@ -23,128 +26,638 @@ def axes(*numbers: int) -> torch.Tensor:
 
 
 SIX = at(0, 25, 80, 100, 170, 260)
+TONES = torch.tensor([0.1, 0.2, 0.5, 0.6, 0.9, 0.4], dtype=torch.float64)
+LARGE = 10**12
+TIGHT, TORN = 0.0359762997481932, 28.5714285714293
 
+# vectors, labels, temperature; the mean over anchors with a positive, over all anchors, the sum inside the log
 CASES = {
-    "four axes in two classes": (axes(1, 2, 3, 4), [0, 0, 1, 1], 0.07, math.log(3)),
-    "eight identical vectors": (axes(*[1] * 8), [0, 1, 2, 3] * 2, 0.07, math.log(7)),
-    "two tight opposite classes": (axes(1, 1, -1, -1), [0, 0, 1, 1], 0.5, 0.0359762997481932),
-    "the same at a low temperature": (axes(1, 1, -1, -1), [0, 0, 1, 1], 0.07, 7.80937408640001e-13),
-    "classes torn apart": (axes(1, -1, 1, -1), [0, 0, 1, 1], 0.07, 28.5714285714293),
-    "torn apart at a very low temperature": (axes(1, -1, 1, -1), [0, 0, 1, 1], 0.01, 200.0),
-    "three pairs": (SIX, [0, 0, 1, 1, 2, 2], 0.1, 0.619278884195979),
-    "an anchor without a positive is left out": (SIX, [0, 0, 0, 1, 1, 2], 0.1, 3.41897350501394),
-    "one class": (SIX, [0] * 6, 0.1, 7.75292090994003),
-    "all different": (SIX, [0, 1, 2, 3, 4, 5], 0.1, 0.0),
-    "two vectors of one class": (SIX[:2], [3, 3], 0.1, 0.0),
-    "one vector": (SIX[:1], [0], 0.1, 0.0),
-    "large labels": (SIX, [10**12, 10**12, 10**12 + 1, 10**12 + 1, 7, 7], 0.1, 0.619278884195979),
-    "SimCLR at 0.5": (SIX, [0, 1, 2, 0, 1, 2], 0.5, 3.30470498539286),
-    "SimCLR at 0.07": (SIX, [0, 1, 2, 0, 1, 2], 0.07, 19.1126596736951),
-    "SimCLR at 0.011": (SIX, [0, 1, 2, 0, 1, 2], 0.011, 121.509415218418),
+    "four axes in two classes": (axes(1, 2, 3, 4), [0, 0, 1, 1], 0.07, *[math.log(3)] * 3),
+    "eight identical vectors": (axes(*[1] * 8), [0, 1, 2, 3] * 2, 0.07, *[math.log(7)] * 3),
+    "two tight opposite classes": (axes(1, 1, -1, -1), [0, 0, 1, 1], 0.5, *[TIGHT] * 3),
+    "the same at a low temperature": (axes(1, 1, -1, -1), [0, 0, 1, 1], 0.07, *[7.80937408640001e-13] * 3),
+    "classes torn apart": (axes(1, -1, 1, -1), [0, 0, 1, 1], 0.07, *[TORN] * 3),
+    "torn apart at a very low temperature": (axes(1, -1, 1, -1), [0, 0, 1, 1], 0.01, *[200.0] * 3),
+    "three pairs": (SIX, [0, 0, 1, 1, 2, 2], 0.1, *[0.619278884195979] * 3),
+    "the last has no positive": (SIX, [0, 0, 0, 1, 1, 2], 0.1, 3.41897350501394, 2.84914458751162, 2.35872643409555),
+    "one class": (SIX, [0] * 6, 0.1, 7.75292090994003, 7.75292090994003, 1.6094379124341),
+    "all different": (SIX, [0, 1, 2, 3, 4, 5], 0.1, 0.0, 0.0, 0.0),
+    "two vectors of one class": (SIX[:2], [3, 3], 0.1, 0.0, 0.0, 0.0),
+    "two vectors of one class, cold": (SIX[:2], [3, 3], 0.001, 0.0, 0.0, 0.0),
+    "two vectors of one class, warm": (SIX[:2], [3, 3], 10.0, 0.0, 0.0, 0.0),
+    "one vector": (SIX[:1], [0], 0.1, 0.0, 0.0, 0.0),
+    "large labels": (SIX, [LARGE, LARGE, LARGE + 1, LARGE + 1, 7, 7], 0.1, *[0.619278884195979] * 3),
+    "SimCLR at 0.5": (SIX, [0, 1, 2, 0, 1, 2], 0.5, *[3.30470498539286] * 3),
+    "SimCLR at 0.07": (SIX, [0, 1, 2, 0, 1, 2], 0.07, *[19.1126596736951] * 3),
+    "SimCLR at 0.02": (SIX, [0, 1, 2, 0, 1, 2], 0.02, *[66.8302066362556] * 3),
+    "SimCLR at 0.011": (SIX, [0, 1, 2, 0, 1, 2], 0.011, *[121.509415218418] * 3),
+    "two ranks as one batch": (
+        *(at(0, 25, 80, 100, 170, 260, 300, 330), [0, 0, 1, 1, 2, 2, 3, 4], 0.1),
+        *(1.96367584814697, 1.96367584814697 * 6 / 8, 1.96367584814697),
+    ),
 }
+SIMCLR = {name: case for name, case in CASES.items() if name.startswith("SimCLR")}
 
 
-@pytest.mark.parametrize(("vectors", "labels", "temperature", "expected"), CASES.values(), ids=CASES)
-def test_known_values(vectors, labels, temperature, expected):
-    loss = SemanticContrastiveLoss(temperature)(vectors, torch.tensor(labels))
-    assert loss.item() == pytest.approx(expected, rel=1e-12, abs=1e-14)
+@pytest.fixture(params=[(384, False), (2, False), (2, True)], ids=["one tile", "tiles of 2", "tiles of 2, shifted"])
+def contrast(request, monkeypatch):
+    """Make losses that compute by these tiles."""
+    side, shifted = request.param
+    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    if shifted:
+        monkeypatch.setattr(module, "SHARP", 0.0)
+    return SemanticContrastiveLoss
 
 
-def loop(vectors: torch.Tensor, labels: torch.Tensor, temperature: float) -> float:
-    """The formula, pair by pair in float64."""
-    rows = [[value / math.sqrt(sum(v * v for v in row)) for value in row] for row in vectors.double().tolist()]
-    terms = []
-    for i, row in enumerate(rows):
-        scores = {j: sum(a * b for a, b in zip(row, other, strict=True)) / temperature for j, other in enumerate(rows)}
-        others = [j for j in scores if j != i]
-        positives = [j for j in others if labels[j] == labels[i]]
-        if positives:
-            top = max(scores[j] for j in others)
-            normaliser = top + math.log(sum(math.exp(scores[j] - top) for j in others))
-            terms.append(-sum(scores[j] - normaliser for j in positives) / len(positives))
-    return sum(terms) / len(terms)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_known_values(contrast, case):
+    vectors, labels, temperature, ours, over_all, inside = case
+    labels, close = torch.tensor(labels), {"rel": 1e-12, "abs": 1e-14 + 2e-16 / temperature}
+    assert contrast(temperature)(vectors, labels).item() == pytest.approx(ours, **close)
+    total = contrast(temperature, reduction="sum")(vectors, labels).item()
+    assert total / len(labels) == pytest.approx(over_all, **close)
+    assert contrast(temperature, summation="in")(vectors, labels).item() == pytest.approx(inside, **close)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_agrees_with_a_loop_over_pairs(seed):
-    generator = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(23, 7, generator=generator, dtype=torch.float64) * 5
-    labels = torch.randint(0, 6, (23,), generator=generator)
-    loss = SemanticContrastiveLoss(0.2)(vectors, labels)
-    assert loss.item() == pytest.approx(loop(vectors, labels, 0.2), rel=1e-12)
+@pytest.mark.parametrize("case", SIMCLR.values(), ids=SIMCLR)
+def test_known_values_of_paired_views_without_labels(contrast, case):
+    vectors, _, temperature, expected, *_ = case
+    paired = torch.stack([vectors[:3], vectors[3:]], dim=1)
+    assert contrast(temperature)(paired).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_agrees_with_monai_where_both_are_simclr():
-    generator = torch.Generator().manual_seed(0)
-    first, second = torch.randn(2, 16, 32, generator=generator)
-    ours = SemanticContrastiveLoss(0.5)(torch.cat([first, second]), torch.arange(16).repeat(2))
-    assert ours.item() == pytest.approx(ContrastiveLoss(temperature=0.5)(first, second).item(), rel=1e-5)
+@pytest.mark.parametrize(("tones", "expected"), [(TONES, 2.08914046122199), (TONES * 0 + 0.3, 0.619278884195979)])
+def test_known_values_with_intensities(contrast, tones, expected):
+    found = contrast(0.1)(SIX, torch.tensor([0, 0, 1, 1, 2, 2]), tones)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+# Oracles: an explicit loop over pairs for values, one matrix and autograd for gradients
+
+KEYS = (torch.nn.functional.normalize(sample(9, seed=7)[0]), *sample(9, seed=7)[1:])
+KEYS = tuple(part.float() if part.is_floating_point() else part for part in KEYS)  # as a memory keeps them
+TEMPERATURES = {"ordinary": 0.2, "sharp": 0.01}
+
+
+def remembering(keys):
+    memory = QueryMemory(len(keys[0]) + 2, keys[0].shape[1])
+    memory.write(*keys)
+    return memory
+
+
+@pytest.mark.parametrize("side", [3, 5, 384], ids="tiles of {}".format)
+@pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
+@pytest.mark.parametrize("summation", ["out", "in"])
+@pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
+@pytest.mark.parametrize("keys", [None, KEYS], ids=["", "memory"])
+def test_agrees_with_a_loop_over_pairs(monkeypatch, side, temperature, summation, weighed, keys):
+    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    vectors, labels, intensity = sample(17, classes=9, seed=side)
+    intensity = intensity if weighed else None
+    expected = loop(vectors, labels, temperature, summation, intensity, keys)
+    for reduction, reduced in REDUCED.items():
+        memory = None if keys is None else remembering(keys)
+        loss = SemanticContrastiveLoss(temperature, summation=summation, memory=memory, reduction=reduction)
+        found = loss(vectors, labels, intensity)
+        assert found.tolist() == pytest.approx(reduced(expected), rel=1e-11, abs=1e-12)
+        assert loss.left_out.item() == expected.count(None)
+    assert 0 < expected.count(None) < 17
+
+
+@pytest.mark.parametrize("side", [3, 5, 384], ids="tiles of {}".format)
+@pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
+@pytest.mark.parametrize("summation", ["out", "in"])
+@pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
+@pytest.mark.parametrize("keys", [None, KEYS], ids=["", "memory"])
+def test_the_gradient_is_that_of_a_matrix_of_all_pairs(monkeypatch, side, temperature, summation, weighed, keys):
+    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    vectors, labels, intensity = sample(17, classes=9, seed=side)
+    vectors.requires_grad_()
+    intensity = intensity if weighed else None
+    memory = None if keys is None else remembering(keys)
+    loss = SemanticContrastiveLoss(temperature, True, (temperature / 2, 1.0), summation, memory, reduction="none")
+    loss.double()
+    upstream = torch.linspace(-1, 2, 17, dtype=torch.float64)
+    found = (loss(vectors, labels, intensity) * upstream).sum()
+    log_scale = loss.log_scale.detach().clone().requires_grad_()
+    losses, _ = dense(vectors, labels, log_scale.exp(), summation, intensity, keys)
+    expected = (losses * upstream).sum()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-11)
+    ours = torch.autograd.grad(found, (vectors, loss.log_scale))
+    theirs = torch.autograd.grad(expected, (vectors, log_scale))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("summation", ["out", "in"])
+@pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
+def test_several_tiles_of_the_real_size(temperature, summation):
+    vectors, labels, intensity = sample(900, classes=300)
+    vectors.requires_grad_()
+    loss = SemanticContrastiveLoss(temperature, summation=summation)
+    found = loss(vectors, labels, intensity)
+    expected = dense_mean(vectors, labels, 1 / temperature, summation, intensity)
+    assert len(vectors) > 2 * partition.SIDE["cpu"]
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    ours, theirs = (torch.autograd.grad(value, vectors)[0] for value in (found, expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("summation", ["out", "in"])
+@pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
+def test_the_two_ways_of_writing_it_out_agree(summation, weighed):
+    vectors, labels, intensity = sample(12, classes=6)
+    intensity = intensity if weighed else None
+    losses, counted = dense(vectors, labels, 5.0, summation, intensity, KEYS)
+    expected = loop(vectors, labels, 0.2, summation, intensity, KEYS)
+    assert losses.tolist() == pytest.approx(REDUCED["none"](expected), rel=1e-11)
+    assert counted.tolist() == [loss is not None for loss in expected]
+
+
+@pytest.mark.parametrize("summation", ["out", "in"])
+@pytest.mark.parametrize("side", [3, 384], ids="tiles of {}".format)
+@pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
+@pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
+def test_gradients_agree_with_finite_differences(monkeypatch, summation, side, temperature, weighed):
+    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    vectors, labels, intensity = sample(8)
+    loss = (
+        SemanticContrastiveLoss(temperature, True, (temperature / 2, 1.0), summation, remembering(KEYS)).double().eval()
+    )
+
+    def at_scale(embeddings, log_scale):
+        state = {"log_scale": log_scale}
+        arguments = (embeddings, labels, intensity if weighed else None)
+        return torch.func.functional_call(loss, state, arguments)
+
+    where = (vectors.requires_grad_(), loss.log_scale.detach().clone().requires_grad_())
+    assert torch.autograd.gradcheck(at_scale, where, eps=1e-7, rtol=1e-4, atol=1e-4)
+
+
+# Other libraries
+
+
+def of_ours_and(theirs, vectors, *arguments):
+    """Values and gradients of two losses."""
+    results = []
+    for function in (SemanticContrastiveLoss(theirs.temperature), theirs):
+        leaf = vectors.clone().requires_grad_()
+        value = function(leaf, *arguments)
+        results.append((value.detach(), torch.autograd.grad(value, leaf)[0]))
+    return results
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_agrees_with_the_supervised_loss_of_pytorch_metric_learning(temperature, classes):
+    vectors, labels, _ = sample(40, classes=classes)
+    ours, theirs = of_ours_and(SupConLoss(temperature), vectors, labels)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.1, 0.5])
+def test_agrees_with_the_pairwise_loss_of_pytorch_metric_learning(temperature):
+    vectors, _, _ = sample(40)
+    ours, theirs = of_ours_and(NTXentLoss(temperature), vectors, torch.arange(20).repeat(2))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_agrees_with_monai_where_both_are_simclr(temperature):
+    first, second = sample(32, 24, dtype=torch.float32)[0].view(2, 16, 24).requires_grad_()
+    ours = SemanticContrastiveLoss(temperature)(torch.stack([first, second], dim=1))
+    theirs = ContrastiveLoss(temperature=temperature)(first, second)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+    gradients = (torch.autograd.grad(value, (first, second)) for value in (ours, theirs))
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
+# Views and labels
 
 
 def test_views_on_their_own_axis_are_the_same_as_listed():
-    vectors = torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([0, 0, 1, 2, 1])
+    vectors, labels = sample(15)[0].view(5, 3, 5), torch.tensor([0, 0, 1, 2, 1])
+    intensity = sample(15)[2].view(5, 3)
     loss = SemanticContrastiveLoss(0.1)
-    listed = loss(vectors.flatten(0, 1), labels.repeat_interleave(3))
-    assert torch.equal(loss(vectors, labels), listed)
+    listed = loss(vectors.flatten(0, 1), labels.repeat_interleave(3), intensity.flatten())
+    assert torch.equal(loss(vectors, labels, intensity), listed)
 
 
-def test_gradient_by_finite_differences():
-    vectors = torch.randn(7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
-    labels = torch.tensor([0, 0, 1, 1, 1, 2, 3])
-    assert torch.autograd.gradcheck(lambda z: SemanticContrastiveLoss(0.3)(z, labels), vectors)
+def test_without_labels_each_query_is_a_class_of_its_own():
+    vectors = sample(12)[0].view(4, 3, 5)
+    loss = SemanticContrastiveLoss(0.1)
+    assert torch.equal(loss(vectors), loss(vectors, torch.tensor([5, 3, 9, 1])))
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2, 3], [0]])
-def test_without_any_positive_the_gradient_is_zero(labels):
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_labels_may_be_any_integers(dtype):
+    vectors, labels, _ = sample(12)
+    loss = SemanticContrastiveLoss(0.1)
+    assert torch.equal(loss(vectors, labels.to(dtype)), loss(vectors, labels))
+
+
+def test_an_intensity_gets_no_gradient():
+    vectors, labels, intensity = sample(12)
+    intensity.requires_grad_()
+    SemanticContrastiveLoss(0.1)(vectors.requires_grad_(), labels, intensity).backward()
+    assert intensity.grad is None
+
+
+# Properties
+
+
+@st.composite
+def batches(draw):
+    """Vectors, labels, intensities or None, and a loss that gives each anchor's value."""
+    count, embedding = draw(st.integers(1, 10)), draw(st.integers(1, 5))
+    vectors, _, intensity = sample(count, embedding, seed=draw(st.integers(0, 99)))
+    labels = torch.tensor(draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)))
+    temperature = draw(st.sampled_from([0.01, 0.07, 0.5, 3.0]))
+    loss = SemanticContrastiveLoss(temperature, summation=draw(st.sampled_from(["out", "in"])), reduction="none")
+    return vectors, labels, intensity if draw(st.booleans()) else None, loss
+
+
+modest = settings(max_examples=25, deadline=None, derandomize=True)
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+@pytest.fixture(scope="module")
+def small_tiles():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(partition.SIDE, "cpu", 4)
+        yield
+
+
+@pytest.mark.usefixtures("small_tiles")
+class TestProperties:
+    @modest
+    @given(batches(), st.randoms(use_true_random=False))
+    def test_the_order_of_samples_does_not_matter(self, batch, random):
+        vectors, labels, intensity, loss = batch
+        order = torch.tensor(random.sample(range(len(labels)), len(labels)))
+        shuffled = loss(vectors[order], labels[order], None if intensity is None else intensity[order])
+        torch.testing.assert_close(shuffled, loss(*batch[:3])[order], **EXACT)
+
+    @modest
+    @given(batches(), st.lists(st.floats(1e-6, 1e6), min_size=10, max_size=10))
+    def test_lengths_do_not_matter(self, batch, lengths):
+        vectors, *rest, loss = batch
+        scaled = vectors * torch.tensor(lengths, dtype=torch.float64)[: len(vectors), None]
+        torch.testing.assert_close(loss(scaled, *rest), loss(vectors, *rest), **EXACT)
+
+    @modest
+    @given(batches(), st.integers(0, 99))
+    def test_a_rotation_or_reflection_of_all_does_not_matter(self, batch, seed):
+        vectors, *rest, loss = batch
+        turn, _ = torch.linalg.qr(sample(vectors.shape[1], vectors.shape[1], seed=seed)[0])
+        torch.testing.assert_close(loss(vectors @ turn, *rest), loss(vectors, *rest), **EXACT)
+
+    @modest
+    @given(batches(), st.lists(st.integers(-(2**63), 2**63 - 1), min_size=4, max_size=4, unique=True))
+    def test_names_of_classes_do_not_matter(self, batch, names):
+        vectors, labels, intensity, loss = batch
+        renamed = torch.tensor(names)[labels]
+        torch.testing.assert_close(loss(vectors, renamed, intensity), loss(vectors, labels, intensity), **EXACT)
+
+    @modest
+    @given(batches())
+    def test_reductions_are_of_the_same_values(self, batch):
+        *given_, loss = batch
+        losses = loss(*given_)
+        total = SemanticContrastiveLoss(loss.temperature, summation=loss.summation, reduction="sum")(*given_)
+        average = SemanticContrastiveLoss(loss.temperature, summation=loss.summation)(*given_)
+        labels = given_[1].tolist()
+        alone = [labels.count(label) == 1 for label in labels]
+        assert loss.left_out.item() == sum(alone)
+        assert losses[torch.tensor(alone)].tolist() == [0] * sum(alone)
+        torch.testing.assert_close(total, losses.sum(), **EXACT)
+        torch.testing.assert_close(average * (len(labels) - sum(alone)), total, **EXACT)
+
+    @modest
+    @given(batches())
+    def test_it_lies_between_its_bounds(self, batch):
+        vectors, labels, intensity, loss = batch
+        most = 2 / loss.temperature + math.log(max(len(labels) - 1, 1))
+        inside, outside = (
+            SemanticContrastiveLoss(loss.temperature, summation=summation, reduction="none")(*batch[:3])
+            for summation in ("in", "out")
+        )
+        positives = torch.tensor([labels.tolist().count(label) - 1 for label in labels.tolist()]).double()
+        assert (inside >= positives.clamp_min(1).log() - 1e-9).all()
+        assert (outside >= inside - 1e-9).all()
+        assert (outside <= most + 1e-9).all()
+        assert (loss(vectors, labels, intensity) >= loss(vectors, labels) - 1e-9).all()
+
+    @modest
+    @given(batches())
+    def test_the_gradient_is_at_right_angles_to_each_embedding(self, batch):
+        vectors, *rest, loss = batch
+        vectors.requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(vectors, *rest).sum(), vectors)
+        along = (gradient * vectors).sum(1) / vectors.norm(dim=1) ** 2
+        torch.testing.assert_close(along, torch.zeros_like(along), rtol=0, atol=1e-10 / loss.temperature)
+
+
+# Stability
+
+GENERATOR = torch.Generator().manual_seed(0)
+KINDS = {
+    "random": (torch.randn(24, 8, generator=GENERATOR), torch.arange(24) % 7),
+    "identical": (torch.randn(1, 8, generator=GENERATOR).expand(12, 8), torch.arange(12) % 3),
+    "one class": (torch.randn(12, 8, generator=GENERATOR), torch.zeros(12, dtype=torch.int64)),
+    "torn apart": (torch.tensor([1.0, -1.0]).repeat(6)[:, None] * torch.ones(8), torch.arange(12) // 2),
+    "all different": (torch.randn(12, 8, generator=GENERATOR), torch.arange(12)),
+    "one": (torch.randn(1, 8, generator=GENERATOR), torch.zeros(1, dtype=torch.int64)),
+    "some without positives": (torch.randn(12, 8, generator=GENERATOR), torch.tensor([0, 0, 1, 1, *range(2, 10)])),
+    "some of length zero": (
+        torch.randn(12, 8, generator=GENERATOR) * (torch.arange(12) % 4 > 0)[:, None],
+        torch.arange(12) % 5,
+    ),
+}
+WARMTH = [1e-3, 0.011, 0.02, 0.07, 1.0, 10.0]
+
+
+@pytest.mark.parametrize("summation", ["out", "in"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("temperature", WARMTH)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_value_and_gradient_hold_in_low_precision(kind, temperature, dtype, summation):
+    vectors, labels = kind[0].clone().to(dtype).requires_grad_(), kind[1]
+    loss = SemanticContrastiveLoss(temperature, summation=summation)
+    found = loss(vectors, labels)
+    found.backward()
+    explicit = loop(vectors, labels, temperature, summation)
+    assert found.dtype == torch.float32
+    assert vectors.grad.dtype == dtype
+    assert found.item() == pytest.approx(mean(explicit), abs=1e-6 + 1.5e-6 / temperature)
+    assert loss.left_out.item() == explicit.count(None)
+    assert torch.isfinite(vectors.grad).all()
+    assert not vectors.grad[vectors.detach().norm(dim=1) == 0].any()
+    if loss.left_out == len(labels):
+        assert found.item() == 0
+        assert not vectors.grad.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("temperature", [0.011, 0.02, 0.07, 1.0])
+@pytest.mark.parametrize("summation", ["out", "in"])
+def test_gradients_in_low_precision_are_those_of_float64_rounded(summation, temperature, dtype):
+    vectors, labels, intensity = sample(40, 16, classes=8, dtype=dtype)
+    exact = vectors.double().requires_grad_()
+    vectors.requires_grad_()
+    SemanticContrastiveLoss(temperature, summation=summation)(vectors, labels, intensity).backward()
+    dense_mean(exact, labels, 1 / temperature, summation, intensity.double()).backward()
+    apart = (vectors.grad.double() - exact.grad).norm() / exact.grad.norm()
+    assert apart < torch.finfo(dtype).eps + 2e-6 / temperature
+
+
+def test_anchors_without_a_positive_are_left_out_and_counted():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    loss = SemanticContrastiveLoss(0.1, reduction="none")
+    assert loss.left_out is None
+    assert loss(SIX, labels)[-1].item() == 0
+    assert loss.left_out.item() == 1
+    loss(SIX, torch.arange(6))
+    assert loss.left_out.item() == 6
+
+
+@pytest.mark.parametrize("options", [{}, {"learnable": True}, {"summation": "in"}, {"temperature": 0.001}], ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("labels", [[], [0], [0, 1, 2, 3]], ids=str)
+def test_without_any_positive_loss_and_gradient_are_zero(labels, reduction, options):
     vectors = torch.randn(len(labels), 4, requires_grad=True)
-    SemanticContrastiveLoss(0.1)(vectors, torch.tensor(labels)).backward()
+    loss = SemanticContrastiveLoss(reduction=reduction, **options)
+    found = loss(vectors, torch.tensor(labels, dtype=torch.int64), torch.rand(len(labels)))
+    found.sum().backward()
+    assert not found.any()
     assert torch.equal(vectors.grad, torch.zeros_like(vectors))
+    assert loss.left_out.item() == len(labels)
+    assert all(weight.grad.item() == 0 for weight in loss.parameters())
 
 
-def test_the_order_of_samples_does_not_matter():
-    generator = torch.Generator().manual_seed(1)
-    vectors, labels = torch.randn(20, 6, generator=generator), torch.randint(0, 4, (20,), generator=generator)
-    order = torch.randperm(20, generator=generator)
-    loss = SemanticContrastiveLoss(0.1)
-    assert loss(vectors, labels).item() == pytest.approx(loss(vectors[order], labels[order]).item(), rel=1e-5)
+@pytest.mark.parametrize("backward_too", [False, True], ids=["forward", "forward and backward"])
+@pytest.mark.parametrize("summation", ["out", "in"])
+@pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
+def test_autocast_lowers_no_precision(temperature, summation, backward_too):
+    vectors, labels, intensity = sample(32, 16, dtype=torch.float32)
+    loss, results = SemanticContrastiveLoss(temperature, summation=summation), []
+    for enabled in (True, False):
+        leaf = vectors.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            found = loss(leaf, labels, intensity)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled and backward_too):
+            found.backward()
+        results.append((found, leaf.grad))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("temperature", [0.001, 0.07, 10.0])
-def test_low_precision_stays_finite_and_is_computed_in_float32(dtype, temperature):
-    vectors = torch.randn(16, 8, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
-    labels = torch.arange(4).repeat(4)
-    loss = SemanticContrastiveLoss(temperature)(vectors, labels)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(loop(vectors.detach(), labels, temperature), rel=1e-4)
+def test_no_gradient_is_computed_where_none_is_wanted():
+    vectors, labels, _ = sample(12)
+    with torch.no_grad():
+        assert not SemanticContrastiveLoss(learnable=True)(vectors.requires_grad_(), labels).requires_grad
+    assert not SemanticContrastiveLoss()(vectors.detach(), labels).requires_grad
+
+
+# A learnt temperature
+
+
+@pytest.mark.parametrize(("start", "strayed", "kept"), [(0.1, 1e-4, 0.02), (0.1, 50.0, 0.5), (0.02, 0.02, 0.02)])
+def test_a_learnt_temperature_starts_where_it_is_told_and_stays_in_its_range(start, strayed, kept):
+    vectors, labels, _ = sample(12)
+    loss = SemanticContrastiveLoss(start, learnable=True, temperature_range=(0.02, 0.5))
+    assert loss(vectors, labels).item() == pytest.approx(mean(loop(vectors, labels, start)), rel=1e-6)
+    with torch.no_grad():
+        loss.log_scale.fill_(-math.log(strayed))
+    found = loss(vectors, labels)
+    assert found.item() == pytest.approx(mean(loop(vectors, labels, kept)), rel=1e-5)
+    assert loss.log_scale.exp().item() == pytest.approx(1 / kept, rel=1e-6)
+    found.backward()
+    assert loss.log_scale.grad.item() != 0
+
+
+def test_a_learnt_temperature_may_become_very_low():
+    vectors, labels, _ = sample(12, dtype=torch.float32)
+    vectors.requires_grad_()
+    loss = SemanticContrastiveLoss(0.1, learnable=True, temperature_range=(0.001, 1.0))
+    with torch.no_grad():
+        loss.log_scale.fill_(math.log(1000))
+    found = loss(vectors, labels)
+    found.backward()
+    assert found.item() == pytest.approx(mean(loop(vectors, labels, 0.001)), rel=1e-5)
     assert torch.isfinite(vectors.grad).all()
 
 
-def test_autocast_does_not_lower_its_precision():
-    vectors, labels = torch.randn(32, 16, generator=torch.Generator().manual_seed(0)), torch.arange(8).repeat(4)
-    loss = SemanticContrastiveLoss(0.07)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = loss(vectors, labels)
-    assert torch.equal(inside, loss(vectors, labels))
+def test_learning_the_temperature_lowers_the_loss():
+    vectors, labels, _ = sample(12)
+    loss = SemanticContrastiveLoss(0.1, learnable=True)
+    optimiser = torch.optim.SGD(loss.parameters(), 0.05)
+    values = []
+    for _ in range(5):
+        optimiser.zero_grad()
+        value = loss(vectors, labels)
+        value.backward()
+        optimiser.step()
+        values.append(value.item())
+    assert values == sorted(values, reverse=True)
+    assert loss.state_dict()["log_scale"].item() != pytest.approx(math.log(10))
 
 
-@pytest.mark.parametrize("temperature", [0, -0.1, math.nan, math.inf])
-def test_a_bad_temperature_is_refused(temperature):
-    with pytest.raises(SemclError, match="bad temperature"):
-        SemanticContrastiveLoss(temperature)
+def test_a_fixed_temperature_is_no_parameter():
+    assert list(SemanticContrastiveLoss(0.1).parameters()) == []
 
 
-@pytest.mark.parametrize(
-    ("vectors", "labels", "message"),
-    [
-        (torch.randn(4, 2), torch.tensor([0, 1]), r"expected: integers of shape \(4,\)"),
-        (torch.randn(4, 2), torch.tensor([0.0, 1, 1, 0]), "found:    torch.float32"),
-        (torch.randn(4), torch.tensor([0, 1, 1, 0]), r"\(N, D\) or \(B, V, D\)"),
-        (torch.ones(4, 2, dtype=torch.int64), torch.tensor([0, 1, 1, 0]), "floating point"),
-    ],
-)
-def test_what_does_not_fit_is_refused(vectors, labels, message):
-    with pytest.raises(SemclError, match=message):
-        SemanticContrastiveLoss()(vectors, labels)
+# Errors
+
+SOME, NAMES = torch.randn(4, 2), torch.tensor([0, 1, 1, 0])
+REFUSED = {
+    "a temperature of 0": ({"temperature": 0}, "bad temperature\n  found:    0\n"),
+    "a negative temperature": ({"temperature": -0.1}, "found:    -0.1\n  expected: a number above 0"),
+    "a temperature that is no number": ({"temperature": math.nan}, "found:    nan"),
+    "an infinite temperature": ({"temperature": math.inf}, "found:    inf"),
+    "a learnt temperature below its range": (
+        {"temperature": 0.01, "learnable": True},
+        "found:    0.01 in the range 0.02 to 1.0\n  expected: a number above 0, in a range above 0\n",
+    ),
+    "a learnt temperature above its range": ({"temperature": 2, "learnable": True}, "2 in the range 0.02 to 1.0"),
+    "a learnt temperature that is no number": ({"temperature": math.nan, "learnable": True}, "nan in the range"),
+    "a range from 0": ({"learnable": True, "temperature_range": (0, 1)}, "0.1 in the range 0 to 1"),
+    "a range without end": ({"learnable": True, "temperature_range": (0.01, math.inf)}, "0.1 in the range 0.01 to inf"),
+    "a summation": ({"summation": "both"}, "unknown summation\n  found:    'both'\n  expected: out or in\n"),
+    "a reduction": ({"reduction": "max"}, "unknown reduction\n  found:    'max'\n  expected: mean or sum or none\n"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_options_that_mean_nothing_are_refused(options, message):
+    with pytest.raises(SemclError) as error:
+        SemanticContrastiveLoss(**options)
+    assert message in str(error.value)
+
+
+def test_a_range_is_of_no_account_when_the_temperature_is_not_learnt():
+    loss = SemanticContrastiveLoss(0.1, temperature_range=(0, 0.01))
+    assert loss(SIX, NAMES.repeat(2)[:6]).item() == SemanticContrastiveLoss(0.1)(SIX, NAMES.repeat(2)[:6]).item()
+
+
+UNFIT = {
+    "one vector": (SOME[0], NAMES, None, "embeddings cannot be compared\n  found:    torch.float32 of shape (2,)"),
+    "an image": (
+        torch.randn(4, 2, 3, 3),
+        NAMES,
+        None,
+        "shape (4, 2, 3, 3)\n  expected: floating point, (N, D) or (B, V, D)",
+    ),
+    "integers": (SOME.long(), NAMES, None, "found:    torch.int64 of shape (4, 2)\n  expected: floating point"),
+    "no labels": (SOME, None, None, "without labels have no positives\n  found:    labels None and embeddings (4, 2)"),
+    "too few labels": (
+        *(SOME, NAMES[:2], None),
+        "labels do not fit the embeddings\n  found:    torch.int64 of shape (2,) for embeddings (4, 2)\n"
+        "  expected: integers of shape (4,)",
+    ),
+    "a label for each view": (SOME.view(2, 2, 2), NAMES.view(2, 2), None, "expected: integers of shape (2,)"),
+    "labels that are no integers": (SOME, NAMES.float(), None, "found:    torch.float32 of shape (4,)"),
+    "labels that are true or false": (SOME, NAMES.bool(), None, "found:    torch.bool of shape (4,)"),
+    "too few intensities": (
+        *(SOME, NAMES, torch.rand(2)),
+        "intensities do not fit the embeddings\n  found:    torch.float32 of shape (2,) for embeddings (4, 2)\n"
+        "  expected: floating point of shape (4,)",
+    ),
+    "an intensity for each query only": (
+        *(SOME.view(2, 2, 2), NAMES[:2], torch.rand(2)),
+        "expected: floating point of shape (2, 2)",
+    ),
+    "intensities that are integers": (
+        SOME,
+        NAMES,
+        torch.ones(4, dtype=torch.int64),
+        "found:    torch.int64 of shape (4,)",
+    ),
+    "a mask stored as 0 and 255": (
+        *(SOME, NAMES, torch.tensor([0.0, 255, 30, 2])),
+        "intensities out of range\n  found:    0 to 255\n  expected: 0 to 1\n"
+        "  do this:  bring the image window to [0, 1] and the mask to {0, 1}",
+    ),
+    "an intensity below 0": (SOME, NAMES, torch.tensor([0.5, -0.1, 0, 1]), "found:    -0.1 to 1\n"),
+    "an intensity that is no number": (SOME, NAMES, torch.tensor([0.5, math.nan, 0, 1]), "intensities out of range"),
+    "NaN": (
+        SOME.clone().index_fill(0, torch.tensor([1]), math.nan),
+        NAMES,
+        None,
+        "found:    NaN or infinity in 1 of 4\n",
+    ),
+    "infinity": (
+        *(SOME.clone().index_fill(0, torch.tensor([0, 3]), -math.inf), NAMES, None),
+        "embeddings are not finite\n  found:    NaN or infinity in 2 of 4\n",
+    ),
+    "infinity in float16": (torch.full((4, 2), 1e6).half(), NAMES, None, "found:    NaN or infinity in 4 of 4\n"),
+}
+
+
+@pytest.mark.parametrize(("vectors", "labels", "intensity", "message"), UNFIT.values(), ids=UNFIT)
+def test_what_does_not_fit_is_refused(vectors, labels, intensity, message):
+    with pytest.raises(SemclError) as error:
+        SemanticContrastiveLoss()(vectors, labels, intensity)
+    assert message in str(error.value)
+
+
+# torch.compile
+
+COMPILED = {
+    "fixed temperature": ({}, False),
+    "very low temperature, intensities": ({"temperature": 0.01}, True),
+    "learnt temperature, intensities": ({"learnable": True}, True),
+    "sum inside the log, a value an anchor": ({"summation": "in", "reduction": "none"}, False),
+}
+
+
+def both_ways(options, backend, counts=(12,), weighed=False):
+    """Values, gradients and numbers left out of a loss as it is, and compiled into one graph."""
+    torch._dynamo.reset()
+    plain = SemanticContrastiveLoss(**options)
+    compiled = torch.compile(SemanticContrastiveLoss(**options), fullgraph=True, backend=backend)
+    for count in counts:
+        vectors, labels, intensity = sample(count, dtype=torch.float32)
+        for loss in (plain, compiled):
+            leaf = vectors.clone().requires_grad_()
+            value = loss(leaf, labels, intensity if weighed else None)
+            yield value.detach(), torch.autograd.grad(value.sum(), (leaf, *loss.parameters())), loss.left_out
+
+
+@pytest.mark.parametrize(("options", "weighed"), COMPILED.values(), ids=COMPILED)
+def test_a_compiled_loss_is_one_graph_and_gives_the_same(options, weighed):
+    torch.testing.assert_close(*both_ways(options, "aot_eager", weighed=weighed))
+
+
+def test_a_compiled_loss_takes_batches_of_other_sizes():
+    results = list(both_ways({}, "aot_eager", counts=(12, 17, 5)))
+    for plain, compiled in zip(results[::2], results[1::2], strict=True):
+        torch.testing.assert_close(compiled, plain)
+
+
+def test_a_loss_compiled_to_machine_code_gives_the_same():
+    torch.testing.assert_close(*both_ways({"learnable": True}, "inductor"))
+
+
+# As a user meets it
+
+
+def test_its_example_runs():
+    found = doctest.testmod(module)
+    assert found.failed == 0
+    assert found.attempted > 0
+
+
+def test_ten_lines_train_a_network():
+    from semcl import SemanticContrastiveLoss
+
+    torch.manual_seed(0)
+    images, labels = torch.randn(32, 16), torch.arange(4).repeat(8)
+    network, loss = torch.nn.Linear(16, 8), SemanticContrastiveLoss(temperature=0.1)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    values = []
+    for _ in range(20):
+        value = loss(network(images), labels)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        values.append(value.item())
+    assert values[-1] < values[0]

@@ -1,0 +1,98 @@
+"""Views of a batch beside MONAI's dictionary transforms, sample by sample, and kornia's augmentations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import kornia.augmentation as kornia
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+)
+
+from scripts.contrast.views import Views
+
+from .timing import compare, table, threads
+
+CASES = ((2, 64, 128), (2, 64, 64), (3, 8, 48))  # dims, batch, patch
+
+
+def ours(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
+    """Crop with scale, rotation, flip, gain and offset, gamma, blur, noise."""
+    views = Views(
+        image.shape[-1], rotation=30, flip_axes=[0], contrast=0.1, brightness=0.1, gamma=0.2, blur=1, noise=0.05
+    )
+    return lambda: views(image, mask)
+
+
+def monai(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
+    """The same changes by transforms of dictionaries."""
+    side, both = image.shape[-1], ["image", "mask"]
+    blur = {f"sigma_{axis}": (0.01, 1.0) for axis in "xyz"[:dims]}
+    changes = Compose(
+        [
+            RandAffined(
+                both,
+                prob=1,
+                rotate_range=[np.pi / 6] if dims == 2 else [0, 0, np.pi / 6],
+                scale_range=[0.2] * dims,
+                translate_range=[side / 5] * dims,
+                mode=("bilinear", "nearest"),
+                padding_mode="zeros",
+            ),
+            RandFlipd(both, prob=0.5, spatial_axis=0),
+            RandGaussianSmoothd("image", prob=1, **blur),
+            RandAdjustContrastd("image", prob=1, gamma=(0.8, 1.2)),
+            RandScaleIntensityd("image", factors=0.1, prob=1),
+            RandShiftIntensityd("image", offsets=0.1, prob=1),
+            RandGaussianNoised("image", prob=1, std=0.05),
+        ]
+    )
+    return lambda: [changes({"image": one, "mask": other}) for one, other in zip(image, mask, strict=True)]
+
+
+def kornias(image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
+    """The same changes by kornia, a batch at a time."""
+    changes = kornia.AugmentationSequential(
+        kornia.RandomAffine(30.0, translate=(0.2, 0.2), scale=(0.55, 0.85), p=1.0),
+        kornia.RandomHorizontalFlip(p=0.5),
+        kornia.RandomGaussianBlur((7, 7), (0.01, 1.0), p=1.0),
+        kornia.RandomGamma((0.8, 1.2), p=1.0),
+        kornia.RandomContrast((0.9, 1.1), p=1.0),
+        kornia.RandomBrightness((0.9, 1.1), p=1.0),
+        kornia.RandomGaussianNoise(std=0.05, p=1.0),
+        data_keys=["image", "mask"],
+    )
+    image = (image + 1) / 2  # kornia's intensities are 0 to 1
+    return lambda: changes(image, mask)
+
+
+def report(cases: Sequence[tuple[int, int, int]] = CASES, rounds: int = 15) -> str:
+    """The section of the results."""
+    rows = []
+    for dims, batch, side in cases:
+        image = torch.rand(batch, 1, *[side] * dims) * 2 - 1
+        mask = (image > 0).float()
+        chosen = {"Views": ours(dims, image, mask), "MONAI transforms": monai(dims, image, mask)}
+        if dims == 2:
+            chosen["kornia"] = kornias(image, mask)
+        for count in (1, 2):
+            with threads(count):
+                found = compare(chosen, rounds)
+            for name, (seconds, ratio) in found.items():
+                size = " x ".join(map(str, [batch, *[side] * dims]))
+                rows.append([size, count, name, f"{batch / seconds:,.0f}", f"{ratio:.1f}"])
+    head = ["patches", "threads", "by", "views a second", "time over Views'"]
+    text = (
+        "Image and mask: crop with scale, rotation, flip; blur, gamma, gain, offset and noise of the image. MONAI's "
+        "transforms take a sample at a time, Views and kornia the whole batch.\n\n"
+    )
+    return "## Views\n\n" + text + table(head, rows)

@@ -1,0 +1,185 @@
+"""DICOM series: told apart and sorted by geometry with GDCM, read as one volume through MONAI's ITK reader.
+
+Tags are read to sort, to tell series, patients and phases apart; none of them is ever written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+from monai.data import ITKReader
+from monai.data.utils import orientation_ras_lps
+from numpy.typing import NDArray
+
+TAGS = {
+    "uid": "0020|000e", "number": "0020|0011", "description": "0008|103e", "agent": "0018|0010",
+    "modality": "0008|0060", "patient": "0010|0020",
+}  # fmt: skip
+SAME_PLACE = 1e-3  # mm
+EVEN = 0.1  # of the usual distance between slices
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A file: its tags, in-plane axes (X, Y unit vectors and normal, LPS), place (LPS mm), spacing (mm) and size."""
+
+    path: Path
+    tags: dict[str, str]
+    axes: NDArray[np.float64]
+    place: NDArray[np.float64]
+    spacing: tuple[float, ...]
+    size: tuple[int, ...]
+
+    @property
+    def depth(self) -> float:
+        """Place (mm) along the normal."""
+        return float(self.axes[:, 2] @ self.place)
+
+    @property
+    def series(self) -> tuple[Any, ...]:
+        """What all slices of a series share, whether or not its identifier was kept."""
+        axes = np.round(self.axes, 3) + 0.0  # no negative zeros
+        named = (self.tags["uid"], self.tags["number"], self.tags["description"])
+        return (*named, self.size, *np.round(self.spacing[:2], 3).tolist(), *axes.ravel().tolist())
+
+
+@dataclass(frozen=True)
+class Series:
+    """The slices of one series in order of their place along the normal."""
+
+    slices: tuple[Slice, ...]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the first slice."""
+        return self.slices[0].tags
+
+    @property
+    def distances(self) -> NDArray[np.float64]:
+        """Distances (mm) between neighbouring slices."""
+        return np.diff([item.depth for item in self.slices])
+
+    @property
+    def doubled(self) -> int:
+        """How many slices lie where another does."""
+        return int((self.distances < SAME_PLACE).sum())
+
+    @property
+    def gaps(self) -> int:
+        """How many distances are not the usual one within a tenth."""
+        apart = self.distances[self.distances >= SAME_PLACE]
+        return int((abs(apart - np.median(apart)) > EVEN * np.median(apart)).sum()) if len(apart) else 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along X, Y, Z as stored, and channels or frames if there are several."""
+        size = self.slices[0].size
+        return size if size[2] > 1 else (*size[:2], len(self.slices), *size[3:])
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Voxel index to RAS mm (4, 4)."""
+        first, last = self.slices[0], self.slices[-1]
+        step = first.axes[:, 2] * first.spacing[2]
+        if len(self.slices) > 1:  # not always along the normal: a tilted gantry shears the volume
+            step = (last.place - first.place) / (len(self.slices) - 1)
+        affine = np.eye(4)
+        affine[:3, :3] = np.column_stack(
+            [first.axes[:, 0] * first.spacing[0], first.axes[:, 1] * first.spacing[1], step]
+        )
+        affine[:3, 3] = first.place
+        return np.asarray(orientation_ras_lps(affine), np.float64)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its first bytes, or claims to be by its name."""
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    if path.suffix.lower() in (".dcm", ".ima"):
+        return True
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether a folder directly holds DICOM files."""
+    return any(is_dicom(path) for path in folder.iterdir())
+
+
+def read_slice(path: Path) -> Slice:
+    """Tags and geometry of one file.
+
+    Raises:
+        ValueError: when GDCM cannot read it as an image.
+    """
+    reader = itk.GDCMImageIO.New(FileName=str(path))
+    try:
+        readable = path.stat().st_size > 0 and reader.CanReadFile(str(path))
+        if readable:
+            reader.ReadImageInformation()
+    except RuntimeError:
+        readable = False
+    if not readable:
+        raise ValueError("not a DICOM image")
+    content = reader.GetMetaDataDictionary()
+    tags = {name: str(content[tag]).strip() if content.HasKey(tag) else "" for name, tag in TAGS.items()}
+    axes = np.array([reader.GetDirection(axis) for axis in range(3)]).T
+    size = tuple(int(reader.GetDimensions(axis)) for axis in range(reader.GetNumberOfDimensions()))
+    channels = reader.GetNumberOfComponents()
+    return Slice(
+        path,
+        tags,
+        axes,
+        np.array([reader.GetOrigin(axis) for axis in range(3)]),
+        tuple(float(reader.GetSpacing(axis)) for axis in range(3)),
+        (*size, channels) if channels > 1 else size,
+    )
+
+
+def find_series(folder: Path) -> list[Series]:
+    """The series in a folder, the one of most slices first.
+
+    Raises:
+        ValueError: naming a file that is not a DICOM image, or when there are none.
+    """
+    slices = []
+    for path in sorted(folder.iterdir()):
+        if is_dicom(path):
+            try:
+                slices.append(read_slice(path))
+            except ValueError as error:
+                raise ValueError(f"{path.name} is {error}") from error
+    if not slices:
+        raise ValueError("no DICOM images")
+    slices.sort(key=lambda item: (str(item.series), item.depth))
+    found = [Series(tuple(group)) for _, group in groupby(slices, key=lambda item: str(item.series))]
+    return sorted(found, key=lambda series: -len(series.slices))
+
+
+class SeriesReader(ITKReader):
+    """MONAI's ITK reader, given a folder's largest series in geometric order; MONAI's own choice needs a usable UID."""
+
+    def read(self, data: Sequence[str | PathLike[Any]] | str | PathLike[Any], **kwargs: Any) -> Any:
+        """The series as an ITK image.
+
+        Raises:
+            ValueError: when the folder holds no series, or slices at the same place.
+        """
+        folder = Path(data if isinstance(data, (str, PathLike)) else data[0])
+        series = find_series(folder)[0]
+        if series.doubled:
+            raise ValueError(f"{series.doubled} slices at the place of another")
+        image = itk.imread([str(item.path) for item in series.slices], **self.kwargs | kwargs)
+        columns = np.asarray(orientation_ras_lps(series.affine))[:3, :3]  # ITK knows no shear
+        sizes = np.linalg.norm(columns, axis=0)
+        image.SetMetaDataDictionary(itk.MetaDataDictionary())  # tags travel no further
+        image.SetSpacing(sizes.tolist())
+        image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(columns / sizes)))
+        return image

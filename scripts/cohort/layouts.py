@@ -1,0 +1,167 @@
+"""Layouts of folders as they are found in the wild: which image and which label map belong to which case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SemclError
+from . import sheet
+from .datalist import SUFFIXES, case_id
+from .dicom import holds_dicom
+from .findings import Finding
+
+IMAGES, LABELS = ("imagesTr", "images", "img"), ("labelsTr", "labels", "label")
+SCAN_OF_SUBJECT = ("ct", "mr")  # of TotalSegmentator
+MASKS = "segmentations"
+Entries = dict[str, list[Path]]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An image, its label map or a mask file an organ, and what a table says of them.
+
+    ``row`` is what --cases or a CSV of paths says; None when there is none.
+    """
+
+    case: str
+    image: Path
+    label: Path | None = None
+    masks: tuple[tuple[str, Path], ...] = ()
+    row: sheet.Row | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is anything to learn from."""
+        return self.label is not None or bool(self.masks)
+
+
+def find_scans(images: Path, labels: Path | None) -> tuple[list[Scan], list[Finding]]:
+    """Pair what lies under ``images`` and ``labels`` by case id, and say what has no partner.
+
+    Args:
+        images: folder of volumes, root of a data set, one volume, one DICOM folder, or a CSV of paths.
+        labels: folder of label maps or one file; None to take what the data set holds.
+
+    Raises:
+        SemclError: when a folder is missing or holds no volumes, or the CSV cannot be used.
+    """
+    if images.suffix.lower() == ".csv":
+        rows = sheet.read_rows(images, ("case", "image", "patient"))
+        return [Scan(row.case, images.parent / str(row.image), _beside(images, row.label), (), row) for row in rows], []
+    for path in (images, labels):
+        if path is not None and not path.exists():
+            raise SemclError(
+                "a folder is missing", found=str(path), expected="a folder of volumes", remedy="check the path"
+            )
+    subjects = _subjects(images)
+    if subjects:
+        return subjects, []
+    inside = not images.is_file() and not any(map(case_id, images.iterdir())) and not holds_dicom(images)
+    home = _first(images, IMAGES) if inside else None
+    if home is not None and labels is None:
+        labels = _first(images, LABELS)
+    labels = (_first(labels, LABELS) or labels) if labels is not None and labels.is_dir() else labels
+    return _pair(home or images, labels)
+
+
+def _pair(images: Path, labels: Path | None) -> tuple[list[Scan], list[Finding]]:
+    scans, maps = entries(images), entries(labels) if labels else None
+    if not scans:
+        raise SemclError(
+            "no volumes to prepare",
+            found=f"none in {images}",
+            expected=f"files ending in {', '.join(SUFFIXES)}, or folders of DICOM slices",
+            remedy="check --images",
+        )
+    if maps is not None and images == labels:
+        maps = {name: files for name, files in scans.items() if f"{name}_0000" in scans or re.match(r"label\d+$", name)}
+        scans = {name: files for name, files in scans.items() if name not in maps}
+    if labels is not None and maps is not None and labels.is_file() and len(scans) == 1:
+        maps = dict(zip(scans, maps.values(), strict=True))
+    findings = []
+    for name, files in [*scans.items(), *(maps or {}).items()]:
+        if len(files) > 1:
+            found = f"{' and '.join(file.name for file in files)} in {files[0].parent}"
+            findings.append(Finding(name, "two_files", found, (files[0].parent, *(Path(file.name) for file in files))))
+    matched = match(scans, maps)
+    made = []
+    for name, (case, label) in matched.items():
+        image = scans[name][0]
+        if case is None:
+            base = name[:-5]
+            findings.append(Finding(base, "many_channels", f"{image} beside another channel", (image,)))
+        elif label is None and maps is not None:
+            findings.append(Finding(case, "image_without_label", f"only {image}", (image,)))
+            made.append(Scan(case, image))
+        else:
+            made.append(Scan(case, image, maps[label][0] if label and maps else None))
+    for name in sorted(set(maps or {}) - {label for _, label in matched.values()}):
+        file = (maps or {})[name][0]
+        findings.append(Finding(name, "label_without_image", f"only {file}", (file,)))
+    return made, findings
+
+
+def match(images: Iterable[str], labels: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:
+    """Case id and name of the label map of each image's name.
+
+    The same name comes first; then nnU-Net's and FLARE's ``x_0000`` with ``x``; then BTCV's ``img12`` with ``label12``.
+    The case id is None for a second channel (``x_0001`` beside ``x_0000``); the label is None where there is none.
+    """
+    names = list(images)
+    known = None if labels is None else set(labels)
+    channels = {name[:-5] for name in names if name.endswith("_0000")}
+    if known is None:  # AMOS's amos_0001 is a case, not a channel
+        strip = all(re.search(r"_000\d$", name) and name[:-5] in channels for name in names)
+    else:
+        strip = any(name not in known and name[:-5] in known for name in names if name.endswith("_0000"))
+    matched: dict[str, tuple[str | None, str | None]] = {}
+    for name in names:
+        stem = name[:-5] if re.search(r"_\d{4}$", name) else None
+        numbered = re.match(r"img(\d+)$", name)
+        if known is not None and name in known:
+            matched[name] = (name, name)
+        elif strip and stem in channels:
+            label = stem if known is not None and stem in known else None
+            matched[name] = (stem, label) if name.endswith("_0000") else (None, None)
+        elif known is not None and numbered and f"label{numbered[1]}" in known:
+            matched[name] = (name, f"label{numbered[1]}")
+        else:
+            matched[name] = (name, None)
+    return matched
+
+
+def entries(root: Path) -> Entries:
+    """Name -> files of the volumes of a folder and of the DICOM folders under it; or of the one volume it is."""
+    if root.is_file() or holds_dicom(root):
+        return {case_id(root) or root.name: [root]}
+    found: Entries = {}
+    for path in sorted(root.iterdir()):
+        name = case_id(path)
+        if name is not None and path.is_file():
+            found.setdefault(name, []).append(path)
+    for folder in sorted(path for path in root.rglob("*") if path.is_dir() and holds_dicom(path)):
+        found.setdefault("_".join(folder.relative_to(root).parts), []).append(folder)
+    return found
+
+
+def _subjects(root: Path) -> list[Scan]:
+    """TotalSegmentator's layout: a folder a subject that holds ct.nii.gz and a file an organ in segmentations/."""
+    found = []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []:
+        images = [path for path in sorted(folder.iterdir()) if case_id(path) in SCAN_OF_SUBJECT]
+        masks = sorted((folder / MASKS).iterdir()) if (folder / MASKS).is_dir() else []
+        if images:
+            named = tuple((str(case_id(path)), path) for path in masks if case_id(path))
+            found.append(Scan(folder.name, images[0], None, named))
+    return found
+
+
+def _first(root: Path, names: tuple[str, ...]) -> Path | None:
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _beside(table: Path, name: str | None) -> Path | None:
+    return table.parent / name if name else None

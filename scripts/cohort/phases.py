@@ -1,0 +1,73 @@
+"""The phase of a scan: what the table of cases says, else its file name, else DICOM tags, else `unknown`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import SemclError
+
+UNKNOWN = "unknown"
+WORDS = {  # what a SeriesDescription says -> the phase names of a label table it may stand for
+    "noncontrast": {"noncontrast", "nativ", "native", "unenhanced", "plain", "nc", "nect"},
+    "arterial": {"arterial", "arteriell", "art", "hap"},
+    "portal": {"portal", "venous", "portalvenous", "portovenous", "venoes", "pv", "pvp"},
+    "delayed": {"delayed", "delay", "late", "equilibrium", "excretory"},
+}
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression of --phase_pattern.
+
+    Raises:
+        SemclError: when it is none, or has other than one group.
+    """
+    try:
+        compiled = re.compile(pattern)
+        groups = compiled.groups
+    except re.error as error:
+        raise _refused(f"{pattern!r}: {error}") from error
+    if groups != 1:
+        raise _refused(f"{pattern!r} with {groups} groups")
+    return compiled
+
+
+def phase_of(
+    path: Path, stated: str | None, phases: Sequence[str], pattern: re.Pattern[str] | None, tags: Mapping[str, str]
+) -> str:
+    """Phase of a scan.
+
+    Args:
+        path: of the image; the pattern is searched in its name.
+        stated: what the table of cases says, if anything.
+        phases: of the label table; a table of one phase needs no other source.
+        pattern: with one group, the phase.
+        tags: "description" and "agent" of a DICOM series.
+    """
+    found = pattern.search(path.name) if pattern else None
+    if stated:
+        return stated
+    if found and found[1]:
+        return found[1]
+    if len(phases) == 1:
+        return phases[0]
+    return tagged(tags, phases) or UNKNOWN
+
+
+def tagged(tags: Mapping[str, str], phases: Sequence[str]) -> str | None:
+    """The one phase that a SeriesDescription names; none when several are named, or a contrast agent contradicts."""
+    said = tags.get("description", "").lower().replace("non-contrast", "noncontrast").replace("w/o", "noncontrast")
+    words = set(re.findall(r"[a-z]+", said))
+    named = [phase for phase in phases if words & ({phase.lower()} | WORDS.get(phase.lower(), set()))]
+    contradicts = named == ["noncontrast"] and bool(tags.get("agent"))
+    return named[0] if len(named) == 1 and not contradicts else None
+
+
+def _refused(found: str) -> SemclError:
+    return SemclError(
+        "the phase pattern cannot be used",
+        found=found,
+        expected="a regular expression with one group, the phase",
+        remedy="e.g. --phase_pattern '_(portal|arterial)'",
+    )

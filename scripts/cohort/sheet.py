@@ -1,0 +1,77 @@
+"""The table of cases: a CSV of who is who, and where each scan lies when it names paths."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SemclError, raise_all
+
+TEST = "test"  # in column fold
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line: the case, its patient and, where the columns are there, phase, paths, fold and annotated organs.
+
+    ``fold`` is a number, or "test"; ``annotated`` is None when every organ of the table is.
+    """
+
+    case: str
+    patient: str
+    phase: str | None = None
+    image: str | None = None
+    label: str | None = None
+    fold: str | None = None
+    annotated: tuple[str, ...] | None = None
+
+
+def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
+    """Read a table of cases.
+
+    Args:
+        path: of the CSV.
+        needed: columns that must be there and filled in; the others may be absent or empty.
+
+    Raises:
+        SemclError: when the file or a column is missing, or with every line that is not whole or names a case twice.
+    """
+    rows: list[dict[str, str]] = []
+    if path.is_file():
+        with open(path, newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it, too
+            rows = list(csv.DictReader(file))
+    if not rows or not set(needed) <= set(rows[0]):
+        raise SemclError(
+            "the table of cases cannot be used",
+            found=f"{path} with columns {', '.join(rows[0])}" if rows else f"no rows in {path}, or no such file",
+            expected=f"columns {', '.join(needed)} and a row a case",
+            remedy="mend the CSV",
+        )
+    known: dict[str, Row] = {}
+    errors = []
+    for number, line in enumerate(rows, start=2):
+        cells = {name: (line.get(name) or "").strip() for name in (*needed, *Row.__dataclass_fields__)}
+        fold = cells["fold"]
+        if not all(cells[name] for name in needed) or cells["case"] in known or not (fold in ("", TEST) or _is(fold)):
+            found = f"line {number} of {path}: {', '.join(cells[name] or '?' for name in needed)}"
+            expected = f"{_listed(needed)} on each line, no case twice, fold a number or {TEST}"
+            errors.append(SemclError("a line of the table of cases", found=found, expected=expected, remedy="mend it"))
+        organs = tuple(cells.pop("annotated").replace(";", " ").split())
+        known[cells["case"]] = Row(
+            **{name: cells[name] or None for name in ("phase", "image", "label", "fold")},
+            case=cells["case"],
+            patient=cells["patient"],
+            annotated=organs or None,
+        )
+    raise_all(errors)
+    return list(known.values())
+
+
+def _is(fold: str) -> bool:
+    return fold.isdecimal()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

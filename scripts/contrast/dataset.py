@@ -1,0 +1,36 @@
+"""Queries of a store as samples of a DataLoader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from .query import AIR
+from .store import QueryStore
+
+
+class QueryDataset(Dataset[dict[str, Any]]):
+    """Queries of a store as samples: image and attention, with ``target`` also the label, each (1, P, P[, P]).
+
+    Args:
+        store: the query store.
+        target: give the target mask too.
+        margin: voxels more at each side of a patch, for views to move into.
+    """
+
+    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0) -> None:
+        self.store, self.target, self.margin = store, target, margin
+
+    def __len__(self) -> int:
+        return len(self.store.index)
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        case, _, number, cluster, *start = self.store.index[item].tolist()
+        grid = self.store.grid
+        patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
+        sample: dict[str, Any] = {"image": patch.float()[None], "cluster": cluster}
+        for name in ("attention", "target") if self.target else ("attention",):
+            mask = grid.cut(self.store.volume(case, name), start, self.margin) == number
+            sample[name] = mask.float()[None]
+        return sample

@@ -1,0 +1,66 @@
+"""A memory of embeddings of earlier batches: more to be compared with than one batch holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import SemclError
+
+
+class QueryMemory(nn.Module):
+    """The last unit embeddings of earlier batches with their labels, as constants.
+
+    Cross-batch memory, arXiv 1912.06798. ``torch.compile`` leaves it out of its graphs: its counters change each step.
+
+    Args:
+        size: M, how many are kept.
+        embedding: D, their length.
+
+    Raises:
+        SemclError: when either is not positive.
+    """
+
+    def __init__(self, size: int, embedding: int) -> None:
+        super().__init__()
+        if min(size, embedding) < 1:
+            raise SemclError(
+                "a memory must hold something",
+                found=f"size {size}, embedding {embedding}",
+                expected="at least 1 each",
+                remedy="raise them, or leave the memory out",
+            )
+        self.vectors: torch.Tensor
+        self.labels: torch.Tensor
+        self.intensity: torch.Tensor
+        self.register_buffer("vectors", torch.zeros(size, embedding))
+        self.register_buffer("labels", torch.zeros(size, dtype=torch.int64))
+        self.register_buffer("intensity", torch.zeros(size))
+        self.filled, self.next = 0, 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"filled": self.filled, "next": self.next}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.filled, self.next = state["filled"], state["next"]
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's has no types
+    def read(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Vectors (m, D), labels (m,) and intensities (m,) of what is remembered, m up to M."""
+        return self.vectors[: self.filled], self.labels[: self.filled], self.intensity[: self.filled]
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def write(self, vectors: torch.Tensor, labels: torch.Tensor, intensity: torch.Tensor | None) -> None:
+        """Remember these (n, D), (n,), (n,), in place of the oldest; of more than M the last M."""
+        size = len(self.vectors)
+        count = min(len(vectors), size)
+        where = (self.next + torch.arange(count, device=self.vectors.device)) % size
+        self.vectors[where] = vectors[-count:].to(self.vectors.dtype)
+        self.labels[where] = labels[-count:]
+        if intensity is not None:
+            self.intensity[where] = intensity[-count:].to(self.intensity.dtype)
+        self.next = (self.next + count) % size
+        self.filled = min(self.filled + count, size)

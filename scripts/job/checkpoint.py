@@ -1,0 +1,80 @@
+"""Exact resume: what training changes is written after each epoch, and each epoch draws from a seed of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.transforms import Randomizable
+
+from .job import Job
+
+
+class Checkpoint:
+    """Handler: write a checkpoint after each epoch, and start from it where the job resumes.
+
+    Random draws need no state: at the start of an epoch every generator is seeded from (seed, round, epoch). A run that
+    was killed repeats the epoch it was in and ends with the weights it would have had, bit for bit on a CPU.
+
+    Args:
+        job: the run.
+        parts: what training changes, by name; each has state_dict and load_state_dict.
+        sampler: of the loader; its ``epoch`` is set.
+        draws: what draws at random in the main process.
+    """
+
+    def __init__(self, job: Job, parts: Mapping[str, Any], sampler: Any, draws: Sequence[Randomizable] = ()) -> None:
+        self.job, self.parts, self.sampler, self.draws = job, dict(parts), sampler, list(draws)
+        self.round = 0  # of a stage that runs its trainer several times
+        self.state: dict[str, Any] | None = None
+        self.listening = False
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self.seed)
+
+    def resumed_round(self) -> int:
+        """The round to go on with: 0, or that of the checkpoint where the job resumes."""
+        self.state = self.job.load() if self.job.resume else None
+        return 0 if self.state is None else int(self.state["round"])
+
+    def start(self, engine: Engine) -> None:
+        """Take up the checkpoint, once."""
+        if not self.listening:  # now, to come after the handlers of all others
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+            self.listening = True
+            if self.job.resume and self.state is None:
+                self.resumed_round()
+        engine.state.round = self.round  # type: ignore[attr-defined]  # a state takes any attribute
+        if self.state is None:
+            return
+        for name, part in self._all(engine).items():
+            part.load_state_dict(self.state["parts"][name])
+        engine.state.epoch, engine.state.iteration = self.state["epoch"], self.state["iteration"]
+        self.state = None
+
+    def seed(self, engine: Engine) -> None:
+        """Give every generator this epoch's seed."""
+        epoch = int(engine.state.epoch)
+        entropy = np.random.SeedSequence([self.job.seed, self.round, epoch]).generate_state(1 + len(self.draws))
+        number, *numbers = (int(word) for word in entropy)
+        random.seed(number)
+        np.random.seed(number)
+        torch.manual_seed(number)  # of all devices
+        for draws, own in zip(self.draws, numbers, strict=True):
+            draws.set_random_state(seed=own)
+        self.sampler.epoch = epoch - 1
+
+    def save(self, engine: Engine) -> None:
+        """Write the state between two epochs."""
+        state = {name: part.state_dict() for name, part in self._all(engine).items()}
+        counters = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        self.job.save({"round": self.round, **counters, "parts": state})
+
+    def _all(self, engine: Engine) -> dict[str, Any]:
+        scaler = getattr(engine, "scaler", None)
+        return self.parts if scaler is None else {**self.parts, "scaler": scaler}

@@ -1,0 +1,177 @@
+"""The config a stage runs with, after overlays and overrides: found, checked against the stage's own, told apart."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.bundle.config_item import ComponentLocator
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
+from monai.utils import optional_import
+
+from ..errors import SemclError
+
+COMMON = re.compile(r"^\$@common\['(\w+)'\]$")
+TEXT_TOO = {"window"}  # lists that may be a word
+TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
+ELSEWHERE = {  # what does not change results, or moves with the cohort
+    *TRACKING["configs"],
+    *("imports", "run", "resume", "time_limit", "num_workers", "device", "bundle_root"),
+    *("dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
+}
+
+
+def running_config() -> dict[str, Any]:
+    """The config that is being run, as written: overlays and overrides merged, nothing resolved.
+
+    MONAI gives its expressions no way to the config they stand in, so its parser is looked up among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, ConfigParser):
+            merged: Any = owner.config
+            return {key: value for key, value in merged.items() if not key.startswith("_")}
+        frame = frame.f_back
+    return {}
+
+
+def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:
+    """What is wrong with a merged config: keys nobody knows, values of another kind than the stage's own.
+
+    Args:
+        config: what is being run.
+        own: the stage's config as it ships.
+        others: what other stages have and what they share; an overlay over several stages may change it.
+    """
+    referred = set(re.findall(r"@([\w#:]+)", json.dumps(config, default=str)))
+    known = set(own) | set(TRACKING["configs"]) | set(TRACKING["handlers_id"])
+    errors: list[SemclError] = []
+    for key, value in config.items():
+        if key in own or key in others:
+            errors += _compare(key, value, _resolved(own[key] if key in own else others[key], others))
+        elif key not in known and not any(name.partition("#")[0].partition("::")[0] == key for name in referred):
+            errors.append(_unknown(key, known, "no stage has such a key, and nothing refers to it"))
+    return errors + [error for path, part in _components(config) for error in _arguments(path, part)]
+
+
+def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
+    """Values of another kind, and new keys in groups that are no component."""
+    if isinstance(value, Mapping) and isinstance(own, Mapping):
+        for key, part in value.items():
+            if key in own:
+                yield from _compare(f"{path}#{key}", part, own[key])
+            elif "_target_" not in value and "_target_" not in own:
+                yield _unknown(f"{path}#{key}", {f"{path}#{name}" for name in own}, f"{path} has no such key")
+        return
+    expected = _kind(own)
+    if expected and _kind(value) and not _fits(path, value, expected):
+        yield SemclError(
+            f"--{path} is of the wrong kind",
+            found=f"{value!r}, {_kind(value)}",
+            expected=f"{expected}, as {own!r}",
+            remedy=f"give --{path} {expected}",
+        )
+
+
+def _fits(path: str, value: Any, expected: str) -> bool:
+    kind = _kind(value)
+    whole = isinstance(value, float) and value.is_integer()
+    return (
+        kind == expected
+        or (kind == "a whole number" and expected == "a number")
+        or (expected == "a whole number" and whole)
+        or (path in TEXT_TOO and {kind, expected} == {"a text", "a list"})
+    )
+
+
+def _kind(value: Any) -> str | None:
+    """What sort of literal a value is; None for expressions, references and what may be anything."""
+    if value is None or (isinstance(value, str) and value[:1] in ("$", "@", "%")):
+        return None
+    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+    if type(value) in names:
+        return names[type(value)]
+    return "a mapping" if isinstance(value, Mapping) else "a list"
+
+
+def _resolved(value: Any, common: Mapping[str, Any]) -> Any:
+    shared = COMMON.match(value) if isinstance(value, str) else None
+    return common.get(shared[1]) if shared else value
+
+
+def _components(part: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Path and content of everything that has a ``_target_``."""
+    pairs = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list) else ()
+    if isinstance(part, Mapping) and isinstance(part.get("_target_"), str):
+        yield path, part
+    for key, value in pairs:
+        yield from _components(value, f"{path}#{key}" if path else str(key))
+
+
+def _arguments(path: str, component: Mapping[str, Any]) -> Iterator[SemclError]:
+    """Arguments a component's class or function does not take."""
+    target = _locate(component["_target_"])
+    try:
+        parameters = inspect.signature(target).parameters if callable(target) else {}
+    except ValueError:  # a builtin tells nothing
+        parameters = {}
+    if not parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return
+    for name in component:
+        if not re.fullmatch(r"_\w+_", name) and name not in parameters:
+            near = {f"{path}#{known}" for known in parameters}
+            yield _unknown(f"{path}#{name}", near, f"{component['_target_']} has no such argument")
+
+
+def _locate(target: str) -> Any:
+    if target[:1] in ("$", "@", "%"):
+        return None
+    path = target if "." in target else f"{ComponentLocator().get_component_module_name(target)}.{target}"
+    module, _, name = path.rpartition(".")
+    own = sys.modules.get(__name__.partition(".")[0])
+    return getattr(own, name, None) if module in ("scripts", "semcl") else optional_import(module, name=name)[0]
+
+
+def _unknown(key: str, known: set[str], why: str) -> SemclError:
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    return SemclError(
+        f"unknown key --{key}",
+        found=why,
+        expected=near[0] if near else f"one of {', '.join(sorted(known))}",
+        remedy=f"did you mean --{near[0]}?" if near else "leave it out",
+    )
+
+
+def flatten(part: Any, path: str = "") -> dict[str, Any]:
+    """Nested content as "a#b#0": value, without what results do not depend on."""
+    pairs = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list) else None
+    if pairs is None:
+        return {path: part if isinstance(part, str | int | float | bool | None) else str(part)}
+    flat: dict[str, Any] = {}
+    for key, value in pairs:
+        if path or key not in ELSEWHERE:
+            flat |= flatten(value, f"{path}#{key}" if path else str(key))
+    return flat
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Lines that say which keys of two flat configs differ, and how."""
+    missing = "not there"
+    return [
+        f"{key}: {before.get(key, missing)} before, {now.get(key, missing)} now"
+        for key in sorted(set(before) | set(now))
+        if before.get(key, missing) != now.get(key, missing)
+    ]
+
+
+def digest(flat: Mapping[str, Any]) -> str:
+    """A short hash of a flat config."""
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,222 @@
+"""A run of a stage: checked before it starts, alone in its folder, stopped in an orderly way, noted in a manifest."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import json
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import torch
+import yaml
+
+from ..errors import SemclError, raise_all
+from ..files import write_text, written_whole
+from . import config, manifest
+
+INTERRUPTED = 75  # exit code: stopped by a signal or the time limit, can be resumed (EX_TEMPFAIL)
+SOME_FAILED = 3  # exit code: done but for some cases
+
+
+class Job:
+    """One run of a stage.
+
+    Args:
+        stage: name of the stage's config, without suffix.
+        bundle_root: the bundle's folder.
+        output_dir: gets jobs/<stage>.json, the manifest, and jobs/<stage>.checkpoint.pt while the run lasts.
+        origin: what the run works on (cohort, label table), as hashes.
+        seed: of the run.
+        resume: go on from the checkpoint.
+        time_limit: minutes after which the run stops as if told to; 0 for none.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        bundle_root: str,
+        output_dir: str,
+        origin: Mapping[str, str],
+        seed: int,
+        resume: bool = False,
+        time_limit: float = 0,
+    ) -> None:
+        self.stage, self.bundle_root, self.origin = stage, Path(bundle_root), dict(origin)
+        self.seed, self.resume, self.time_limit = seed, resume, time_limit
+        self.checkpoint = Path(output_dir) / "jobs" / f"{stage}.checkpoint.pt"
+        self.manifest = Path(output_dir) / "jobs" / f"{stage}.json"
+        self.note: dict[str, Any] = {}
+        self.config: dict[str, Any] = {}
+        self.failed: list[str] = []
+        self.lock: IO[str] | None = None
+        self.handlers: dict[signal.Signals, Any] = {}  # of signals, before the run listened
+        self.start = time.monotonic()
+
+    def begin(self) -> None:
+        """Check the config, claim the folder, look for what to resume, and note the start.
+
+        Raises:
+            SemclError: for unknown keys, values of the wrong kind, another run in the folder, nothing to resume, or a
+                checkpoint of another config, cohort or label table.
+        """
+        running = config.running_config()
+        configs = {path.stem: _read(path) for path in (self.bundle_root / "configs").glob("*.yaml")}
+        shared, own = configs.pop("common"), configs[self.stage]
+        others = {key: value for one in configs.values() for key, value in one.items()} | shared
+        raise_all(config.check(running, own, others), of="the config")
+        self.config = config.flatten({**running, "common": shared})
+        self._claim()
+        if self.resume:
+            self._check_resume()
+            self.failed = list(_read_note(self.manifest).get("failed_cases", []))
+        elif self.checkpoint.is_file():
+            kept = self.checkpoint.with_name(f"{self.stage}.checkpoint.previous.pt")
+            self.checkpoint.replace(kept)
+            print(f"{self.stage}: starts anew; the interrupted run's checkpoint is kept as {kept}", file=sys.stderr)
+        self._listen()
+        opening = manifest.opening(self.stage, str(self.bundle_root))
+        works_on = {**self.origin, "seed": self.seed, "resumed": self.resume}
+        self.note = {**works_on, **opening, "config_hash": config.digest(self.config), "config": self.config}
+        self._write("running")
+        atexit.register(self._left)
+
+    def finish(self) -> None:
+        """Note the end and remove the checkpoint; exit with code 3 when cases failed."""
+        self.checkpoint.unlink(missing_ok=True)
+        self._write("completed")
+        self._release()
+        if self.failed:
+            names = ", ".join(self.failed)
+            print(f"{self.stage}: {len(self.failed)} cases failed, the others are done: {names}", file=sys.stderr)
+            sys.exit(SOME_FAILED)
+
+    def fail(self, case: str, why: object) -> None:
+        """Go on without a case, to be named at the end, also of a run that goes on after an interruption."""
+        self.failed.append(case)
+        self._write("running")
+        print(f"\nerror: {why}", file=sys.stderr)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the checkpoint; the one before stays until this one is whole.
+
+        Raises:
+            SemclError: when it cannot be written.
+        """
+        failure = None
+        try:
+            with written_whole(self.checkpoint) as aside:
+                torch.save({**state, "config": self.config, "origin": self.origin}, aside)
+        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where the disk is full
+            failure = str(error).splitlines()[0]
+        if failure is not None:  # raised here, since the first error's frames hold the file, and with it the disk
+            raise SemclError(
+                "the checkpoint cannot be written",
+                found=f"{self.checkpoint}: {failure}",
+                expected="room on the disk, and leave to write",
+                remedy="make room, then go on with --resume True: the last whole checkpoint is untouched",
+            )
+
+    def load(self) -> dict[str, Any]:
+        """The state of the checkpoint.
+
+        Raises:
+            SemclError: when there is none, or it cannot be read.
+        """
+        if not self.checkpoint.is_file():
+            done = f"; the last run {_read_note(self.manifest)['status']}" if self.manifest.is_file() else ""
+            raise SemclError(
+                "there is nothing to resume",
+                found=f"no {self.checkpoint}{done}",
+                expected="the checkpoint of an interrupted run",
+                remedy="leave out --resume to start a run, or point --output_dir at the interrupted one",
+            )
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            dict(state["origin"]), dict(state["config"])  # or it is something else
+        except Exception as error:  # a damaged file raises whatever its reader meets first
+            raise SemclError(
+                "the checkpoint cannot be read",
+                found=f"{self.checkpoint}: {type(error).__name__}",
+                expected="a checkpoint as this stage writes it",
+                remedy="remove it and start the run anew",
+            ) from error
+        return state
+
+    def _check_resume(self) -> None:
+        state = self.load()
+        origin = config.differences(state["origin"], self.origin)
+        changed = origin + config.differences(state["config"], self.config)
+        if changed:
+            raise SemclError(
+                "the checkpoint is of another run",
+                found="\n            ".join(changed),
+                expected="the config, cohort and label table the run was started with",
+                remedy="run it as it was started, or leave out --resume to start anew",
+            )
+
+    def _claim(self) -> None:
+        """Hold the stage's lock while the process lives."""
+        path = self.checkpoint.with_name(f"{self.stage}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.lock = open(path, "w")  # noqa: SIM115  # held until the run ends
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SemclError(
+                f"another run of {self.stage} is writing here",
+                found=f"{path} is locked",
+                expected="one run a stage and folder",
+                remedy="wait for it or stop it, or give this one another --output_dir",
+            ) from error
+
+    def _release(self) -> None:
+        if self.lock is not None:
+            self.lock.close()
+            self.lock = None
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+    def _listen(self) -> None:
+        """Stop on SIGTERM and at the time limit; what is written is whole at any time, so at once."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            why = "the time limit" if number == signal.SIGALRM else signal.Signals(number).name
+            with suppress(OSError):  # a full disk is no reason to go on
+                self._write("interrupted")
+            how = "go on with --resume True" if self.checkpoint.is_file() else "run it again"
+            print(f"\n{self.stage}: stopped by {why}; {how}", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+
+        self.handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGALRM)}
+        if self.time_limit:
+            signal.setitimer(signal.ITIMER_REAL, self.time_limit * 60)
+
+    def _write(self, status: str) -> None:
+        self.note |= manifest.closing(status, self.start)
+        self.note["failed_cases"] = self.failed
+        write_text(self.manifest, json.dumps(self.note, indent=1))
+
+    def _left(self) -> None:
+        """At exit: a run that still runs has failed."""
+        if self.note.get("status") == "running" and self.lock is not None:
+            with suppress(OSError):  # on a full disk it keeps saying that it runs
+                self._write("failed")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    note: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return note

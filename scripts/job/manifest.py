@@ -1,0 +1,62 @@
+"""The manifest of a run: with what, on what, how long, how it ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import time
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from ..version import __version__
+
+PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "nibabel", "itk")
+
+
+def opening(stage: str, folder: str) -> dict[str, Any]:
+    """What is known when a run starts; ``folder`` is the code's, for its git state."""
+    return {
+        "stage": stage,
+        "status": "running",
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {"semcl": __version__, "python": platform.python_version()} | dict(map(_version, PACKAGES)),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
+        },
+        "git": git_state(folder),
+    }
+
+
+def closing(status: str, start: float) -> dict[str, Any]:
+    """What is known when it ends; ``start`` by ``time.monotonic``."""
+    peak = {"resident_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+    if torch.cuda.is_available():
+        peak["gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    return {"status": status, "seconds": round(time.monotonic() - start, 1), "peak_memory": peak}
+
+
+def git_state(folder: str) -> dict[str, Any] | None:
+    """Commit of the code, and whether anything was changed since; None where there is no git."""
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", folder, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _version(name: str) -> tuple[str, str | None]:
+    try:
+        return name, version(name)
+    except PackageNotFoundError:
+        return name, None

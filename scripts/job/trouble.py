@@ -1,0 +1,124 @@
+"""What ends a run, said in a few lines: which part of the config, what happened, what to change."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import traceback
+from types import TracebackType
+
+import torch
+
+from ..errors import SemclError, root_cause
+
+FULL_TRACEBACK = "SEMCL_TRACEBACK"  # environment variable; set to 1 to see it
+
+
+def plain_errors() -> None:
+    """Let errors end the process as one message; a traceback only for what no config can cause.
+
+    MONAI wraps what a component raises in errors of its own; called first in a config's ``run`` list this shows the
+    user the cause alone. SEMCL_TRACEBACK=1 in the environment adds the traceback.
+    """
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        cause = explain(error)
+        if cause is None or os.environ.get(FULL_TRACEBACK) == "1":
+            sys.__excepthook__(kind, error, trace)
+        if cause is not None:
+            print(f"\nerror: {cause}", file=sys.stderr)
+
+    sys.excepthook = show
+
+
+def explain(error: BaseException) -> SemclError | None:
+    """An error as one that says what to do; None for one that only its traceback explains."""
+    own = root_cause(error)
+    if own is not None:
+        return own
+    chain = _chain(error)
+    return _own_of_worker(chain) or _memory(chain) or _disk(chain) or _worker(chain) or _component(chain)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception and those it was raised from, the first cause last."""
+    found, current = [], error
+    while current is not None and current not in found:
+        found.append(current)
+        current = current.__cause__ or current.__context__  # type: ignore[assignment]
+    return found
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _memory(chain: list[BaseException]) -> SemclError | None:
+    for error in chain:
+        said = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said):
+            return SemclError(
+                "out of memory",
+                found=_first(error),
+                expected="a step that fits",
+                remedy="lower patch_size; in pretrain and train clusters_per_batch or queries_per_cluster; in coarse "
+                "and inference batch_size; on a GPU try --amp True",
+            )
+    return None
+
+
+def _disk(chain: list[BaseException]) -> SemclError | None:
+    for error in chain:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return SemclError(
+                "the disk is full",
+                found=_first(error),
+                expected="room to write",
+                remedy="make room and run the stage again: files are whole or not there",
+            )
+    return None
+
+
+def _own_of_worker(chain: list[BaseException]) -> SemclError | None:
+    """A ``SemclError`` of a loader process, of which torch hands on the text."""
+    parts = r"SemclError: (?:case (?P<case>.+?): )?(?P<problem>.+)\n  found:    (?P<found>(?s:.+?))\n  expected: "
+    parts += r"(?P<expected>(?s:.+?))\n  do this:  (?P<remedy>.+)"
+    for error in chain:
+        said = re.search(parts, str(error))
+        if said:
+            return SemclError(**said.groupdict())
+    return None
+
+
+def _worker(chain: list[BaseException]) -> SemclError | None:
+    for error in chain:
+        if str(error).startswith("DataLoader worker (pid"):
+            return SemclError(
+                "a loader process was killed",
+                found=_first(error),
+                expected="processes that fit into memory",
+                remedy="lower --num_workers (0 loads in the main process), or give the job more memory or /dev/shm",
+            )
+    return None
+
+
+def _component(chain: list[BaseException]) -> SemclError | None:
+    """What MONAI could not build, by its path in the config."""
+    paths = []
+    for error in chain:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == "_resolve_one_item":
+                paths.append(str(frame.f_locals.get("id", "")))
+    built = any(str(error).startswith(("Failed to instantiate", "Failed to evaluate")) for error in chain)
+    if not built or not paths or paths[-1].startswith("run"):  # what runs was made before
+        return None
+    path = paths[-1].replace("::", "#")
+    return SemclError(
+        f"{path} of the config cannot be made",
+        found=_first(chain[-1]),
+        expected="arguments that fit",
+        remedy=f"look at {path} and what was overridden; {FULL_TRACEBACK}=1 shows the traceback",
+    )

@@ -1,0 +1,164 @@
+"""Stages in processes of their own that something happens to at a moment a test chooses."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import multiprocessing
+import os
+import pkgutil
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scripts.job.trouble import explain
+from tests.stages import run_here
+
+# one process imports the package, and each run is a fork of it
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["tests.faults"])
+
+
+def patch(owner: str, name: str, before: Callable[[int], None]) -> None:
+    """Call ``before`` with 1, 2, ... before each call of owner.name, "module:Class" or "module"."""
+    place = pkgutil.resolve_name(owner)
+    original, calls = getattr(place, name), itertools.count(1)
+
+    def replaced(*given: Any, **named: Any) -> Any:
+        before(next(calls))
+        return original(*given, **named)
+
+    setattr(place, name, replaced)
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A signal that hits the process, or an error that is raised, at one call of a function.
+
+    Args:
+        owner: where the function lies, "module" or "module:Class".
+        name: the function.
+        call: at which call of it, from 1.
+        what: the signal or the error number.
+    """
+
+    owner: str
+    name: str
+    call: int
+    what: signal.Signals | int = signal.SIGKILL
+
+    def __call__(self) -> None:
+        patch(self.owner, self.name, self.hit)
+
+    def hit(self, call: int) -> None:
+        if call != self.call:
+            return
+        if isinstance(self.what, signal.Signals):
+            os.kill(os.getpid(), self.what)
+        else:
+            raise OSError(self.what, os.strerror(self.what))
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A scan that cannot be read from the first attention map on, and a strike after that."""
+
+    scan: Path
+    strike: Strike
+
+    def __call__(self) -> None:
+        patch("scripts.cohort.coarse", "predict", lambda call: self.scan.write_bytes(b"no volume"))
+        self.strike()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A disk that is full from a step on, but for a few KiB: a file that fills it, or a limit on the size of files.
+
+    Args:
+        folder: on the disk.
+        step: of training.
+        own_disk: whether the disk is the test's own and can be filled.
+    """
+
+    folder: Path
+    step: int
+    own_disk: bool
+    left: int = 24 * 1024
+
+    def __call__(self) -> None:
+        patch("scripts.progress:Progress", "step", self.fill)
+
+    def fill(self, call: int) -> None:
+        if call != self.step:
+            return
+        if not self.own_disk:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.left, self.left))
+            return
+        with open(self.folder / "filler", "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+            file.truncate(file.tell() - self.left)
+
+
+@dataclass(frozen=True)
+class Offline:
+    """No network: each attempt to reach it fails and is noted in a file."""
+
+    note: Path
+
+    def __call__(self) -> None:
+        for name in ("connect", "connect_ex"):
+            self.cut(socket.socket, name, lambda given: given[0].family in (socket.AF_INET, socket.AF_INET6))
+        for name in ("getaddrinfo", "gethostbyname", "create_connection"):
+            self.cut(socket, name, lambda given: True)
+
+    def cut(self, owner: Any, name: str, concerned: Callable[[Any], bool]) -> None:
+        original = getattr(owner, name)
+
+        def refused(*given: Any, **named: Any) -> Any:
+            if not concerned(given):
+                return original(*given, **named)
+            with open(self.note, "a") as file:
+                file.write(f"{name} {given}\n")
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+        setattr(owner, name, refused)
+
+
+def start(stage: str, log: Path, harm: Callable[[], None] | None, overrides: dict[str, object]) -> Any:
+    """Start a stage with its smallest numbers in a process of its own; what it says is written to ``log``."""
+    process = FORKED.Process(target=_run, args=(stage, log, harm, overrides))
+    process.start()
+    return process
+
+
+def _run(stage: str, log: Path, harm: Callable[[], None] | None, overrides: dict[str, object]) -> None:
+    with open(log, "a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    torch.set_num_threads(1)
+    if harm is not None:
+        harm()
+    try:
+        run_here(stage, **overrides)
+    except Exception as error:
+        cause = explain(error)
+        if cause is None:
+            traceback.print_exc()
+        print(f"error: {cause}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        sys.stderr.flush()

@@ -1,0 +1,760 @@
+"""Inputs that are wrong, or unusual and fine: what the intake says of each, and that it says nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scripts.cohort.catalogue import FINDINGS
+from scripts.cohort.check import Sources, survey
+from scripts.cohort.findings import as_csv, hash_ids
+from tests.conftest import write_nifti
+from tests.faults.inputs import (
+    SHAPE,
+    TABLE,
+    TWO_PHASES,
+    Folder,
+    affine,
+    ct,
+    organs,
+    truncate,
+    turned,
+    write_dicom,
+    write_forms,
+    write_itk,
+)  # fmt: skip
+
+INPUTS: dict[str, tuple[Callable[[Folder], Any], list[tuple[str | None, str]]]] = {}
+CASES = "case,patient,phase\n"
+
+
+def finds(*expected: str, case: str | None = "a") -> Callable[[Callable[[Folder], Any]], Callable[[Folder], Any]]:
+    """Put an input into the table: a function that builds it and may return what to survey instead of both folders."""
+
+    def register(build: Callable[[Folder], Any]) -> Callable[[Folder], Any]:
+        INPUTS[build.__name__] = (
+            build,
+            [(entry.split(":")[0], entry.split(":")[1]) if ":" in entry else (case, entry) for entry in expected],
+        )
+        return build
+
+    return register
+
+
+# files
+
+
+@finds()
+def a_clean_pair(f):
+    f.pair()
+
+
+@finds("zero_bytes")
+def an_image_of_zero_bytes(f):
+    f.pair()
+    (f.images / "a.nii.gz").write_bytes(b"")
+
+
+@finds("zero_bytes")
+def a_label_map_of_zero_bytes(f):
+    f.pair()
+    (f.labels / "a.nii.gz").write_bytes(b"")
+
+
+@finds("unreadable")
+def an_image_of_text(f):
+    f.pair()
+    (f.images / "a.nii.gz").write_bytes(b"no volume at all")
+
+
+@finds("unreadable")
+def an_image_cut_within_its_voxels(f):
+    f.pair()
+    truncate(f.images / "a.nii.gz", 0.5)
+
+
+@finds("unreadable")
+def an_image_whose_gzip_is_cut(f):
+    content = f.image().read_bytes()
+    f.label()
+    (f.images / "a.nii.gz").write_bytes(content[: len(content) // 2])
+
+
+@finds("unreadable")
+def an_image_cut_within_its_header(f):
+    f.pair()
+    truncate(f.images / "a.nii.gz", 0.05)
+
+
+@finds("unreadable")
+def a_label_map_cut_within_its_voxels(f):
+    f.pair()
+    truncate(f.labels / "a.nii.gz", 0.6)
+
+
+@finds("unreadable")
+def an_mhd_header_without_its_raw_file(f):
+    write_itk(f.images / "a.mhd", ct())
+    (f.images / "a.raw").unlink()
+    return {"labels": None}
+
+
+@finds("unreadable")
+def a_cut_nrrd(f):
+    path = write_itk(f.images / "a.nrrd", ct())
+    path.write_bytes(path.read_bytes()[:300])
+    return {"labels": None}
+
+
+@finds("image_without_label")
+def an_image_without_label(f):
+    f.pair("a", "b")
+    (f.labels / "a.nii.gz").unlink()
+
+
+@finds("label_without_image")
+def a_label_without_image(f):
+    f.pair("a", "b")
+    (f.images / "a.nii.gz").unlink()
+
+
+@finds("a:image_without_label", "b:label_without_image")
+def as_many_labels_as_images_of_other_names(f):
+    f.image("a")
+    f.label("b")
+
+
+@finds("two_files")
+def an_image_in_two_formats(f):
+    f.pair()
+    write_itk(f.images / "a.nrrd", ct(5))
+
+
+@finds("many_channels")
+def a_second_channel(f):
+    f.image("a_0000")
+    f.image("a_0001")
+    f.label("a")
+
+
+@finds("missing_file")
+def a_path_of_the_csv_that_is_not_there(f):
+    f.pair("b")
+    rows = "a,images/a.nii.gz,p\nb,images/b.nii.gz,q\n"
+    return {"images": f.sheet("case,image,patient\n" + rows), "labels": None}
+
+
+@finds("unlisted_case")
+def a_scan_the_table_of_cases_does_not_list(f):
+    f.pair("a", "b")
+    return {"cases": f.sheet(CASES + "b,p,ct\n")}
+
+
+@finds()
+def files_that_are_no_scans_beside_the_scans(f):
+    f.pair()
+    for name in ("notes.txt", "._a.nii.gz", ".DS_Store", "a.json"):
+        (f.images / name).write_bytes(b"none of our business")
+
+
+# formats and layouts
+
+
+@finds()
+def an_mha_with_a_nifti_label(f):
+    write_itk(f.images / "a.mha", ct())
+    f.label(voxels=organs()[::-1], place=np.diag([-1.0, -1, 1, 1]))
+
+
+@finds()
+def an_mhd_and_a_nrrd(f):
+    write_itk(f.images / "a.mhd", ct())
+    write_itk(f.labels / "a.nrrd", organs()[::-1])
+
+
+@finds()
+def uncompressed_nifti(f):
+    write_nifti(f.images / "a.nii", ct())
+    write_nifti(f.labels / "a.nii", organs())
+
+
+@finds()
+def an_nnunet_data_set(f):
+    (f.root / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1, "kidney_right": 2}}')
+    write_nifti(f.root / "imagesTr/a_0000.nii.gz", ct())
+    write_nifti(f.root / "labelsTr/a.nii.gz", organs())
+    return {"images": f.root, "labels": None}
+
+
+@finds()
+def a_decathlon_data_set(f):
+    f.dataset({"0": "background", "1": "liver", "2": "right kidney", "3": "left kidney"})
+    write_nifti(f.root / "imagesTr/a.nii.gz", ct())
+    write_nifti(f.root / "labelsTr/a.nii.gz", organs())
+    return {"images": f.root, "labels": None}
+
+
+@finds("label_names_differ", case=None)
+def a_data_set_that_numbers_an_organ_otherwise(f):
+    f.pair()
+    f.dataset({"background": 0, "liver": 1, "left_kidney": 2})
+    return {"images": f.root, "labels": None}
+
+
+@finds("unreadable", case=None)
+def a_dataset_json_that_is_none(f):
+    f.pair()
+    (f.root / "dataset.json").write_text("{labels")
+    return {"images": f.root, "labels": None}
+
+
+@finds()
+def btcv_names(f):
+    f.image("img0001")
+    f.label("label0001")
+
+
+@finds()
+def flare_names(f):
+    f.image("FLARE22_Tr_0001_0000")
+    f.label("FLARE22_Tr_0001")
+
+
+@finds()
+def amos_names(f):
+    f.pair("amos_0001", "amos_0004")
+
+
+@finds()
+def flare_in_one_folder(f):
+    f.image("x_0000")
+    write_nifti(f.images / "x.nii.gz", organs())
+    return {"labels": f.images}
+
+
+@finds("partial_labels")
+def a_totalsegmentator_subject(f):
+    write_nifti(f.root / "set/a/ct.nii.gz", ct())
+    for name, index in {"liver": 1, "kidney_right": 2}.items():
+        write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", (organs() == index).astype(np.uint8))
+    return {"images": f.root / "set", "labels": None}
+
+
+@finds("masks_overlap", "partial_labels")
+def masks_that_overlap(f):
+    write_nifti(f.root / "set/a/ct.nii.gz", ct())
+    for name, index in {"liver": 1, "kidney_right": 2}.items():
+        mask = (organs() == index).astype(np.uint8)
+        mask[6, 3:5, 3:5] = 1
+        write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", mask)
+    return {"images": f.root / "set", "labels": None}
+
+
+@finds("partial_labels", "origin_differs")
+def masks_that_all_lie_elsewhere_are_said_once(f):
+    write_nifti(f.root / "set/a/ct.nii.gz", ct())
+    for name, index in {"liver": 1, "kidney_right": 2}.items():
+        mask = (organs() == index).astype(np.uint8)
+        write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", mask, affine(m03=4))
+    return {"images": f.root / "set", "labels": None}
+
+
+@finds()
+def a_csv_of_paths(f):
+    f.pair()
+    rows = "one,images/a.nii.gz,labels/a.nii.gz,p\n"
+    return {"images": f.sheet("case,image,label,patient\n" + rows), "labels": None}
+
+
+@finds()
+def one_volume_and_one_label_map(f):
+    f.pair()
+    return {"images": f.images / "a.nii.gz", "labels": (f.labels / "a.nii.gz").rename(f.labels / "truth.nii.gz")}
+
+
+# geometry
+
+
+@finds("not_3d")
+def a_single_slice(f):
+    f.image(voxels=ct(0, (12, 10)))
+    f.label()
+
+
+@finds("not_3d")
+def an_image_of_three_frames(f):
+    f.image(voxels=ct(0, (*SHAPE, 3)))
+    f.label()
+
+
+@finds("one_frame")
+def an_image_of_one_frame(f):
+    f.image(voxels=ct(0, (*SHAPE, 1)))
+    f.label()
+
+
+@finds("one_frame")
+def a_label_map_of_one_frame(f):
+    f.image()
+    f.label(voxels=organs()[..., None])
+
+
+@finds("not_3d")
+def a_label_map_of_colours(f):
+    f.image()
+    f.label(voxels=np.stack([organs()] * 3, -1))
+
+
+@finds("shape_differs")
+def a_label_map_with_a_slice_less(f):
+    f.image()
+    f.label(voxels=organs()[..., :-1])
+
+
+@finds("spacing_differs")
+def a_label_map_of_other_spacing(f):
+    f.image()
+    f.label(place=affine(1, 1, 1.5))
+
+
+@finds("origin_differs")
+def a_label_map_moved_by_half_a_voxel(f):
+    f.image()
+    f.label(place=affine(m03=0.5))
+
+
+@finds("direction_differs")
+def a_label_map_turned_by_half_a_degree(f):
+    f.image()
+    f.label(place=turned(0.5))
+
+
+@finds()
+def a_label_map_off_by_less_than_the_tolerance(f):
+    f.image()
+    f.label(place=affine(1.0001, 1, 1, m03=0.004))
+
+
+@finds()
+def a_label_map_stored_in_another_orientation(f):
+    f.image()
+    f.label(voxels=organs()[::-1], place=affine(-1, 1, 1, m03=11))
+
+
+@finds("origin_differs")
+def a_label_map_flipped_without_its_origin(f):
+    f.image()
+    f.label(place=affine(-1, 1, 1))
+
+
+@finds("bad_affine")
+def an_image_with_voxels_of_no_size(f):
+    write_forms(f.images / "a.nii.gz", ct(), (np.eye(4), 0), (affine(1, 1, 1, m22=0), 1))
+    return {"labels": None}
+
+
+@finds("bad_affine")
+def an_affine_of_nan(f):
+    write_forms(f.images / "a.nii.gz", ct(), (np.eye(4), 0), (affine(m03=np.nan), 1))
+    return {"labels": None}
+
+
+@finds("no_orientation")
+def an_image_that_does_not_say_how_it_lies(f):
+    write_forms(f.images / "a.nii.gz", ct(), (np.eye(4), 0), (np.eye(4), 0))
+    return {"labels": None}
+
+
+@finds("qform_sform_differ")
+def a_qform_elsewhere_than_the_sform(f):
+    write_forms(f.images / "a.nii.gz", ct(), (affine(m03=30), 1), (np.eye(4), 1))
+    f.label()
+
+
+@finds("oblique")
+def an_oblique_image(f):
+    f.image(place=turned(20))
+    return {"labels": None}
+
+
+@finds("sheared")
+def an_image_with_gantry_tilt(f):
+    f.image(place=affine(m12=0.3))
+    return {"labels": None}
+
+
+# DICOM
+
+
+def dicom(f, name="a", seed=0, **more):
+    return write_dicom(f.images / name, ct(seed), **more)
+
+
+@finds()
+def a_series(f):
+    dicom(f)
+    return {"labels": None}
+
+
+@finds()
+def a_series_without_a_usable_identifier(f):
+    dicom(f, tags={"0020|000e": ""})
+    return {"labels": None}
+
+
+@finds()
+def a_series_in_a_tree_of_folders(f):
+    write_dicom(f.images / "patient" / "study", ct())
+    return {"labels": None}
+
+
+@finds()
+def a_series_with_a_nifti_label(f):
+    dicom(f)
+    label = organs()[::-1]  # the slices run to the left
+    f.label(voxels=label, place=affine(-2, -2, 3, m03=7, m13=-5))
+
+
+@finds("origin_differs")
+def a_series_whose_label_lies_elsewhere(f):
+    dicom(f)
+    f.label(voxels=organs()[::-1], place=affine(-2, -2, 3, m03=9, m13=-5))
+
+
+@finds("slice_gap")
+def a_series_with_a_missing_slice(f):
+    dicom(f, heights=[0, 3, 6, 12, 15, 18, 21, 24])
+    return {"labels": None}
+
+
+@finds("sheared")
+def a_series_of_a_tilted_gantry(f):
+    dicom(f, cosines="1\\0\\0\\0\\0.9539\\0.3")
+    return {"labels": None}
+
+
+@finds("mixed_series")
+def two_series_in_a_folder(f):
+    dicom(f)
+    write_dicom(f.images / "a", ct(2)[..., :3], tags={"0020|000e": "1.2.9"}, prefix="t")
+    return {"labels": None}
+
+
+@finds("mixed_series")
+def a_scout_without_identifiers_in_the_folder(f):
+    dicom(f, tags={"0020|000e": ""})
+    tags = {"0020|000e": "", "0008|103e": "Topogram"}
+    write_dicom(f.images / "a", ct(2)[..., :1], tags=tags, prefix="t")
+    return {"labels": None}
+
+
+@finds("doubled_slices")
+def two_phases_under_one_identifier(f):
+    dicom(f)
+    write_dicom(f.images / "a", ct(2), prefix="t")
+    return {"labels": None}
+
+
+@finds("unreadable")
+def a_slice_of_zero_bytes(f):
+    (dicom(f) / "s003.dcm").write_bytes(b"")
+    return {"labels": None}
+
+
+@finds("unreadable")
+def a_slice_cut_short(f):
+    path = dicom(f) / "s003.dcm"
+    path.write_bytes(path.read_bytes()[:400])
+    return {"labels": None}
+
+
+@finds("modality_differs")
+def an_mr_series_among_ct(f):
+    dicom(f, tags={"0008|0060": "MR"})
+    return {"labels": None}
+
+
+@finds("b:patient_by_tag")
+def two_series_of_one_patient(f):
+    dicom(f, "a", 0, tags={"0010|0020": "4711"})
+    dicom(f, "b", 1, tags={"0010|0020": "4711"})
+    dicom(f, "c", 2)
+    dicom(f, "d", 3)
+    return {"labels": None}
+
+
+# intensities
+
+
+@finds("not_finite")
+def an_image_with_nan(f):
+    voxels = ct().astype(np.float32)
+    voxels[1, 2, 3] = np.nan
+    f.image(voxels=voxels)
+    f.label()
+
+
+@finds("not_finite")
+def an_image_with_infinity(f):
+    voxels = ct().astype(np.float32)
+    voxels[1, 2, 3] = np.inf
+    f.image(voxels=voxels)
+    f.label()
+
+
+@finds("constant_image")
+def an_image_of_air(f):
+    f.image(voxels=np.full(SHAPE, -1000, np.int16))
+    f.label()
+
+
+@finds("hu_implausible")
+def a_ct_scaled_to_one(f):
+    f.image(voxels=((ct() + 1000) / 2000).astype(np.float32))
+    f.label()
+
+
+@finds("hu_implausible")
+def a_ct_whose_intercept_was_not_applied(f):
+    f.image(voxels=ct() + 1024)
+    f.label()
+
+
+@finds("hu_implausible")
+def a_ct_padded_with_the_lowest_number(f):
+    voxels = ct()
+    voxels[0] = -32768
+    f.image(voxels=voxels)
+    f.label()
+
+
+@finds()
+def an_mr_without_negative_values(f):
+    f.image(voxels=ct() + 1000)
+    f.label()
+    return {"modality": "MR"}
+
+
+@finds("d:intensity_spread")
+def an_mr_of_another_scale(f):
+    for number, case in enumerate("abcd"):
+        f.image(case, (ct(number).astype(np.float32) + 1000) * (100 if case == "d" else 1))
+    return {"labels": None, "modality": "MR"}
+
+
+@finds()
+def mr_scales_within_a_factor_of_ten(f):
+    for number, case in enumerate("abcd"):
+        f.image(case, (ct(number).astype(np.float32) + 1000) * (number + 1))
+    return {"labels": None, "modality": "MR"}
+
+
+@finds("b:duplicate_image")
+def an_image_under_two_names(f):
+    f.image("a", ct())
+    f.image("b", ct())
+    return {"labels": None}
+
+
+@finds("b:duplicate_image")
+def an_image_twice_in_two_orientations(f):
+    f.image("a", ct())
+    f.image("b", ct()[::-1], affine(-1, 1, 1, m03=11))
+    return {"labels": None}
+
+
+# label maps
+
+
+@finds("label_not_integer")
+def a_label_map_resampled_linearly(f):
+    f.image()
+    f.label(voxels=organs() * np.float32(0.5))
+
+
+@finds("label_not_integer")
+def a_label_map_with_nan(f):
+    label = organs().astype(np.float32)
+    label[0, 0, 0] = np.nan
+    f.image()
+    f.label(voxels=label)
+
+
+@finds()
+def a_label_map_of_whole_floats(f):
+    f.image()
+    f.label(voxels=organs().astype(np.float64))
+
+
+@finds("label_outside_table")
+def an_organ_the_table_does_not_name(f):
+    f.image()
+    f.label(voxels=np.where(organs() == 3, 7, organs()).astype(np.uint8))
+
+
+@finds("label_outside_table")
+def a_negative_label(f):
+    f.image()
+    f.label(voxels=np.where(organs() == 3, -1, organs()).astype(np.int16))
+
+
+@finds("label_empty")
+def an_empty_label_map(f):
+    f.image()
+    f.label(voxels=organs() * 0)
+
+
+@finds("organ_absent")
+def an_absent_organ(f):
+    f.image()
+    f.label(voxels=organs() * (organs() != 1))
+
+
+@finds("partial_labels")
+def an_organ_that_was_not_annotated(f):
+    f.image()
+    f.label(voxels=organs() * (organs() != 1))
+    return {"cases": f.sheet("case,patient,phase,annotated\na,p,ct,right_kidney left_kidney\n")}
+
+
+@finds("organ_small")
+def a_stroke_of_the_brush(f):
+    label = organs() * (organs() != 1)
+    label[6, 5, 4] = 1
+    f.image()
+    f.label(voxels=label)
+
+
+@finds("e:organ_small")
+def an_organ_far_smaller_than_in_the_others(f):
+    f.pair(*"abcd")
+    label = np.zeros((40, 12, 12), np.uint8)
+    label[2:12, 1:11, 1:11] = 3
+    label[28:38, 1:11, 1:11] = 2
+    for case in "abcde":
+        small = label.copy()
+        small[15:25, 1:11, 1:11] = 1
+        if case == "e":
+            small[15:25, 1:11, 1:11] = 0
+            small[18:21, 4:6, 4:6] = 1
+        f.image(case, ct(ord(case), label.shape))
+        f.label(case, small)
+
+
+@finds()
+def a_small_organ_cut_off_by_the_border(f):
+    label = organs() * (organs() != 1)
+    label[6, 5, 0] = 1
+    f.image()
+    f.label(voxels=label)
+
+
+@finds("organ_in_pieces")
+def an_organ_in_many_pieces(f):
+    label = organs() * (organs() != 1)
+    label[1:11:2, 6:9:2, 1:7:2] = 1
+    f.image()
+    f.label(voxels=label)
+
+
+@finds("sides_swapped")
+def kidneys_swapped(f):
+    f.image()
+    f.label(voxels=np.array([0, 1, 3, 2], np.uint8)[organs()])
+
+
+@finds("sides_swapped")
+def kidneys_swapped_in_a_file_that_runs_to_the_left(f):
+    f.image(place=affine(-1, 1, 1))
+    f.label(place=affine(-1, 1, 1))
+
+
+# patients and phases
+
+
+@finds("a:patient_split", "b:patient_split")
+def a_patient_in_two_folds(f):
+    f.pair("a", "b", "c")
+    return {"cases": f.sheet("case,patient,phase,fold\na,p,ct,0\nb,p,ct,1\nc,q,ct,1\n")}
+
+
+@finds("a:patient_split", "b:patient_split")
+def a_patient_in_training_and_testing(f):
+    f.pair("a", "b")
+    return {"cases": f.sheet("case,patient,phase,fold\na,p,ct,0\nb,p,ct,test\n")}
+
+
+@finds("phase_not_in_table")
+def a_phase_the_table_does_not_name(f):
+    f.pair()
+    return {"cases": f.sheet(CASES + "a,p,arterial\n")}
+
+
+@finds("phase_unknown")
+def a_phase_nobody_told(f):
+    f.pair()
+    return {"table": TWO_PHASES}
+
+
+@finds()
+def a_phase_in_the_file_name(f):
+    f.pair("a_portal")
+    return {"table": TWO_PHASES, "phase_pattern": "_(portal|noncontrast)"}
+
+
+@finds()
+def a_phase_in_the_series_description(f):
+    dicom(f, tags={"0008|103e": "Abd PORTAL 3.0"})
+    return {"labels": None, "table": TWO_PHASES}
+
+
+@finds("phase_unknown")
+def a_series_description_of_two_phases(f):
+    dicom(f, tags={"0008|103e": "native + venous"})
+    return {"labels": None, "table": TWO_PHASES}
+
+
+@finds("phase_unknown")
+def a_native_series_with_a_contrast_agent(f):
+    dicom(f, tags={"0008|103e": "Abd nativ", "0018|0010": "Iomeron"})
+    return {"labels": None, "table": TWO_PHASES}
+
+
+@finds()
+def a_table_of_cases_that_spreadsheets_write(f):
+    f.pair()
+    return {"cases": f.sheet("\ufeff" + CASES + "a , p , ct\n")}
+
+
+def surveyed(name, folder):
+    """What the survey of an input finds."""
+    build, expected = INPUTS[name]
+    asked = build(Folder(folder)) or {}
+    given = {"images": folder / "images", "labels": folder / "labels"} | asked
+    table = given.pop("table", TABLE)
+    return survey(Sources(**given, workers=1), table), expected
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_intake_finds_this_and_nothing_else(name, tmp_path):
+    found, expected = surveyed(name, tmp_path)
+    assert sorted((item.case or "", item.name) for item in found.findings) == sorted(
+        (case or "", kind) for case, kind in expected
+    )
+
+
+def test_every_finding_has_an_input_that_leads_to_it():
+    assert set(FINDINGS) == {kind for _, expected in INPUTS.values() for _, kind in expected}
+
+
+@pytest.mark.parametrize("name", [name for name, (_, expected) in INPUTS.items() if expected])
+def test_hashed_findings_do_not_tell_who_it_is(name, tmp_path):
+    secret = tmp_path / "Muster_Erika"
+    secret.mkdir()
+    found, _ = surveyed(name, secret)
+    renamed = [replace(item, case="Muster_Max") for item in found.findings]
+    assert "Muster" not in as_csv(hash_ids(renamed, b"0123456789abcdef"))

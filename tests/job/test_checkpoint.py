@@ -1,0 +1,258 @@
+"""Exact resume: a trainer that was cut short at any step and goes on ends with the weights of one that was not."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer
+from monai.inferers import SimpleInferer
+from monai.transforms import Randomizable
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from scripts.errors import SemclError
+from scripts.job.checkpoint import Checkpoint
+from scripts.job.job import Job
+from scripts.progress import LossCurve
+
+STEPS, EPOCHS = 4, 3
+
+
+class Numbers(Dataset[dict[str, torch.Tensor]]):
+    """Samples that are what their index says, blurred by every generator there is."""
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        value = index + torch.rand(1) + np.random.rand() + random.random()
+        return {"image": value.float().expand(4).clone(), "label": torch.ones(1)}
+
+    def __len__(self) -> int:
+        return 8
+
+
+class Order(Sampler[int]):
+    """An order that the epoch decides alone."""
+
+    epoch = 0
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng(self.epoch).permutation(8).tolist()
+        self.epoch += 1
+        return iter(order)
+
+    def __len__(self) -> int:
+        return 8
+
+
+class Noise(Randomizable):
+    """Draws in the main process."""
+
+    def __call__(self, batch: dict[str, Any], *_: Any, **__: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        image = batch["image"]
+        return image + torch.from_numpy(self.R.normal(size=image.shape)).float(), batch["label"]
+
+
+class Cut(Exception):
+    """The end of a run."""
+
+
+class Training:
+    """A small stage that trains: a network that drops at random, momentum, a schedule; ``rounds`` of it."""
+
+    def __init__(self, folder: Path, resume: bool = False, amp: bool = False) -> None:
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.1, total_steps=STEPS * EPOCHS)
+        self.noise, self.order = Noise(), Order()
+        self.job = Job("train", "bundle", str(folder), {}, seed=3, resume=resume)
+        self.parts = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        self.checkpoint = Checkpoint(self.job, self.parts, self.order, [self.noise])
+        curve = LossCurve(str(folder / "curve.csv"), "train")
+        self.curve = curve.path
+        self.trainer = SupervisedTrainer(
+            device=torch.device("cpu"),
+            max_epochs=EPOCHS,
+            train_data_loader=DataLoader(Numbers(), batch_size=2, sampler=self.order),
+            network=self.network,
+            optimizer=self.optimizer,
+            loss_function=nn.MSELoss(),
+            inferer=SimpleInferer(),
+            prepare_batch=self.noise,
+            train_handlers=[self.checkpoint, curve],
+            decollate=False,
+            amp=amp,
+        )
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: self.scheduler.step())
+
+    def cut(self, step: int, event: Any = Events.ITERATION_COMPLETED) -> None:
+        """Run up to a step and no further."""
+
+        def stop(engine: Engine) -> None:
+            if engine.state.iteration == step:
+                raise Cut
+
+        self.trainer.add_event_handler(event, stop)
+        with pytest.raises(Cut):
+            self.trainer.run()
+
+    def state(self) -> list[torch.Tensor]:
+        momenta = [part["momentum_buffer"] for part in self.optimizer.state_dict()["state"].values()]
+        return [*self.network.state_dict().values(), *momenta]
+
+
+def stir() -> None:
+    """Leave every generator somewhere else."""
+    random.seed()
+    np.random.seed()
+    torch.seed()
+
+
+def same(first: Training, second: Training) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(first.state(), second.state(), strict=True))
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Training:
+    training = Training(tmp_path / "whole")
+    training.trainer.run()
+    return training
+
+
+@pytest.mark.parametrize(
+    ("step", "event"),
+    [(5, Events.ITERATION_STARTED), (10, Events.ITERATION_STARTED)]
+    + [(step, Events.ITERATION_COMPLETED) for step in range(STEPS + 1, STEPS * EPOCHS + 1)],
+    ids=str,
+)
+def test_a_run_cut_short_at_any_step_ends_as_one_that_was_not(
+    step: int, event: Any, whole: Training, tmp_path: Path
+) -> None:
+    Training(tmp_path / "cut").cut(step, event)
+    stir()
+    resumed = Training(tmp_path / "cut", resume=True)
+    resumed.trainer.run()
+    assert same(resumed, whole)
+    assert resumed.curve.read_text() == whole.curve.read_text()
+    assert resumed.scheduler.state_dict() == whole.scheduler.state_dict()
+    assert resumed.trainer.state.iteration == STEPS * EPOCHS
+
+
+def test_another_seed_ends_elsewhere(whole: Training, tmp_path: Path) -> None:
+    other = Training(tmp_path / "other")
+    other.job.seed = 4
+    other.trainer.run()
+    assert not same(other, whole)
+
+
+def test_a_run_does_not_depend_on_what_was_drawn_before_it(whole: Training, tmp_path: Path) -> None:
+    again = Training(tmp_path / "again")
+    stir()
+    again.noise.set_random_state(seed=99)
+    again.order.epoch = 7
+    again.trainer.run()
+    assert same(again, whole)
+
+
+def test_epochs_and_rounds_draw_from_seeds_of_their_own(tmp_path: Path) -> None:
+    training, drawn = Training(tmp_path), set()
+    for number in range(3):
+        training.checkpoint.round = number
+        for epoch in range(4):
+            training.trainer.state.epoch = epoch
+            training.checkpoint.seed(training.trainer)
+            drawn |= {random.random(), np.random.rand(), torch.rand(1).item(), training.noise.R.rand()}
+    assert len(drawn) == 3 * 4 * 4
+
+
+def test_the_checkpoint_of_an_epoch_is_written_after_all_others_have_heard_of_it(tmp_path: Path) -> None:
+    training, heard = Training(tmp_path), []
+    later = Events.EPOCH_COMPLETED
+    training.trainer.add_event_handler(later, lambda engine: heard.append(training.job.checkpoint.exists()))
+    training.cut(STEPS + 1)
+    assert heard == [False]
+    assert training.job.checkpoint.exists()
+
+
+def test_a_run_that_is_done_but_not_finished_is_resumed_without_a_step(whole: Training, tmp_path: Path) -> None:
+    Training(tmp_path / "done").trainer.run()
+    resumed, steps, ends = Training(tmp_path / "done", resume=True), [], []
+    resumed.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: steps.append(engine.state.iteration))
+    resumed.trainer.add_event_handler(Events.COMPLETED, lambda engine: ends.append(engine.state.epoch))
+    resumed.trainer.run()
+    assert (steps, ends) == ([], [EPOCHS])
+    assert same(resumed, whole)
+    assert resumed.curve.read_text() == whole.curve.read_text()
+
+
+def test_nothing_of_a_checkpoint_is_taken_up_unless_the_job_resumes(whole: Training, tmp_path: Path) -> None:
+    Training(tmp_path / "cut").cut(STEPS + 1)
+    anew = Training(tmp_path / "cut")
+    anew.trainer.run()
+    assert same(anew, whole)
+
+
+def test_a_job_that_resumes_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SemclError, match="nothing to resume"):
+        Training(tmp_path, resume=True).trainer.run()
+
+
+# rounds
+
+
+def run_rounds(training: Training, first: int, cut: int | None = None) -> list[list[torch.Tensor]]:
+    """Three runs of a trainer, each from the same start, as the coarse stage does; what each ends with."""
+    fresh = Training(training.job.checkpoint.parent / "fresh").parts
+    ends, steps = [], []
+
+    def stop(engine: Engine) -> None:
+        steps.append(1)
+        if len(steps) == cut:
+            raise Cut
+
+    training.trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    for number in range(first, 3):
+        for name, part in training.parts.items():
+            part.load_state_dict(fresh[name].state_dict())
+        training.checkpoint.round = number
+        training.trainer.run()
+        ends.append([value.clone() for value in training.state()])
+    return ends
+
+
+@pytest.mark.parametrize(("step", "first"), [(5, 0), (14, 0), (24, 1), (30, 2)])
+def test_a_run_of_several_rounds_goes_on_in_the_round_it_was_in(step: int, first: int, tmp_path: Path) -> None:
+    ends = run_rounds(Training(tmp_path / "whole"), 0)
+    with pytest.raises(Cut):
+        run_rounds(Training(tmp_path / "cut"), 0, cut=step)
+    resumed = Training(tmp_path / "cut", resume=True)
+    assert resumed.checkpoint.resumed_round() == first
+    for end, whole in zip(run_rounds(resumed, first), ends[first:], strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(end, whole, strict=True))
+    assert resumed.curve.read_text() == (tmp_path / "whole" / "curve.csv").read_text()
+
+
+def test_a_job_that_does_not_resume_begins_with_the_first_round(tmp_path: Path) -> None:
+    assert Training(tmp_path).checkpoint.resumed_round() == 0
+
+
+# mixed precision
+
+
+def test_the_scale_of_mixed_precision_is_part_of_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scaler(*_: Any) -> Any:
+        return torch.amp.GradScaler("cpu", init_scale=2.0**14, growth_interval=3)
+
+    monkeypatch.setattr(torch.cuda.amp, "GradScaler", scaler)
+    Training(tmp_path, amp=True).cut(STEPS + 1)
+    state = torch.load(tmp_path / "jobs" / "train.checkpoint.pt", weights_only=True)
+    assert state["parts"]["scaler"]["scale"] == 2.0**15
+    resumed, scales = Training(tmp_path, resume=True, amp=True), []
+    first = Events.ITERATION_STARTED(once=STEPS + 1)
+    resumed.trainer.add_event_handler(first, lambda engine: scales.append(engine.scaler.get_scale()))
+    resumed.trainer.run()
+    assert scales == [2.0**15]

@@ -1,0 +1,417 @@
+"""A run of a stage: what it checks before it starts, what it writes, and how it ends."""
+
+import atexit
+import errno
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scripts.errors import SemclError
+from scripts.job import config
+from scripts.job.job import INTERRUPTED, SOME_FAILED, Job
+from tests.stages import ROOT, as_if_a_process_ended
+
+ORIGIN = {"stage": "pretrain.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
+
+
+@pytest.fixture(autouse=True)
+def one_process() -> Iterator[None]:
+    with as_if_a_process_ended():
+        yield
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Job]:
+    """Makes jobs of the pretrain stage that run with the config as it ships."""
+    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 12, "seed": 0})
+
+    def make(**given: Any) -> Job:
+        chosen: dict[str, Any] = {"origin": ORIGIN, "seed": 0, "output_dir": str(tmp_path)} | given
+        return Job("pretrain", str(ROOT / "bundle"), **chosen)
+
+    return make
+
+
+def noted(job: Job) -> dict[str, Any]:
+    return dict(json.loads(job.manifest.read_text()))
+
+
+def ended(job: Job) -> None:
+    """As its process would at its end."""
+    job._left()
+    job._release()
+
+
+# the manifest
+
+
+def test_a_run_is_noted_when_it_begins_and_when_it_ends(make: Callable[..., Job]) -> None:
+    job = make(seed=3)
+    job.begin()
+    note = noted(job)
+    assert (note["stage"], note["status"], note["seed"], note["resumed"]) == ("pretrain", "running", 3, False)
+    assert (note["cohort"], note["labels"]) == ("a1b2c3", "d4e5f6")
+    assert note["config"]["max_epochs"] == 12
+    assert note["config"]["common#patch_size"] == 64
+    assert note["config_hash"] == config.digest(note["config"])
+    job.finish()
+    after = noted(job)
+    assert after["status"] == "completed"
+    assert after["failed_cases"] == []
+    assert {key: after[key] for key in note if key not in ("status", "seconds", "peak_memory")} == {
+        key: note[key] for key in note if key not in ("status", "seconds", "peak_memory")
+    }
+
+
+def test_a_run_that_ends_on_its_own_has_failed(make: Callable[..., Job]) -> None:
+    job = make()
+    job.begin()
+    ended(job)
+    assert noted(job)["status"] == "failed"
+
+
+def test_the_end_of_the_process_changes_nothing_of_a_run_that_is_finished(make: Callable[..., Job]) -> None:
+    job = make()
+    job.begin()
+    job.finish()
+    ended(job)
+    assert noted(job)["status"] == "completed"
+
+
+def test_a_run_that_could_not_begin_changes_nothing_of_the_note_of_another(make: Callable[..., Job]) -> None:
+    first, second = make(), make()
+    first.begin()
+    with pytest.raises(SemclError, match="another run of pretrain"):
+        second.begin()
+    ended(second)
+    assert noted(first)["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGALRM, "the time limit")], ids=["told to", "time limit"]
+)
+def test_a_run_that_is_stopped_can_be_resumed(
+    make: Callable[..., Job], number: int, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make(time_limit=600)
+    job.begin()
+    job.save({"epoch": 1})
+    with pytest.raises(SystemExit) as info:
+        signal.raise_signal(number)
+    assert info.value.code == INTERRUPTED == 75
+    assert noted(job)["status"] == "interrupted"
+    assert f"pretrain: stopped by {why}; go on with --resume True" in capsys.readouterr().err
+    ended(job)
+    assert noted(job)["status"] == "interrupted"
+    resumed = make(resume=True)
+    resumed.begin()
+    assert (noted(resumed)["status"], noted(resumed)["resumed"]) == ("running", True)
+
+
+def test_a_run_stopped_before_its_first_checkpoint_is_not_said_to_be_resumable(
+    make: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make()
+    job.begin()
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    assert "stopped by SIGTERM" in capsys.readouterr().err
+    ended(job)
+    with pytest.raises(SemclError, match="nothing to resume"):
+        make(resume=True).begin()
+
+
+def test_the_message_of_a_run_without_checkpoint_does_not_name_resume(
+    make: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make().begin()
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    assert "--resume True" not in capsys.readouterr().err
+
+
+def test_the_time_limit_is_in_minutes(make: Callable[..., Job]) -> None:
+    make(time_limit=2).begin()
+    left, every = signal.getitimer(signal.ITIMER_REAL)
+    assert 100 < left <= 120
+    assert every == 0
+
+
+def test_without_a_time_limit_no_clock_runs(make: Callable[..., Job]) -> None:
+    make().begin()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_the_clock_stops_when_the_run_is_finished(make: Callable[..., Job]) -> None:
+    job = make(time_limit=600)
+    job.begin()
+    job.finish()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_time_limit_stops_a_run_that_waits(make: Callable[..., Job]) -> None:
+    job = make(time_limit=0.001)
+    job.begin()
+    with pytest.raises(SystemExit):
+        signal.pause()
+    assert noted(job)["status"] == "interrupted"
+
+
+def test_signals_are_no_longer_listened_to_when_the_run_is_finished(make: Callable[..., Job]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    job = make()
+    job.begin()
+    job.finish()
+    handler = signal.getsignal(signal.SIGTERM)
+    assert handler in (signal.SIG_DFL, signal.SIG_IGN) or handler is before
+    assert noted(job)["status"] == "completed"
+
+
+# cases that fail
+
+
+def test_failed_cases_are_named_at_the_end(make: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
+    job = make()
+    job.begin()
+    job.fail("ann1", "case ann1: a volume cannot be read")
+    job.fail("bob2", "case bob2: a volume is not 3-D")
+    with pytest.raises(SystemExit) as info:
+        job.finish()
+    assert info.value.code == SOME_FAILED == 3
+    assert noted(job)["failed_cases"] == ["ann1", "bob2"]
+    assert noted(job)["status"] == "completed"
+    said = capsys.readouterr().err
+    assert "error: case ann1: a volume cannot be read" in said
+    assert "2 cases failed, the others are done: ann1, bob2" in said
+
+
+# the folder
+
+
+def test_two_runs_of_a_stage_in_one_folder_are_refused(make: Callable[..., Job], tmp_path: Path) -> None:
+    first = make()
+    first.begin()
+    with pytest.raises(SemclError, match=r"(?s)another run of pretrain is writing here.*is locked.*--output_dir"):
+        make().begin()
+    make(output_dir=str(tmp_path / "other")).begin()
+    first.finish()
+    make().begin()
+
+
+def test_two_stages_may_run_in_one_folder(make: Callable[..., Job], tmp_path: Path) -> None:
+    make().begin()
+    Job("train", str(ROOT / "bundle"), str(tmp_path), ORIGIN, 0).begin()
+    assert {path.name for path in (tmp_path / "jobs").glob("*.json")} == {"pretrain.json", "train.json"}
+
+
+def test_a_run_that_starts_anew_keeps_the_interrupted_ones_checkpoint(
+    make: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = make()
+    first.begin()
+    first.save({"epoch": 4})
+    ended(first)
+    second = make()
+    second.begin()
+    kept = second.checkpoint.with_name("pretrain.checkpoint.previous.pt")
+    assert not second.checkpoint.exists()
+    assert torch.load(kept, weights_only=True)["epoch"] == 4
+    assert f"starts anew; the interrupted run's checkpoint is kept as {kept}" in capsys.readouterr().err
+    second.finish()
+    assert kept.exists()
+
+
+def test_a_finished_run_leaves_no_checkpoint(make: Callable[..., Job]) -> None:
+    job = make()
+    job.begin()
+    job.save({"epoch": 4})
+    job.finish()
+    assert not job.checkpoint.exists()
+
+
+# checkpoints
+
+
+def test_a_state_comes_back(make: Callable[..., Job]) -> None:
+    job = make()
+    job.begin()
+    job.save({"epoch": 2, "parts": {"network": {"weight": torch.arange(3.0)}}})
+    ended(job)
+    resumed = make(resume=True)
+    resumed.begin()
+    state = resumed.load()
+    assert state["epoch"] == 2
+    assert state["parts"]["network"]["weight"].tolist() == [0, 1, 2]
+
+
+def interrupted(make: Callable[..., Job]) -> Job:
+    job = make()
+    job.begin()
+    job.save({"epoch": 2, "round": 0, "iteration": 6, "parts": {}})
+    ended(job)
+    return job
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(make: Callable[..., Job]) -> None:
+    with pytest.raises(
+        SemclError, match=r"(?s)nothing to resume.*no \S+pretrain\.checkpoint\.pt\n.*leave out --resume"
+    ):
+        make(resume=True).begin()
+
+
+def test_after_a_finished_run_there_is_nothing_to_resume(make: Callable[..., Job]) -> None:
+    job = make()
+    job.begin()
+    job.finish()
+    with pytest.raises(SemclError, match=r"(?s)nothing to resume.*the last run completed"):
+        make(resume=True).begin()
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(os.urandom(4000))
+
+
+def of_something_else(path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, path)
+
+
+def of_a_list(path: Path) -> None:
+    torch.save([1, 2, 3], path)
+
+
+def of_an_object(path: Path) -> None:
+    torch.save({"epoch": Path("a")}, path)
+
+
+HARM = [truncated, emptied, garbled, of_something_else, of_a_list, of_an_object]
+
+
+@pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
+def test_a_damaged_checkpoint_is_refused_and_left_alone(make: Callable[..., Job], harm: Callable[[Path], None]) -> None:
+    path = interrupted(make).checkpoint
+    harm(path)
+    before = path.read_bytes()
+    with pytest.raises(SemclError, match=r"(?s)the checkpoint cannot be read.*checkpoint\.pt.*start the run anew"):
+        make(resume=True).begin()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"max_epochs": 24}, "max_epochs: 12 before, 24 now"),
+        ({"seed": 1}, "seed: 0 before, 1 now"),
+        ({"train#views": {"noise": 0.1}}, "train#views#noise: not there before, 0.1 now"),
+    ],
+    ids=["config", "seed", "a new key"],
+)
+def test_a_checkpoint_of_another_config_is_refused(
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], said: str
+) -> None:
+    interrupted(make)
+    monkeypatch.setattr(config, "check", lambda *_: [])
+    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 12, "seed": 0} | change)
+    with pytest.raises(SemclError, match=rf"(?s)the checkpoint is of another run.*{said}.*leave out --resume"):
+        make(resume=True).begin()
+
+
+@pytest.mark.parametrize("key", ["cohort", "labels"])
+def test_a_checkpoint_of_another_cohort_or_label_table_is_refused(make: Callable[..., Job], key: str) -> None:
+    interrupted(make)
+    with pytest.raises(SemclError, match=rf"(?s)of another run.*{key}: {ORIGIN[key]} before, 999999 now"):
+        make(resume=True, origin=ORIGIN | {key: "999999"}).begin()
+
+
+def test_all_that_differs_is_said_at_once(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make)
+    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 24, "seed": 1})
+    with pytest.raises(SemclError, match=r"(?s)cohort: .*max_epochs: .*seed: "):
+        make(resume=True, origin=ORIGIN | {"cohort": "999999"}).begin()
+
+
+@pytest.mark.parametrize("key", ["num_workers", "output_dir", "device", "time_limit"])
+def test_what_results_do_not_depend_on_may_be_another(
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    interrupted(make)
+    monkeypatch.setattr(config, "check", lambda *_: [])
+    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 12, "seed": 0, key: 1})
+    make(resume=True).begin()
+
+
+def test_a_refused_resume_leaves_the_checkpoint_and_the_manifest(make: Callable[..., Job]) -> None:
+    job = interrupted(make)
+    before = job.checkpoint.read_bytes(), job.manifest.read_bytes()
+    with pytest.raises(SemclError, match="of another run"):
+        make(resume=True, origin=ORIGIN | {"cohort": "999999"}).begin()
+    assert (job.checkpoint.read_bytes(), job.manifest.read_bytes()) == before
+
+
+def no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_room_for_torch(*_: object, **__: object) -> None:
+    raise RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 4160 vs 4054\nmore lines")
+
+
+@pytest.mark.parametrize(
+    ("where", "failing"),
+    [("torch.save", no_space), ("torch.save", no_room_for_torch), ("os.fsync", no_space)],
+    ids=["as it is written", "as torch says it", "as it is flushed"],
+)
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, where: str, failing: Callable[..., None]
+) -> None:
+    job = make()
+    job.begin()
+    job.save({"epoch": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(where, failing)
+        with pytest.raises(SemclError, match=r"(?s)checkpoint cannot be written.*checkpoint\.pt.*make room.*--resume"):
+            job.save({"epoch": 2})
+    assert job.load()["epoch"] == 1
+    assert [path.name for path in job.checkpoint.parent.iterdir() if "checkpoint" in path.name] == [job.checkpoint.name]
+
+
+def test_a_run_that_is_stopped_on_a_full_disk_still_ends_as_interrupted(
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make().begin()
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(SystemExit) as info:
+        signal.raise_signal(signal.SIGTERM)
+    assert info.value.code == INTERRUPTED
+
+
+def test_a_run_that_ends_on_a_full_disk_ends_in_peace(
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make()
+    job.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", no_space)
+        job._left()
+    assert noted(job)["status"] == "running"
+
+
+def test_the_end_is_noted_when_the_process_ends(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", asked.append)
+    job = make()
+    job.begin()
+    assert asked == [job._left]

@@ -1,0 +1,81 @@
+"""The manifest: what is known of a run when it starts and when it ends."""
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.job import manifest
+from scripts.version import __version__
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    return subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "code.py").write_text("1")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "one")
+    return tmp_path
+
+
+def test_the_opening_says_with_what_and_where_a_run_runs(tmp_path: Path) -> None:
+    note = manifest.opening("pretrain", str(tmp_path))
+    assert (note["stage"], note["status"]) == ("pretrain", "running")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", note["started"])
+    assert note["versions"]["semcl"] == __version__
+    assert note["versions"]["torch"] == torch.__version__.partition("+")[0] or note["versions"]["torch"]
+    assert set(note["versions"]) == {"semcl", "python", *manifest.PACKAGES}
+    assert all(note["versions"].values())
+    assert note["machine"]["cores"] == os.cpu_count()
+    assert len(note["machine"]["gpus"]) == torch.cuda.device_count()
+
+
+def test_a_package_that_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(manifest, "PACKAGES", ("torch", "no-such-package"))
+    assert manifest.opening("train", str(tmp_path))["versions"]["no-such-package"] is None
+
+
+def test_the_closing_says_how_long_and_how_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 112.34)
+    note = manifest.closing("completed", 100.0)
+    assert (note["status"], note["seconds"]) == ("completed", 12.3)
+    assert 50 < note["peak_memory"]["resident_mib"] < 1_000_000
+    assert ("gpu_mib" in note["peak_memory"]) == torch.cuda.is_available()
+
+
+def test_the_state_of_the_code_is_its_commit(repository: Path) -> None:
+    commit = git(repository, "rev-parse", "HEAD").strip()
+    assert manifest.git_state(str(repository)) == {"commit": commit, "changed": False}
+    (repository / "folder").mkdir()
+    assert manifest.git_state(str(repository / "folder")) == {"commit": commit, "changed": False}
+
+
+@pytest.mark.parametrize("name", ["code.py", "new.py"], ids=["changed", "added"])
+def test_code_that_was_changed_since_is_said_to_be(repository: Path, name: str) -> None:
+    (repository / name).write_text("2")
+    state = manifest.git_state(str(repository))
+    assert state == {"commit": git(repository, "rev-parse", "HEAD").strip(), "changed": True}
+
+
+def test_outside_of_a_repository_there_is_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert manifest.git_state(str(tmp_path)) is None
+
+
+def test_a_repository_without_a_commit_has_no_state(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    assert manifest.git_state(str(tmp_path)) is None
+
+
+def test_without_git_there_is_no_state(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(repository))
+    assert manifest.git_state(str(repository)) is None

@@ -1,0 +1,66 @@
+"""The benchmarks run, at sizes that say nothing about speed."""
+
+import pytest
+import torch
+from pytorch_metric_learning.losses import SupConLoss
+
+from bench import loss, step, store, timing, views
+from bench.__main__ import main
+from scripts.contrast.loss import SemanticContrastiveLoss
+
+
+def test_alternatives_are_timed_in_turn_and_compared_round_by_round(monkeypatch):
+    clock = iter([0, 1, 2, 3, 0, 2, 10, 14, 20, 21, 30, 36])  # to warm up, then two rounds: 2, 4 and 1, 6
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    ran = []
+    found = timing.compare({"a": lambda: ran.append("a"), "b": lambda: ran.append("b")}, 2)
+    assert ran == ["a", "b"] * 3  # once to warm up
+    assert found == {"a": (1.5, 1.0), "b": (5.0, 4.0)}
+
+
+def test_a_table_is_markdown():
+    assert timing.table(["a", "b"], [[1, "x"]]) == "| a | b |\n| --- | --- |\n| 1 | x |"
+
+
+def test_the_loss_is_compared_with_its_peers(monkeypatch):
+    monkeypatch.setattr(loss, "in_new_process", lambda module, name, count: count**1.5)
+    text = loss.report(sizes=((48, 8),), memory=(64, 128, 256), rounds=1)
+    for name in ("three dense products", "pytorch-metric-learning", "MONAI ContrastiveLoss", "with pair weights"):
+        assert name in text
+    assert "Ours grows as N^1.50 from 128 to 256" in text
+
+
+def test_peak_memory_is_measured_in_a_process_of_its_own():
+    assert 0 <= timing.in_new_process("bench.peak", "ours", 600) < 1000
+
+
+def test_all_that_is_compared_computes_the_same_loss():
+    embeddings, labels = torch.randn(48, 8), torch.arange(48) % loss.CLASSES
+    ours = SemanticContrastiveLoss(loss.TEMPERATURE)(embeddings, labels)
+    assert torch.allclose(ours, loss.dense(embeddings, labels), rtol=1e-5)
+    assert torch.allclose(ours, SupConLoss(loss.TEMPERATURE)(embeddings, labels), rtol=1e-5)
+
+
+def test_views_are_compared_with_their_peers():
+    text = views.report(cases=((2, 2, 16), (3, 2, 12)), rounds=1)
+    assert text.count("MONAI transforms") == 4
+    assert text.count("kornia |") == 2
+
+
+def test_the_store_is_compared_with_whole_volumes_and_its_memory_measured(tmp_path):
+    assert "PersistentDataset and crop" in store.reading(tmp_path / "read", count=2, shape=(160, 150, 6), rounds=1)
+    assert "| 3 |" in store.memory(tmp_path / "many", cohorts=(1, 3), shape=(40, 40, 8))
+
+
+def test_a_step_is_taken_apart():
+    tiny = {"clusters_per_batch": 2, "queries_per_cluster": 2}
+    text = step.report({"tiny": (tiny, 4, [{}, {"channels_last": False}])})
+    row = next(line for line in text.splitlines() if line.startswith("| tiny"))
+    shares = [float(cell.strip(" %")) for cell in row.split("|")[3:8]]
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert "channels_last: false" in text
+
+
+def test_an_unknown_benchmark_is_refused():
+    with pytest.raises(SystemExit, match="there are loss, views, store, step"):
+        main(["los"])
