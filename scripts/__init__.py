@@ -5,7 +5,7 @@ Imported as ``scripts`` by the bundle's configs and as ``semcl`` where the packa
 
 from .cohort.attention import require_attention
 from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit
-from .cohort.datalist import Case, digest
+from .cohort.datalist import Case, digest, leave_out
 from .cohort.datalist import load as load_cases
 from .cohort.labels import LabelTable
 from .contrast.dataset import QueryDataset
@@ -18,9 +18,13 @@ from .contrast.sampler import ClusterSampler
 from .contrast.store import QueryStore
 from .contrast.views import PrepareViews, Views
 from .decode.aspp import AsppDecoder
+from .decode.dicom_seg import WriteDicomSeg
+from .decode.ensemble import Ensemble, LoadMembers
 from .decode.inferer import QueryInferer
+from .decode.islands import RemoveIslands
 from .decode.predictions import Predictions
 from .decode.refiner import PrepareQueries, Refiner
+from .decode.turns import Turns
 from .decode.volumes import PrepareVolume, ReadVolume, WriteLabelMap
 from .device import on_device
 from .errors import SemclError
@@ -41,9 +45,11 @@ __all__ = [
     "CoarseInferer",
     "CoarseModel",
     "ContrastNet",
+    "Ensemble",
     "FoldSampler",
     "Job",
     "LabelTable",
+    "LoadMembers",
     "LoadWeights",
     "LossCurve",
     "Predictions",
@@ -60,14 +66,18 @@ __all__ = [
     "ReadCoarse",
     "ReadVolume",
     "Refiner",
+    "RemoveIslands",
     "SaveWeights",
     "SemanticContrastiveLoss",
     "SemclError",
+    "Turns",
     "Views",
+    "WriteDicomSeg",
     "WriteLabelMap",
     "__version__",
     "cross_fit",
     "digest",
+    "leave_out",
     "load_cases",
     "load_common",
     "on_device",

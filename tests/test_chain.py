@@ -180,3 +180,22 @@ def test_a_label_map_that_does_not_fit_is_refused(fault, expected, cohort):
     assert f"case {case.case}: " in message
     assert expected in message
     assert not (cohort / "attention").exists()
+
+
+def test_models_without_a_fold_are_averaged(chain, tmp_path):
+    models = Path(shutil.copytree(chain / "models", tmp_path / "models"))
+    for fold in (0, 1):
+        run_here("train", dataset_dir=chain, output_dir=tmp_path, store_dir=chain / "store", without_fold=fold,
+                 ckpt_dir=models, attention_dir=chain / "attention")  # fmt: skip
+    names = ["model_fold0.pt", "model_fold1.pt"]
+    made = [torch.load(models / name, weights_only=True) for name in names]
+    assert any(not torch.equal(first, made[1][name]) for name, first in made[0].items())
+    run_here("inference", dataset_dir=chain, output_dir=tmp_path, ckpt_dir=models, models=names, test_views=2,
+             attention_dir=chain / "attention")  # fmt: skip
+    assert len(list((tmp_path / "predictions").glob("*.nii.gz"))) == len(datalist.load(chain, "testing"))
+
+
+def test_a_fold_that_is_none_is_refused(chain, tmp_path):
+    message = refusal("train", dataset_dir=chain, output_dir=tmp_path, without_fold=7)
+    assert "a fold cannot be left out" in message
+    assert "expected: one of 0, 1" in message

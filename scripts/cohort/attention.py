@@ -25,12 +25,17 @@ def attention_path(folder: str | Path, case: str) -> Path:
 
 def write_label_map(path: Path, objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> None:
     """Write objects (X, Y, Z) on the voxels of ``image`` (RAS) as the image is stored, with the cohort's indices."""
-    numbers = objects.cpu().numpy() if isinstance(objects, torch.Tensor) else objects
-    affine = np.asarray(image.meta["original_affine"], np.float64)
-    turn = ornt_transform(io_orientation(np.asarray(image.affine)), io_orientation(affine))
-    indices = table.decode(numbers)
+    indices = table.decode(as_stored(objects, image))
     small = np.uint8 if indices.max(initial=0) < 256 else np.uint16
-    write_volume(path, apply_orientation(indices, turn).astype(small), affine)
+    write_volume(path, indices.astype(small), np.asarray(image.meta["original_affine"], np.float64))
+
+
+def as_stored(objects: torch.Tensor | NDArray[Any], image: MetaTensor) -> NDArray[Any]:
+    """Objects (X, Y, Z) on the voxels of ``image`` (RAS), with the axes of the file it was read from."""
+    numbers = objects.cpu().numpy() if isinstance(objects, torch.Tensor) else objects
+    stored = io_orientation(np.asarray(image.meta["original_affine"], np.float64))
+    turned: NDArray[Any] = apply_orientation(numbers, ornt_transform(io_orientation(np.asarray(image.affine)), stored))
+    return turned
 
 
 def require_attention(cases: Sequence[Case], folder: str | Path) -> None:

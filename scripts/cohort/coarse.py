@@ -18,6 +18,7 @@ from monai.engines import SupervisedTrainer
 from monai.inferers import Inferer
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
+from scipy import ndimage
 from torch import nn
 from torch.utils.data import Sampler
 from tqdm import tqdm
@@ -28,7 +29,7 @@ from ..job.checkpoint import Checkpoint
 from .attention import attention_path, write_label_map
 from .datalist import Case, folds, read_label
 from .labels import LabelTable
-from .volume import normalise, read, resample, resample_objects, strongest
+from .volume import normalise, reach, read, resample, resample_objects, strongest
 
 
 class ReadCoarse(Transform):
@@ -104,9 +105,18 @@ class CoarseInferer(Inferer):
         with torch.no_grad():
             scores = network(resample(normalise(image, self.window), self.size)[None])[0]
         full = image.shape[1:]
-        floor = resample(scores[:1], full)[0]
-        organs = range(1, len(scores))
-        return strongest(((organ, resample(scores[organ : organ + 1], full)[0]) for organ in organs), floor)[None, None]
+        return strongest(self._candidates(scores, full), resample(scores[:1], full)[0])[None, None]
+
+    def _candidates(
+        self, scores: torch.Tensor, full: Sequence[int]
+    ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
+        """Organs where they can win: interpolated, nothing passes background that does not pass it at a corner."""
+        above = (scores[1:] > scores[:1]).cpu().numpy()
+        for organ, mask in enumerate(above, start=1):
+            (box,) = ndimage.find_objects(mask.astype(np.uint8)) or [None]
+            if box is not None:
+                part = reach([ends.start for ends in box], [ends.stop for ends in box], self.size, full)
+                yield organ, part, resample(scores[organ : organ + 1], full, part)[0]
 
 
 class CoarseModel:

@@ -156,6 +156,25 @@ def folds(cases: Sequence[Case]) -> list[int]:
     return sorted({case.fold for case in cases if case.fold is not None})
 
 
+def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
+    """The cases but for those of a fold; all of them for None.
+
+    Raises:
+        SemclError: when no case is in the fold, or all are.
+    """
+    if fold is None:
+        return list(cases)
+    kept = [case for case in cases if case.fold != fold]
+    if len(kept) in (0, len(cases)):
+        raise SemclError(
+            "a fold cannot be left out",
+            found=f"{len(cases) - len(kept)} of {len(cases)} training cases in fold {fold}",
+            expected=f"one of {', '.join(map(str, folds(cases)))}, and another beside it",
+            remedy="set without_fold to one of them, or prepare the cohort with more --folds",
+        )
+    return kept
+
+
 def sides(cases: Sequence[Case]) -> dict[str, list[str]]:
     """Patient -> folds, of the patients who are in more than one of them ("None" is testing)."""
     found: dict[str, set[str]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,6 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage, Orientation
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from ..errors import SemclError
 from .dicom import SeriesReader
@@ -119,7 +118,22 @@ def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tenso
         image: any shape.
         window: [low, high] in the image's units (HU), or "percentile": the volume's own 1st and 99th.
     """
-    image = image.float()
+    return between(image, ends_of(image, window))
+
+
+def between(image: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """Intensities of any shape between two ends mapped to [-1, 1] and clipped."""
+    low, high = ends
+    scaled: torch.Tensor = ((image.float() - low) / (high - low).clamp_min(1e-6) * 2 - 1).clamp(-1, 1)
+    return scaled
+
+
+def ends_of(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
+    """The two intensities (2,) of an image that become -1 and 1; ``window`` as of ``normalise``.
+
+    Raises:
+        SemclError: when the window is neither of what it may be.
+    """
     ends = [] if isinstance(window, str) else [float(end) for end in window]
     if window != "percentile" and (len(ends) != 2 or ends[0] >= ends[1]):
         raise SemclError(
@@ -129,11 +143,8 @@ def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tenso
             remedy="set window",
         )
     if ends:
-        low, high = torch.tensor(ends, device=image.device)
-    else:
-        low, high = torch.quantile(_sample(image.flatten()), torch.tensor(PERCENTILES, device=image.device))
-    scaled: torch.Tensor = ((image - low) / (high - low).clamp_min(1e-6) * 2 - 1).clamp(-1, 1)
-    return scaled
+        return torch.tensor(ends, device=image.device)
+    return torch.quantile(_sample(image.float().flatten()), torch.tensor(PERCENTILES, device=image.device))
 
 
 def _sample(voxels: torch.Tensor) -> torch.Tensor:
@@ -151,40 +162,130 @@ def working_shape(shape: Sequence[int], size: Sequence[float], target: Sequence[
     )
 
 
-def resample(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+def resample(
+    volume: torch.Tensor,
+    shape: Sequence[int],
+    box: Sequence[slice] | None = None,
+    change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
     """Intensities or scores (C, X, Y, Z) on a grid of another shape over the same field.
 
-    Axes that shrink are averaged first, so that fine structure does not alias; then one trilinear interpolation.
+    Axes that shrink are averaged, so that fine structure does not alias; axes that grow are interpolated linearly. It
+    is torch's adaptive_avg_pool3d and its trilinear interpolate one after the other, but can make a part of the grid.
+
+    Args:
+        volume: of any number type.
+        shape: of the grid.
+        box: slices of the grid that are wanted, None for all of it; no more of the volume is touched than they need.
+        change: what is done to that part of the volume first, voxel by voxel.
     """
-    shrunk = [min(old, new) for old, new in zip(volume.shape[1:], shape, strict=True)]
-    batch = volume[None].float()
-    if shrunk != list(volume.shape[1:]):
-        batch = functional.adaptive_avg_pool3d(batch, (shrunk[0], shrunk[1], shrunk[2]))
-    if shrunk != list(shape):
-        batch = functional.interpolate(batch, size=list(shape), mode="trilinear")
-    return batch[0]
+    parts = [slice(0, new) for new in shape] if box is None else box
+    sums = [_sums(old, new)[:, part] for old, new, part in zip(volume.shape[1:], shape, parts, strict=True)]
+    if 0 in (part.shape[1] for part in sums):
+        return volume.new_zeros(volume.shape[0], *(part.shape[1] for part in sums), dtype=torch.float32)
+    for axis, terms in enumerate(sums, start=1):
+        first = int(terms[0].min())
+        volume = volume.narrow(axis, first, int(terms[0].max()) + 1 - first)
+        terms[0] -= first
+    if change is not None:
+        volume = change(volume)
+    for axis in sorted(range(3), key=lambda axis: sums[axis].shape[1] / volume.shape[axis + 1]):  # the smallest first
+        volume = _weigh(volume, axis + 1, sums[axis])
+    return volume.float()
+
+
+def spread(
+    part: torch.Tensor, start: Sequence[int], grid: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[slice, ...], torch.Tensor]:
+    """Bring a box of scores from a grid onto another one over the same field: ``resample``, but where all else is 0.
+
+    Args:
+        part: scores (X, Y, Z) of the box; everywhere else on the grid they are 0.
+        start: the box's first voxel on the grid.
+        grid: shape of the grid.
+        shape: of the other one.
+
+    Returns:
+        the box of the other grid that the scores reach, and the scores there.
+    """
+    boxes = []
+    for axis in range(3):
+        first, last = start[axis], start[axis] + part.shape[axis]
+        index, weight = _sums(grid[axis], shape[axis])
+        inside = (index >= first) & (index < last)
+        box = _reached((index, weight), first, last)
+        part = _weigh(part, axis, torch.stack([(index - first).clamp(0, last - first - 1), weight * inside])[:, box])
+        boxes.append(box)
+    return tuple(boxes), part
+
+
+def reach(start: Sequence[int], stop: Sequence[int], grid: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    """The box of another grid that a box of a grid, from ``start`` to before ``stop``, has any weight in."""
+    places = zip(start, stop, grid, shape, strict=True)
+    return tuple(_reached(_sums(old, new), first, last) for first, last, old, new in places)
 
 
 def resample_objects(objects: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """A map of object numbers (X, Y, Z) on a grid of another shape over the same field, nearest neighbour."""
-    resized = functional.interpolate(objects[None, None].float(), size=list(shape), mode="nearest-exact")
-    return resized[0, 0].to(objects.dtype)
+    for axis, new in enumerate(shape):
+        old = objects.shape[axis]
+        if new != old:
+            nearest = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new)).long().clamp_max(old - 1)
+            objects = objects.index_select(axis, nearest.to(objects.device))
+    return objects
 
 
-def strongest(scores: Iterable[tuple[int, torch.Tensor]], floor: torch.Tensor) -> torch.Tensor:
-    """Which of several score volumes is the highest at each voxel, taken one at a time to save memory.
+def _sums(old: int, new: int) -> torch.Tensor:
+    """Index and weight (2, new, terms) of the voxels of an axis that each voxel of another grid's axis is summed of."""
+    place = torch.arange(new, dtype=torch.float64)
+    if new <= old:  # the mean of the voxels it touches
+        first, last = (place * old / new).floor(), ((place + 1) * old / new).ceil()
+        index = first[:, None] + torch.arange(int((last - first).max()))
+        within = (index < last[:, None]).double()
+        return torch.stack([index.clamp_max(old - 1), within / within.sum(1, keepdim=True)])
+    where = ((place + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
+    low = where.floor()
+    return torch.stack(
+        [torch.stack([low, (low + 1).clamp_max(old - 1)], 1), torch.stack([1 + low - where, where - low], 1)]
+    )
+
+
+def _reached(sums: Iterable[torch.Tensor], first: int, last: int) -> slice:
+    """The voxels of a new axis that take anything from voxels ``first`` to before ``last`` of the old one."""
+    index, weight = sums
+    some = ((index >= first) & (index < last) & (weight > 0)).any(1)
+    found = torch.nonzero(some).flatten().tolist()
+    return slice(found[0], found[-1] + 1) if found else slice(0, 0)
+
+
+def _weigh(volume: torch.Tensor, axis: int, sums: torch.Tensor) -> torch.Tensor:
+    """An axis of a volume replaced by weighted sums along it."""
+    index, weight = sums[0].long(), sums[1].float().to(volume.device)
+    if index.shape[1] == 1:  # the same voxels
+        return volume.narrow(axis, int(index[0]) if len(index) else 0, len(index))
+    total: torch.Tensor | None = None
+    index = index.to(volume.device)
+    for term in range(index.shape[1]):
+        each = volume.index_select(axis, index[:, term]) * weight[:, term].view(-1, *[1] * (volume.ndim - axis - 1))
+        total = each if total is None else total.add_(each)
+    return volume if total is None else total
+
+
+def strongest(scores: Iterable[tuple[int, tuple[slice, ...], torch.Tensor]], floor: torch.Tensor) -> torch.Tensor:
+    """Which of several scores is the highest at each voxel, taken one at a time to save memory.
 
     Args:
-        scores: object numbers and their score volumes (X, Y, Z).
+        scores: object numbers, the boxes they are scored in, and their scores there.
         floor: score of background (X, Y, Z); used as scratch space.
 
     Returns:
         object numbers (X, Y, Z), 0 where no score is above the floor.
     """
     winner = torch.zeros(floor.shape, dtype=torch.int16, device=floor.device)
-    for number, score in scores:
-        winner[score > floor] = number
-        torch.maximum(floor, score, out=floor)
+    for number, box, score in scores:
+        higher = score > floor[box]
+        winner[box].masked_fill_(higher, number)
+        floor[box] = torch.maximum(floor[box], score)
     return winner
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from ..cohort.volume import normalise, resample, resample_objects, spacing, working_shape
+from ..cohort.volume import between, ends_of, resample, resample_objects, spacing, working_shape
 from ..errors import SemclError
 
 OVERLAP = 0.25  # of neighbouring patches of an object that is larger than one
+MARGIN = 0.125  # of a patch, at least, between such an object and the outer border of its patches
 AIR = -1.0  # lower end of the window, outside of the volume
 
 
@@ -53,9 +55,11 @@ class QueryGrid:
         """Shape (X, Y, Z) of the grid over a volume (1, X', Y', Z')."""
         return working_shape(image.shape[1:], spacing(image), self.spacing)
 
-    def image(self, image: MetaTensor) -> torch.Tensor:
-        """Intensities (X, Y, Z) in [-1, 1] on the grid."""
-        return resample(normalise(image.as_tensor(), self.window), self.shape(image))[0]
+    def image(self, image: MetaTensor, box: Sequence[slice] | None = None) -> torch.Tensor:
+        """Intensities (X, Y, Z) in [-1, 1] on the grid, or in a box of it."""
+        volume = image.as_tensor()
+        ends = ends_of(volume, self.window)
+        return resample(volume, self.shape(image), box, lambda part: between(part, ends))[0]
 
     def objects(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
         """A map of object numbers (X', Y', Z') of that volume on the grid."""
@@ -65,11 +69,13 @@ class QueryGrid:
         """Rows (object, x, y, z) of all queries of an attention map (X, Y, Z) on the grid, sorted by object.
 
         (x, y, z) is the box's first voxel and may lie outside. An object that fits a patch is looked at once a slice
-        (2-D) or once (3-D), centred; a larger one through overlapping patches.
+        (2-D) or once (3-D), centred; a larger one through overlapping patches with a margin around it.
         """
         rows: list[tuple[int, int, int, int]] = []
-        for number in np.unique(attention[attention > 0]).tolist():
-            where = np.argwhere(attention == number)
+        for number, box in enumerate(ndimage.find_objects(attention), start=1):
+            if box is None:
+                continue
+            where = np.argwhere(attention[box] == number) + np.array([part.start for part in box])
             groups = [where] if self.spatial_dims == 3 else [where[where[:, 2] == z] for z in np.unique(where[:, 2])]
             for voxels in groups:
                 low, high = voxels.min(0), voxels.max(0) + 1
@@ -77,7 +83,7 @@ class QueryGrid:
                 for start in itertools.product(*starts):
                     inside = (voxels >= start) & (voxels < np.add(start, self.box))
                     if inside.all(1).any():
-                        rows.append((number, *start))
+                        rows.append((number, start[0], start[1], start[2]))
         return np.array(rows, np.int32).reshape(-1, 4)
 
     def cut(self, volume: torch.Tensor, start: Sequence[int], margin: int = 0, outside: float = 0) -> torch.Tensor:
@@ -112,5 +118,7 @@ def _starts(low: int, high: int, size: int) -> list[int]:
     extent = high - low
     if extent <= size:
         return [low + (extent - size) // 2]
+    margin = int(size * MARGIN)
+    low, extent = low - margin, extent + 2 * margin
     count = math.ceil((extent - size) / (size * (1 - OVERLAP))) + 1
     return [low + round(number * (extent - size) / (count - 1)) for number in range(count)]

@@ -25,7 +25,7 @@ from ..files import checksum, write_text, written_whole
 from .query import QueryGrid
 
 COLUMNS = ("case", "patient", "object", "cluster", "x", "y", "z")
-FORMAT = "query store 2"  # written into the folder; another number, another layout
+FORMAT = "query store 3"  # written into the folder; another number, another layout
 MOST_WORKERS = 4  # each holds a few copies of a volume
 
 

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.data.utils import compute_importance_map
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 
-from ..cohort.volume import resample, strongest
-from ..contrast.query import AIR, QueryGrid, overlap
+from ..cohort.volume import resample_objects, spread, strongest
+from ..contrast.query import QueryGrid
+from .drawn import Drawn
+from .patches import Patches
+from .turns import Turns
+
+Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 class QueryInferer(Inferer):
     """Segment a volume with a network that draws one object a query.
 
-    Rule of fusion: where patches of an object overlap, its probabilities are averaged with Gaussian weights; a voxel
-    goes to the object with the highest probability above ``threshold``, else to background.
+    Queries of all objects and slices are batched across each other. An object is put together from its patches in a box
+    of its own, and that box alone is brought back to the volume's voxels: time grows with what the objects take up, not
+    with the volume, and memory does not grow with the number of objects.
+
+    Rule of fusion: where patches of an object overlap, its probabilities are averaged with Gaussian weights. Objects
+    exclude each other, so the odds of object k against background are p_k / (1 - p_k), and the most probable of all,
+    background included, is the object with the highest p_k, if that is above 1/2 (``threshold``), else background.
 
     Args:
         grid: where queries are cut, as in training.
         batch_size: queries a forward pass, of any objects and slices.
         coarse: gives object numbers (1, 1, X, Y, Z) of a volume that comes without attention.
         threshold: probability an object needs.
+        grow: how often an object that is drawn up to its patch's border gets patches beyond it.
+        calibration: object number -> (slope, offset) of its logits; those not there are taken as they are.
+        turns: test-time views of each query, None for none.
     """
 
     def __init__(
@@ -34,15 +47,16 @@ class QueryInferer(Inferer):
         batch_size: int,
         coarse: Callable[[torch.Tensor], torch.Tensor],
         threshold: float = 0.5,
+        grow: int = 1,
+        calibration: Mapping[int, tuple[float, float]] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.grid, self.batch_size, self.coarse, self.threshold = grid, batch_size, coarse, threshold
+        self.grow, self.calibration = grow, dict(calibration or {})
+        self.turns = turns or Turns(1)
 
     def __call__(
-        self,
-        inputs: torch.Tensor,
-        network: Callable[..., torch.Tensor],
-        attention: torch.Tensor | None = None,
-        **kwargs: Any,
+        self, inputs: torch.Tensor, network: Network, attention: torch.Tensor | None = None, **kwargs: Any
     ) -> torch.Tensor:
         """Object numbers (1, 1, X, Y, Z) of a volume.
 
@@ -55,60 +69,37 @@ class QueryInferer(Inferer):
         if not isinstance(image, MetaTensor):
             image = MetaTensor(image)
         coarse = self.coarse(inputs) if attention is None else attention
-        objects = self.grid.objects(convert_to_tensor(coarse, track_meta=False)[0, 0], image)
+        shape = self.grid.shape(image)
+        objects = resample_objects(convert_to_tensor(coarse, track_meta=False)[0, 0], shape)
+        patches = Patches(self.grid, image, objects, self.grow)
         floor = torch.full(image.shape[1:], self.threshold, device=image.device)
-        drawn = self.probabilities(self.grid.image(image), objects, network)
-        scores = ((number, resample(probability[None], floor.shape)[0]) for number, probability in drawn)
-        return strongest(scores, floor)[None, None]
+        return strongest(self._scores(patches, network, floor.shape), floor)[None, None]
 
-    def probabilities(
-        self, image: torch.Tensor, objects: torch.Tensor, network: Callable[..., torch.Tensor]
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Object number and probability (X, Y, Z) on the query grid, object by object.
+    def _scores(
+        self, patches: Patches, network: Network, shape: Sequence[int]
+    ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
+        """Objects one after the other, each with the box of the volume it takes up and its probability there."""
+        for drawn in self.draw(patches, network):
+            start, probability = drawn.together()
+            yield drawn.number, *spread(probability, start, patches.shape, shape)
 
-        Args:
-            image: (X, Y, Z) on the grid, in [-1, 1].
-            objects: attention (X, Y, Z) on the grid.
-            network: as in ``__call__``.
-        """
-        queries = self.grid.queries(objects.cpu().numpy())
-        weight = compute_importance_map(self.grid.box, mode="gaussian", sigma_scale=0.25, device=image.device)
-        canvas = _Canvas(image.shape, weight)
-        current = 0
-        for first in range(0, len(queries), self.batch_size):
-            batch = queries[first : first + self.batch_size].tolist()
-            patches = torch.stack([self._query(image, objects, row) for row in batch])
+    def draw(self, patches: Patches, network: Network) -> Iterator[Drawn]:
+        """The objects of a volume, each once all of its patches are refined."""
+        network = self.turns(network)
+        waiting = deque(map(tuple, patches.queries.tolist()))
+        drawn: dict[int, Drawn] = {}
+        for number, *_ in waiting:
+            drawn.setdefault(number, Drawn(number, self.grid.box, patches.shape, self.grow)).waiting += 1
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
             with torch.no_grad():
-                refined = torch.sigmoid(network(patches).float())[:, 0]
-            for row, patch in zip(batch, refined, strict=True):
-                if current and row[0] != current:
-                    yield current, canvas.finish()
-                current = row[0]
-                canvas.paste(patch.view(self.grid.box), row[1:])
-        if current:
-            yield current, canvas.finish()
-
-    def _query(self, image: torch.Tensor, objects: torch.Tensor, row: list[int]) -> torch.Tensor:
-        mask = self.grid.cut(objects, row[1:]) == row[0]
-        return torch.stack([self.grid.cut(image, row[1:], outside=AIR), mask.float()])
-
-
-class _Canvas:
-    """Weighted mean of the patches of one object on the grid (X, Y, Z)."""
-
-    def __init__(self, shape: Sequence[int], weight: torch.Tensor) -> None:
-        self.weight = weight
-        self.total = weight.new_zeros(shape)
-        self.weights = weight.new_zeros(shape)
-
-    def paste(self, patch: torch.Tensor, start: list[int]) -> None:
-        part, where = overlap(start, patch.shape, self.total.shape)
-        self.total[where] += patch[part] * self.weight[part]
-        self.weights[where] += self.weight[part]
-
-    def finish(self) -> torch.Tensor:
-        """The mean, 0 where nothing was pasted; the canvas is empty after."""
-        mean = self.total / self.weights.clamp_min(1e-8)
-        self.total.zero_()
-        self.weights.zero_()
-        return mean
+                logits = network(patches.cut(batch)).float()[:, 0]
+            for row, logit in zip(batch, logits, strict=True):
+                slope, offset = self.calibration.get(row[0], (1.0, 0.0))
+                drawn[row[0]].add(row[1:], torch.sigmoid(slope * logit + offset))
+            for number in sorted({row[0] for row in batch}):
+                if not drawn[number].waiting:
+                    more = drawn[number].beyond(patches.objects, self.threshold)
+                    waiting.extendleft((number, *start) for start in reversed(more))
+                    if not more:
+                        yield drawn.pop(number)

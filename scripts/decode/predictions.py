@@ -24,13 +24,15 @@ class Predictions:
     Args:
         folder: of <case>.nii.gz.
         cases: to be segmented.
-        weights: file of the refiner's weights.
+        weights: files of the refiners' weights.
         attention_dir: of the attention maps, where there are any.
         job: the run.
     """
 
-    def __init__(self, folder: str, cases: Sequence[Case], weights: str, attention_dir: str, job: Job) -> None:
-        self.folder, self.cases, self.weights, self.job = Path(folder), list(cases), Path(weights), job
+    def __init__(
+        self, folder: str, cases: Sequence[Case], weights: Sequence[str], attention_dir: str, job: Job
+    ) -> None:
+        self.folder, self.cases, self.weights, self.job = Path(folder), list(cases), list(map(Path, weights)), job
         self.attention_dir = attention_dir
         self.note = self.folder / "predictions.json"
 
@@ -56,7 +58,7 @@ class Predictions:
             evaluator.run()
 
     def _made_by(self) -> dict[str, object]:
-        weights = checksum(self.weights) if self.weights.is_file() else None
+        weights = [checksum(path) if path.is_file() else None for path in self.weights]
         return {"weights": weights, "config": digest(self.job.config), "labels": self.job.origin.get("labels")}
 
     def _noted(self) -> dict[str, list[int]]:

@@ -21,7 +21,7 @@ from ..job.job import Job
 
 
 class ReadVolume(Transform):
-    """From {"case": Case} to {"case": id, "image": (1, X, Y, Z) in RAS}, and "attention" of that shape if there is one.
+    """From {"case": Case} to {"case": id, "source": its path, "image": (1, X, Y, Z) in RAS}, "attention" as it if any.
 
     A case that cannot be read becomes a single voxel with the reason as "failed", so that the others go on.
 
@@ -40,11 +40,12 @@ class ReadVolume(Transform):
         except SemclError as error:
             voxel = torch.zeros(1, 1, 1, 1)
             image = MetaTensor(voxel, meta={"original_affine": torch.eye(4)})
-            return {"case": case.case, "image": image, "attention": voxel.to(torch.int16), "failed": str(error)}
+            failed = {"attention": voxel.to(torch.int16), "failed": str(error)}
+            return {"case": case.case, "source": str(case.image), "image": image, **failed}
 
     def _read(self, case: Case) -> dict[str, Any]:
         image = read(case.image, case.case)
-        sample: dict[str, Any] = {"case": case.case, "image": image}
+        sample: dict[str, Any] = {"case": case.case, "source": str(case.image), "image": image}
         path = attention_path(self.attention_dir, case.case)
         if path.is_file():
             objects = read_objects(path, image, case.case, self.table)

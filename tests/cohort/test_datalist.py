@@ -158,6 +158,19 @@ def test_a_label_map_is_missed_only_where_one_is_needed(tmp_path):
         datalist.load(folder, need_label=True)
 
 
+@pytest.mark.parametrize(("fold", "left"), [(None, "abcd"), (0, "cd"), (1, "abd"), (2, "abc")])
+def test_a_fold_is_left_out(fold, left):
+    cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("abcd", (0, 0, 1, 2), strict=True)]
+    assert "".join(case.case for case in datalist.leave_out(cases, fold)) == left
+
+
+@pytest.mark.parametrize("folds", [(0, 0), (1, 1)], ids=["all of them", "none of them"])
+def test_a_fold_that_leaves_nothing_to_tell_is_refused(folds):
+    cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("ab", folds, strict=True)]
+    with pytest.raises(SemclError, match="a fold cannot be left out"):
+        datalist.leave_out(cases, 0)
+
+
 def test_a_section_holds_its_cases_alone(tmp_path):
     folder = listed(tmp_path, [entry("a", fold=0), entry("b", fold=1)], [entry("c")])
     sections = {

@@ -5,18 +5,23 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from monai.data import MetaTensor
 from nibabel.affines import apply_affine
 from scipy.ndimage import zoom
+from torch.nn import functional
 
 from scripts.cohort.volume import (
     normalise,
+    reach,
     read,
     read_objects,
     read_stored,
     resample,
     resample_objects,
     spacing,
+    spread,
     strongest,
     working_shape,
 )
@@ -259,22 +264,86 @@ def test_objects_are_taken_from_the_voxel_a_centre_falls_into(shape, kind):
     np.testing.assert_array_equal(resized.numpy(), objects.numpy()[np.ix_(*nearest)])
 
 
+def pooled_and_interpolated(volume, shape):
+    """torch's own: averaged along axes that shrink, then linear along those that grow."""
+    shrunk = [min(old, new) for old, new in zip(volume.shape[1:], shape, strict=True)]
+    small = functional.adaptive_avg_pool3d(volume[None], shrunk)
+    return functional.interpolate(small, size=shape, mode="trilinear")[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_grid_and_any_part_of_it_is_what_torch_makes(data):
+    old, new = (tuple(data.draw(st.integers(1, 13)) for _ in range(3)) for _ in range(2))
+    box = []
+    for size in new:
+        first = data.draw(st.integers(0, size))
+        box.append(slice(first, data.draw(st.integers(first, size))))
+    volume = torch.randn(2, *old, generator=torch.Generator().manual_seed(0))
+    expected = pooled_and_interpolated(volume, new)
+    torch.testing.assert_close(resample(volume, new), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(resample(volume, new, box), expected[(slice(None), *box)], atol=1e-5, rtol=1e-5)
+    doubled = resample(volume, new, box, lambda part: part.square())
+    torch.testing.assert_close(
+        doubled, pooled_and_interpolated(volume.square(), new)[(slice(None), *box)], atol=1e-5, rtol=1e-5
+    )
+
+
+def test_of_a_volume_no_more_is_touched_than_a_part_of_the_grid_needs():
+    seen = []
+
+    def note(part):
+        seen.append(tuple(part.shape))
+        return part
+
+    resample(torch.zeros(1, 100, 100, 10), (50, 50, 10), [slice(10, 20), slice(0, 5), slice(3, 4)], note)
+    assert seen == [(1, 20, 10, 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_box_of_a_grid_comes_back_as_the_whole_grid_would(data):
+    grid, full = (tuple(data.draw(st.integers(1, 13)) for _ in range(3)) for _ in range(2))
+    start = [data.draw(st.integers(0, size - 1)) for size in grid]
+    stop = [data.draw(st.integers(first + 1, size)) for first, size in zip(start, grid, strict=True)]
+    inside = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
+    whole = torch.zeros(grid)
+    whole[inside] = torch.rand(whole[inside].shape, generator=torch.Generator().manual_seed(0)) + 0.1
+    expected = pooled_and_interpolated(whole[None], full)[0]
+    box, scores = spread(whole[inside], start, grid, full)
+    assert box == reach(start, stop, grid, full)
+    torch.testing.assert_close(scores, expected[box], atol=1e-6, rtol=1e-5)
+    expected[box] = 0
+    assert not expected.any()
+
+
+def everywhere(scores):
+    """Scores over the whole volume."""
+    return ((number, (slice(None),) * 3, score) for number, score in scores)
+
+
+def test_a_score_counts_in_its_box_alone():
+    box = (slice(1, 2), slice(0, 1), slice(0, 1))
+    winner = strongest([(4, box, torch.ones(1, 1, 1))], torch.zeros(3, 1, 1))
+    assert winner.flatten().tolist() == [0, 4, 0]
+
+
 @pytest.mark.parametrize("count", [1, 3, 13])
 def test_the_strongest_score_wins_as_with_argmax(count):
     scores = torch.from_numpy(np.random.default_rng(0).integers(0, 6, size=(count + 1, 5, 6, 7)).astype(np.float32))
-    winner = strongest(enumerate(scores[1:], start=1), scores[0].clone())
+    winner = strongest(everywhere(enumerate(scores[1:], start=1)), scores[0].clone())
     np.testing.assert_array_equal(winner.numpy(), np.argmax(scores.numpy(), 0))
 
 
 def test_organs_may_be_left_out_and_keep_their_numbers():
     scores = torch.tensor([[0.9, 0.2], [0.1, 0.8]]).reshape(2, 2, 1, 1)
-    winner = strongest(zip((3, 7), scores, strict=True), torch.zeros(2, 1, 1))
+    winner = strongest(everywhere(zip((3, 7), scores, strict=True)), torch.zeros(2, 1, 1))
     assert winner.flatten().tolist() == [3, 7]
 
 
 def test_background_wins_where_no_score_is_above_the_floor():
     scores = torch.tensor([[0.2, 0.5, 0.9], [0.3, 0.5, 0.8]]).reshape(2, 3, 1, 1)
-    winner = strongest(enumerate(scores, start=1), torch.full((3, 1, 1), 0.5))
+    winner = strongest(everywhere(enumerate(scores, start=1)), torch.full((3, 1, 1), 0.5))
     assert winner.flatten().tolist() == [0, 0, 1]
 
 

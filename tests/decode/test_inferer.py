@@ -7,6 +7,7 @@ from monai.data import MetaTensor
 
 from scripts.contrast.query import QueryGrid
 from scripts.decode.inferer import QueryInferer
+from scripts.decode.patches import Patches
 
 
 def volume(shape=(40, 36, 12), spacing=(1.0, 1.0, 3.0)) -> MetaTensor:
@@ -63,11 +64,14 @@ def test_where_two_objects_claim_a_voxel_the_surer_one_gets_it():
             * first.view(-1, 1, 1, 1)
         )
 
-    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse)
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
+    inferer = QueryInferer(grid, 8, no_coarse, grow=0)
     result = inferer(volume((32, 32, 1)), claim_all, attention=attention)
-    scores = {}
-    for number, probability in inferer.probabilities(torch.zeros(32, 32, 1), attention[0, 0], claim_all):
-        scores[number] = probability.numpy()
+    scores = {number: np.zeros((32, 32, 1)) for number in (1, 2)}
+    for drawn in inferer.draw(Patches(grid, volume((32, 32, 1))[0], attention[0, 0]), claim_all):
+        (x, y, z), probability = drawn.together()
+        sizes = probability.shape
+        scores[drawn.number][x : x + sizes[0], y : y + sizes[1], z : z + sizes[2]] = probability.numpy()
     stacked = np.stack([np.full((32, 32, 1), 0.5), scores[1], scores[2]])
     assert np.array_equal(result[0, 0].numpy(), stacked.argmax(0))
     assert set(result.unique().tolist()) == {0, 1, 2}
@@ -87,3 +91,98 @@ def test_nothing_to_query_is_background():
 def test_a_volume_without_attention_gets_one_on_the_way():
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, lambda inputs: boxes())
     assert torch.equal(inferer(volume(), copy_mask), boxes())
+
+
+def test_batches_are_full_whatever_objects_and_slices_they_are_of():
+    sizes = []
+
+    def note(patches):
+        sizes.append(len(patches))
+        return copy_mask(patches)
+
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
+    QueryInferer(grid, 7, no_coarse)(volume(), note, attention=boxes())
+    count = len(grid.queries(boxes()[0, 0].numpy()))
+    assert sizes == [7] * (count // 7) + [count % 7]
+
+
+def under_segmented() -> tuple[torch.Tensor, torch.Tensor]:
+    """An object of which the attention shows the middle alone, longer than a patch along y, and that attention."""
+    truth = torch.zeros(1, 1, 40, 60, 3, dtype=torch.int16)
+    truth[0, 0, 18:22, 10:50] = 1
+    attention = torch.zeros_like(truth)
+    attention[0, 0, 18:22, 24:36] = 1
+    return truth, attention
+
+
+def bright(patches: torch.Tensor) -> torch.Tensor:
+    """A refiner that draws what is bright."""
+    return patches[:, :1] * 20
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize(("grow", "length"), [(0, 16), (1, 32), (2, 40)])
+def test_an_object_that_reaches_its_patchs_border_gets_patches_beyond(dims, grow, length):
+    truth, attention = under_segmented()
+    image = MetaTensor(truth.float() * 400 - 160, affine=torch.eye(4), meta={})
+    inferer = QueryInferer(QueryGrid(dims, 16, [0, 0, 0], [-160, 240]), 4, no_coarse, grow=grow)
+    drawn = inferer(image, bright, attention=attention)[0, 0]
+    assert int(drawn.any(0).any(1).sum()) == min(length, 32 if grow == 2 else length)
+    assert not (drawn.bool() & ~truth[0, 0].bool()).any()
+
+
+def test_no_patch_is_asked_for_outside_of_the_volume():
+    truth = torch.ones(1, 1, 20, 20, 2, dtype=torch.int16)
+    image = MetaTensor(truth.float() * 400 - 160, affine=torch.eye(4), meta={})
+    asked = []
+
+    def note(patches):
+        asked.append(len(patches))
+        return bright(patches)
+
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
+    drawn = QueryInferer(grid, 100, no_coarse, grow=3)(image, note, attention=truth)
+    assert asked == [len(grid.queries(truth[0, 0].numpy()))]
+    assert torch.equal(drawn, truth)
+
+
+def test_a_calibration_moves_where_an_object_ends():
+    attention = boxes()
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
+
+    def unsure(patches):
+        return patches[:, 1:] * 2 - 1  # logits of 1 inside, -1 outside
+
+    plain = QueryInferer(grid, 8, no_coarse)(volume(), unsure, attention=attention)
+    shy = QueryInferer(grid, 8, no_coarse, calibration={2: (1.0, -1.5)})(volume(), unsure, attention=attention)
+    assert torch.equal(plain, attention)
+    assert torch.equal(shy, torch.where(attention == 2, 0, attention))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_few_objects_are_held_at_a_time(batch_size):
+    attention = torch.zeros(1, 1, 32, 32, 30, dtype=torch.int16)
+    for number in range(1, 31):
+        attention[0, 0, 4:9, 4:9, number - 1] = number
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
+    image = volume((32, 32, 30))
+    most = 0
+    inferer = QueryInferer(grid, batch_size, no_coarse)
+    done = 0
+    asked = 0
+
+    def note(patches):
+        nonlocal asked
+        asked += len(patches)
+        return copy_mask(patches)
+
+    for _ in inferer.draw(Patches(grid, image[0], attention[0, 0]), note):
+        done += 1
+        most = max(most, asked - done)
+    assert done == 30
+    assert most < batch_size
+
+
+def test_a_bare_tensor_is_taken_as_of_one_millimetre():
+    inferer = QueryInferer(QueryGrid(2, 16, [1, 1, 0], [-160, 240]), 8, no_coarse)
+    assert torch.equal(inferer(torch.zeros(1, 1, 40, 36, 12), copy_mask, attention=boxes()), boxes())

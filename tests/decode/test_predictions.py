@@ -41,7 +41,7 @@ class Inference:
         job = Job("inference", "bundle", str(self.folder / "out"), self.origin, 0)
         job.config = self.config
         folders = str(self.folder / "predictions"), str(self.folder / "attention")
-        return Predictions(folders[0], cases, str(self.folder / "model.pt"), folders[1], job)
+        return Predictions(folders[0], cases, [str(self.folder / "model.pt")], folders[1], job)
 
     def run(self, stop_after: int = 3) -> list[str]:
         """Run it; the cases that were predicted."""
