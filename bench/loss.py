@@ -99,7 +99,7 @@ def report(sizes: Sequence[tuple[int, int]] = SIZES, memory: Sequence[int] = MEM
         print(found, file=sys.stderr)
         parts.append(f"{count} thread{'s' * (count > 1)}: ratio to the products, (median).\n\n{table(head, rows)}")
     peaks = {
-        name: {count: in_new_process("bench.peak", name, count) for count in memory if name == "ours" or count < ALL}
+        name: {count: in_new_process("bench.peak", name, count)[0] for count in memory if name == "ours" or count < ALL}
         for name in ("ours", "dense", "peer")
     }
     rows = [[name, *(f"{peak[n]:.1f}" if n in peak else "-" for n in memory)] for name, peak in peaks.items()]

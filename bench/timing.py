@@ -67,10 +67,11 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def in_new_process(module: str, *arguments: object) -> float:
-    """The number a module prints last when run in a process of its own."""
+def in_new_process(module: str, *arguments: object) -> list[float]:
+    """The numbers on the last line a module prints when run in a process of its own."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(word) for word in printed.splitlines()[-1].split()]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import loss, step, store, timing, views
+from bench import inference, loss, step, store, timing, views
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
 
@@ -23,7 +23,7 @@ def test_a_table_is_markdown():
 
 
 def test_the_loss_is_compared_with_its_peers(monkeypatch):
-    monkeypatch.setattr(loss, "in_new_process", lambda module, name, count: count**1.5)
+    monkeypatch.setattr(loss, "in_new_process", lambda module, name, count: [count**1.5])
     text = loss.report(sizes=((48, 8),), memory=(64, 128, 256), rounds=1)
     for name in ("three dense products", "pytorch-metric-learning", "MONAI ContrastiveLoss", "with pair weights"):
         assert name in text
@@ -31,7 +31,7 @@ def test_the_loss_is_compared_with_its_peers(monkeypatch):
 
 
 def test_peak_memory_is_measured_in_a_process_of_its_own():
-    assert 0 <= timing.in_new_process("bench.peak", "ours", 600) < 1000
+    assert 0 <= timing.in_new_process("bench.peak", "ours", 600)[0] < 1000
 
 
 def test_all_that_is_compared_computes_the_same_loss():
@@ -61,6 +61,26 @@ def test_a_step_is_taken_apart():
     assert "channels_last: false" in text
 
 
+def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
+    text = inference.report(["QueryInferer"], rounds=1, organs=(1, 13), paddings=(40,), spacing=(4, 4, 20))
+    assert text.count("plain loop |") == 2
+    sizes = [line.split("|")[2:4] for line in text.splitlines() if line.startswith(("| 1 | ", "| 13 | "))][-3:]
+    (_, few), (small, many), (large, as_many) = sizes
+    assert int(few) < int(many) == int(as_many)
+    assert small != large
+
+
+def test_the_loop_draws_what_the_inferer_draws():
+    scene = inference.Scene(spacing=(4, 4, 20))
+    assert (scene.ours() == scene.loop()).float().mean() > 0.99
+    assert set(scene.ours().unique().tolist()) == set(scene.attention.unique().tolist())
+
+
+def test_a_sliding_window_gives_a_map_of_the_whole_volume():
+    scene = inference.Scene(spacing=(6, 6, 40))
+    assert scene.run("SegResNet, sliding window")().shape == scene.image.shape[2:]
+
+
 def test_an_unknown_benchmark_is_refused():
-    with pytest.raises(SystemExit, match="there are loss, views, store, step"):
+    with pytest.raises(SystemExit, match="there are loss, views, store, step, inference"):
         main(["los"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,9 +27,17 @@ SAMPLE = 1_000_000  # voxels they are taken from
 def load(path: str | Path) -> MetaTensor:
     """Voxels (C, X, Y, Z) as stored, by MONAI's readers, unchecked; a folder is read as a DICOM series."""
     reader = SeriesReader() if Path(path).is_dir() else None
-    load_image = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
-    loaded: MetaTensor = load_image(path, reader)  # named here, for else others are tried after it fails
+    loaded: MetaTensor = _loader()(path, reader)  # named here, for else others are tried after it fails
     return loaded
+
+
+@cache
+def _loader() -> LoadImage:
+    """MONAI's, which where pydicom is installed says at each making that a decoder for GPUs is not."""
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
 
 
 def load_canonical(path: str | Path) -> MetaTensor:
@@ -118,13 +129,14 @@ def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tenso
         image: any shape.
         window: [low, high] in the image's units (HU), or "percentile": the volume's own 1st and 99th.
     """
-    return between(image, ends_of(image, window))
+    low, high = ends_of(image, window)
+    return between(image, low, high)
 
 
-def between(image: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    """Intensities of any shape between two ends mapped to [-1, 1] and clipped."""
-    low, high = ends
-    scaled: torch.Tensor = ((image.float() - low) / (high - low).clamp_min(1e-6) * 2 - 1).clamp(-1, 1)
+def between(image: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Intensities of any shape with ``low`` to ``high`` mapped to [-1, 1], and clipped."""
+    half = (high - low).clamp_min(1e-6) / 2
+    scaled: torch.Tensor = image.float().sub((low + high) / 2).div_(half).clamp_(-1, 1)
     return scaled
 
 
@@ -285,7 +297,7 @@ def strongest(scores: Iterable[tuple[int, tuple[slice, ...], torch.Tensor]], flo
     for number, box, score in scores:
         higher = score > floor[box]
         winner[box].masked_fill_(higher, number)
-        floor[box] = torch.maximum(floor[box], score)
+        torch.maximum(floor[box], score, out=floor[box])
     return winner
 
 

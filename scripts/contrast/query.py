@@ -58,8 +58,9 @@ class QueryGrid:
     def image(self, image: MetaTensor, box: Sequence[slice] | None = None) -> torch.Tensor:
         """Intensities (X, Y, Z) in [-1, 1] on the grid, or in a box of it."""
         volume = image.as_tensor()
-        ends = ends_of(volume, self.window)
-        return resample(volume, self.shape(image), box, lambda part: between(part, ends))[0]
+        low, high = ends_of(volume, self.window)
+        clipped = resample(volume, self.shape(image), box, lambda part: part.clamp(low, high))[0]
+        return between(clipped, low, high)  # after the interpolation: there are fewer voxels, and it is as linear
 
     def objects(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
         """A map of object numbers (X', Y', Z') of that volume on the grid."""

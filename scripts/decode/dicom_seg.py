@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.transforms import Transform
-from monai.utils import optional_import
 from numpy.typing import NDArray
 
 from ..cohort.attention import as_stored
@@ -18,9 +18,6 @@ from ..errors import SemclError
 from ..files import written_whole
 from ..job.job import Job
 from ..version import __version__
-
-highdicom, _ = optional_import("highdicom")
-pydicom, HAVE_PYDICOM = optional_import("pydicom")
 
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 SIDES = ("right_", "left_")
@@ -45,7 +42,7 @@ class WriteDicomSeg(Transform):
 
     def __init__(self, table: LabelTable, folder: str, job: Job, wanted: bool = True) -> None:
         self.table, self.folder, self.job, self.wanted = table, Path(folder), job, wanted
-        if wanted and not HAVE_PYDICOM:
+        if wanted and not find_spec("highdicom"):  # imported when it is needed: that takes seconds
             raise SemclError(
                 "DICOM SEG needs highdicom",
                 found="it is not installed",
@@ -63,6 +60,9 @@ class WriteDicomSeg(Transform):
         return data
 
     def _write(self, data: Mapping[str, Any], source: Path) -> None:
+        import highdicom
+        import pydicom
+
         series = [pydicom.dcmread(item.path) for item in find_series(source)[0].slices]
         missing = [name for name in NEEDED if not series[0].get(name)]
         if missing:
@@ -97,16 +97,18 @@ class WriteDicomSeg(Transform):
             segmentation.save_as(aside)
 
     def _descriptions(self, present: Sequence[int]) -> list[Any]:
-        codes = pydicom.sr.codedict.codes.SCT
+        import highdicom
+        from pydicom.sr.codedict import codes
+
         algorithm = highdicom.AlgorithmIdentificationSequence(
-            name="SemCL", version=__version__, family=pydicom.sr.codedict.codes.DCM.ArtificialIntelligence
+            name="SemCL", version=__version__, family=codes.DCM.ArtificialIntelligence
         )
         return [
             highdicom.seg.SegmentDescription(
                 segment_number=segment,
                 segment_label=self.table.names[number - 1],
-                segmented_property_category=codes.AnatomicalStructure,
-                segmented_property_type=_code(self.table.names[number - 1], codes),
+                segmented_property_category=codes.SCT.AnatomicalStructure,
+                segmented_property_type=_code(self.table.names[number - 1], codes.SCT),
                 algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                 algorithm_identification=algorithm,
             )

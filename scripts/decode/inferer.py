@@ -79,9 +79,13 @@ class QueryInferer(Inferer):
         self, patches: Patches, network: Network, shape: Sequence[int]
     ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
         """Objects one after the other, each with the box of the volume it takes up and its probability there."""
+        terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # voxels that make one
         for drawn in self.draw(patches, network):
             start, probability = drawn.together()
-            yield drawn.number, *spread(probability, start, patches.shape, shape)
+            box = _above(probability, self.threshold, terms)
+            if box is not None:
+                begin = [first + part.start for first, part in zip(start, box, strict=True)]
+                yield drawn.number, *spread(probability[box], begin, patches.shape, shape)
 
     def draw(self, patches: Patches, network: Network) -> Iterator[Drawn]:
         """The objects of a volume, each once all of its patches are refined."""
@@ -103,3 +107,18 @@ class QueryInferer(Inferer):
                     waiting.extendleft((number, *start) for start in reversed(more))
                     if not more:
                         yield drawn.pop(number)
+
+
+def _above(probability: torch.Tensor, threshold: float, margins: Sequence[int]) -> tuple[slice, ...] | None:
+    """The box of a probability (X, Y, Z) above a threshold, and a margin; None where nothing is.
+
+    A mean of voxels passes the threshold only if one of them does, so no voxel outside can be the object's.
+    """
+    above, box = probability > threshold, []
+    for axis, margin in enumerate(margins):
+        others = [other for other in range(3) if other != axis]
+        found = torch.nonzero(above.amax(others)).flatten().tolist()
+        if not found:
+            return None
+        box.append(slice(max(found[0] - margin, 0), found[-1] + 1 + margin))
+    return tuple(box)

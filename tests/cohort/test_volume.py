@@ -314,7 +314,7 @@ def test_a_box_of_a_grid_comes_back_as_the_whole_grid_would(data):
     assert box == reach(start, stop, grid, full)
     torch.testing.assert_close(scores, expected[box], atol=1e-6, rtol=1e-5)
     expected[box] = 0
-    assert not expected.any()
+    assert expected.abs().max() < 1e-6  # torch weighs a voxel at a new one's very centre by rounding
 
 
 def everywhere(scores):

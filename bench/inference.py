@@ -1,0 +1,222 @@
+"""Whole-volume inference beside the bare network, a plain loop, and MONAI's sliding window over two networks.
+
+``python -m bench.inference NAME`` prints the seconds one of them takes and the memory in MiB it adds.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from monai.data import MetaTensor
+from monai.inferers import SlidingWindowInferer
+from monai.networks.nets import SegResNet, SwinUNETR
+from torch import nn
+
+from scripts.cohort.labels import LabelTable
+from scripts.cohort.phantom import write_phantoms
+from scripts.cohort.volume import read, read_objects, resample, resample_objects, strongest, working_shape
+from scripts.contrast.encoder import QueryEncoder
+from scripts.contrast.query import AIR, QueryGrid, overlap
+from scripts.decode.inferer import QueryInferer
+from scripts.decode.patches import Patches
+from scripts.decode.refiner import Refiner
+from scripts.device import on_device
+
+from .timing import compare, forget_peak, in_new_process, memory, table, threads
+
+NUMBERS = yaml.safe_load(Path("bundle/configs/common.yaml").read_text())
+BATCH = yaml.safe_load(Path("bundle/configs/inference.yaml").read_text())["batch_size"]
+CLINICAL = (0.8, 0.8, 3.0)  # mm, of an abdominal CT with 512 x 512 voxels a slice
+USUAL = (1.5, 1.5, 2.0)  # mm, the grid MONAI's zoo has sliding windows work on for abdominal CT
+WINDOW = (96, 96, 96)
+ORGANS = (1, 4, 13)
+AIR_HU = -1000.0
+NAMES = ("QueryInferer", "plain loop", "SegResNet, sliding window", "SwinUNETR, sliding window")
+EVERYWHERE = (slice(None),) * 3
+Run = Callable[[], object]
+
+
+class Copier(nn.Module):
+    """An untrained refiner that draws what its attention mask shows, as a trained one about does."""
+
+    def __init__(self, refiner: nn.Module) -> None:
+        super().__init__()
+        self.refiner = refiner
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.refiner(inputs).mul_(0.1).add_(inputs[:, 1:] * 10 - 5)
+
+
+class Scene:
+    """A phantom with its truth as attention, and the refiner with the numbers of common.yaml, untrained.
+
+    Args:
+        spacing: mm, of the volume.
+        organs: how many of the organs are looked for.
+        padding: voxels of air at each side along X and Y.
+    """
+
+    def __init__(self, spacing: Sequence[float] = CLINICAL, organs: int = ORGANS[-1], padding: int = 0) -> None:
+        torch.manual_seed(0)
+        with tempfile.TemporaryDirectory() as folder:
+            write_phantoms(Path(folder), 1, 0)
+            labels = LabelTable.load(folder)
+            (scan,) = Path(folder, "images").iterdir()
+            image = read(scan, "phantom")
+            objects = read_objects(Path(folder, "labels", scan.name), image, "phantom", labels).astype(np.int16)
+        objects[objects > organs] = 0
+        shape = working_shape(image.shape[1:], image.pixdim.tolist(), spacing)
+        pad = [0, 0, padding, padding, padding, padding]
+        voxels = nn.functional.pad(resample(image.as_tensor(), shape), pad, value=AIR_HU)[None]
+        self.image = MetaTensor(voxels, affine=torch.diag(torch.tensor([*spacing, 1.0])), meta={})
+        self.attention = nn.functional.pad(resample_objects(torch.from_numpy(objects), shape), pad)[None, None]
+        self.grid = QueryGrid(2, NUMBERS["patch_size"], NUMBERS["spacing"], NUMBERS["window"])
+        encoder = QueryEncoder(2, NUMBERS["block"], NUMBERS["layers"], NUMBERS["widths"])
+        decoder = {"width": NUMBERS["decoder_width"], "skip_width": NUMBERS["skip_width"]}
+        refiner = Refiner(encoder, dilations=NUMBERS["dilations"], skips=NUMBERS["skips"], **decoder)
+        self.network = on_device(Copier(refiner), "cpu").eval()
+        self.inferer = QueryInferer(self.grid, BATCH, lambda inputs: self.attention, grow=0)
+        objects_on_grid = self.grid.objects(self.attention[0, 0], self.image[0])
+        self.patches = Patches(self.grid, self.image[0], objects_on_grid)
+
+    def run(self, name: str) -> Run:
+        """What segments the volume once."""
+        channels = {"in_channels": 1, "out_channels": ORGANS[-1] + 1}
+        if name.startswith("SwinUNETR"):
+            return self.sliding(SwinUNETR(**channels, feature_size=48))
+        if name.startswith("SegResNet"):
+            return self.sliding(SegResNet(**channels))
+        return self.loop if name == "plain loop" else self.ours
+
+    def ours(self) -> torch.Tensor:
+        """The inferer, attention given."""
+        return self.inferer(self.image, self.network, attention=self.attention)
+
+    def bare(self) -> Run:
+        """The network's forward passes alone, over batches cut before."""
+        rows = self.patches.queries.tolist()
+        batches = [self.patches.cut(rows[first : first + BATCH]) for first in range(0, len(rows), BATCH)]
+
+        def run() -> None:
+            with torch.no_grad():
+                for batch in batches:
+                    self.network(batch)
+
+        return run
+
+    def loop(self) -> torch.Tensor:
+        """Object by object and slice by slice, a forward pass each, an organ's probability over the whole volume."""
+        image, objects = self.grid.image(self.image[0]), self.grid.objects(self.attention[0, 0], self.image[0])
+        rows = self.grid.queries(objects.numpy())
+
+        def drawn(number: int) -> torch.Tensor:
+            canvas = torch.zeros(image.shape)
+            for _, *start in rows[rows[:, 0] == number].tolist():
+                mask = self.grid.cut(objects, start) == number
+                query = torch.stack([self.grid.cut(image, start, outside=AIR), mask.float()])
+                with torch.no_grad():
+                    patch = torch.sigmoid(self.network(query[None]))[0, 0, :, :, None]
+                part, where = overlap(start, self.grid.box, image.shape)
+                canvas[where] = torch.maximum(canvas[where], patch[part])
+            return resample(canvas[None], self.image.shape[2:])[0]
+
+        scores = ((number, EVERYWHERE, drawn(number)) for number in np.unique(rows[:, 0]).tolist())
+        return strongest(scores, torch.full(self.image.shape[2:], 0.5))[None, None]
+
+    def sliding(self, network: nn.Module) -> Run:
+        """MONAI's sliding window, half overlapping, over the volume on the usual grid, and the result brought back."""
+        inferer = SlidingWindowInferer(WINDOW, sw_batch_size=1, overlap=0.5)
+        network.eval()
+        shape = working_shape(self.image.shape[2:], self.image[0].pixdim.tolist(), USUAL)
+
+        def run() -> torch.Tensor:
+            with torch.no_grad():
+                small = resample(self.image.as_tensor()[0], shape)[None] / 1000
+                objects: torch.Tensor = inferer(small, network).argmax(1)[0]
+                return resample_objects(objects, self.image.shape[2:])
+
+        return run
+
+
+def alone(name: str) -> tuple[float, float]:
+    """Seconds of one run and the memory in MiB it adds, first in its process."""
+    scene = Scene()
+    run = scene.run(name)
+    forget_peak()
+    before, start = memory("VmRSS"), time.perf_counter()
+    run()
+    return time.perf_counter() - start, memory("VmHWM") - before
+
+
+def beside(names: Sequence[str]) -> str:
+    """Seconds and memory of each on the same volume."""
+    rows = []
+    for name in names:
+        seconds, peak = in_new_process("bench.inference", name)
+        rows.append([name, f"{seconds:.1f}", f"{peak:.0f}"])
+    return table(["by", "seconds", "peak memory it adds, MiB"], rows)
+
+
+def overhead(scene: Scene, rounds: int) -> str:
+    """Against the network's forward passes alone, and a loop of single queries."""
+    rows = []
+    for count in (1, 2):
+        with threads(count):
+            found = compare(
+                {"forward passes alone": scene.bare(), "QueryInferer": scene.ours, "plain loop": scene.loop}, rounds
+            )
+        ours = found["QueryInferer"][1]
+        rows += [
+            [count, name, f"{seconds:.2f}", f"{ratio:.2f}", f"{ratio / ours:.2f}"]
+            for name, (seconds, ratio) in found.items()
+        ]
+    return table(["threads", "by", "seconds", "over forward passes", "over QueryInferer"], rows)
+
+
+def growth(organs: Sequence[int], paddings: Sequence[int], rounds: int, spacing: Sequence[float]) -> str:
+    """Time by what is looked for, and by how much air lies around it."""
+    scenes = {(count, 0): Scene(spacing, count) for count in organs}
+    scenes |= {(organs[-1], padding): Scene(spacing, organs[-1], padding) for padding in paddings}
+    found = compare({str(key): scene.ours for key, scene in scenes.items()}, rounds)
+    rows = []
+    for key, scene in scenes.items():
+        seconds = found[str(key)][0]
+        size = " x ".join(map(str, scene.image.shape[2:]))
+        queries = len(scene.patches.queries)
+        rows.append([key[0], size, queries, f"{seconds:.2f}", f"{1000 * seconds / queries:.1f}"])
+    return table(["organs", "voxels", "queries", "seconds", "ms a query"], rows)
+
+
+def report(
+    names: Sequence[str] = NAMES,
+    rounds: int = 5,
+    organs: Sequence[int] = ORGANS,
+    paddings: Sequence[int] = (120, 360),
+    spacing: Sequence[float] = CLINICAL,
+) -> str:
+    """The section of the results."""
+    scene = Scene(spacing)
+    size, steps = (" x ".join(map(str, numbers)) for numbers in (scene.image.shape[2:], spacing))
+    parts = [
+        "## Inference",
+        f"A phantom of {size} voxels at {steps} mm, {ORGANS[-1]} organs, {len(scene.patches.queries)} queries, attention "
+        "given, the networks of common.yaml. The plain loop goes organ by organ and slice by slice.",
+        overhead(scene, rounds),
+        f"In processes of their own, one run each; sliding windows of {WINDOW[0]} voxels a side, half overlapping, on a "
+        f"grid of {' x '.join(map(str, USUAL))} mm. They find organs by themselves, ours is told where to look.",
+        beside(names),
+        "Time grows with the queries, that is with the slices organs touch, and hardly with the volume.",
+        growth(organs, paddings, rounds, spacing),
+    ]
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(*alone(sys.argv[1]))
