@@ -206,11 +206,11 @@ def report(
     size, steps = (" x ".join(map(str, numbers)) for numbers in (scene.image.shape[2:], spacing))
     parts = [
         "## Inference",
-        f"A phantom of {size} voxels at {steps} mm, {ORGANS[-1]} organs, {len(scene.patches.queries)} queries, attention "
-        "given, the networks of common.yaml. The plain loop goes organ by organ and slice by slice.",
+        f"A phantom of {size} voxels at {steps} mm, {ORGANS[-1]} organs, {len(scene.patches.queries)} queries, "
+        "attention given, the networks of common.yaml. The plain loop goes organ by organ and slice by slice.",
         overhead(scene, rounds),
-        f"In processes of their own, one run each; sliding windows of {WINDOW[0]} voxels a side, half overlapping, on a "
-        f"grid of {' x '.join(map(str, USUAL))} mm. They find organs by themselves, ours is told where to look.",
+        f"In processes of their own, one run each; sliding windows of {WINDOW[0]} voxels a side, half overlapping, on "
+        f"a grid of {' x '.join(map(str, USUAL))} mm. They find organs by themselves, ours is told where to look.",
         beside(names),
         "Time grows with the queries, that is with the slices organs touch, and hardly with the volume.",
         growth(organs, paddings, rounds, spacing),
