@@ -171,6 +171,17 @@ def test_a_run_that_was_killed_and_resumed_ends_as_one_that_was_not(stage, strik
     assert same(run.made(), whole[stage].made())
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("stage", ["coarse", "pretrain", "train"])
+def test_with_other_seeds_too(stage, seed, again, tmp_path):
+    """Killed at a step drawn by the seed, beside a run of that seed that was left alone."""
+    alone, run = again(stage, out=tmp_path / "alone"), again(stage, out=tmp_path / "killed")
+    assert alone(seed=seed) == 0, alone.log.read_text()
+    assert run(Strike(*STEP, random.Random(seed).randint(EPOCH + 1, 3 * EPOCH)), seed=seed) == -signal.SIGKILL
+    assert run(seed=seed, resume=True) == 0, run.log.read_text()
+    assert same(run.made(), alone.made())
+
+
 def test_a_run_killed_twice_ends_as_one_that_was_not(whole, again):
     run = again("pretrain")
     assert run(Strike(*STEP, EPOCH + 1)) == -signal.SIGKILL
