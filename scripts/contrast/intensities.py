@@ -29,10 +29,11 @@ def change_intensities(image: torch.Tensor, draws: Mapping[str, NDArray[np.float
 
     if "blur" in draws:
         image = blur(image, draws["blur"])
-    if "gamma" in draws:
-        image = image.add_(1).div_(2).clamp_(0, 1).pow_(drawn("gamma")).mul_(2).sub_(1)
+    if "gamma" in draws:  # 2 ((x + 1) / 2) ** gamma - 1; a logarithm and an exponential are faster than a power
+        gamma = drawn("gamma")
+        image = image.clamp_(-1, 1).log1p_().mul_(gamma).add_(math.log(2) * (1 - gamma)).exp_().sub_(1)
     if "gain" in draws:
-        image = torch.addcmul(drawn("offset"), image, drawn("gain"))
+        image = image.mul_(drawn("gain")).add_(drawn("offset"))
     if "noise" in draws:
         generator = torch.Generator(image.device).manual_seed(int(draws["noise_seed"][0]))
         noise = torch.empty_like(image).normal_(generator=generator)
@@ -45,14 +46,15 @@ def blur(image: torch.Tensor, sigmas: NDArray[np.float64]) -> torch.Tensor:
     reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
     steps = np.arange(-reach, reach + 1)
     kernel = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
+    kernel[kernel < 1e-9] = 0  # changes no sum, and as subnormal numbers would be slow
     kernel /= kernel.sum(1, keepdims=True)
     weights = torch.from_numpy(kernel).to(image.device, image.dtype, non_blocking=True)
     for axis in range(2, image.ndim):
         pad = [0, 0] * (image.ndim - 1 - axis) + [reach, reach] + [0, 0] * (axis - 2)
         padded = functional.pad(image, pad, mode="replicate")
-        blurred = torch.zeros_like(image)
-        for step in range(2 * reach + 1):
-            part = padded.narrow(axis, step, image.shape[axis])
-            blurred.addcmul_(part, weights[:, step].view([-1] + [1] * (image.ndim - 1)))
-        image = blurred
+        shifted = [padded.narrow(axis, step, image.shape[axis]) for step in range(2 * reach + 1)]
+        taps = [weight.view([-1] + [1] * (image.ndim - 1)) for weight in weights.unbind(1)]
+        image = shifted[0] * taps[0]
+        for part, weight in zip(shifted[1:], taps[1:], strict=True):
+            image.addcmul_(part, weight)
     return image

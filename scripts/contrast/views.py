@@ -180,19 +180,51 @@ class Views(Randomizable):
 def _axial_sample(volume: torch.Tensor, theta: torch.Tensor, side: int, mode: str) -> torch.Tensor:
     """``grid_sample`` of volumes (B, C, S, S, S) by theta (B, 3, 4) that turns in the axial plane only.
 
-    The third axis is then apart from the other two: one product with a matrix of interpolation weights, after which
-    slices are channels of one interpolation in the plane. Exactly trilinear (or nearest), and several times faster.
+    The third axis is then apart from the other two: in the plane, a line of voxels is the weighted sum of the four
+    lines around it (or the nearest), and along the lines one product with a matrix does. Exactly trilinear (or
+    nearest), and many times faster.
     """
     count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
+    lines = _lines(volume, _voxels(_affine_planes(theta[:, 1:, 1:], side), size), mode)  # (B, C * P * P, S)
     steps = (torch.arange(side, device=theta.device, dtype=theta.dtype) * 2 + 1) / side - 1
-    place = ((theta[:, 0, :1] * steps + theta[:, 0, 3:] + 1) * size - 1) / 2  # voxels along the third axis, (B, P)
-    apart = (torch.arange(size, device=theta.device) - (place.round() if mode == "nearest" else place)[..., None]).abs()
-    weights = (apart < 0.5).to(volume.dtype) if mode == "nearest" else (1 - apart).clamp_min(0)  # (B, P, S)
-    slices = volume.permute(0, 4, 1, 2, 3).reshape(count, size, -1)
-    chosen = (weights @ slices).view(count, side * channels, size, size)
-    plane = _affine_planes(theta[:, 1:, 1:], side).movedim(0, -1)
-    drawn = functional.grid_sample(chosen, plane, mode=mode, align_corners=False)
-    return drawn.view(count, side, channels, side, side).permute(0, 2, 3, 4, 1).contiguous()
+    place = _voxels(theta[:, 0, :1] * steps + theta[:, 0, 3:], size)[:, None]  # (B, 1, P)
+    if mode == "nearest":
+        nearest = place.round()
+        inside = (nearest >= 0) & (nearest < size)
+        index = nearest.long().clamp_(0, size - 1).expand(-1, lines.shape[1], -1)
+        drawn = lines.gather(2, index).mul_(inside)
+    else:
+        apart = (place - torch.arange(size, device=theta.device)[:, None]).abs()  # (B, S, P)
+        drawn = lines @ (1 - apart).clamp_min(0).to(volume.dtype)
+    return drawn.view(count, channels, side, side, side)
+
+
+def _lines(volume: torch.Tensor, plane: torch.Tensor, mode: str) -> torch.Tensor:
+    """Lines along the third axis of volumes (B, C, S, S, S), (B, C * P * P, S), air outside.
+
+    ``plane`` (2, B, P, P) is where they are, in voxels: second axis, first axis.
+    """
+    count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
+    second, first = plane.round() if mode == "nearest" else plane.floor()
+    corners = ((0, 0),) if mode == "nearest" else ((0, 0), (0, 1), (1, 0), (1, 1))
+    places, weights = [], []
+    for right, down in corners:
+        column, row = second + right, first + down
+        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+        near = 1.0 if mode == "nearest" else (1 - (plane[0] - column).abs()) * (1 - (plane[1] - row).abs())
+        weights.append(inside * near)
+        places.append((row * size + column).clamp_(0, size * size - 1))
+    block = torch.arange(count * channels, device=volume.device).view(count, channels, 1, 1, 1) * size**2
+    index = block + torch.stack(places, -1)[:, None].long()  # (B, C, P, P, corners)
+    weight = torch.stack(weights, -1)[:, None].to(volume.dtype).expand(index.shape)
+    bags = index.flatten(0, 3), volume.reshape(-1, size)
+    lines = functional.embedding_bag(*bags, mode="sum", per_sample_weights=weight.reshape(bags[0].shape))
+    return lines.view(count, -1, size)
+
+
+def _voxels(place: torch.Tensor, size: int) -> torch.Tensor:
+    """Places in [-1, 1] of an axis as voxels, the first one's centre at 0."""
+    return ((place + 1) * size - 1) / 2
 
 
 def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
