@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
 COHORT := runs/demo
-STAGES := coarse pretrain train inference evaluate
+STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
 .PHONY: demo test check bench clean

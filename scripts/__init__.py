@@ -18,6 +18,7 @@ from .contrast.sampler import ClusterSampler
 from .contrast.store import QueryStore
 from .contrast.views import PrepareViews, Views
 from .decode.aspp import AsppDecoder
+from .decode.calibration import Calibrate, Calibration, LoadCalibration
 from .decode.dicom_seg import WriteDicomSeg
 from .decode.ensemble import Ensemble, LoadMembers
 from .decode.inferer import QueryInferer
@@ -28,7 +29,7 @@ from .decode.turns import Turns
 from .decode.volumes import PrepareVolume, ReadVolume, WriteLabelMap
 from .device import on_device
 from .errors import SemclError
-from .handover import LoadWeights, SaveWeights
+from .handover import LoadWeights, SaveWeights, trained
 from .job.checkpoint import Checkpoint
 from .job.job import Job
 from .job.trouble import plain_errors
@@ -38,6 +39,8 @@ from .version import __version__
 
 __all__ = [
     "AsppDecoder",
+    "Calibrate",
+    "Calibration",
     "Case",
     "Checkpoint",
     "ClusterHead",
@@ -49,6 +52,7 @@ __all__ = [
     "FoldSampler",
     "Job",
     "LabelTable",
+    "LoadCalibration",
     "LoadMembers",
     "LoadWeights",
     "LossCurve",
@@ -83,4 +87,5 @@ __all__ = [
     "on_device",
     "plain_errors",
     "require_attention",
+    "trained",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fire
 
@@ -123,6 +124,88 @@ def check(
     print(f"{images}: {len(found.cases)} cases")
 
 
+def evaluate(
+    pred: str | Sequence[str],
+    truth: str,
+    out: str = "evaluation",
+    table: str | None = None,
+    cases: str | None = None,
+    images: str | None = None,
+    tolerance: float = 2.0,
+    window: str | Sequence[float] = "percentile",
+    pictures: int = 5,
+    workers: int = 2,
+    **unknown: object,
+) -> None:
+    """Measure label maps made by any tool against the truth: rows.csv, summary.json, figures, report.html.
+
+    Args:
+        pred: folder of label maps, named as the true ones; give --pred again for more, the first is compared with.
+        truth: folder of true label maps.
+        out: folder the results are written to.
+        table: the label table, a YAML file; without it organs are called by their numbers.
+        cases: CSV with columns case, patient, phase; without it each case is a patient of its own.
+        images: folder of the scans, for pictures of the worst cases.
+        tolerance: mm, of NSD where the label table gives an organ none.
+        window: intensities of the pictures, low,high or percentile.
+        pictures: how many cases are shown.
+        workers: cases measured at once.
+    """
+    _refuse(unknown, evaluate)
+    given = {"tolerance": tolerance, "pictures": pictures, "workers": workers}
+    from .evaluate.evaluation import Evaluation, named
+    from .evaluate.folders import cases_of, table_of
+
+    paths = [Path(str(path)) if path else None for path in (images, cases)]
+    found = cases_of(Path(str(truth)), paths[0], paths[1])
+    numbers = {name: _number(name, value) for name, value in given.items()}
+    predicted = list(pred) if isinstance(pred, list | tuple) else [pred]
+    methods = {name: str(folder) for name, folder in named([str(folder) for folder in predicted]).items()}
+    Evaluation(
+        found, table_of(found, _table(table) if table else None), methods, str(out), window, Path(str(truth)).name,
+        tolerance=numbers["tolerance"], pictures=int(numbers["pictures"] if images else min(numbers["pictures"], 0)),
+        workers=int(numbers["workers"]), seen=False,
+    ).run()  # fmt: skip
+
+
+def embed(dataset_dir: str, bundle_root: str = "bundle", **overrides: Any) -> None:
+    """Embed queries before and after pretraining: maps, neighbours of other patients, collapse (embed.yaml).
+
+    Args:
+        dataset_dir: the cohort, after pretraining.
+        bundle_root: folder of the bundle.
+        overrides: any key of embed.yaml, such as --organ liver --case case001.
+    """
+    from monai.bundle import run
+
+    config = Path(bundle_root) / "configs" / "embed.yaml"
+    if not config.is_file():
+        raise SemclError(
+            "the bundle is missing", found=f"no {config}", expected="the bundle's folder", remedy="set --bundle_root"
+        )
+    run(config_file=str(config), bundle_root=bundle_root, dataset_dir=str(dataset_dir), **overrides)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SemclError(f"--{name} is no number", found=repr(value), expected="a number", remedy=f"set --{name}")
+    return value
+
+
+def _repeated(arguments: Sequence[str], option: str) -> list[str]:
+    """Command line with several ``option VALUE`` made one of a tuple: fire would keep the last alone."""
+    kept, values = [], []
+    rest = iter(arguments)
+    for word in rest:
+        if word == option:
+            values.append(next(rest, ""))
+        elif word.startswith(f"{option}="):
+            values.append(word.partition("=")[2])
+        else:
+            kept.append(word)
+    return kept + ([f"{option}={values[0] if len(values) == 1 else json.dumps(values)}"] if values else [])
+
+
 def _table(table: str) -> LabelTable:
     from .cohort.labels import LabelTable
 
@@ -182,7 +265,8 @@ def main() -> None:
     """Run the command line; a SemclError ends it with its message and exit code 2."""
     os.environ.setdefault("PAGER", "cat")
     try:
-        fire.Fire({"phantom": phantom, "prepare": prepare, "check": check}, name="python -m scripts")
+        commands = {"phantom": phantom, "prepare": prepare, "check": check, "evaluate": evaluate, "embed": embed}
+        fire.Fire(commands, _repeated(sys.argv[1:], "--pred"), name="python -m scripts")
     except SemclError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

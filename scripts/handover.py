@@ -69,6 +69,12 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
     module.load_state_dict(state)
 
 
+def trained(module: nn.Module, path: str, made_by: str) -> nn.Module:
+    """The module with the weights of a file; arguments and errors of ``load_weights``."""
+    load_weights(Path(path), module, made_by)
+    return module
+
+
 class SaveWeights:
     """Handler: write a module's weights, and the label table they were made with, when the run has completed.
 

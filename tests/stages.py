@@ -47,6 +47,7 @@ SMALL = {
         "decoder_width": 16,
     },
     "evaluate": {},
+    "embed": {"patch_size": 32, "spacing": "[5,5,0]", "widths": "[4,8,8,16]"},
 }
 
 

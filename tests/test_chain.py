@@ -18,7 +18,7 @@ COLUMNS = ["case", "patient", "organ", "phase", "method", "metric", "value"]
 
 @pytest.fixture(scope="module")
 def chain(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cohort after all five stages, run by turns from the repository's root and from elsewhere."""
+    """A cohort after all stages, run by turns from the repository's root and from elsewhere."""
     cohort = tmp_path_factory.mktemp("chain") / "cohort"
     shutil.copytree(phantoms, cohort)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -27,6 +27,7 @@ def chain(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrain": elsewhere,
         "train": ROOT,
         "inference": elsewhere,
+        "embed": elsewhere,
         "evaluate": ROOT,
     }.items():
         done = run_small(stage, cwd, dataset_dir=cohort)
@@ -60,16 +61,39 @@ def test_rows_hold_both_methods_for_every_tested_case(chain):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == COLUMNS
     tested = {case.case for case in datalist.load(chain, "testing")}
-    for method in ("coarse", "refined"):
+    for method in ("coarse", "refined", "truth"):
         assert {row["case"] for row in rows if row["method"] == method} == tested
-    assert all(0 <= float(row["value"]) <= 1 for row in rows)
+    assert {row["metric"] for row in rows if row["method"] == "truth"} == {"volume_ml"}
+    for metric in ("dice", "iou", "nsd"):
+        values = [float(row["value"]) for row in rows if row["metric"] == metric]
+        assert values
+        assert all(0 <= value <= 1 for value in values)
 
 
 def test_the_report_is_whole(chain):
     html = (chain / "report.html").read_text()
     assert html.rstrip().endswith("</html>")
-    assert html.count('<img src="data:image/png') == min(3, len(datalist.load(chain, "testing")))
-    assert "<h2>Training</h2>" in html
+    assert html.count('<img src="data:image/png') == min(5, len(datalist.load(chain, "testing")))
+    assert '<h2 id="training">' in html
+    runs = html[html.index('<h2 id="runs">') :]
+    assert [stage for stage in ("coarse", "pretrain", "train", "inference") if f">{stage}</td>" not in runs] == []
+
+
+def test_cubes_go_the_way_slices_go(chain, tmp_path):
+    given = {"dataset_dir": chain, "output_dir": tmp_path, "attention_dir": chain / "attention"}
+    cubes = {"spatial_dims": 3, "patch_size": 24, "spacing": [6, 6, 6]}
+    for stage in ("pretrain", "train", "inference"):
+        run_here(stage, **given, **cubes)
+    run_here("evaluate", **given)
+    tested = datalist.load(chain, "testing")
+    for case in tested:
+        image, drawn = nib.load(case.image), nib.load(tmp_path / "predictions" / f"{case.case}.nii.gz")
+        assert drawn.shape == image.shape
+    with open(tmp_path / "rows.csv", newline="") as file:
+        dice = {(row["case"], row["organ"]): float(row["value"]) for row in csv.DictReader(file)
+                if row["metric"] == "dice" and row["method"] == "refined"}  # fmt: skip
+    assert {case for case, _ in dice} == {case.case for case in tested}
+    assert max(dice.values()) > 0.3  # something was learned
 
 
 def test_no_file_is_left_aside(chain):

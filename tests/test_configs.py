@@ -12,7 +12,14 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_n
 from scripts.version import __version__
 
 CONFIGS = Path("bundle/configs")
-STAGES = {"coarse": "train", "pretrain": "train", "train": "train", "inference": "infer", "evaluate": None}
+STAGES = {
+    "coarse": "train",
+    "pretrain": "train",
+    "train": "train",
+    "inference": "infer",
+    "evaluate": None,
+    "embed": None,
+}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -25,7 +32,7 @@ def parser(stage: str, **overrides) -> ConfigParser:
 
 
 def test_there_is_a_config_for_every_stage():
-    found = {path.stem for path in CONFIGS.glob("*.yaml")} - {"common"}
+    found = {path.stem for path in CONFIGS.glob("*.yaml")} - {"common", "faithful"}
     assert found == set(STAGES)
 
 
@@ -75,6 +82,12 @@ def test_networks_fit_from_stage_to_stage(giver, taker, name):
     parser(taker).get_parsed_content(name).load_state_dict(weights)
 
 
+@pytest.mark.parametrize("name", ["untrained", "pretrained"])
+def test_the_pretrained_encoder_fits_both_encoders_of_embed(name):
+    weights = parser("pretrain").get_parsed_content("encoder").state_dict()
+    parser("embed").get_parsed_content(name).load_state_dict(weights)
+
+
 def test_the_coarse_network_fits_inference(cohort):
     weights = parser("coarse", dataset_dir=str(cohort)).get_parsed_content("network_def").state_dict()
     parser("inference", ckpt_dir=str(cohort)).get_parsed_content("coarse_def").load_state_dict(weights)
@@ -102,5 +115,40 @@ def test_the_bundle_reaches_the_extension():
 
 
 def test_stages_take_their_device_from_the_config():
-    for stage in ("coarse", "pretrain", "train", "inference"):
+    for stage in ("coarse", "pretrain", "train", "inference", "embed"):
         assert parser(stage, device="$torch.device('meta')").get_parsed_content("device") == torch.device("meta")
+
+
+def faithful(stage: str, **overrides) -> ConfigParser:
+    config = ConfigParser()
+    config.read_config([str(CONFIGS / f"{stage}.yaml"), str(CONFIGS / "faithful.yaml")])
+    config.update({"dataset_dir": "cohort", **overrides})
+    config.parse()
+    return config
+
+
+@pytest.mark.parametrize(("stage", "epochs", "rate"), [("pretrain", 1000, 0.0005), ("train", 200, 0.0001)])
+def test_the_faithful_preset_has_the_authors_numbers(stage, epochs, rate):
+    config = faithful(stage, job={"stage": stage}, epoch_length=10)
+    assert [config.get_parsed_content(key) for key in ("max_epochs", "learning_rate")] == [epochs, rate]
+    network = config.get_parsed_content("network_def")
+    assert network.encoder.channels == [256, 512, 1024, 2048]
+    optimizer = config.get_parsed_content("optimizer")
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert {key: optimizer.defaults[key] for key in ("lr", "momentum", "weight_decay")} == {
+        "lr": rate, "momentum": 0.9, "weight_decay": 0.0001,
+    }  # fmt: skip
+    scheduler = config.get_parsed_content("scheduler")
+    assert sorted(scheduler.milestones) == [7000, 8000, 9000]
+    assert scheduler.gamma == 0.9
+    if stage == "train":
+        assert not any(weight.requires_grad for weight in network.encoder.parameters())
+        assert len(network.decoder.reduce) == 0  # no skips
+        assert network.decoder.join.conv.out_channels == 512
+
+
+def test_the_faithful_networks_fit_from_stage_to_stage():
+    encoder = faithful("pretrain").get_parsed_content("encoder").state_dict()
+    refiner = faithful("train").get_parsed_content("network_def")
+    refiner.encoder.load_state_dict(encoder)
+    faithful("inference").get_parsed_content("network_def").load_state_dict(refiner.state_dict())

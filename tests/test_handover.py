@@ -12,7 +12,7 @@ from torch import nn
 
 from scripts.cohort.labels import LabelTable
 from scripts.errors import SemclError
-from scripts.handover import LoadWeights, SaveWeights, load_weights, save_weights
+from scripts.handover import LoadWeights, SaveWeights, load_weights, save_weights, trained
 
 ORIGIN = {"stage": "pretrain", "cohort": "a1b2c3", "labels": "d4e5f6"}
 
@@ -101,15 +101,15 @@ def test_weights_of_another_network_are_refused(saved: Path, change: Callable[[]
 
 
 def test_weights_are_saved_when_the_run_has_completed(tmp_path: Path, table: LabelTable) -> None:
-    path, trained = tmp_path / "models" / "encoder.pt", network()
+    path, learning = tmp_path / "models" / "encoder.pt", network()
 
     def step(engine: Engine, batch: float) -> None:
         assert not path.exists()
         with torch.no_grad():
-            trained[0].bias.fill_(batch)
+            learning[0].bias.fill_(batch)
 
     trainer = Engine(step)
-    SaveWeights(str(path), trained, ORIGIN, table).attach(trainer)
+    SaveWeights(str(path), learning, ORIGIN, table).attach(trainer)
     trainer.run([1.0, 2.0, 7.0], max_epochs=1)
     assert torch.load(path, weights_only=True)["0.bias"].tolist() == [7.0] * 4
     assert json.loads(path.with_suffix(".json").read_text()) == ORIGIN
@@ -149,3 +149,24 @@ def test_a_damaged_file_is_refused(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:100])
     with pytest.raises(SemclError, match=r"(?s)cannot be read as weights.*run pretrain.yaml again"):
         load_weights(saved, network(), "pretrain.yaml")
+
+
+def test_a_trained_module_is_the_module_with_the_weights_of_a_file(saved: Path) -> None:
+    other = network(seed=1)
+    found = trained(other, str(saved), "pretrain.yaml")
+    assert found is other
+    assert same(found, network())
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (Path.unlink, r"(?s)earlier stage.*no .*encoder\.pt.*run pretrain\.yaml first"),
+    "damaged": (lambda path: path.write_bytes(b"none"), r"(?s)cannot be read as weights.*run pretrain\.yaml again"),
+    "of another network": (lambda path: save_weights(path, network(width=6), ORIGIN), r"encoder\.pt does not fit"),
+}
+
+
+@pytest.mark.parametrize(("harm", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_module_is_not_trained_by_a_file_that_is(saved: Path, harm: Callable[[Path], object], message: str) -> None:
+    harm(saved)
+    with pytest.raises(SemclError, match=message):
+        trained(network(), str(saved), "pretrain.yaml")

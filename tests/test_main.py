@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import itk
+import numpy as np
 import pytest
 import yaml
 
-from scripts.__main__ import check, main, phantom, prepare
+from scripts.__main__ import _repeated, check, evaluate, main, phantom, prepare
 from scripts.cohort import datalist
 from scripts.cohort.labels import LabelTable
 from scripts.errors import SemclError
+from tests.conftest import write_nifti
 from tests.faults.inputs import TABLE, TWO_PHASES, Folder, ct, organs, write_dicom
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +104,7 @@ def test_an_image_without_its_label_map_is_refused(tmp_path: Path, phantoms: Pat
     assert message.startswith(f"error: case {gone.name.removesuffix('.nii.gz')}: image without label map")
 
 
-@pytest.mark.parametrize("arguments", [("prepare",), ("phantom",), ("segment",)])
+@pytest.mark.parametrize("arguments", [("prepare",), ("phantom",), ("segment",), ("evaluate", "--pred", "a")])
 def test_a_command_that_is_not_complete_ends_with_its_usage(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,3 +248,175 @@ def test_annotated_organs_must_be_in_the_table(tmp_path: Path, faulty: Folder) -
         SemclError, match=r"(?s)column annotated names organs.*found: +livr\n.*of left_kidney, liver, right_kidney"
     ):
         check(str(faulty.images), str(faulty.labels), str(tmp_path / "labels.yaml"), str(listed))
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """Three true label maps, the maps of two tools beside them, one as NRRD and MHA, and scans."""
+    truth = np.zeros((16, 12, 6), np.uint8)
+    truth[2:10, 2:6, 1:5], truth[3:9, 7:11, 1:5] = 3, 8
+    (tmp_path / "other").mkdir()
+    for number, case in enumerate(("anna", "berta", "carl")):
+        write_nifti(tmp_path / "truth" / f"{case}.nii.gz", truth)
+        write_nifti(tmp_path / "mine" / f"{case}.nii.gz", np.roll(truth, number + 1, 0))
+        write_nifti(tmp_path / "scans" / f"{case}.nii.gz", truth.astype(np.float32) * 10)
+        image = itk.image_from_array(truth.T.copy())
+        image.SetDirection(itk.matrix_from_array(np.diag([-1.0, -1.0, 1.0])))
+        itk.imwrite(image, str(tmp_path / "other" / f"{case}{('.nrrd', '.mha')[number % 2]}"))
+    (tmp_path / "cases.csv").write_text(
+        "case,patient,phase,annotated\nanna,p1,portal,liver\nberta,p1,late,\ncarl,p2,portal,\n"
+    )
+    (tmp_path / "organs.yaml").write_text("organs: {liver: {index: 3, tolerance: 1}, spleen: 8}\n")
+    return tmp_path
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def not_evaluated(folder: Path, **options: object) -> str:
+    """What evaluate says when it refuses; nothing is written then."""
+    given = {"pred": folder / "mine", "truth": folder / "truth", "out": folder / "out"} | options
+    with pytest.raises(SemclError) as raised:
+        evaluate(**{name: str(value) if isinstance(value, Path) else value for name, value in given.items()})
+    assert not (folder / "out").exists()
+    return str(raised.value)
+
+
+def test_evaluate_compares_folders_of_label_maps(drawn: Path) -> None:
+    out = drawn / "out"
+    ended = run(
+        "evaluate", "--pred", drawn / "mine", "--pred", drawn / "other", "--truth", drawn / "truth", "--out", out
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(os.listdir(out)) == ["figures", "report.html", "rows.csv", "summary.json"]
+    rows = read_rows(out / "rows.csv")
+    dice = {(row["case"], row["method"]): float(row["value"]) for row in rows
+            if (row["organ"], row["metric"]) == ("label_3", "dice")}  # fmt: skip
+    assert dice == {
+        (case, method): value
+        for number, case in enumerate(("anna", "berta", "carl"))
+        for method, value in {"mine": (7 - number) / 8, "other": 1.0}.items()
+    }
+    assert {(row["organ"], row["patient"] == row["case"], row["phase"]) for row in rows} == {
+        ("label_3", True, "unknown"),
+        ("label_8", True, "unknown"),
+    }
+    headline, report = ended.stdout.splitlines()
+    assert headline.startswith("Mean Dice 0.708 mine, 1.000 other (+0.292) over 3 cases of 3 patients: too few")
+    assert report == f"report: {out / 'report.html'}"
+    assert "3 cases of 3 patients.</p>" in (out / "report.html").read_text()
+
+
+def test_evaluate_with_a_table_cases_and_scans(drawn: Path) -> None:
+    out = drawn / "out"
+    ended = run(
+        "evaluate", f"--pred={drawn / 'mine'}", "--truth", drawn / "truth", "--out", out, "--cases",
+        drawn / "cases.csv", "--table", drawn / "organs.yaml", "--images", drawn / "scans", "--pictures", 2,
+        "--tolerance", 2.5, "--window=0,100",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    found = {(row["case"], row["patient"], row["phase"], row["organ"]) for row in read_rows(out / "rows.csv")}
+    assert found == {
+        ("anna", "p1", "portal", "liver"),  # her spleen is not annotated
+        ("berta", "p1", "late", "liver"), ("berta", "p1", "late", "spleen"),
+        ("carl", "p2", "portal", "liver"), ("carl", "p2", "portal", "spleen"),
+    }  # fmt: skip
+    assert sorted(os.listdir(out / "pictures")) == ["berta.png", "carl.png"]
+    assert ended.stdout.startswith("Mean Dice 0.663 over 3 cases of 2 patients (mine).")
+    assert "(liver 1, others 2.5 mm)" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("folder", ["1", "2026", "1.5"])
+def test_a_folder_named_by_a_number_is_evaluated(
+    drawn: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (drawn / "mine").rename(drawn / folder)
+    monkeypatch.chdir(drawn)
+    monkeypatch.setattr(sys, "argv", ["scripts", "evaluate", "--pred", folder, "--truth", "truth"])
+    main()
+    assert f"over 3 cases of 3 patients ({folder})." in capsys.readouterr().out
+    assert (drawn / "evaluation" / "report.html").is_file()  # where results go unless told
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"truth": "nowhere"}, "a folder is missing\n  found:    no nowhere\n", id="no truth"),
+        pytest.param({"images": "nowhere"}, "a folder is missing\n  found:    no nowhere\n", id="no images"),
+        pytest.param({"pred": "nowhere"}, "case anna: no label map of method nowhere", id="no predictions"),
+        pytest.param({"cases": "nowhere.csv"}, "the table of cases cannot be used", id="no table of cases"),
+        pytest.param({"table": "nowhere.yaml"}, "there is no label table", id="no label table"),
+        pytest.param({"pred": ["a/mine", "b/mine"]}, "found:    a/mine and b/mine\n", id="one name twice"),
+        pytest.param({"tabel": "a"}, "evaluate has no option --tabel", id="nearly an option"),
+        pytest.param({"prediction": "a"}, "evaluate has no option --prediction", id="no option"),
+        pytest.param({"window": "wide"}, "unknown intensity window", id="no window"),
+        pytest.param({"tolerance": "wide"}, "wide", id="a tolerance that is no number"),
+        pytest.param({"tolerance": -1}, "-1", id="a tolerance below 0"),
+        pytest.param({"pictures": -1}, "-1", id="pictures below 0"),
+    ],
+)
+def test_evaluate_refuses_what_it_cannot_use(drawn: Path, options: dict[str, object], message: str) -> None:
+    assert message in not_evaluated(drawn, **({"images": drawn / "scans"} | options))
+
+
+def test_an_option_that_is_nearly_one_is_told(drawn: Path) -> None:
+    assert not_evaluated(drawn, tabel="a").endswith("do this:  did you mean --table?")
+
+
+def test_a_missing_prediction_is_refused(drawn: Path) -> None:
+    (drawn / "mine" / "berta.nii.gz").unlink()
+    said = not_evaluated(drawn)
+    assert said.startswith("case berta: no label map of method mine\n")
+    assert f"no berta.nii.gz (nor .nii, .nrrd, .mha) in {drawn / 'mine'}" in said
+    assert said.endswith("add it, or leave the case out")
+
+
+def test_a_prediction_of_another_geometry_is_told_from_the_truth(drawn: Path) -> None:
+    write_nifti(drawn / "mine" / "berta.nii.gz", np.zeros((16, 12, 5), np.uint8))
+    ended = run("evaluate", "--pred", drawn / "mine", "--truth", drawn / "truth", "--out", drawn / "out")
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    message = ended.stderr[ended.stderr.index("error: ") :]
+    assert message.startswith("error: case berta: true label map and label map differ in shape\n")
+    assert "true label map 16 x 12 x 6, berta.nii.gz 16 x 12 x 5 voxels" in message
+    assert not (drawn / "out").exists()
+
+
+def test_probabilities_for_truth_are_refused(drawn: Path) -> None:
+    write_nifti(drawn / "truth" / "berta.nii.gz", np.full((16, 12, 6), 0.25, np.float32))
+    said = not_evaluated(drawn)
+    assert said.startswith("case berta: a label map holds values that are no labels\n  found:    0.25\n")
+
+
+def test_evaluate_prints_what_it_found_and_its_progress_alone(drawn: Path) -> None:
+    ended = run("evaluate", "--pred", drawn / "other", "--truth", drawn / "truth", "--out", drawn / "out")
+    assert ended.stdout == f"Mean Dice 1.000 over 3 cases of 3 patients (other).\nreport: {drawn}/out/report.html\n"
+    assert "deprecated" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        (["evaluate"], ["evaluate"]),
+        (["e", "--pred", "a", "--out", "b"], ["e", "--out", "b", "--pred=a"]),
+        (["e", "--pred=a=b"], ["e", "--pred=a=b"]),
+        (["e", "--pred", "a", "--out", "b", "--pred=c d"], ["e", "--out", "b", '--pred=["a", "c d"]']),
+        (["e", "--predict", "a"], ["e", "--predict", "a"]),
+    ],
+    ids=["none", "one", "with a sign", "two", "another option"],
+)
+def test_an_option_given_again_is_kept(given: list[str], made: list[str]) -> None:
+    assert _repeated(given, "--pred") == made
+
+
+def test_embed_names_the_bundle_it_does_not_find(tmp_path: Path) -> None:
+    ended = run("embed", "--dataset_dir", tmp_path, "--bundle_root", tmp_path / "nowhere", "--organ", "liver")
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    said = ended.stderr[ended.stderr.index("error: ") :]
+    assert said.startswith("error: the bundle is missing\n")
+    assert f"no {tmp_path / 'nowhere' / 'configs' / 'embed.yaml'}\n" in said
+    assert "set --bundle_root" in said
+    assert list(tmp_path.iterdir()) == []

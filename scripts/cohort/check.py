@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +81,7 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
     if sources.cases:
         scans, unlisted = _listed(scans, sources.cases)
         findings += unlisted
-    _refuse_organs(scans, table)
+    refuse_organs({organ for scan in scans if scan.row for organ in scan.row.annotated or ()}, table)
     opened = _parallel(lambda scan: open_scan(scan, table), scans, sources.workers, "headers")
     people, grouped = across.patients([(one.scan, one.tags.get("patient", "")) for one in opened])
     cases = []
@@ -115,9 +116,8 @@ def _listed(scans: Sequence[Scan], path: Path) -> tuple[list[Scan], list[Finding
     return [replace(scan, row=rows[scan.case]) for scan in scans if scan.case in rows], missing
 
 
-def _refuse_organs(scans: Sequence[Scan], table: LabelTable | None) -> None:
+def refuse_organs(stated: AbstractSet[str], table: LabelTable | None) -> None:
     """Refuse annotated organs that the table does not name, for a typing error would hide an organ."""
-    stated = {organ for scan in scans if scan.row for organ in scan.row.annotated or ()}
     strange = sorted(stated - set(table.names if table else stated))
     if table and strange:
         raise SemclError(

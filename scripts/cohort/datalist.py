@@ -147,7 +147,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
 def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.uint16]:
     """Object numbers (X, Y, Z) of a case's label map; errors of ``read_objects``, and when there is none."""
     if case.label is None:
-        raise _unlabelled(case)
+        raise unlabelled(case)
     return read_objects(case.label, image, case.case, table)
 
 
@@ -250,11 +250,12 @@ def _check_files(case: Case, need_label: bool) -> list[SemclError]:
                 )
             )
     if need_label and case.label is None:
-        errors.append(_unlabelled(case))
+        errors.append(unlabelled(case))
     return errors
 
 
-def _unlabelled(case: Case) -> SemclError:
+def unlabelled(case: Case) -> SemclError:
+    """What to say of a case that has no label map where one is needed."""
     return SemclError(
         "an image without a label map",
         case=case.case,

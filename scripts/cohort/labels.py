@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,15 @@ FILE_NAME = "labels.yaml"
 
 @dataclass(frozen=True)
 class Organ:
-    """An organ: its name, its index in the cohort's label maps, its left-right partner if it has one."""
+    """An organ: its name, its index in the cohort's label maps, its left-right partner if it has one.
+
+    ``tolerance`` is how far (mm) its surface may be off before a reader would mind, for NSD; None for evaluation's own.
+    """
 
     name: str
     index: int
     partner: str | None = None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,13 +120,17 @@ class LabelTable:
     @staticmethod
     def _organ(name: str, given: Any, refuse: Callable[[object, str], SemclError]) -> Organ:
         entry = given if isinstance(given, Mapping) else {"index": given}
-        strange = set(entry) - {"index", "partner"}
+        strange = set(entry) - {"index", "partner", "tolerance"}
         if strange:
-            raise refuse(f"{name}: {sorted(map(str, strange))}", "index, and partner where there is one")
+            raise refuse(f"{name}: {sorted(map(str, strange))}", "index, and partner and tolerance where there is one")
         index, partner = entry.get("index"), entry.get("partner")
         if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < 65536:
             raise refuse(f"{name}: index {index!r}", "a whole number from 1 to 65535")
-        return Organ(name, index, None if partner is None else str(partner))
+        tolerance = entry.get("tolerance")
+        number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+        if tolerance is not None and not (number and 0 < tolerance < math.inf):
+            raise refuse(f"{name}: tolerance {tolerance!r}", "mm, above 0")
+        return Organ(name, index, None if partner is None else str(partner), tolerance and float(tolerance))
 
     def save(self, folder: str | Path) -> None:
         """Write ``folder``/labels.yaml."""
@@ -130,14 +139,17 @@ class LabelTable:
     def content(self) -> dict[str, Any]:
         """The table as plain data, as labels.yaml holds it."""
         organs = {
-            organ.name: {"index": organ.index} | ({"partner": organ.partner} if organ.partner else {})
+            organ.name: {key: value for key, value in asdict(organ).items() if key != "name" and value is not None}
             for organ in self.organs
         }
         return {"phases": list(self.phases), "organs": organs}
 
     def digest(self) -> str:
-        """A short hash by which two tables are told apart."""
-        return hashlib.sha256(json.dumps(self.content()).encode()).hexdigest()[:12]
+        """A short hash by which two tables are told apart; tolerances change no label map and no model."""
+        content = self.content()
+        for organ in content["organs"].values():
+            organ.pop("tolerance", None)
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     def __len__(self) -> int:
         return len(self.organs)

@@ -14,6 +14,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage, Orientation
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from ..errors import SemclError
 from .dicom import SeriesReader
@@ -22,6 +23,8 @@ from .labels import LabelTable
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 SAMPLE = 1_000_000  # voxels they are taken from
+SLAB = 1 << 20  # voxels of a volume changed at once
+LINE = 8  # voxels from which on an axis is summed line by line
 
 
 def load(path: str | Path) -> MetaTensor:
@@ -94,25 +97,29 @@ def read_stored(path: str | Path, case: str) -> MetaTensor:
     return volume
 
 
-def read_objects(path: str | Path, image: MetaTensor, case: str, table: LabelTable) -> NDArray[np.uint16]:
+def read_objects(
+    path: str | Path, image: MetaTensor, case: str, table: LabelTable, like: str = "image"
+) -> NDArray[np.uint16]:
     """Read a label map that lies on the voxels of ``image`` as object numbers (X, Y, Z), both in RAS.
+
+    ``like`` is what ``image`` is called in errors.
 
     Raises:
         SemclError: when shape or affine differ from the image's, or a value is not in the table.
     """
     label = read(path, case)
-    remedy = f"resample {path} onto its image, or take the case out of the cohort"
+    remedy = f"resample {path} onto the {like}, or take the case out of the cohort"
     if label.shape != image.shape:
-        found = f"image {_by(image.shape[1:])}, {Path(path).name} {_by(label.shape[1:])} voxels (in RAS)"
+        found = f"{like} {_by(image.shape[1:])}, {Path(path).name} {_by(label.shape[1:])} voxels (in RAS)"
         raise SemclError(
-            "image and label map differ in shape", case=case, found=found, expected="the same shape", remedy=remedy
+            f"{like} and label map differ in shape", case=case, found=found, expected="the same shape", remedy=remedy
         )
     apart = float((label.affine - image.affine).abs().max())
     if apart > AFFINE_TOLERANCE:
         found = f"affines that differ by up to {apart:.3g} mm"
         expected = f"the same affine within {AFFINE_TOLERANCE} mm"
         raise SemclError(
-            "image and label map differ in place", case=case, found=found, expected=expected, remedy=remedy
+            f"{like} and label map differ in place", case=case, found=found, expected=expected, remedy=remedy
         )
     return table.encode(label[0].numpy(), case)
 
@@ -199,9 +206,12 @@ def resample(
         first = int(terms[0].min())
         volume = volume.narrow(axis, first, int(terms[0].max()) + 1 - first)
         terms[0] -= first
-    if change is not None:
-        volume = change(volume)
-    for axis in sorted(range(3), key=lambda axis: sums[axis].shape[1] / volume.shape[axis + 1]):  # the smallest first
+    axes = sorted(range(3), key=lambda axis: sums[axis].shape[1] / volume.shape[axis + 1])  # the smallest first
+    if change is not None:  # slab by slab, so that what is changed stays in the cache
+        axes = [axis for axis in axes if axis != 1]
+        slabs = torch.split(volume, max(1, SLAB // max(volume[0, 0].numel(), 1)), dim=1)
+        volume = torch.cat([_weigh(change(slab), 2, sums[1]) for slab in slabs], dim=1)
+    for axis in axes:
         volume = _weigh(volume, axis + 1, sums[axis])
     return volume.float()
 
@@ -272,15 +282,22 @@ def _reached(sums: Iterable[torch.Tensor], first: int, last: int) -> slice:
 
 def _weigh(volume: torch.Tensor, axis: int, sums: torch.Tensor) -> torch.Tensor:
     """An axis of a volume replaced by weighted sums along it."""
-    index, weight = sums[0].long(), sums[1].float().to(volume.device)
-    if index.shape[1] == 1:  # the same voxels
-        return volume.narrow(axis, int(index[0]) if len(index) else 0, len(index))
-    total: torch.Tensor | None = None
-    index = index.to(volume.device)
-    for term in range(index.shape[1]):
-        each = volume.index_select(axis, index[:, term]) * weight[:, term].view(-1, *[1] * (volume.ndim - axis - 1))
-        total = each if total is None else total.add_(each)
-    return volume if total is None else total
+    index, weight = sums[0].long().to(volume.device), sums[1].to(volume.device, torch.float32)
+    new, terms = index.shape
+    if terms == 1:  # the same voxels
+        return volume.narrow(axis, int(sums[0, 0, 0]) if new else 0, new)
+    before, after = volume.shape[:axis], volume.shape[axis + 1 :]
+    if after.numel() < LINE:
+        parts = [
+            volume.index_select(axis, index[:, term]) * weight[:, term].view(-1, *[1] * len(after))
+            for term in range(terms)
+        ]
+        return torch.stack(parts).sum(0)
+    lines = torch.arange(before.numel(), device=volume.device).view(-1, 1, 1) * volume.shape[axis] + index
+    table = volume.float().reshape(-1, after.numel())
+    bags = lines.view(-1, terms), table, weight.repeat(before.numel(), 1)
+    summed = functional.embedding_bag(bags[0], bags[1], mode="sum", per_sample_weights=bags[2])
+    return summed.view(*before, new, *after)
 
 
 def strongest(scores: Iterable[tuple[int, tuple[slice, ...], torch.Tensor]], floor: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ class QueryDataset(Dataset[dict[str, Any]]):
         case, _, number, cluster, *start = self.store.index[item].tolist()
         grid = self.store.grid
         patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
-        sample: dict[str, Any] = {"image": patch.float()[None], "cluster": cluster}
+        sample: dict[str, Any] = {"image": patch.float()[None], "cluster": cluster, "object": number}
         for name in ("attention", "target") if self.target else ("attention",):
             mask = grid.cut(self.store.volume(case, name), start, self.margin) == number
             sample[name] = mask.float()[None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -31,15 +31,21 @@ class QueryGrid:
         patch_size: P, voxels of the grid.
         spacing: voxel size of the grid in mm along X, Y, Z; 0 keeps a volume's own.
         window: intensities that become [-1, 1], or "percentile" (see ``normalise``).
+        extend: slices an object is also looked at on beyond those its attention shows it on, and in gaps between them.
     """
 
     def __init__(
-        self, spatial_dims: int, patch_size: int, spacing: Sequence[float], window: Sequence[float] | str
+        self,
+        spatial_dims: int,
+        patch_size: int,
+        spacing: Sequence[float],
+        window: Sequence[float] | str,
+        extend: int = 0,
     ) -> None:
         if spatial_dims not in (2, 3):
             raise SemclError("unknown spatial_dims", found=spatial_dims, expected="2 or 3", remedy="set spatial_dims")
         self.spatial_dims, self.patch_size = spatial_dims, patch_size
-        self.spacing, self.window = list(spacing), window
+        self.spacing, self.window, self.extend = list(spacing), window, extend
         self.box = (patch_size, patch_size, patch_size if spatial_dims == 3 else 1)
 
     def settings(self) -> dict[str, object]:
@@ -49,6 +55,7 @@ class QueryGrid:
             "patch_size": self.patch_size,
             "spacing": self.spacing,
             "window": self.window,
+            "extend": self.extend,
         }
 
     def shape(self, image: MetaTensor) -> tuple[int, ...]:
@@ -66,26 +73,41 @@ class QueryGrid:
         """A map of object numbers (X', Y', Z') of that volume on the grid."""
         return resample_objects(objects, self.shape(image))
 
+    def attention(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
+        """A coarse map (X', Y', Z') on the grid, its objects extended along the body."""
+        on_grid = self.objects(objects, image)
+        return extended(on_grid, self.extend) if self.extend and self.spatial_dims == 2 else on_grid
+
     def queries(self, attention: NDArray[np.integer]) -> NDArray[np.int32]:
         """Rows (object, x, y, z) of all queries of an attention map (X, Y, Z) on the grid, sorted by object.
 
         (x, y, z) is the box's first voxel and may lie outside. An object that fits a patch is looked at once a slice
         (2-D) or once (3-D), centred; a larger one through overlapping patches with a margin around it.
         """
-        rows: list[tuple[int, int, int, int]] = []
+        rows: list[tuple[int, ...]] = []
         for number, box in enumerate(ndimage.find_objects(attention), start=1):
             if box is None:
                 continue
-            where = np.argwhere(attention[box] == number) + np.array([part.start for part in box])
-            groups = [where] if self.spatial_dims == 3 else [where[where[:, 2] == z] for z in np.unique(where[:, 2])]
-            for voxels in groups:
-                low, high = voxels.min(0), voxels.max(0) + 1
-                starts = [_starts(*ends) for ends in zip(low.tolist(), high.tolist(), self.box, strict=True)]
-                for start in itertools.product(*starts):
-                    inside = (voxels >= start) & (voxels < np.add(start, self.box))
-                    if inside.all(1).any():
-                        rows.append((number, start[0], start[1], start[2]))
+            own, corner = attention[box] == number, [part.start for part in box]
+            for first, voxels in self._looks(own):
+                starts = [_starts(*ends) for ends in zip(*_extent(voxels), self.box, strict=True)]
+                places = list(itertools.product(*starts))
+                for start in places:
+                    inside = tuple(
+                        slice(max(begin, 0), begin + size) for begin, size in zip(start, self.box, strict=True)
+                    )
+                    if len(places) == 1 or voxels[inside].any():
+                        where = zip(start, corner, (0, 0, first), strict=True)
+                        rows.append((number, *(sum(parts) for parts in where)))
         return np.array(rows, np.int32).reshape(-1, 4)
+
+    def _looks(self, own: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """An object's mask (X, Y, Z) as it is looked at: whole, or slice by slice (X, Y, 1), with its first slice."""
+        if self.spatial_dims == 3:
+            yield 0, own
+            return
+        for z in np.flatnonzero(own.any((0, 1))).tolist():
+            yield z, own[:, :, z : z + 1]
 
     def cut(self, volume: torch.Tensor, start: Sequence[int], margin: int = 0, outside: float = 0) -> torch.Tensor:
         """The patch (P, P[, P]) of a volume (X, Y, Z) at ``start``, with ``margin`` more voxels at each side.
@@ -101,6 +123,27 @@ class QueryGrid:
         return patch if self.spatial_dims == 3 else patch[..., 0]
 
 
+def extended(objects: torch.Tensor, slices: int) -> torch.Tensor:
+    """A map of object numbers (X, Y, Z) in which each object also lies on slices near those it lies on, as on those.
+
+    A coarse map may miss an object's ends, or slices between. On a slice without the object, at most ``slices`` from
+    one with it, it is put as on the nearest such slice, where that leaves other objects alone.
+    """
+    filled = objects.clone()
+    depth = objects.shape[2]
+    for number in torch.unique(objects).tolist():
+        own = objects == number
+        shown = torch.nonzero(own.any(0).any(0)).flatten()
+        if not number or not len(shown):
+            continue
+        apart = (torch.arange(depth, device=objects.device)[:, None] - shown).abs()
+        distance, nearest = apart.min(1)
+        for z in torch.nonzero((distance > 0) & (distance <= slices)).flatten().tolist():
+            free = own[:, :, shown[nearest[z]]] & (filled[:, :, z] == 0)
+            filled[:, :, z][free] = number
+    return filled
+
+
 def overlap(
     start: Sequence[int], shape: Sequence[int], volume: Sequence[int]
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -112,6 +155,12 @@ def overlap(
         in_volume.append(slice(low, high))
         in_box.append(slice(low - begin, high - begin))
     return tuple(in_box), tuple(in_volume)
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
+    """First voxel, and the one after the last, of what is in a mask (X, Y, Z), along each axis."""
+    shown = [np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    return [int(found[0]) for found in shown], [int(found[-1]) + 1 for found in shown]
 
 
 def _starts(low: int, high: int, size: int) -> list[int]:

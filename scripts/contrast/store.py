@@ -136,21 +136,23 @@ class QueryStore:
         key = self._key(case)  # first: a file changed meanwhile then has another
         image = read(case.image, case.case)
         coarse = read_objects(attention_path(self.attention_dir, case.case), image, case.case, self.table)
-        attention = self._objects(coarse, image)
+        attention = self._stored(self.grid.attention(_signed(coarse), image))
         arrays = {
             "image": _slices_first(self.grid.image(image).numpy().astype(np.float16)),
             "attention": _slices_first(attention),
             "queries": self.grid.queries(attention),
         }
         if case.label is not None:
-            arrays["target"] = _slices_first(self._objects(read_label(case, image, self.table), image))
+            target = self.grid.objects(_signed(read_label(case, image, self.table)), image)
+            arrays["target"] = _slices_first(self._stored(target))
         files = {name: _write(self.folder / case.case / f"{name}.npy", array) for name, array in arrays.items()}
         note = {"key": key, "files": files}
         write_text(self.folder / case.case / "case.json", json.dumps(note, indent=1))
         return note
 
-    def _objects(self, objects: NDArray[np.uint16], image: Any) -> NDArray[Any]:
-        on_grid = self.grid.objects(torch.from_numpy(objects.astype(np.int16)), image).numpy()
+    def _stored(self, objects: torch.Tensor) -> NDArray[Any]:
+        """Object numbers in as few bytes as they need."""
+        on_grid = objects.numpy()
         return on_grid.astype(np.uint8) if len(self.table.organs) < 256 else on_grid
 
     def _index(self, cases: Sequence[Case]) -> NDArray[np.int32]:
@@ -193,6 +195,11 @@ def _stamp(path: Path) -> list[Any]:
     """By what another file is told; a missing one is for its reader to name."""
     stat = path.stat() if path.exists() else None
     return [path.name, stat and stat.st_size, stat and stat.st_mtime_ns]
+
+
+def _signed(objects: NDArray[np.uint16]) -> torch.Tensor:
+    """As torch, which cannot do much with unsigned numbers."""
+    return torch.from_numpy(objects.astype(np.int16))
 
 
 def _slices_first(volume: NDArray[Any]) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,12 +11,14 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 
-from ..cohort.volume import resample_objects, spread, strongest
+from ..cohort.volume import spread, strongest
 from ..contrast.query import QueryGrid
+from .calibration import Scale
 from .drawn import Drawn
 from .patches import Patches
 from .turns import Turns
 
+LEVEL = 0.5  # standing of an object at its threshold
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -27,17 +29,17 @@ class QueryInferer(Inferer):
     of its own, and that box alone is brought back to the volume's voxels: time grows with what the objects take up, not
     with the volume, and memory does not grow with the number of objects.
 
-    Rule of fusion: where patches of an object overlap, its probabilities are averaged with Gaussian weights. Objects
-    exclude each other, so the odds of object k against background are p_k / (1 - p_k), and the most probable of all,
-    background included, is the object with the highest p_k, if that is above 1/2 (``threshold``), else background.
+    Rule of fusion: a logit becomes a calibrated probability, and its odds are taken over those of the object's own
+    threshold, at which its Dice is best. Where patches of an object overlap these standings are averaged with Gaussian
+    weights. A voxel belongs to the object that stands highest there, and to background where none is over its
+    threshold. (By probability alone, large objects took from small ones, whose thresholds are low.)
 
     Args:
         grid: where queries are cut, as in training.
         batch_size: queries a forward pass, of any objects and slices.
         coarse: gives object numbers (1, 1, X, Y, Z) of a volume that comes without attention.
-        threshold: probability an object needs.
         grow: how often an object that is drawn up to its patch's border gets patches beyond it.
-        calibration: object number -> (slope, offset) of its logits; those not there are taken as they are.
+        calibration: object number -> its scale; the others' probabilities are taken as they are, drawn from 1/2 on.
         turns: test-time views of each query, None for none.
     """
 
@@ -46,13 +48,12 @@ class QueryInferer(Inferer):
         grid: QueryGrid,
         batch_size: int,
         coarse: Callable[[torch.Tensor], torch.Tensor],
-        threshold: float = 0.5,
         grow: int = 1,
-        calibration: Mapping[int, tuple[float, float]] | None = None,
+        calibration: Mapping[int, Scale] | None = None,
         turns: Turns | None = None,
     ) -> None:
-        self.grid, self.batch_size, self.coarse, self.threshold = grid, batch_size, coarse, threshold
-        self.grow, self.calibration = grow, dict(calibration or {})
+        self.grid, self.batch_size, self.coarse = grid, batch_size, coarse
+        self.grow, self.calibration = grow, defaultdict(Scale, calibration or {})
         self.turns = turns or Turns(1)
 
     def __call__(
@@ -69,10 +70,9 @@ class QueryInferer(Inferer):
         if not isinstance(image, MetaTensor):
             image = MetaTensor(image)
         coarse = self.coarse(inputs) if attention is None else attention
-        shape = self.grid.shape(image)
-        objects = resample_objects(convert_to_tensor(coarse, track_meta=False)[0, 0], shape)
+        objects = self.grid.attention(convert_to_tensor(coarse, track_meta=False)[0, 0], image)
         patches = Patches(self.grid, image, objects, self.grow)
-        floor = torch.full(image.shape[1:], self.threshold, device=image.device)
+        floor = torch.full(image.shape[1:], LEVEL, device=image.device)
         return strongest(self._scores(patches, network, floor.shape), floor)[None, None]
 
     def _scores(
@@ -82,7 +82,7 @@ class QueryInferer(Inferer):
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # voxels that make one
         for drawn in self.draw(patches, network):
             start, probability = drawn.together()
-            box = _above(probability, self.threshold, terms)
+            box = _above(probability, LEVEL, terms)
             if box is not None:
                 begin = [first + part.start for first, part in zip(start, box, strict=True)]
                 yield drawn.number, *spread(probability[box], begin, patches.shape, shape)
@@ -99,11 +99,10 @@ class QueryInferer(Inferer):
             with torch.no_grad():
                 logits = network(patches.cut(batch)).float()[:, 0]
             for row, logit in zip(batch, logits, strict=True):
-                slope, offset = self.calibration.get(row[0], (1.0, 0.0))
-                drawn[row[0]].add(row[1:], torch.sigmoid(slope * logit + offset))
+                drawn[row[0]].add(row[1:], self.calibration[row[0]].standing(logit))
             for number in sorted({row[0] for row in batch}):
                 if not drawn[number].waiting:
-                    more = drawn[number].beyond(patches.objects, self.threshold)
+                    more = drawn[number].beyond(patches.objects, LEVEL)
                     waiting.extendleft((number, *start) for start in reversed(more))
                     if not more:
                         yield drawn.pop(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,16 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from .rows import Row
-from .statistics import paired
+from .measures import Metric
 
-COARSE, REFINED = "#9aa5b1", "#0b7285"
+COLOURS = ("#868e96", "#0b7285", "#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#1864ab", "#846358")  # of methods
+Values = NDArray[np.float64]
 
 
 def svg(figure: Figure) -> str:
@@ -39,26 +42,53 @@ def png(figure: Figure) -> bytes:
     return data.getvalue()
 
 
-def organs_figure(rows: Sequence[Row], first: str, second: str, organs: Sequence[str]) -> str:
-    """Dice of both methods by organ: a line a patient, a bar the mean (SVG)."""
-    figure, axes = plt.subplots(figsize=(max(5.0, 0.85 * len(organs) + 1), 3.6))
-    for place, organ in enumerate(organs):
-        pairs = paired([row for row in rows if row.organ == organ], first, second)
+def paired_figure(groups: Mapping[str, Values], methods: tuple[str, str], metric: Metric) -> str:
+    """Two methods by group: a line a patient, a bar the mean (SVG).
+
+    Args:
+        groups: title (an organ, a phase) -> values (patients, 2).
+        methods: the two names.
+        metric: what the values are.
+    """
+    figure, axes = _grouped(list(groups), metric)
+    for place, pairs in enumerate(groups.values()):
         if not len(pairs):
             continue
         ends = np.array([place - 0.2, place + 0.2])
         axes.plot(np.tile(ends[:, None], (1, len(pairs))), pairs.T, color="#adb5bd", lw=0.8, zorder=1)
-        for end, values, colour in zip(ends, pairs.T, (COARSE, REFINED), strict=True):
+        for end, values, colour in zip(ends, pairs.T, COLOURS, strict=False):
             axes.scatter(np.full(len(values), end), values, s=10, color=colour, zorder=2)
             axes.hlines(values.mean(), end - 0.14, end + 0.14, color=colour, lw=3, zorder=3)
-    axes.set_xticks(
-        range(len(organs)), [organ.replace("_", " ").replace("$", r"\$") for organ in organs], rotation=35, ha="right"
-    )
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_ylabel("Dice")
-    handles = [Line2D([], [], color=colour, lw=3, label=name) for name, colour in ((first, COARSE), (second, REFINED))]
-    axes.legend(handles=handles, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    axes.spines[["top", "right"]].set_visible(False)
+    _legend(axes, methods)
+    return svg(figure)
+
+
+def box_figure(groups: Mapping[str, Mapping[str, Values]], metric: Metric) -> str:
+    """Box plots by group and method: median, quartiles, whiskers to 1.5 times their distance, points beyond (SVG).
+
+    Args:
+        groups: title -> method -> values (patients,).
+        metric: what the values are.
+    """
+    figure, axes = _grouped(list(groups), metric)
+    methods = list(next(iter(groups.values()), {}))
+    width = 0.8 / max(len(methods), 1)
+    for number, (method, colour) in enumerate(zip(methods, _colours(len(methods)), strict=True)):
+        drawn = {place: group[method] for place, group in enumerate(groups.values()) if len(group[method])}
+        if drawn:
+            axes.boxplot(
+                list(drawn.values()),
+                positions=[place - 0.4 + (number + 0.5) * width for place in drawn],
+                widths=0.85 * width,
+                patch_artist=True,
+                boxprops={"facecolor": colour, "edgecolor": colour, "alpha": 0.55},
+                medianprops={"color": "#212529", "lw": 1.4},
+                whiskerprops={"color": colour},
+                capprops={"color": colour},
+                flierprops={"marker": "o", "markersize": 3, "markerfacecolor": colour, "markeredgecolor": "none"},
+                manage_ticks=False,
+            )
+    _legend(axes, methods)
     return svg(figure)
 
 
@@ -71,7 +101,7 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
     figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 2.4), squeeze=False)
     for axis, (stage, runs) in zip(axes[0], curves.items(), strict=True):
         for losses in runs:
-            axis.plot(range(1, len(losses) + 1), losses, color=REFINED, lw=1.2, alpha=0.8)
+            axis.plot(range(1, len(losses) + 1), losses, color=COLOURS[1], lw=1.2, alpha=0.8)
         axis.set_title(stage, fontsize=10)
         axis.set_xlabel("epoch")
         axis.spines[["top", "right"]].set_visible(False)
@@ -82,20 +112,22 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
 def overlay_figure(
     image: NDArray[np.floating], maps: Mapping[str, NDArray[np.integer]], spacing: Sequence[float], objects: int
 ) -> bytes:
-    """The axial slice with most objects, bare and under each label map, the patient's right on the left (PNG).
+    """An axial slice, bare and under each label map, the patient's right on the left (PNG).
+
+    The slice is the one on which the last map differs most from the first.
 
     Args:
         image: (X, Y, Z) in RAS, in [-1, 1].
-        maps: name -> object numbers (X, Y, Z).
+        maps: name -> object numbers (X, Y, Z), the truth first.
         spacing: mm.
         objects: how many objects there are.
     """
-    truth = next(iter(maps.values()))
-    seen = [len(np.unique(truth[:, :, z])) + (truth[:, :, z] > 0).mean() for z in range(truth.shape[2])]
-    z = int(np.argmax(seen))
-    colours = plt.get_cmap("tab20")(np.arange(objects) % 20)[:, :3]
+    names = list(maps)
+    wrong = (maps[names[0]] != maps[names[-1]]).sum((0, 1)) + 1e-6 * (maps[names[0]] > 0).sum((0, 1))
+    z = int(np.argmax(wrong))
+    colours = object_colours(objects)
     figure, axes = plt.subplots(1, 1 + len(maps), figsize=(3.1 * (1 + len(maps)), 2.7))
-    panels: dict[str, Any] = {"image": None, **maps}
+    panels: dict[str, Any] = {f"image, slice {z + 1} of {image.shape[2]}": None, **maps}
     for axis, (name, objects_map) in zip(axes, panels.items(), strict=True):
         # x to the patient's right in RAS; shown as radiologists look, with that at the left
         axis.imshow(image[::-1, ::-1, z].T, cmap="gray", vmin=-1, vmax=1, aspect=spacing[1] / spacing[0])
@@ -105,7 +137,49 @@ def overlay_figure(
             layer[shown > 0, :3] = colours[shown[shown > 0] - 1]
             layer[shown > 0, 3] = 0.6
             axis.imshow(layer, aspect=spacing[1] / spacing[0])
-        axis.set_title(name, fontsize=10)
+        axis.set_title(plain(name), fontsize=10)
         axis.axis("off")
     figure.subplots_adjust(wspace=0.03)
     return png(figure)
+
+
+def object_colours(objects: int) -> NDArray[np.float64]:
+    """A colour (K, 3) for each object, the same in every picture."""
+    colours: NDArray[np.float64] = plt.get_cmap("tab20")(np.arange(objects) % 20)[:, :3]
+    return colours
+
+
+def object_hex(objects: int) -> list[str]:
+    """The same colours as a page names them."""
+    return [to_hex(colour) for colour in object_colours(objects)]
+
+
+def plain(name: str) -> str:
+    """A name as text of a figure: no mathematics, no underscores."""
+    return name.replace("_", " ").replace("$", r"\$")
+
+
+def _grouped(titles: Sequence[str], metric: Metric) -> tuple[Figure, Axes]:
+    figure, axes = plt.subplots(figsize=(max(3.2, 0.85 * len(titles) + 1), 3.6))
+    axes.set_xticks(range(len(titles)), [plain(title) for title in titles], rotation=35, ha="right")
+    axes.set_xlim(-0.6, max(len(titles), 1) - 0.4)
+    if metric.worst == 0:
+        axes.set_ylim(-0.02, 1.02)
+    else:  # from parts of a millimetre to a missed organ's diagonal of the scan
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylabel(metric.label)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _colours(count: int) -> list[str]:
+    return list((COLOURS * math.ceil(count / len(COLOURS) or 1))[:count])
+
+
+def _legend(axes: Axes, methods: Sequence[str]) -> None:
+    handles = [
+        Line2D([], [], color=colour, lw=3, label=plain(name))
+        for name, colour in zip(methods, _colours(len(methods)), strict=True)
+    ]
+    axes.legend(handles=handles, frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))

@@ -1,151 +1,114 @@
-"""The evaluate stage: rows.csv, summary.json and a self-contained report.html."""
+"""The report: one self-contained page, drawn from the summary, and what the stages left beside it."""
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from ..cohort.datalist import Case, read_label
-from ..cohort.labels import LabelTable
-from ..cohort.volume import normalise, read, read_objects, spacing
-from ..errors import SemclError
-from ..files import write_text, written_whole
+from ..files import write_text
 from ..version import __version__
-from .figures import curves_figure, organs_figure, overlay_figure
-from .rows import Row, measure, write_rows
-from .statistics import EXACT, Comparison, compare, paired
+from .figures import box_figure, curves_figure, object_hex, paired_figure
+from .measures import BY_NAME, METRICS
+from .statistics import ALL, paired
+from .summary import Summary, tests_in_words
 
-FIRST, SECOND = "coarse", "refined"
 STAGES = ("coarse", "pretrain", "train")
+SHOWN = ("dice", "hd95")  # metrics with figures
+RUNS = ("coarse", "pretrain", "train", "inference", "embed")
 
 
-class Evaluation:
-    """Measures two folders of label maps against the truth and writes what was found.
+class Report:
+    """What evaluation found, as report.html and figures/*.svg.
 
     Args:
-        cases: cases with label maps.
-        table: the label table.
-        coarse: folder of attention maps.
-        refined: folder of predictions.
-        output_dir: gets rows.csv, summary.json, report.html and pictures/; its curves/ are shown.
-        window: intensities of the pictures.
-        name: of the cohort, in the title.
-        pictures: how many cases are shown, from the worst.
+        summary: the numbers.
+        name: of the cohort.
+        counts: who was measured, in words.
+        output_dir: gets the page; curves/, jobs/ and embeddings/ there are shown as far as there are any.
+        tolerances: of NSD, in words.
+
+    Attributes:
+        pictures: of cases, as ``picture`` makes them.
+        legend: organs and their colours.
     """
 
-    def __init__(
-        self,
-        cases: Sequence[Case],
-        table: LabelTable,
-        coarse: str,
-        refined: str,
-        output_dir: str,
-        window: Sequence[float] | str,
-        name: str,
-        pictures: int = 3,
-    ) -> None:
-        self.cases, self.table = cases, table
-        self.folders = {FIRST: Path(coarse), SECOND: Path(refined)}
-        self.output_dir, self.window, self.name, self.pictures = Path(output_dir), window, name, pictures
+    def __init__(self, summary: Summary, name: str, counts: str, output_dir: Path, tolerances: str) -> None:
+        self.summary, self.name, self.counts, self.output_dir = summary, name, counts, output_dir
+        self.tolerances = tolerances
+        self.pictures: list[dict[str, str]] = []
+        self.legend: list[tuple[str, str]] = []
 
-    def run(self) -> None:
-        """Measure, compare, write."""
-        rows = measure(self.cases, self.folders, self.table)
-        lines = compare(rows, FIRST, SECOND, self.table.names)
-        if not lines:
-            raise SemclError(
-                "there is nothing to compare",
-                found=f"no organ in the label maps of {len(self.cases)} cases, nor in either prediction",
-                expected="at least one organ in one case",
-                remedy="check that the label maps are those of these scans",
-            )
-        write_rows(self.output_dir / "rows.csv", rows)
-        compared = [asdict(line) | {"verdict": line.verdict} for line in lines]
-        summary = {"headline": headline(lines[0]), "comparisons": compared}
-        write_text(self.output_dir / "summary.json", json.dumps(summary, indent=1))
-        write_text(self.output_dir / "report.html", self.html(rows, lines))
-        print(headline(lines[0]))
-        print(f"report: {self.output_dir / 'report.html'}")
+    def write(self) -> None:
+        """Write the page and its figures."""
+        figures = self.figures()
+        for name, drawn in figures.items():
+            write_text(self.output_dir / "figures" / f"{name}.svg", drawn)
+        write_text(self.output_dir / "report.html", self.html(figures))
 
-    def html(self, rows: Sequence[Row], lines: Sequence[Comparison]) -> str:
-        """The report."""
+    def html(self, figures: Mapping[str, str]) -> str:
+        """The page."""
         environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-        curves = read_curves(self.output_dir / "curves")
         return environment.get_template("report.html.j2").render(
             name=self.name,
-            headline=headline(lines[0]),
-            counts=self.counts(),
-            lines=lines,
-            exact=EXACT,
-            interval=lambda line: "" if line.low is None else f"{line.low:+.3f} to {line.high:+.3f}",
-            p=lambda p: "" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}"),
-            organs_svg=Markup(organs_figure(rows, FIRST, SECOND, self.table.names)),
-            phases=self.phases(rows),
-            overlays=[self.overlay(case, value) for case, value in self.worst(rows)],
-            curves_svg=Markup(curves_figure(curves)) if curves else None,
+            summary=self.summary.content(),
+            counts=self.counts,
+            metrics=METRICS,
+            by_name=BY_NAME,
+            all_organs=ALL,
+            tests=tests_in_words(),
+            tolerances=self.tolerances,
+            figures={name: Markup(drawn) for name, drawn in figures.items()},
+            pictures=self.pictures,
+            legend=self.legend,
+            runs=read_runs(self.output_dir / "jobs"),
+            embeddings=read_embeddings(self.output_dir / "embeddings"),
             version=__version__,
         )
 
-    def counts(self) -> str:
-        """Who was measured, and whether the networks had seen them."""
-        seen = sum(case.fold is not None for case in self.cases)
-        told = "that no network was trained on" if not seen else f"of which {seen} cases were trained on"
-        return f"{len(self.cases)} cases of {len({case.patient for case in self.cases})} patients, {told}."
+    def figures(self) -> dict[str, str]:
+        """Every figure by name, as SVG."""
+        summary = self.summary
+        found = {}
+        for name in SHOWN:
+            metric = BY_NAME[name]
+            by_organ = {
+                organ: {method: summary.values(metric, method, organ) for method in summary.methods}
+                for organ in summary.organs
+            }
+            by_phase = {
+                phase: {method: summary.values(metric, method, phase=phase) for method in summary.methods}
+                for phase in summary.phases
+            }
+            found[f"{name}_by_organ"] = box_figure(_filled(by_organ), metric)
+            found[f"{name}_by_phase"] = box_figure(_filled(by_phase), metric)
+            if len(summary.methods) > 1:
+                methods = (summary.methods[0], summary.methods[-1])
+                rows = [row for row in summary.rows if row.metric == name]
+                organs = {organ: paired([row for row in rows if row.organ == organ], *methods) for organ in by_organ}
+                phases = {phase: paired([row for row in rows if row.phase == phase], *methods) for phase in by_phase}
+                found[f"{name}_pairs_by_organ"] = paired_figure(_some(organs), methods, metric)
+                found[f"{name}_pairs_by_phase"] = paired_figure(_some(phases), methods, metric)
+        curves = read_curves(self.output_dir / "curves")
+        return found | ({"training": curves_figure(curves)} if curves else {})
 
-    def phases(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Mean Dice of each phase's cases."""
-        listed = []
-        for phase in self.table.phases:
-            part = [row for row in rows if row.phase == phase]
-            pairs = paired(part, FIRST, SECOND)
-            if len(pairs):
-                coarse, refined = pairs.mean(0)
-                cases = len({row.case for row in part})
-                listed.append({"name": phase, "cases": cases, "coarse": coarse, "refined": refined})
-        return listed
-
-    def worst(self, rows: Sequence[Row]) -> list[tuple[Case, float]]:
-        """The cases with the lowest mean Dice of the refined map, and that mean."""
-        values: dict[str, list[float]] = {case.case: [] for case in self.cases}
-        for row in rows:
-            if row.method == SECOND:
-                values[row.case].append(row.value)
-        means = {case: float(np.mean(found)) for case, found in values.items() if found}
-        order = sorted((case for case in self.cases if case.case in means), key=lambda case: means[case.case])
-        return [(case, means[case.case]) for case in order[: self.pictures]]
-
-    def overlay(self, case: Case, value: float) -> dict[str, str]:
-        """A case's title and its picture, which is also written to pictures/<case>.png."""
-        image = read(case.image, case.case)
-        maps = {"truth": read_label(case, image, self.table)}
-        for method, folder in self.folders.items():
-            maps[method] = read_objects(folder / f"{case.case}.nii.gz", image, case.case, self.table)
-        pixels = normalise(image.as_tensor(), self.window)[0].numpy()
-        picture = overlay_figure(pixels, maps, spacing(image), len(self.table))
-        with written_whole(self.output_dir / "pictures" / f"{case.case}.png") as aside:
-            aside.write_bytes(picture)
-        inline = "data:image/png;base64," + base64.b64encode(picture).decode()
-        return {"title": f"{case.case} ({case.phase}): mean Dice {value:.3f}", "picture": inline}
+    @staticmethod
+    def colours(organs: Sequence[str]) -> list[tuple[str, str]]:
+        """Organs with the colours of the pictures."""
+        return list(zip(organs, object_hex(len(organs)), strict=True))
 
 
-def headline(line: Comparison) -> str:
-    """The result in one sentence."""
-    way = {"better than chance": "better", "worse than chance": "worse"}.get(line.verdict)
-    told = f"{way} than coarse beyond chance" if way else line.verdict
-    p = "" if line.p is None else f", p = {line.p:.2g}"
-    return (
-        f"Mean Dice {line.first:.3f} coarse, {line.second:.3f} refined ({line.difference:+.3f}) "
-        f"over {line.cases} cases of {line.patients} patients: {told}{p}."
-    )
+def _filled(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {name: group for name, group in groups.items() if any(len(values) for values in group.values())}
+
+
+def _some(groups: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: pairs for name, pairs in groups.items() if len(pairs)}
 
 
 def read_curves(folder: Path) -> Mapping[str, list[list[float]]]:
@@ -160,3 +123,19 @@ def read_curves(folder: Path) -> Mapping[str, list[list[float]]]:
                     runs.setdefault(row["run"], []).append(float(row["loss"]))
             curves[stage] = list(runs.values())
     return curves
+
+
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """The manifests of the stages, in their order, as far as there are any."""
+    paths = [folder / f"{stage}.json" for stage in RUNS]
+    return [json.loads(path.read_text()) for path in paths if path.is_file()]
+
+
+def read_embeddings(folder: Path) -> dict[str, Any] | None:
+    """What the embed stage found, with its figures; None where it has not run."""
+    path = folder / "summary.json"
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text())
+    figures = {name: Markup((folder / f"{name}.svg").read_text()) for name in found["figures"]}
+    return found | {"figures": figures}

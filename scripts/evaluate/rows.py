@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from tqdm import tqdm
 
-from ..cohort.datalist import Case, read_label
+from ..cohort.datalist import Case, unlabelled, volumes
 from ..cohort.labels import LabelTable
-from ..cohort.volume import read, read_objects
+from ..cohort.volume import read, read_objects, spacing
 from ..errors import SemclError, raise_all
 from ..files import written_whole
+from .measures import VOLUME, measure_organ
+
+Box = tuple[slice, ...]
+
+TRUTH = "truth"  # the method whose volumes are those of the label maps
 
 
 @dataclass(frozen=True)
@@ -34,72 +41,96 @@ class Row:
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
-def measure(cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTable) -> list[Row]:
-    """Dice of each method's label maps on each case's own voxels.
+def measure(
+    cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTable, tolerance: float = 2.0, workers: int = 2
+) -> list[Row]:
+    """Every metric of each method's label maps, on the voxels of each case's own label map.
 
-    A missed organ has a Dice of 0. An organ absent from the truth counts once any method draws it: 0 for a method that
-    does, 1 for one that leaves it out; when none draws it there is no row. So methods can always be paired.
+    What is measured of an organ that is missed or not there is said by ``measure_organ``; an organ that was not
+    annotated in a case (``Case.annotated``) has no row there.
 
     Args:
         cases: cases with label maps.
-        methods: name -> folder with <case>.nii.gz.
+        methods: name -> folder with a label map of each case, of any suffix.
         table: the label table.
+        tolerance: mm, of NSD where the table gives an organ none.
+        workers: cases measured at once.
 
     Raises:
         SemclError: naming every label map that is missing, or the first that does not fit.
     """
-    raise_all([_missing(name, path) for name, folder in methods.items() for path in _absent(cases, folder)])
+    found = {name: volumes(folder) if folder.is_dir() else {} for name, folder in methods.items()}
+    raise_all(
+        [_missing(name, methods[name], case) for name in methods for case in cases if case.case not in found[name]]
+    )
+
+    def of_case(case: Case) -> list[Row]:
+        return measure_case(case, {name: found[name][case.case] for name in methods}, table, tolerance)
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        bar = tqdm(pool.map(of_case, cases), total=len(cases), desc="evaluate", unit="case")
+        return [row for rows in bar for row in rows]
+
+
+def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolerance: float) -> list[Row]:
+    """The rows of one case; ``maps`` is method -> label map."""
+    if case.label is None:
+        raise unlabelled(case)
+    label = read(case.label, case.case)
+    truth = table.encode(label[0].numpy(), case.case)
+    sizes = spacing(label)
+    diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
+    shown = table.names if case.annotated is None else case.annotated
+    organs = [(number, organ) for number, organ in enumerate(table.organs, start=1) if organ.name in shown]
+    there = _boxes(truth, len(table))
     rows = []
-    for case in tqdm(cases, desc="evaluate", unit="case"):
-        image = read(case.image, case.case)
-        truth = read_label(case, image, table)
-        values = {
-            method: dice(read_objects(folder / f"{case.case}.nii.gz", image, case.case, table), truth, len(table))
-            for method, folder in methods.items()
-        }
-        somewhere = np.logical_or.reduce([~np.isnan(found) for found in values.values()])
-        rows += [
-            Row(
-                case.case,
-                case.patient,
-                table.names[organ],
-                case.phase,
-                method,
-                "dice",
-                1.0 if np.isnan(value) else value,
-            )
-            for method, found in values.items()
-            for organ, value in enumerate(found.tolist())
-            if somewhere[organ]
-        ]
+    for method, path in {TRUTH: case.label, **maps}.items():
+        drawn = truth if method == TRUTH else read_objects(path, label, case.case, table, like="true label map")
+        boxes = there if method == TRUTH else _boxes(drawn, len(table))
+        for number, organ in organs:
+            box = _around(boxes[number - 1], there[number - 1])
+            masks = drawn[box] == number, truth[box] == number
+            if method == TRUTH:
+                values = {VOLUME: float(masks[1].sum() * np.prod(sizes) / 1000)}
+            else:
+                values = measure_organ(*masks, sizes, organ.tolerance or tolerance, diagonal)
+            rows += [
+                Row(case.case, case.patient, organ.name, case.phase, method, metric, value)
+                for metric, value in values.items()
+            ]
     return rows
 
 
-def dice(drawn: NDArray[np.integer], truth: NDArray[np.integer], objects: int) -> NDArray[np.float64]:
-    """Dice (objects,) of object numbers 1..objects; NaN for one that is in neither map (X, Y, Z)."""
-    sizes = [np.bincount(part.ravel(), minlength=objects + 1)[1:] for part in (drawn, truth, drawn[drawn == truth])]
-    total = sizes[0] + sizes[1]
-    return np.where(total > 0, 2 * sizes[2] / np.maximum(total, 1), np.nan)
+def _boxes(objects: NDArray[np.integer], count: int) -> list[Box | None]:
+    """The box of each object 1..count, None for one that is not there."""
+    found: list[Box | None] = list(ndimage.find_objects(objects.astype(np.int32), count))
+    return found
+
+
+def _around(one: Box | None, other: Box | None) -> Box:
+    """The smallest box that holds both; an empty one for none."""
+    boxes = [box for box in (one, other) if box is not None]
+    if not boxes:
+        return (slice(0, 0),) * 3
+    return tuple(
+        slice(min(part.start for part in parts), max(part.stop for part in parts)) for parts in zip(*boxes, strict=True)
+    )
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write the table as CSV."""
     with written_whole(path) as aside, open(aside, "w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        table.writerows([*astuple(row)[:-1], f"{row.value:.6f}"] for row in rows)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([*astuple(row)[:-1], f"{row.value:.6f}"] for row in rows)
 
 
-def _absent(cases: Sequence[Case], folder: Path) -> list[Path]:
-    return [path for case in cases if not (path := folder / f"{case.case}.nii.gz").is_file()]
-
-
-def _missing(method: str, path: Path) -> SemclError:
-    stage = {"coarse": "coarse.yaml", "refined": "inference.yaml"}.get(method, "the method")
+def _missing(method: str, folder: Path, case: Case) -> SemclError:
+    stage = {"coarse": "run coarse.yaml first", "refined": "run inference.yaml first"}
     return SemclError(
         f"no label map of method {method}",
-        case=path.name.removesuffix(".nii.gz"),
-        found=f"no {path}",
+        case=case.case,
+        found=f"no {case.case}.nii.gz (nor .nii, .nrrd, .mha) in {folder}",
         expected="a label map of every case that is measured",
-        remedy=f"run {stage} first",
+        remedy=stage.get(method, "add it, or leave the case out"),
     )

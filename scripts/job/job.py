@@ -67,8 +67,9 @@ class Job:
                 checkpoint of another config, cohort or label table.
         """
         running = config.running_config()
-        configs = {path.stem: _read(path) for path in (self.bundle_root / "configs").glob("*.yaml")}
-        shared, own = configs.pop("common"), configs[self.stage]
+        written = {path.stem: _read(path) for path in (self.bundle_root / "configs").glob("*.yaml")}
+        configs = {name: content for name, content in written.items() if "run" in content}  # not overlays
+        shared, own = written["common"], configs[self.stage]
         others = {key: value for one in configs.values() for key, value in one.items()} | shared
         raise_all(config.check(running, own, others), of="the config")
         self.config = config.flatten({**running, "common": shared})

@@ -1,5 +1,8 @@
 """The label table: what it accepts, and what it makes of label maps."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
@@ -42,6 +45,13 @@ def test_a_table_without_phases_has_one():
         ({"organs": {"liver": "1"}}, "liver: index '1'", "a whole number from 1 to 65535"),
         ({"organs": {"liver": True}}, "liver: index True", "a whole number from 1 to 65535"),
         ({"organs": {"a": PAIR[0]}}, "a: partner 'b'", "another organ of the table"),
+        ({"organs": {"a": {"index": 1, "tolerance": 0}}}, "a: tolerance 0", "mm, above 0"),
+        ({"organs": {"a": {"index": 1, "tolerance": -2.5}}}, "a: tolerance -2.5", "mm, above 0"),
+        ({"organs": {"a": {"index": 1, "tolerance": float("nan")}}}, "a: tolerance nan", "mm, above 0"),
+        ({"organs": {"a": {"index": 1, "tolerance": float("inf")}}}, "a: tolerance inf", "mm, above 0"),
+        ({"organs": {"a": {"index": 1, "tolerance": "2 mm"}}}, "a: tolerance '2 mm'", "mm, above 0"),
+        ({"organs": {"a": {"index": 1, "tolerance": [2]}}}, "a: tolerance [2]", "mm, above 0"),
+        ({"organs": {"a": {"index": 1, "tolerance": True}}}, "a: tolerance True", "mm, above 0"),
         ({"organs": {"a": 3, "b": 3}}, "indices [3, 3]", "none twice"),
         ({"organs": {"a": 1}, "phases": []}, "phases []", "a list of different names"),
         ({"organs": {"a": 1}, "phases": None}, "phases None", "a list of different names"),
@@ -82,6 +92,37 @@ def test_a_saved_table_is_loaded_as_it_was(table, tmp_path):
     table.save(tmp_path)
     assert LabelTable.load(tmp_path) == table
     assert LabelTable.load(tmp_path).digest() == table.digest()
+
+
+@pytest.mark.parametrize(
+    ("given", "tolerance"),
+    [({}, None), ({"tolerance": None}, None), ({"tolerance": 2}, 2.0), ({"tolerance": 0.5}, 0.5)],
+    ids=["none", "empty", "whole", "part"],
+)
+def test_an_organ_may_have_a_tolerance(given, tolerance, tmp_path):
+    parsed = LabelTable.parse({"organs": {"liver": {"index": 6} | given, "aorta": 8}})
+    assert parsed.organs == (Organ("liver", 6, None, tolerance), Organ("aorta", 8))
+    assert isinstance(parsed.organs[0].tolerance, type(tolerance))
+    parsed.save(tmp_path)
+    assert LabelTable.load(tmp_path) == parsed
+
+
+def test_only_what_an_organ_has_is_saved():
+    parsed = LabelTable.parse({"organs": {"a": PAIR[0] | {"tolerance": 3}, "b": PAIR[1], "c": 9}, "phases": ["x"]})
+    assert parsed.content() == {
+        "phases": ["x"],
+        "organs": {"a": {"index": 1, "partner": "b", "tolerance": 3.0}, "b": PAIR[1], "c": {"index": 9}},
+    }
+
+
+def test_a_tolerance_changes_no_digest():
+    """Models and label maps stay usable when a reader's tolerance is changed, also those made before there was one."""
+    organs = {"a": PAIR[0], "b": PAIR[1], "c": {"index": 9}}
+    table = LabelTable.parse({"organs": organs, "phases": ["x", "y"]})
+    tolerant = LabelTable.parse({"organs": organs | {"a": PAIR[0] | {"tolerance": 3}}, "phases": ["x", "y"]})
+    content = json.dumps({"phases": ["x", "y"], "organs": organs})
+    assert table.digest() == tolerant.digest() == hashlib.sha256(content.encode()).hexdigest()[:12]
+    assert tolerant.content()["organs"]["a"]["tolerance"] == 3  # what was hashed is not what is saved
 
 
 def test_the_file_of_a_refused_table_is_named(tmp_path):

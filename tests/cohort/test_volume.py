@@ -161,6 +161,23 @@ def test_affines_that_differ_are_named(table, tmp_path, row, column):
         read_objects(path, image_like(), "a", table)
 
 
+@pytest.mark.parametrize(
+    ("given", "named", "onto"),
+    [({}, "image", "the image"), ({"like": "true label map"}, "true label map", "the true label map")],
+    ids=["an image", "another"],
+)
+@pytest.mark.parametrize(
+    ("shape", "shift", "differ"), [((4, 5, 7), 0, "shape"), ((4, 5, 6), 3, "place")], ids=["shape", "place"]
+)
+def test_what_a_map_should_lie_on_is_named(table, tmp_path, given, named, onto, shape, shift, differ):
+    affine = np.eye(4)
+    affine[0, 3] = shift
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros(shape, np.uint8), affine)
+    with pytest.raises(SemclError, match=rf"case a: {named} and label map differ in {differ}") as raised:
+        read_objects(path, image_like(), "a", table, **given)
+    assert raised.value.remedy == f"resample {path} onto {onto}, or take the case out of the cohort"
+
+
 def test_affines_may_differ_by_rounding(table, tmp_path):
     affine = np.eye(4)
     affine[:3, 3] = 0.009

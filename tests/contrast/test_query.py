@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 
-from scripts.contrast.query import QueryGrid, overlap
+from scripts.contrast.query import QueryGrid, extended, overlap
 from scripts.errors import SemclError
 
 
@@ -77,3 +78,48 @@ def test_a_patch_is_what_padding_and_slicing_gives(start, dims, margin):
 def test_spatial_dims_are_two_or_three():
     with pytest.raises(SemclError, match="expected: 2 or 3"):
         QueryGrid(4, 8, [1, 1, 1], [-160, 240])
+
+
+def column(*slices: int, depth: int = 10, number: int = 3) -> torch.Tensor:
+    """A map with an object on some slices, one voxel further along X on each."""
+    objects = torch.zeros(depth + 4, 4, depth, dtype=torch.int16)
+    for z in slices:
+        objects[z : z + 3, 1:3, z] = number
+    return objects
+
+
+@pytest.mark.parametrize(
+    ("slices", "shown", "extend"),
+    [
+        pytest.param((4, 5), (4, 5), 0, id="not asked for"),
+        pytest.param((4, 5), (3, 4, 5, 6), 1, id="one beyond either end"),
+        pytest.param((0, 9), (0, 1, 8, 9), 1, id="not out of the volume"),
+        pytest.param((2, 6), (0, 1, 2, 3, 4, 5, 6, 7, 8), 2, id="a gap is filled from both sides"),
+    ],
+)
+def test_an_object_is_extended_along_the_body(slices, shown, extend):
+    found = extended(column(*slices), extend)
+    assert torch.nonzero(found.any(0).any(0)).flatten().tolist() == list(shown)
+    for z in shown:
+        nearest = min(slices, key=lambda other: abs(other - z))
+        assert torch.equal(found[:, :, z], column(*slices)[:, :, nearest])
+
+
+def test_an_extended_object_leaves_others_alone():
+    objects = column(4)
+    objects[4:6, 1:3, 5] = 1
+    found = extended(objects, 1)
+    assert torch.equal(found[4:6, 1:3, 5], objects[4:6, 1:3, 5])
+    assert (found[6, 1:3, 5] == 3).all()
+    assert torch.equal(found[:, :, 4], torch.where(objects[:, :, 4] > 0, objects[:, :, 4], found[:, :, 4]))
+    assert not extended(torch.zeros_like(objects), 2).any()
+
+
+@pytest.mark.parametrize(("dims", "extends"), [(2, True), (3, False)])
+def test_only_slices_are_extended(dims, extends):
+    image = MetaTensor(torch.zeros(1, 14, 4, 10), affine=torch.eye(4), meta={})
+    cutter = QueryGrid(dims, 8, [0, 0, 0], [-160, 240], extend=1)
+    found = cutter.attention(column(4), image)
+    assert torch.equal(found, extended(column(4), 1)) is extends
+    assert torch.equal(found, column(4)) is not extends
+    assert cutter.settings()["extend"] == 1  # a store made with another number is another one

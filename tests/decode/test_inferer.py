@@ -6,6 +6,7 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.contrast.query import QueryGrid
+from scripts.decode.calibration import Scale
 from scripts.decode.inferer import QueryInferer
 from scripts.decode.patches import Patches
 
@@ -78,9 +79,35 @@ def test_where_two_objects_claim_a_voxel_the_surer_one_gets_it():
 
 
 def test_below_the_threshold_is_background():
-    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, threshold=0.9)
+    scales = {
+        1: Scale(threshold=0.9),
+        2: Scale(threshold=0.7),
+        3: Scale(threshold=0.74),
+    }  # the network says sigmoid(1) = 0.73 everywhere
+    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, calibration=scales)
     unsure = inferer(volume(), lambda patches: torch.ones_like(patches[:, 1:]), attention=boxes())
-    assert not unsure.any()
+    assert set(unsure.unique().tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("first", "winner"),
+    [
+        pytest.param(Scale(offset=-1.0, threshold=0.3), 1, id="odds 2.3 times the threshold's"),
+        pytest.param(Scale(offset=-1.0, threshold=0.48), 2, id="odds 1.1 times"),
+    ],
+)
+def test_of_objects_over_their_thresholds_the_one_that_is_furthest_over_it_is_drawn(first, winner):
+    scales = {1: first, 2: Scale(threshold=0.7)}  # of a logit of 1, probabilities of 0.5 and 0.73, the other's odds 1.2
+    everywhere = torch.zeros_like(boxes())
+    everywhere[0, 0, 10:14, 10:14, 4] = 1
+    everywhere[0, 0, 12:16, 10:14, 4] = 2
+    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, grow=0, calibration=scales)
+    drawn = inferer(volume(), lambda patches: torch.ones_like(patches[:, 1:]), attention=everywhere)[0, 0, :, :, 4]
+    expected = torch.zeros_like(drawn)
+    patches = {1: (slice(3, 19), slice(4, 20)), 2: (slice(6, 22), slice(4, 20))}  # around x 10 to 12 and x 12 to 16
+    for number in (3 - winner, winner):
+        expected[patches[number]] = number
+    assert torch.equal(drawn, expected)
 
 
 def test_nothing_to_query_is_background():
@@ -154,7 +181,7 @@ def test_a_calibration_moves_where_an_object_ends():
         return patches[:, 1:] * 2 - 1  # logits of 1 inside, -1 outside
 
     plain = QueryInferer(grid, 8, no_coarse)(volume(), unsure, attention=attention)
-    shy = QueryInferer(grid, 8, no_coarse, calibration={2: (1.0, -1.5)})(volume(), unsure, attention=attention)
+    shy = QueryInferer(grid, 8, no_coarse, calibration={2: Scale(1.0, -1.5)})(volume(), unsure, attention=attention)
     assert torch.equal(plain, attention)
     assert torch.equal(shy, torch.where(attention == 2, 0, attention))
 

@@ -1,96 +1,86 @@
-"""The report on a made cohort: numbers worked by hand, and a page that needs nothing but itself."""
+"""The page: it needs nothing but itself, says what the summary says, and shows what stages left beside it."""
 
-import csv
 import json
 import re
-import shutil
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import NoReturn
 
-import numpy as np
 import pytest
 
-from scripts.cohort import datalist
-from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
-from scripts.errors import SemclError
-from scripts.evaluate.report import Evaluation, headline, read_curves
-from scripts.evaluate.statistics import Comparison
-from tests.conftest import write_nifti
+from scripts.evaluate.report import Report, read_curves, read_embeddings, read_runs
+from scripts.evaluate.rows import Row
+from scripts.evaluate.summary import Summary
+from tests.evaluate.made import NAME, Page, every_metric, rows_of
 
-SHAPE = (24, 24, 8)
-NAME = "<i>ward</i> & co"
-TABLE = LabelTable((Organ("left_lobe", 5), Organ("<b>duct</b> & co", 2)), ("noncontrast", "portal"))
-SHIFTS = (2, 4, 3, 1, 2, 1)  # voxels by which the coarse lobe of each case is off
-
-
-class Page(HTMLParser):
-    """Tags, references and visible text of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.references: list[str] = []
-        self.words: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.references += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")]
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+ORGANS = ("left_lobe", "<b>duct</b> & co")
+METHODS = ("coarse", "refined")
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>a map</text></svg>'
+GAINS = [(0.5 + 0.01 * number, 0.6 + 0.02 * number) for number in range(7)]
+SAME = [(0.75, 0.75)] * 7
+PICTURE = {"title": "scan <1>: mean Dice 0.100", "shows": "image", "picture": "data:image/png;base64,AAAA"}
+RUN = {
+    "stage": "train", "status": "completed", "started": "2026-01-02T03:04:05+00:00", "seconds": 90.0, "seed": 7,
+    "peak_memory": {"resident_mib": 1234}, "config_hash": "c0ffee", "cohort": "beef", "machine": {"cores": 2},
+    "versions": {"semcl": "1.2", "python": "3.11", "torch": "2.9", "monai": None, "itk": "5.4"},
+    "git": {"commit": "0123456789abcdef", "changed": True},
+}  # fmt: skip
 
 
-def label_map(shift: int) -> np.ndarray:
-    """A lobe of 8 planes, moved, and a duct that stays."""
-    voxels = np.zeros(SHAPE, np.uint8)
-    voxels[4 + shift : 12 + shift, 4:10, 2:6] = 5
-    voxels[18:22, 14:18, 2:6] = 2
-    return voxels
+def summary_of(methods: tuple[str, ...] = METHODS) -> Summary:
+    """Seven patients; the lobe gains, the duct stays, and is missing in one more scan, where it is drawn."""
+    rows = every_metric(ORGANS[0], GAINS) + every_metric(ORGANS[1], SAME, "noncontrast")
+    rows += [Row("scan9", "patient6", ORGANS[1], "portal", "refined", "false_positive_ml", 2.5)]
+    kept = [row for row in rows if row.method in methods]
+    return Summary(kept, methods, ORGANS, ("noncontrast", "portal"))
 
 
-def write_cohort(folder: Path) -> list[Case]:
-    """Six scans of six patients; the refined maps are the truth."""
-    cases = []
-    for number, shift in enumerate(SHIFTS):
-        name = f"scan{number}"
-        noise = np.random.default_rng(number).normal(0, 80, SHAPE).astype(np.float32)
-        image = write_nifti(folder / "images" / f"{name}.nii.gz", noise)
-        label = write_nifti(folder / "labels" / f"{name}.nii.gz", label_map(0))
-        write_nifti(folder / "attention" / f"{name}.nii.gz", label_map(shift))
-        write_nifti(folder / "predictions" / f"{name}.nii.gz", label_map(0))
-        cases.append(Case(name, f"patient{number}", TABLE.phases[number % 2], image, label))
-    datalist.save(cases, folder)
-    return datalist.load(folder, "testing", need_label=True)
+def report_in(folder: Path, summary: Summary | None = None) -> Report:
+    report = Report(summary or summary_of(), NAME, "8 cases of 7 patients.", folder, "2 mm")
+    report.legend = report.colours(ORGANS)
+    return report
 
 
-def evaluation(cohort: Path, out: Path, *, swapped: bool = False, pictures: int = 2) -> Evaluation:
-    coarse, refined = ("predictions", "attention") if swapped else ("attention", "predictions")
-    cases = datalist.load(cohort, "testing", need_label=True)
-    return Evaluation(cases, TABLE, str(cohort / coarse), str(cohort / refined), str(out), [-160, 240], NAME, pictures)
+def page_in(folder: Path, summary: Summary | None = None, *pictures: dict[str, str]) -> Page:
+    report = report_in(folder, summary)
+    report.pictures = list(pictures)
+    report.write()
+    return Page((folder / "report.html").read_text())
+
+
+def write_run(folder: Path, stage: str, **changed: object) -> None:
+    (folder / "jobs").mkdir(exist_ok=True)
+    (folder / "jobs" / f"{stage}.json").write_text(json.dumps(RUN | {"stage": stage} | changed))
+
+
+def write_embeddings(folder: Path) -> None:
+    (folder / "embeddings").mkdir()
+    found = {
+        "headline": "Neighbours are of one organ: <0.5> before.", "encoders": ["random", "pretrained", "chance"],
+        "measures": [
+            {"title": "purity & co", "found": [0.25, 0.75, 0.125]}, {"title": "spread", "found": [1, 2, None]},
+        ],
+        "figures": ["map_pretrained"],
+    }  # fmt: skip
+    (folder / "embeddings" / "summary.json").write_text(json.dumps(found))
+    (folder / "embeddings" / "map_pretrained.svg").write_text(SVG)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cohort that was evaluated, with curves of two stages."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    write_cohort(folder)
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with everything that can be shown."""
+    folder = tmp_path_factory.mktemp("report")
     (folder / "curves").mkdir()
     (folder / "curves" / "coarse.csv").write_text("stage,run,epoch,loss\ncoarse,1,1,2.5\ncoarse,1,2,1.5\n")
-    (folder / "curves" / "train.csv").write_text("stage,run,epoch,loss\ntrain,1,1,0.5\ntrain,1,2,0.25\n")
-    evaluation(folder, folder).run()
+    for stage in ("train", "coarse", "evaluate"):
+        write_run(folder, stage)
+    write_run(folder, "embed", git=None, seconds=None, peak_memory=None, status="running")
+    write_embeddings(folder)
+    page_in(folder, None, PICTURE)
     return folder
 
 
 @pytest.fixture(scope="module")
-def html(made: Path) -> str:
-    return (made / "report.html").read_text()
+def html(full: Path) -> str:
+    return (full / "report.html").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -98,122 +88,193 @@ def page(html: str) -> Page:
     return Page(html)
 
 
-def strict(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def test_three_files_are_written_and_nothing_else(made: Path) -> None:
-    written = {path.name for path in made.iterdir() if path.is_file()}
-    assert written == {"datalist.json", "rows.csv", "summary.json", "report.html"}
-
-
-def test_rows_hold_the_dice_of_shifted_lobes(made: Path) -> None:
-    with open(made / "rows.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 2 * 2
-    lobes = [row for row in rows if row["organ"] == "left_lobe" and row["method"] == "coarse"]
-    found = {row["case"]: float(row["value"]) for row in lobes}
-    assert found == {f"scan{number}": (8 - shift) / 8 for number, shift in enumerate(SHIFTS)}
-    assert {row["value"] for row in rows if row["method"] == "refined"} == {"1.000000"}
-
-
-def test_the_summary_is_strict_json_with_a_line_for_all_and_each_organ(made: Path) -> None:
-    summary = json.loads((made / "summary.json").read_text(), parse_constant=strict)
-    overall, lobe, duct = summary["comparisons"]
-    assert [line["organ"] for line in (overall, lobe, duct)] == ["all organs", "left_lobe", "<b>duct</b> & co"]
-    lost = sum(SHIFTS) / 8 / 6
-    assert (lobe["first"], lobe["second"], lobe["difference"]) == pytest.approx((1 - lost, 1, lost))
-    assert overall["difference"] == pytest.approx(lost / 2)
-    assert overall["low"] < overall["difference"] < overall["high"]
-    assert (overall["p"], lobe["p_holm"], duct["p"]) == (2**-5, 2**-5, None)
-    assert [line["verdict"] for line in (overall, duct)] == ["better than chance", "no difference"]
-
-
-def test_the_headline_is_the_same_everywhere(made: Path, page: Page) -> None:
-    said = "Mean Dice 0.865 coarse, 1.000 refined (+0.135) over 6 cases of 6 patients: better than coarse beyond chance"
-    assert json.loads((made / "summary.json").read_text())["headline"] == f"{said}, p = 0.031."
-    assert f"{said}, p = 0.031." in page.text
-
-
-def test_the_headline_says_when_it_got_worse(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluation(made, tmp_path, swapped=True, pictures=0).run()
-    shown = capsys.readouterr().out
-    assert "Mean Dice 1.000 coarse, 0.865 refined (-0.135) over 6 cases" in shown
-    assert "worse than coarse beyond chance, p = 0.031." in shown
-    assert str(tmp_path / "report.html") in shown
-
-
-@pytest.mark.parametrize(
-    ("second", "p", "smallest_p", "told"),
-    [
-        (0.75, 0.0078, 0.0078, "(+0.250) over 9 cases of 8 patients: better than coarse beyond chance, p = 0.0078."),
-        (0.25, 0.0078, 0.0078, "(-0.250) over 9 cases of 8 patients: worse than coarse beyond chance, p = 0.0078."),
-        (0.75, 0.25, 0.0078, "(+0.250) over 9 cases of 8 patients: cannot be told from chance, p = 0.25."),
-        (0.75, 0.25, 0.25, "(+0.250) over 9 cases of 8 patients: too few patients to tell (8), p = 0.25."),
-        (0.5, None, 0.0078, "(+0.000) over 9 cases of 8 patients: no difference."),
-    ],
-)
-def test_the_headline_of_each_verdict(second: float, p: float | None, smallest_p: float, told: str) -> None:
-    line = Comparison(
-        "all organs", 9, 8, 0.5, second, second - 0.5, -1, 1, 1 if second > 0.5 else -1, p, None, smallest_p
-    )
-    assert headline(line) == f"Mean Dice 0.500 coarse, {second:.3f} refined {told}"
-
-
 def test_the_page_needs_nothing_but_itself(html: str, page: Page) -> None:
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
-    assert "img" in page.tags
-    assert [part for part in page.references if not part.startswith(("data:image/png;base64,", "#"))] == []
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    for attribute in ("src", "href", "xlink:href", "srcset", "poster", "data"):
+        assert [part for part in page.values(attribute) if not part.startswith(("data:image/png;base64,", "#"))] == []
     assert "@import" not in html
     assert re.findall(r"url\((?!#)", html) == []
+    assert "fetch(" not in html
 
 
-def test_the_page_names_organs_cases_patients_and_phases(page: Page) -> None:
-    assert "6 cases of 6 patients" in page.text
-    for word in ("all organs", "left lobe", "<b>duct</b> & co", "noncontrast", "portal", "better than chance"):
-        assert word in page.text
+def test_the_page_has_one_script_of_its_own(page: Page) -> None:
+    assert page.tags.count("script") == 1
+    assert [name for tag, name, _ in page.attributes if tag == "script"] == []
+    assert [name for _, name, _ in page.attributes if name.startswith("on")] == []
+
+
+def test_every_tag_is_closed_and_every_link_of_the_page_leads_somewhere(page: Page) -> None:
+    assert page.open == []
+    assert "img" in page.tags
+    links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
+    assert links == [f"#{name}" for name in
+                     ("words", "organs", "phases", "missed", "cases", "embeddings", "training", "runs")]  # fmt: skip
+    assert [link for link in links if link[1:] not in page.values("id")] == []
+
+
+def test_the_page_says_who_was_measured_and_how(page: Page) -> None:
+    for words in (
+        f"coarse and refined: {NAME}", f"SemCL report: {NAME}", "8 cases of 7 patients.",
+        "within tolerance of the other (2 mm)", "Two-sided Wilcoxon signed-rank test",
+        "Research software, not a medical device",
+    ):  # fmt: skip
+        assert words in page.text
 
 
 def test_names_are_escaped(html: str, page: Page) -> None:
-    assert f"SemCL report: {NAME}" in page.text
-    assert not {"i", "b"} & set(page.tags)
+    assert not {"i", "b"} & set(page.tags) - {"i"}
+    assert page.tags.count("i") == len(ORGANS)  # the squares of the legend
     assert "<b>" not in html
+    assert "<i>ward" not in html
+    for words in ("<b>duct</b> & co", "scan <1>: mean Dice 0.100", "purity & co", "<0.5> before"):
+        assert words in page.text
+    assert "scan <1>: mean Dice 0.100: image" in page.values("alt")
 
 
-def test_the_page_holds_no_nan(html: str) -> None:
-    bare = re.sub(r"data:image/png;base64,[\w+/=]+", "", html)
-    assert re.findall(r"\b(?:[nN]a[nN]|inf|None)\b", bare) == []
+@pytest.mark.parametrize("methods", [METHODS, METHODS[:1]], ids=["two methods", "one"])
+def test_the_page_prints_no_value_that_is_none(tmp_path: Path, methods: tuple[str, ...]) -> None:
+    write_run(tmp_path, "train", git=None, seconds=None, peak_memory=None)
+    write_embeddings(tmp_path)
+    page = page_in(tmp_path, summary_of(methods))
+    bare = [*page.words, *(value for _, _, value in page.attributes)]
+    assert [part for part in bare if re.search(r"\b(?:[nN]a[nN]|inf|Infinity|None|undefined)\b", part)] == []
 
 
-def test_phases_are_averaged_over_their_own_cases(page: Page) -> None:
-    by_phase = [[1 - shift / 16 for shift in SHIFTS[first::2]] for first in (0, 1)]  # the duct is right everywhere
-    for phase, values in zip(TABLE.phases, by_phase, strict=True):
-        assert f"{phase} 3 {sum(values) / 3:.3f} 1.000" in page.text
+def test_single_patients_leave_cells_empty(tmp_path: Path) -> None:
+    line = page_in(
+        tmp_path, Summary(every_metric("left_lobe", [(0.5, 0.5)]), METHODS, ("left_lobe",), ("portal",))
+    ).lines("organs")[0]
+    assert (line["95 % interval"], line["p"], line["p (Holm)"], line["p (permutation)"]) == ("", "", "", "")
+    assert (line["verdict"], line["difference"], line["patients"]) == ("no difference", "+0.000", "1")
 
 
-def test_the_worst_cases_are_pictured_first(made: Path, tmp_path: Path) -> None:
-    evaluation(made, tmp_path, swapped=True, pictures=2).run()
-    html = (tmp_path / "report.html").read_text()
-    shown = Page(html)
-    assert re.findall(r"<figcaption>(.*?)</figcaption>", html) == [
-        "scan1 (portal): mean Dice 0.750",  # the lobe 0.5, the duct 1
-        "scan2 (noncontrast): mean Dice 0.812",
+def test_comparisons_stand_in_a_table_a_metric(page: Page) -> None:
+    summary = summary_of()
+    assert len(page.tables["organs"]) == 5 + 1  # and the means
+    for number, (metric, form) in enumerate({"dice": ".3f", "iou": ".3f", "nsd": ".3f", "hd95": ".1f"}.items()):
+        expected = [line for line in summary.content()["comparisons"] if line["metric"] == metric]
+        lines = page.lines("organs", number)
+        assert [line["organ"] for line in lines] == ["all organs", "left lobe", "<b>duct</b> & co"]
+        for line, values in zip(lines, expected, strict=True):
+            assert line["coarse"] == f"{values['first']:{form}}"
+            assert line["refined"] == f"{values['second']:{form}}"
+            assert line["difference"] == f"{values['difference']:+{form}}"
+            assert line["95 % interval"] == f"{values['low']:+{form}} to {values['high']:+{form}}"
+            assert line["effect"] == f"{values['effect']:+.2f}"
+            assert (line["verdict"], line["patients"]) == (values["verdict"], "7")
+    lobe, duct = page.lines("organs")[1:]
+    assert (lobe["p"], lobe["p (Holm)"], lobe["p (permutation)"]) == ("0.016", "0.016", "0.016")
+    assert (duct["p"], duct["p (Holm)"], duct["p (permutation)"]) == ("", "", "")
+
+
+def test_small_p_are_not_printed_as_0(tmp_path: Path) -> None:
+    gains = [(0.3, 0.4 + 0.01 * number) for number in range(13)]
+    summary = Summary(every_metric("left_lobe", gains), METHODS, ("left_lobe",), ("portal",))
+    assert page_in(tmp_path, summary).lines("organs")[0]["p"] == "< 0.001"
+
+
+def test_differences_are_coloured_by_which_way_is_better(html: str) -> None:
+    """Dice rises and HD95 falls: both are good."""
+    classes = re.findall(r'<td class="(good|bad|)">([+-][\d.]+)</td>', html)
+    assert {way for way, value in classes if float(value) != 0} == {"good"}
+    assert {value[0] for way, value in classes if way == "good"} == {"+", "-"}
+    assert {way for way, value in classes if float(value) == 0} == {""}
+
+
+def test_means_phases_and_what_was_missed_have_tables(page: Page) -> None:
+    means = {(line["organ"], line["metric"], line["method"]): line for line in page.lines("organs", 5)}
+    assert means["left lobe", "Dice", "coarse"]["mean"] == "0.530"
+    assert means["left lobe", "HD95 (mm)", "coarse"]["mean"] == "18.8"
+    phases = {(line["phase"], line["metric"], line["method"]): line for line in page.lines("phases")}
+    assert phases["portal", "Dice", "coarse"]["mean"] == "0.530"
+    assert phases["noncontrast", "Dice", "refined"]["mean"] == "0.750"
+    missed = page.lines("missed")
+    assert [tuple(line.values()) for line in missed] == [
+        ("left lobe", "coarse", "7", "0", "0", "0", "0.0"),
+        ("left lobe", "refined", "7", "0", "0", "0", "0.0"),
+        ("<b>duct</b> & co", "coarse", "7", "0", "0", "0", "0.0"),
+        ("<b>duct</b> & co", "refined", "7", "0", "1", "1", "2.5"),
     ]
-    assert shown.tags.count("img") == 2
 
 
-def test_asking_for_more_pictures_than_cases_shows_each_once(made: Path, tmp_path: Path) -> None:
-    evaluation(made, tmp_path, pictures=9).run()
-    assert Page((tmp_path / "report.html").read_text()).tags.count("img") == 6
+def test_tables_of_results_can_be_sorted(page: Page) -> None:
+    assert page.values("class").count("sortable") == 5 + 3
+    assert sum(len(tables) for name, tables in page.tables.items() if name in ("runs", "embeddings")) == 2
+    keys = [value for value in page.values("data-key") if value]
+    assert keys
+    assert [float(key) for key in keys]
 
 
-def test_curves_are_shown_where_there_are_any(page: Page, made: Path, tmp_path: Path) -> None:
-    assert page.tags.count("svg") == 2
-    assert re.search(r"Training .*coarse .*train", page.text)
-    evaluation(made, tmp_path, pictures=0).run()
-    bare = Page((tmp_path / "report.html").read_text())
-    assert bare.tags.count("svg") == 1
-    assert "Training" not in bare.text
+def test_one_method_has_no_comparison(tmp_path: Path) -> None:
+    page = page_in(tmp_path, summary_of(METHODS[:1]))
+    assert f"coarse: {NAME}" in page.text
+    assert len(page.tables["organs"]) == 1
+    assert "verdict" not in page.text
+    assert page.tags.count("svg") == 4
+
+
+def test_three_methods_are_named_in_each_line(tmp_path: Path) -> None:
+    methods = ("one", "<b>two", "three")
+    values = [(0.5, 0.25, 0.75), (0.75, 0.25, 1.0)]
+    rows = [row for name in ("dice", "hd95", "nsd") for row in rows_of("left_lobe", values, methods, metric=name)]
+    page = page_in(tmp_path, Summary(rows, methods, ("left_lobe",), ("portal",)))
+    assert f"3 segmentations: {NAME}" in page.text
+    lines = page.lines("organs")
+    assert [(line["compared"], line["one"], line["the other"]) for line in lines] == [
+        ("<b>two", "0.625", "0.250"), ("<b>two", "0.625", "0.250"),
+        ("three", "0.625", "0.875"), ("three", "0.625", "0.875"),
+    ]  # fmt: skip
+
+
+def test_sections_are_there_when_there_is_something_to_show(tmp_path: Path, page: Page) -> None:
+    assert set(page.tables) == {"organs", "phases", "missed", "embeddings", "runs"}
+    bare = page_in(tmp_path)
+    assert set(bare.tables) == {"organs", "phases", "missed"}
+    assert not {"cases", "training", "runs", "embeddings"} & set(bare.values("id"))
+    assert (page.tags.count("svg"), bare.tags.count("svg")) == (8 + 2, 8)
+
+
+def test_runs_are_told_in_the_order_of_the_stages(page: Page) -> None:
+    coarse, train, embed = page.lines("runs")
+    assert (coarse["stage"], train["stage"], embed["stage"]) == ("coarse", "train", "embed")
+    assert tuple(train.values()) == (
+        "train", "completed", "2026-01-02T03:04:05+00:00", "1.5", "1234", "7", "c0ffee", "beef", "0123456789, changed",
+        train["versions"],
+    )  # fmt: skip
+    assert re.fullmatch(r"\s*semcl 1\.2,? *torch 2\.9,? *", train["versions"])
+    assert (embed["minutes"], embed["memory (MiB)"], embed["code"]) == ("0.0", "", "")
+
+
+def test_embeddings_are_told_with_their_figures(page: Page) -> None:
+    assert page.tables["embeddings"] == [
+        [["measure", "random", "pretrained", "chance"], ["purity & co", "0.250", "0.750", "0.125"],
+         ["spread", "1.000", "2.000", ""]],
+    ]  # fmt: skip
+    assert "a map" in page.text
+
+
+def test_figures_are_written_beside_the_page_and_stand_in_it(full: Path, html: str) -> None:
+    written = {path.stem: path.read_text() for path in (full / "figures").iterdir()}
+    pairs = {f"{metric}_pairs_by_{group}" for metric in ("dice", "hd95") for group in ("organ", "phase")}
+    assert set(written) == pairs | {name.replace("_pairs", "") for name in pairs} | {"training"}
+    assert [name for name, drawn in written.items() if drawn.strip() not in html] == []
+
+
+def test_an_organ_nobody_has_is_in_no_figure(tmp_path: Path) -> None:
+    summary = Summary(every_metric("left_lobe", GAINS), METHODS, ("left_lobe", "right_lobe"), ("portal", "arterial"))
+    drawn = report_in(tmp_path, summary).figures()
+    assert [name for name, svg in drawn.items() if "right lobe" in svg or "arterial" in svg] == []
+    assert [name for name, svg in drawn.items() if "left lobe" in svg] == [
+        "dice_by_organ", "dice_pairs_by_organ", "hd95_by_organ", "hd95_pairs_by_organ",
+    ]  # fmt: skip
+
+
+def test_organs_have_the_colours_of_the_pictures(page: Page, full: Path) -> None:
+    legend = report_in(full).legend
+    assert [name for name, _ in legend] == list(ORGANS)
+    assert [value for value in page.values("style") if value.startswith("background:")] == [
+        f"background:{colour}" for _, colour in legend
+    ]
 
 
 def test_curves_are_read_by_stage_and_run(tmp_path: Path) -> None:
@@ -224,30 +285,9 @@ def test_curves_are_read_by_stage_and_run(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("stage,run,epoch,loss\nother,1,1,9.0\n")
     curves = read_curves(tmp_path)
     assert list(curves.items()) == [("coarse", [[3.0, 2.0], [2.5, 1.0]]), ("train", [[0.75]])]
+
+
+def test_what_no_stage_left_is_not_read(tmp_path: Path) -> None:
     assert read_curves(tmp_path / "nowhere") == {}
-
-
-def test_the_same_maps_give_the_same_bytes_in_another_folder(made: Path, tmp_path: Path) -> None:
-    shutil.copytree(made / "curves", tmp_path / "curves")
-    evaluation(made, tmp_path).run()
-    for name in ("rows.csv", "summary.json", "report.html"):
-        assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
-
-
-def test_nothing_is_written_when_a_map_is_missing(tmp_path: Path) -> None:
-    write_cohort(tmp_path)
-    (tmp_path / "predictions" / "scan3.nii.gz").unlink()
-    with pytest.raises(SemclError, match=r"(?s)case scan3: no label map of method refined.*run inference\.yaml first"):
-        evaluation(tmp_path, tmp_path / "out").run()
-    assert not (tmp_path / "out").exists()
-
-
-def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
-    table = LabelTable.parse({"organs": {"liver": 1}, "phases": ["portal"]})
-    for folder in ("images", "labels", "coarse", "refined"):
-        write_nifti(tmp_path / folder / "one.nii.gz", np.zeros((8, 8, 4), np.uint8))
-    case = Case("one", "ann", "portal", tmp_path / "images" / "one.nii.gz", tmp_path / "labels" / "one.nii.gz")
-    folders = (str(tmp_path / "coarse"), str(tmp_path / "refined"))
-    with pytest.raises(SemclError, match="there is nothing to compare"):
-        Evaluation([case], table, *folders, str(tmp_path / "out"), [-160, 240], "none").run()
-    assert not (tmp_path / "out").exists()
+    assert read_runs(tmp_path / "nowhere") == []
+    assert read_embeddings(tmp_path / "nowhere") is None

@@ -1,22 +1,26 @@
-"""Rows: Dice of every organ against MONAI and a loop over voxels, and what is an error."""
+"""Rows: what of each organ, scan and method gets one, wherever and however it is stored, and what is an error."""
 
 import csv
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import itk
 import numpy as np
 import pytest
-import torch
-from monai.metrics import compute_dice
-from monai.networks.utils import one_hot
 
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable
+from scripts.cohort.labels import LabelTable, Organ
 from scripts.errors import SemclError
-from scripts.evaluate.rows import Row, dice, measure, write_rows
+from scripts.evaluate.measures import measure_organ
+from scripts.evaluate.rows import Row, measure, write_rows
 from tests.conftest import write_nifti
 
 SHAPE = (24, 24, 8)
 LIVER, RIGHT, LEFT = 5, 2, 9  # indices of the table fixture
+THICK = np.diag([2.0, 1.0, 5.0, 1.0])
+THERE = {"dice", "iou", "nsd", "hd95", "assd", "missed", "volume_ml"}
+NOT_THERE = {"false_positive_ml", "volume_ml"}
 
 
 def boxes(*placed: tuple[int, int]) -> np.ndarray:
@@ -28,173 +32,236 @@ def boxes(*placed: tuple[int, int]) -> np.ndarray:
     return voxels
 
 
-def write_case(folder: Path, name: str, patient: str, phase: str = "portal", **maps: np.ndarray) -> Case:
-    """Write a scan and a label map in a folder for each keyword; ``labels`` is the truth."""
-    noise = np.random.default_rng(0).normal(0, 50, SHAPE).astype(np.float32)
-    image = write_nifti(folder / "images" / f"{name}.nii.gz", noise)
+def write_case(
+    folder: Path, name: str = "one", phase: str = "portal", affine: np.ndarray | None = None, **maps: np.ndarray
+) -> Case:
+    """Write a label map in a folder for each keyword; ``labels`` is the truth."""
     for kind, voxels in maps.items():
-        write_nifti(folder / kind / f"{name}.nii.gz", voxels)
-    return Case(name, patient, phase, image, folder / "labels" / f"{name}.nii.gz" if "labels" in maps else None)
+        write_nifti(folder / kind / f"{name}.nii.gz", voxels, affine)
+    label = folder / "labels" / f"{name}.nii.gz" if "labels" in maps else None
+    return Case(name, f"patient of {name}", phase, folder / "nowhere.nii.gz", label)
 
 
-def random_maps(seed: int, objects: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Two maps of object numbers; 4 is missed, 5 is in neither, 3 is only drawn."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, objects, (7, 6, 5)).astype(np.uint16)
-    drawn = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, objects, truth.shape)).astype(np.uint16)
-    truth[truth == 3] = 0
-    drawn[drawn == 4] = 0
-    return drawn, truth
+def measured(folder: Path, cases: Case | list[Case], table: LabelTable, *methods: str, **more: float) -> list[Row]:
+    """Rows of methods, each a folder."""
+    listed = cases if isinstance(cases, list) else [cases]
+    return measure(listed, {method: folder / method for method in methods}, table, **more)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_dice_is_that_of_monai(seed: int) -> None:
-    drawn, truth = random_maps(seed)
-    hot = [one_hot(torch.tensor(part.astype(np.int64))[None, None], num_classes=6) for part in (drawn, truth)]
-    expected = compute_dice(*hot, include_background=False, ignore_empty=False)[0].numpy()
-    np.testing.assert_allclose(dice(drawn, truth, 5)[:4], expected[:4], rtol=1e-6)
-    strict = compute_dice(*hot, include_background=False, ignore_empty=True)[0].numpy()
-    assert np.isnan(strict[4])
-    assert np.isnan(dice(drawn, truth, 5)[4])
+def of(rows: list[Row], organ: str, method: str = "refined", case: str = "one") -> dict[str, float]:
+    """Metric -> value."""
+    return {row.metric: row.value for row in rows if (row.organ, row.method, row.case) == (organ, method, case)}
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_dice_is_that_of_a_loop_over_voxels(seed: int) -> None:
-    drawn, truth = random_maps(seed)
-    found = dice(drawn, truth, 5)
-    for number in range(1, 5):
-        both = either = 0
-        for a, b in zip(drawn.ravel().tolist(), truth.ravel().tolist(), strict=True):
-            both += a == number and b == number
-            either += (a == number) + (b == number)
-        assert found[number - 1] == pytest.approx(2 * both / either, abs=1e-12)
+def test_each_case_method_and_organ_has_the_figures_of_its_masks(tmp_path: Path, table: LabelTable) -> None:
+    truth, drawn = boxes((LIVER, 4), (RIGHT, 4)), boxes((LIVER, 6), (RIGHT, 3))
+    cases = [
+        write_case(tmp_path, "one", affine=THICK, labels=truth, coarse=drawn, refined=truth),
+        write_case(tmp_path, "two", "noncontrast", affine=THICK, labels=truth, coarse=truth, refined=drawn),
+    ]
+    rows = measured(tmp_path, cases, table, "coarse", "refined", tolerance=3.0)
+    maps = {("one", "coarse"): drawn, ("one", "refined"): truth, ("two", "coarse"): truth, ("two", "refined"): drawn}
+    diagonal = np.linalg.norm(np.multiply(SHAPE, (2, 1, 5)))
+    for (case, method), voxels in maps.items():
+        for organ, index in (("liver", LIVER), ("right_kidney", RIGHT), ("left_kidney", LEFT)):
+            expected = measure_organ(voxels == index, truth == index, (2, 1, 5), 3.0, diagonal)
+            assert of(rows, organ, method, case) == pytest.approx(expected)
+    assert of(rows, "liver", "coarse", "one")["dice"] == 0.75  # 6 of 8 planes overlap
+    assert {(row.case, row.patient, row.phase) for row in rows} == {
+        ("one", "patient of one", "portal"),
+        ("two", "patient of two", "noncontrast"),
+    }
+    assert set(Counter((row.case, row.method, row.organ, row.metric) for row in rows).values()) == {1}
+
+
+def test_the_truth_has_rows_of_volume_alone(tmp_path: Path, table: LabelTable) -> None:
+    truth = boxes((LIVER, 4))
+    case = write_case(tmp_path, affine=THICK, labels=truth, refined=np.zeros_like(truth))
+    found = [row for row in measured(tmp_path, case, table, "refined") if row.method == "truth"]
+    assert {(row.organ, row.metric): row.value for row in found} == {
+        ("liver", "volume_ml"): pytest.approx(8 * 4 * 4 * 10 / 1000),
+        ("right_kidney", "volume_ml"): 0,
+        ("left_kidney", "volume_ml"): 0,
+    }
+
+
+def test_a_missed_organ_gets_0_and_the_diagonal_of_its_scan(tmp_path: Path, table: LabelTable) -> None:
+    case = write_case(tmp_path, affine=THICK, labels=boxes((LIVER, 4), (LEFT, 2)), refined=boxes((LEFT, 2)))
+    diagonal = pytest.approx(((24 * 2) ** 2 + 24**2 + (8 * 5) ** 2) ** 0.5)
+    found = of(measured(tmp_path, case, table, "refined"), "liver")
+    assert found == {"dice": 0, "iou": 0, "nsd": 0, "hd95": diagonal, "assd": diagonal, "missed": 1, "volume_ml": 0}
+
+
+def test_an_organ_that_is_not_there_has_volumes_and_no_dice(tmp_path: Path, table: LabelTable) -> None:
+    truth, more = boxes((LIVER, 4)), boxes((LIVER, 4), (LEFT, 8))
+    rows = measured(
+        tmp_path, write_case(tmp_path, labels=truth, coarse=more, refined=truth), table, "coarse", "refined"
+    )
+    assert set(of(rows, "liver")) == THERE
+    assert of(rows, "left_kidney", "coarse") == {"false_positive_ml": 0.128, "volume_ml": 0.128}
+    assert of(rows, "left_kidney", "refined") == {"false_positive_ml": 0, "volume_ml": 0}
+    assert set(of(rows, "right_kidney", "coarse")) == NOT_THERE
 
 
 @pytest.mark.parametrize(
-    ("drawn", "truth", "expected"),
+    ("annotated", "expected"),
     [
-        pytest.param([1, 1, 0, 0], [1, 1, 0, 0], 1.0, id="the same"),
-        pytest.param([1, 1, 1, 0], [0, 1, 1, 1], 2 / 3, id="two of three voxels"),
-        pytest.param([0, 0, 0, 0], [1, 1, 0, 0], 0.0, id="missed"),
-        pytest.param([1, 0, 0, 0], [0, 0, 0, 0], 0.0, id="drawn where there is none"),
-        pytest.param([2, 2, 0, 0], [1, 1, 0, 0], 0.0, id="drawn as another"),
-        pytest.param([0, 2, 0, 0], [0, 2, 0, 0], np.nan, id="in neither"),
+        pytest.param(None, {"liver", "right_kidney", "left_kidney"}, id="every organ"),
+        pytest.param(("left_kidney",), {"left_kidney"}, id="one"),
+        pytest.param(("left_kidney", "liver"), {"liver", "left_kidney"}, id="two"),
     ],
 )
-def test_dice_worked_by_hand(drawn: list[int], truth: list[int], expected: float) -> None:
-    found = dice(np.array(drawn).reshape(2, 2, 1), np.array(truth).reshape(2, 2, 1), 2)
-    np.testing.assert_allclose(found[0], expected)
-
-
-def test_a_row_a_case_organ_and_method(tmp_path: Path, table: LabelTable) -> None:
-    truth = boxes((LIVER, 4), (RIGHT, 4))
-    cases = [
-        write_case(tmp_path, "one", "ann", labels=truth, coarse=boxes((LIVER, 6), (RIGHT, 4)), refined=truth),
-        write_case(tmp_path, "two", "bob", "noncontrast", labels=truth, coarse=boxes((LIVER, 4)), refined=truth),
-    ]
-    rows = measure(cases, {method: tmp_path / method for method in ("coarse", "refined")}, table)
-    assert sorted(rows, key=lambda row: (row.case, row.method, row.organ)) == [
-        Row("one", "ann", "liver", "portal", "coarse", "dice", 0.75),  # 6 of 8 planes overlap
-        Row("one", "ann", "right_kidney", "portal", "coarse", "dice", 1.0),
-        Row("one", "ann", "liver", "portal", "refined", "dice", 1.0),
-        Row("one", "ann", "right_kidney", "portal", "refined", "dice", 1.0),
-        Row("two", "bob", "liver", "noncontrast", "coarse", "dice", 1.0),
-        Row("two", "bob", "right_kidney", "noncontrast", "coarse", "dice", 0.0),
-        Row("two", "bob", "liver", "noncontrast", "refined", "dice", 1.0),
-        Row("two", "bob", "right_kidney", "noncontrast", "refined", "dice", 1.0),
-    ]
-
-
-def test_an_organ_in_neither_map_has_no_row(tmp_path: Path, table: LabelTable) -> None:
-    case = write_case(tmp_path, "one", "ann", labels=boxes((LIVER, 4)), refined=boxes((LIVER, 4)))
-    assert [row.organ for row in measure([case], {"refined": tmp_path / "refined"}, table)] == ["liver"]
-
-
-def test_an_organ_that_is_not_there_counts_0_for_who_draws_it_and_1_for_who_does_not(
-    tmp_path: Path, table: LabelTable
+def test_only_annotated_organs_have_rows(
+    tmp_path: Path, table: LabelTable, annotated: tuple[str, ...] | None, expected: set[str]
 ) -> None:
-    truth, more = boxes((LIVER, 4)), boxes((LIVER, 4), (LEFT, 8))
-    case = write_case(tmp_path, "a", "ann", labels=truth, coarse=more, refined=truth)
-    rows = measure([case], {name: tmp_path / name for name in ("coarse", "refined")}, table)
-    found = {(row.organ, row.method): row.value for row in rows}
-    assert found == {
-        ("liver", "coarse"): 1,
-        ("liver", "refined"): 1,
-        ("left_kidney", "coarse"): 0,
-        ("left_kidney", "refined"): 1,
-    }
+    maps = boxes((LIVER, 4), (RIGHT, 5), (LEFT, 6))
+    case = replace(write_case(tmp_path, labels=maps, refined=maps), annotated=annotated)
+    rows = measured(tmp_path, case, table, "refined")
+    for method in ("truth", "refined"):
+        assert {row.organ for row in rows if row.method == method} == expected
+    assert of(rows, "left_kidney")["dice"] == 1
+
+
+def test_the_tolerance_of_an_organ_goes_before_that_of_evaluation(tmp_path: Path) -> None:
+    table = LabelTable((Organ("liver", LIVER), Organ("right", RIGHT, tolerance=1.5)), ("portal",))
+    case = write_case(tmp_path, labels=boxes((LIVER, 4), (RIGHT, 4)), refined=boxes((LIVER, 6), (RIGHT, 6)))
+    rows = measured(tmp_path, case, table, "refined", tolerance=2.0)
+    assert of(rows, "liver")["nsd"] == 1
+    assert of(rows, "right")["nsd"] < 1
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_workers_change_no_row_and_no_order(tmp_path: Path, table: LabelTable, workers: int) -> None:
+    cases = [
+        write_case(tmp_path, f"case{number}", labels=boxes((LIVER, 4)), refined=boxes((LIVER, number)))
+        for number in (6, 3, 5, 4)
+    ]
+    rows = measured(tmp_path, cases, table, "refined", workers=workers)
+    assert list(dict.fromkeys(row.case for row in rows)) == ["case6", "case3", "case5", "case4"]
+    assert rows == [row for case in cases for row in measured(tmp_path, case, table, "refined")]
+
+
+@pytest.mark.parametrize("methods", [("one",), ("one", "two"), ("two", "one", "three")])
+def test_any_number_of_methods_is_measured(tmp_path: Path, table: LabelTable, methods: tuple[str, ...]) -> None:
+    truth = boxes((LIVER, 4))
+    case = write_case(tmp_path, labels=truth, one=truth, two=boxes((LIVER, 6)), three=boxes())
+    rows = measured(tmp_path, case, table, *methods)
+    assert list(dict.fromkeys(row.method for row in rows)) == ["truth", *methods]
+    dice = {"one": 1, "two": 0.75, "three": 0}
+    assert {method: of(rows, "liver", method)["dice"] for method in methods} == {name: dice[name] for name in methods}
 
 
 def test_a_map_stored_in_another_orientation_is_measured_the_same(tmp_path: Path, table: LabelTable) -> None:
     truth = boxes((LIVER, 2), (RIGHT, 10))
-    case = write_case(tmp_path, "one", "ann", labels=truth)
+    case = write_case(tmp_path, labels=truth)
     turned = np.diag([-1.0, -1.0, 1.0, 1.0])
     turned[:2, 3] = SHAPE[0] - 1, SHAPE[1] - 1
     write_nifti(tmp_path / "refined" / "one.nii.gz", truth[::-1, ::-1].copy(), turned)
-    values = [row.value for row in measure([case], {"refined": tmp_path / "refined"}, table)]
-    assert values == [1.0, 1.0]
+    rows = measured(tmp_path, case, table, "refined")
+    assert [of(rows, organ)["dice"] for organ in ("liver", "right_kidney")] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii"])
+def test_a_map_of_another_format_is_measured_the_same(tmp_path: Path, table: LabelTable, suffix: str) -> None:
+    truth, drawn = boxes((LIVER, 2), (RIGHT, 10)), boxes((LIVER, 4), (RIGHT, 10))
+    case = write_case(tmp_path, affine=THICK, labels=truth, refined=drawn)
+    image = itk.image_from_array(np.ascontiguousarray(drawn.T))
+    image.SetSpacing([2.0, 1.0, 5.0])
+    image.SetDirection(itk.matrix_from_array(np.diag([-1.0, -1.0, 1.0])))  # their axes point to left and back
+    (tmp_path / "other").mkdir()
+    itk.imwrite(image, str(tmp_path / "other" / f"one{suffix}"))
+    rows = measured(tmp_path, case, table, "refined", "other")
+    for organ in table.names:
+        assert of(rows, organ, "other") == of(rows, organ, "refined")
 
 
 def test_the_table_of_rows_has_these_columns(tmp_path: Path) -> None:
     path = tmp_path / "made" / "rows.csv"
-    rows = [Row("a,1", "ann", "liver", "portal", "coarse", "dice", 2 / 3), Row("b", "bob", "x", "y", "z", "dice", 1.0)]
+    rows = [Row("a,1", "ann", "liver", "portal", "coarse", "dice", 2 / 3), Row("b", "bob", "x", "y", "z", "hd95", 31.0)]
     write_rows(path, rows)
     lines = path.read_text().splitlines()
     assert lines[0] == "case,patient,organ,phase,method,metric,value"
     assert list(csv.reader(lines[1:])) == [
         ["a,1", "ann", "liver", "portal", "coarse", "dice", "0.666667"],
-        ["b", "bob", "x", "y", "z", "dice", "1.000000"],
+        ["b", "bob", "x", "y", "z", "hd95", "31.000000"],
     ]
 
 
-@pytest.mark.parametrize(("method", "stage"), [("coarse", "coarse.yaml"), ("refined", "inference.yaml")])
-def test_a_missing_map_names_its_case_and_the_stage_to_run(
-    tmp_path: Path, table: LabelTable, method: str, stage: str
+@pytest.mark.parametrize(
+    ("method", "remedy"),
+    [
+        ("coarse", r"run coarse\.yaml first"),
+        ("refined", r"run inference\.yaml first"),
+        ("nnunet", "add it, or leave the case out"),
+    ],
+)
+def test_a_missing_map_names_its_case_and_what_to_do(
+    tmp_path: Path, table: LabelTable, method: str, remedy: str
 ) -> None:
-    case = write_case(tmp_path, "patient7", "ann", labels=boxes((LIVER, 4)))
-    with pytest.raises(SemclError, match=rf"(?s)case patient7: no label map of method {method}.*run {stage} first"):
-        measure([case], {method: tmp_path / method}, table)
+    case = write_case(tmp_path, "patient7", labels=boxes((LIVER, 4)))
+    with pytest.raises(
+        SemclError,
+        match=rf"(?s)case patient7: no label map of method {method}\n.*no patient7\.nii\.gz .* in {tmp_path}.*{remedy}",
+    ):
+        measured(tmp_path, case, table, method)
 
 
 def test_all_missing_maps_are_named_at_once(tmp_path: Path, table: LabelTable) -> None:
     truth = boxes((LIVER, 4))
     cases = [
-        write_case(tmp_path, "one", "ann", labels=truth, coarse=truth),
-        write_case(tmp_path, "two", "bob", labels=truth, refined=truth),
-        write_case(tmp_path, "six", "cid", labels=truth, coarse=truth, refined=truth),
+        write_case(tmp_path, "one", labels=truth, coarse=truth),
+        write_case(tmp_path, "two", labels=truth, refined=truth),
+        write_case(tmp_path, "six", labels=truth, coarse=truth, refined=truth),
     ]
     with pytest.raises(SemclError, match=r"^2 problems") as caught:
-        measure(cases, {method: tmp_path / method for method in ("coarse", "refined")}, table)
+        measured(tmp_path, cases, table, "coarse", "refined")
     message = str(caught.value)
     assert "case two: no label map of method coarse" in message
     assert "case one: no label map of method refined" in message
     assert "case six" not in message
 
 
-def test_a_map_of_another_shape_is_refused(tmp_path: Path, table: LabelTable) -> None:
-    truth = boxes((LIVER, 4))
-    case = write_case(tmp_path, "one", "ann", labels=truth, refined=truth[:, :, :7])
-    with pytest.raises(SemclError, match=r"(?s)case one: .*differ in shape.*24 x 24 x 8.*24 x 24 x 7"):
-        measure([case], {"refined": tmp_path / "refined"}, table)
+def test_two_maps_of_one_case_are_refused(tmp_path: Path, table: LabelTable) -> None:
+    case = write_case(tmp_path, labels=boxes((LIVER, 4)), refined=boxes((LIVER, 4)))
+    write_nifti(tmp_path / "refined" / "one.nii", boxes((LIVER, 4)))
+    with pytest.raises(SemclError, match=r"(?s)case one: two files of one case.*one\.nii and one\.nii\.gz"):
+        measured(tmp_path, case, table, "refined")
 
 
-def test_a_map_at_another_place_is_refused(tmp_path: Path, table: LabelTable) -> None:
-    case = write_case(tmp_path, "one", "ann", labels=boxes((LIVER, 4)))
-    moved = np.eye(4)
-    moved[2, 3] = 3
-    write_nifti(tmp_path / "refined" / "one.nii.gz", boxes((LIVER, 4)), moved)
-    with pytest.raises(SemclError, match=r"(?s)case one: .*differ in place.*up to 3 mm"):
-        measure([case], {"refined": tmp_path / "refined"}, table)
+@pytest.mark.parametrize(
+    ("voxels", "affine", "message"),
+    [
+        (
+            boxes((LIVER, 4))[:, :, :7],
+            np.eye(4),
+            r"case one: true label map and label map differ in shape\n  found:    true label map 24 x 24 x 8, "
+            r"one\.nii\.gz 24 x 24 x 7 voxels.*resample \S+ onto the true label map",
+        ),
+        (
+            boxes((LIVER, 4)),
+            np.eye(4) + np.outer([0, 0, 1, 0], [0, 0, 0, 3]),
+            r"case one: true label map and label map differ in place\n.*up to 3 mm.*onto the true label map",
+        ),
+        (np.full(SHAPE, 7, np.uint8), np.eye(4), r"case one: label values outside the label table\n  found:    7\n"),
+        (boxes((LIVER, 4))[..., None].repeat(2, 3), np.eye(4), r"case one: a volume is not 3-D\n.*with 2 channels"),
+    ],
+    ids=["shape", "place", "index", "channels"],
+)
+def test_a_map_that_does_not_fit_the_truth_is_refused(
+    tmp_path: Path, table: LabelTable, voxels: np.ndarray, affine: np.ndarray, message: str
+) -> None:
+    case = write_case(tmp_path, labels=boxes((LIVER, 4)))
+    write_nifti(tmp_path / "refined" / "one.nii.gz", voxels, affine)
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        measured(tmp_path, case, table, "refined")
 
 
-def test_a_map_with_an_unknown_index_is_refused(tmp_path: Path, table: LabelTable) -> None:
-    strange = np.full(SHAPE, 7, np.uint8)
-    case = write_case(tmp_path, "one", "ann", labels=boxes((LIVER, 4)), refined=strange)
+def test_a_truth_with_an_index_that_is_in_no_table_is_refused(tmp_path: Path, table: LabelTable) -> None:
+    case = write_case(tmp_path, labels=np.full(SHAPE, 7, np.uint8), refined=boxes((LIVER, 4)))
     with pytest.raises(SemclError, match=r"(?s)case one: label values outside the label table.*found: +7\n"):
-        measure([case], {"refined": tmp_path / "refined"}, table)
+        measured(tmp_path, case, table, "refined")
 
 
 def test_a_case_without_truth_is_refused(tmp_path: Path, table: LabelTable) -> None:
-    case = write_case(tmp_path, "one", "ann", refined=boxes((LIVER, 4)))
     with pytest.raises(SemclError, match="case one: an image without a label map"):
-        measure([case], {"refined": tmp_path / "refined"}, table)
+        measured(tmp_path, write_case(tmp_path, refined=boxes((LIVER, 4))), table, "refined")

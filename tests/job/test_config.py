@@ -13,7 +13,7 @@ from scripts.job.config import ELSEWHERE, _components, _locate, check, differenc
 from tests.stages import ROOT, refusal, workflow_of
 
 CONFIGS = ROOT / "bundle" / "configs"
-STAGES = ("coarse", "pretrain", "train", "inference", "evaluate")
+STAGES = ("coarse", "pretrain", "train", "inference", "embed", "evaluate")
 OTHERS = {
     key: value for stage in STAGES for key, value in yaml.safe_load((CONFIGS / f"{stage}.yaml").read_text()).items()
 }

@@ -43,7 +43,7 @@ def test_refined_is_better_than_coarse_on_unseen_patients(real_data, tmp_path):
     with open(cohort / "rows.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     means = {
-        method: np.mean([float(row["value"]) for row in rows if row["method"] == method])
+        method: np.mean([float(row["value"]) for row in rows if (row["method"], row["metric"]) == (method, "dice")])
         for method in ("coarse", "refined")
     }
     print(means)

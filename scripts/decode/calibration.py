@@ -1,0 +1,203 @@
+"""Calibration: what a refiner's logit of each object is worth as a probability, and from where on it is drawn."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from ..cohort.labels import LabelTable
+from ..contrast.views import Views
+from ..errors import SemclError
+from ..files import write_text
+from .refiner import PrepareQueries
+
+BINS, REACH = 400, 20.0  # of the histograms of logits: cells, and the largest logit told apart
+PRIOR = 1.0  # voxels' worth of belief that a logit is what it says
+INDIFFERENT = 0.01  # Dice that a decision must gain to be moved
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One object's: probability = sigmoid(slope * logit + offset), drawn where that is above ``threshold``."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+    threshold: float = 0.5
+
+    def probability(self, logit: torch.Tensor) -> torch.Tensor:
+        """Calibrated probability of logits of any shape."""
+        return torch.sigmoid(self.slope * logit + self.offset)
+
+    def standing(self, logit: torch.Tensor) -> torch.Tensor:
+        """Logits of any shape as the share o / (1 + o) of calibrated odds over the threshold's odds: 1/2 at it."""
+        return torch.sigmoid(self.slope * logit + (self.offset - math.log(self.threshold / (1 - self.threshold))))
+
+
+class Calibration:
+    """The scale of each object by name; those not in it are taken as the network has them.
+
+    Args:
+        scales: organ -> its scale.
+    """
+
+    def __init__(self, scales: dict[str, Scale] | None = None) -> None:
+        self.scales = scales or {}
+
+    def numbered(self, table: LabelTable) -> dict[int, Scale]:
+        """Object number -> scale, for every object of a label table."""
+        return {number: self.scales.get(name, Scale()) for number, name in enumerate(table.names, start=1)}
+
+    def write(self, path: Path, made_of: str) -> None:
+        """Write as JSON; ``made_of`` says which queries it was fitted to."""
+        content = {"made_of": made_of, "scales": {name: asdict(scale) for name, scale in self.scales.items()}}
+        write_text(path, json.dumps(content, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Read what ``write`` wrote.
+
+        Raises:
+            SemclError: when the file is missing or holds something else.
+        """
+        try:
+            scales = json.loads(path.read_text())["scales"]
+            return cls(
+                {str(name): Scale(**{key: float(value) for key, value in scales[name].items()}) for name in scales}
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SemclError(
+                "the calibration of a model cannot be read",
+                found=f"{path}: {type(error).__name__}",
+                expected="the file train.yaml writes beside its weights",
+                remedy="run train.yaml again, or set calibrated to False",
+            ) from error
+
+    @classmethod
+    def of_models(cls, weights: Sequence[str]) -> Calibration:
+        """The mean calibration of models whose logits are averaged; errors of ``read``."""
+        members = [cls.read(calibration_path(Path(path))) for path in weights]
+        names = dict.fromkeys(name for member in members for name in member.scales)
+        return cls(
+            {
+                name: Scale(
+                    *np.mean([list(asdict(one.scales.get(name, Scale())).values()) for one in members], 0).tolist()
+                )
+                for name in names
+            }
+        )
+
+
+def calibration_path(weights: Path) -> Path:
+    """Where the calibration of a weights file lies."""
+    return weights.with_suffix(".calibration.json")
+
+
+def fit_scale(counts: NDArray[np.floating]) -> Scale:
+    """Platt's scaling (1999) of one object, and its decision.
+
+    The decision is the one nearest to the network's own (logit 0) whose Dice over all voxels is within 0.01 of the
+    best: a probability of 1/2 is not where Dice is best (Lipton et al., arXiv 1402.1892), but small gains are luck.
+
+    Args:
+        counts: (2, bins) voxels outside and inside the object by logit, from -20 to 20.
+    """
+    edges = np.linspace(-REACH, REACH, counts.shape[1] + 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    outside, inside = np.asarray(counts, float)
+    if not inside.sum() or not outside.sum():
+        return Scale()
+
+    def loss(scale: NDArray[np.floating]) -> float:
+        logits = scale[0] * middles + scale[1]
+        wrong = (inside * np.logaddexp(0, -logits) + outside * np.logaddexp(0, logits)).sum()
+        return float((wrong + PRIOR * ((scale[0] - 1) ** 2 + scale[1] ** 2)) / counts.sum())
+
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 20), (-10, 10)]).x
+    hits = np.append(inside[::-1].cumsum()[::-1], 0)
+    drawn = np.append(counts.sum(0)[::-1].cumsum()[::-1], 0)
+    dice = 2 * hits / (drawn + inside.sum())
+    good = edges[dice >= dice.max() - INDIFFERENT]
+    decision = good[np.abs(good).argmin()]
+    return Scale(float(slope), float(offset), float(1 / (1 + np.exp(-(slope * decision + offset)))))
+
+
+class LoadCalibration:
+    """Handler: give an inferer the calibration of its models when the run starts; errors of ``Calibration.read``.
+
+    Args:
+        weights: the models' files.
+        inferer: its ``calibration`` is set.
+        table: names the objects.
+        wanted: False leaves the networks' own probabilities.
+    """
+
+    def __init__(self, weights: Sequence[str], inferer: Any, table: LabelTable, wanted: bool = True) -> None:
+        self.weights, self.inferer, self.table, self.wanted = list(weights), inferer, table, wanted
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if self.wanted:
+            self.inferer.calibration.update(Calibration.of_models(self.weights).numbered(self.table))
+
+
+class Calibrate:
+    """Handler: fit the calibration when training has completed, and write it beside the weights.
+
+    Args:
+        path: of the weights.
+        network: gives the logits.
+        loader: batches of queries with their targets and ``object`` numbers.
+        views: the views training sees the queries by, so that they are not those the weights were made of.
+        table: names the objects.
+        made_of: which queries these are, noted in the file.
+        device: of the network.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        network: nn.Module,
+        loader: DataLoader[dict[str, torch.Tensor]],
+        views: Views,
+        table: LabelTable,
+        made_of: str,
+        device: torch.device,
+    ) -> None:
+        self.path, self.network, self.loader, self.table = calibration_path(Path(path)), network, loader, table
+        self.prepare, self.made_of, self.device = PrepareQueries(views), made_of, device
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        counts = self.count().reshape(len(self.table) + 1, 2, BINS).cpu().numpy()
+        scales = {name: fit_scale(counts[number]) for number, name in enumerate(self.table.names, start=1)}
+        Calibration(scales).write(self.path, self.made_of)
+
+    def count(self) -> torch.Tensor:
+        """Voxels by object, truth and logit, flat."""
+        counts = torch.zeros((len(self.table) + 1) * 2 * BINS, dtype=torch.int64, device=self.device)
+        self.network.eval()
+        for batch in tqdm(self.loader, desc="calibrate", unit="batch", leave=False):
+            inputs, targets = self.prepare(batch, self.device, non_blocking=True)
+            with torch.no_grad():
+                logits = self.network(inputs).float()
+            cell = ((logits + REACH) * (BINS / (2 * REACH))).long().clamp_(0, BINS - 1)
+            number = batch["object"].to(self.device).view(-1, *[1] * (logits.ndim - 1))
+            counts += torch.bincount(((number * 2 + targets.long()) * BINS + cell).flatten(), minlength=len(counts))
+        return counts

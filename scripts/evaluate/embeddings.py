@@ -1,0 +1,125 @@
+"""Embeddings: what an encoder makes of the queries of a store, as a table of vectors."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from ..contrast.dataset import QueryDataset
+from ..contrast.store import QueryStore
+from ..files import written_whole
+
+COLUMNS = ("query", "case", "patient", "organ", "phase", "x", "y", "z")
+LABELS = ("organ", "phase", "cluster")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Queries and their vectors.
+
+    Args:
+        rows: (Q,) numbers of the queries in the store.
+        cases: (Q,) ids.
+        patients: (Q,) ids.
+        organs: (Q,) names.
+        phases: (Q,) names.
+        starts: (Q, 3) first voxels of the patches.
+        vectors: (Q, D) of unit length, float32.
+    """
+
+    rows: NDArray[np.int64]
+    cases: NDArray[np.str_]
+    patients: NDArray[np.str_]
+    organs: NDArray[np.str_]
+    phases: NDArray[np.str_]
+    starts: NDArray[np.int64]
+    vectors: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def label(self, name: str) -> NDArray[np.str_]:
+        """(Q,) the organ, the phase, or "cluster": both."""
+        if name == "cluster":
+            return np.char.add(np.char.add(self.organs, " x "), self.phases)
+        labels: NDArray[np.str_] = {"organ": self.organs, "phase": self.phases}[name]
+        return labels
+
+    def __getitem__(self, chosen: NDArray[np.integer]) -> Embeddings:
+        """Some of the queries."""
+        parts = {
+            name: getattr(self, name)[chosen] for name in ("rows", "cases", "patients", "organs", "phases", "starts")
+        }
+        return replace(self, **parts, vectors=self.vectors[torch.from_numpy(chosen).to(self.vectors.device)])
+
+    def write(self, folder: Path, name: str) -> None:
+        """Write ``folder``/queries.csv, a line a query, and ``folder``/<name>.npy, their vectors in that order."""
+        with written_whole(folder / "queries.csv") as aside, open(aside, "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            names = zip(self.rows.tolist(), self.cases, self.patients, self.organs, self.phases, strict=True)
+            writer.writerows([*line, *start] for line, start in zip(names, self.starts.tolist(), strict=True))
+        with written_whole(folder / f"{name}.npy") as aside:
+            np.save(aside, self.vectors.cpu().numpy())
+
+
+def choose(store: QueryStore, each: int) -> NDArray[np.int64]:
+    """Numbers of at most ``each`` queries of every organ of every case, evenly spread over its slices."""
+    keys = store.index[:, [0, 2]]
+    borders = np.flatnonzero((np.diff(keys, axis=0) != 0).any(1)) + 1
+    chosen = []
+    for group in np.split(np.arange(len(keys)), borders):
+        middles = (np.arange(min(each, len(group))) + 0.5) * len(group) / min(each, len(group))
+        chosen.append(group[middles.astype(int)])
+    return np.concatenate(chosen)
+
+
+def embed(
+    store: QueryStore,
+    patients: Sequence[str],
+    phases: Sequence[str],
+    encoder: nn.Module,
+    queries: NDArray[np.int64],
+    device: torch.device,
+    batch_size: int,
+    title: str,
+) -> Embeddings:
+    """The encoder's last map of each query, averaged over the patch, as a unit vector.
+
+    Args:
+        store: where the queries are.
+        patients: patient of each of the store's cases.
+        phases: phase of each of the store's cases.
+        encoder: gives feature maps, the last of which is taken.
+        queries: numbers of the queries.
+        device: of the encoder.
+        batch_size: queries a forward pass.
+        title: of the progress bar.
+    """
+    dataset = Subset(QueryDataset(store), queries.tolist())
+    encoder.eval()
+    found = []
+    with torch.no_grad():
+        for batch in tqdm(DataLoader(dataset, batch_size), desc=title, unit="batch"):
+            inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
+            pooled = encoder(inputs)[-1].flatten(2).mean(2).float()
+            found.append(nn.functional.normalize(pooled, dim=1))
+    index = store.index[queries]
+    return Embeddings(
+        rows=queries,
+        cases=np.array(store.cases)[index[:, 0]],
+        patients=np.array(patients)[index[:, 0]],
+        organs=np.array(store.table.names)[index[:, 2] - 1],
+        phases=np.array(phases)[index[:, 0]],
+        starts=index[:, 4:].astype(np.int64),
+        vectors=torch.cat(found),
+    )

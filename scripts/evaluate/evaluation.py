@@ -1,0 +1,136 @@
+"""The evaluate stage: label maps against the truth, as a table, a summary, figures, pictures and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..cohort.datalist import Case
+from ..cohort.labels import LabelTable
+from ..errors import SemclError
+from ..files import write_text
+from .measures import METRICS
+from .pictures import picture, worst
+from .report import Report
+from .rows import TRUTH, measure, write_rows
+from .summary import Summary
+
+
+class Evaluation:
+    """Measures folders of label maps against the truth and writes what was found.
+
+    Args:
+        cases: cases with label maps.
+        table: the label table.
+        methods: name -> folder of label maps; the first one is what the others are compared with.
+        output_dir: gets rows.csv, summary.json, figures/, pictures/ and report.html; its curves/, jobs/ and embeddings/
+            are shown.
+        window: intensities of the pictures.
+        name: of the cohort, in the title.
+        tolerance: mm, of NSD where the label table gives an organ none.
+        pictures: how many cases are shown, from the worst.
+        others: more folders to compare, named by their last part.
+        workers: cases measured at once.
+        seen: whether it is known what networks were trained on.
+
+    Raises:
+        SemclError: for two methods of one name, one called truth, a tolerance or number of pictures out of range.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        table: LabelTable,
+        methods: Mapping[str, str],
+        output_dir: str,
+        window: Sequence[float] | str,
+        name: str,
+        tolerance: float = 2.0,
+        pictures: int = 5,
+        others: Sequence[str] = (),
+        workers: int = 2,
+        seen: bool = True,
+    ) -> None:
+        for what, number, fine in (("tolerance", tolerance, tolerance > 0), ("pictures", pictures, pictures >= 0)):
+            if not fine:
+                raise SemclError(
+                    f"a {what} cannot be {number}",
+                    found=f"{what} {number}",
+                    expected="mm above 0" if what == "tolerance" else "0 or more",
+                    remedy=f"set {what}",
+                )
+        self.cases, self.table, self.name = list(cases), table, name
+        self.methods = {method: Path(folder) for method, folder in methods.items()} | named(others, methods)
+        if TRUTH in self.methods:
+            raise SemclError(
+                f"a method cannot be called {TRUTH}",
+                found=f"folder {self.methods[TRUTH]}",
+                expected=f"another name: the rows of method {TRUTH} are the true label maps'",
+                remedy="rename or link the folder",
+            )
+        self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
+        self.pictures, self.workers, self.seen = pictures, workers, seen
+
+    def run(self) -> None:
+        """Measure, compare, write.
+
+        Raises:
+            SemclError: when a map is missing or does not fit, or there is nothing to measure.
+        """
+        rows = measure(self.cases, self.methods, self.table, self.tolerance, self.workers)
+        if not any(row.metric == METRICS[0].name for row in rows):
+            raise SemclError(
+                "there is nothing to measure",
+                found=f"no organ in the label maps of {len(self.cases)} cases",
+                expected="at least one organ in one case",
+                remedy="check that the label maps are those of these scans",
+            )
+        summary = Summary(rows, tuple(self.methods), self.table.names, self.table.phases)
+        report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances())
+        shown = worst(summary, self.cases, self.pictures)
+        report.pictures = [
+            picture(case, value, self.methods, self.table, self.window, self.output_dir / "pictures")
+            for case, value in shown
+        ]
+        report.legend = report.colours(self.table.names)
+        write_rows(self.output_dir / "rows.csv", rows)
+        write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
+        report.write()
+        print(summary.headline())
+        print(f"report: {self.output_dir / 'report.html'}")
+
+    def counts(self) -> str:
+        """Who was measured, and whether the networks had seen them."""
+        counted = f"{len(self.cases)} cases of {len({case.patient for case in self.cases})} patients"
+        seen = sum(case.fold is not None for case in self.cases)
+        told = "that no network was trained on" if not seen else f"of which {seen} cases were trained on"
+        return f"{counted}, {told}." if self.seen else f"{counted}."
+
+    def tolerances(self) -> str:
+        """The tolerances of NSD in words."""
+        own = [f"{organ.name.replace('_', ' ')} {organ.tolerance:g}" for organ in self.table.organs if organ.tolerance]
+        rest = [f"{'others ' if own else ''}{self.tolerance:g}"] if len(own) < len(self.table) else []
+        return f"{', '.join(own + rest)} mm"
+
+
+def named(folders: Sequence[str], taken: Mapping[str, str] | None = None) -> dict[str, Path]:
+    """Folders by their last part.
+
+    Raises:
+        SemclError: when two have the same name.
+    """
+    found: dict[str, Path] = {}
+    taken = taken or {}
+    for folder in folders:
+        path = Path(folder)
+        name = path.name or path.resolve().name
+        if name in found or name in taken:
+            raise SemclError(
+                "two methods of the same name",
+                found=f"{found.get(name, taken.get(name))} and {path}",
+                expected="folders that differ in their last part, for it names the method",
+                remedy="rename or link one of them",
+            )
+        found[name] = path
+    return found

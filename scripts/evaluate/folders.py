@@ -1,0 +1,103 @@
+"""Label maps made by any tool: folders of truth and of predictions become cases that can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..cohort import sheet
+from ..cohort.check import refuse_organs
+from ..cohort.datalist import Case, volumes
+from ..cohort.labels import LabelTable, Organ
+from ..cohort.volume import read
+from ..errors import SemclError
+
+PHASE = "unknown"
+
+
+def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case]:
+    """A case for each label map of a folder.
+
+    Args:
+        truth: folder of label maps.
+        images: folder of scans of the same names, for pictures.
+        listed: CSV with columns case, patient and, if you like, phase and annotated; without it each case is a patient.
+
+    Raises:
+        SemclError: when a folder is missing or empty, or the CSV lacks a case.
+    """
+    maps = _volumes(truth, "label maps")
+    scans = _volumes(images, "scans") if images else maps
+    rows = {row.case: row for row in sheet.read_rows(listed, ("case", "patient"))} if listed else {}
+    for case in maps:
+        if case not in scans:
+            raise _lacks("image", case, f"no scan of that name in {images}")
+        if listed and case not in rows:
+            raise _lacks("row in the table of cases", case, f"no line of {listed}")
+    return [
+        Case(
+            case,
+            rows[case].patient if listed else case,
+            (rows[case].phase if listed else None) or PHASE,
+            scans[case],
+            path,
+            annotated=rows[case].annotated if listed else None,
+        )
+        for case, path in maps.items()
+    ]
+
+
+def table_of(cases: list[Case], given: LabelTable | None) -> LabelTable:
+    """A label table, or one of every value of the label maps, with the phases of the cases.
+
+    Raises:
+        SemclError: when label maps hold no labels, or a case names organs as annotated that the table does not.
+    """
+    phases = tuple(sorted({case.phase for case in cases}))
+    table = LabelTable(given.organs if given else _organs(cases), phases)
+    refuse_organs({organ for case in cases for organ in case.annotated or ()}, table)
+    return table
+
+
+def _organs(cases: list[Case]) -> tuple[Organ, ...]:
+    """One for every value of the label maps."""
+    values: set[int] = set()
+    for case in cases:
+        found = np.unique(read(str(case.label), case.case).numpy())
+        if (found < 0).any() or (found != found.round()).any():
+            raise SemclError(
+                "a label map holds values that are no labels",
+                case=case.case,
+                found=", ".join(f"{value:g}" for value in found[(found < 0) | (found != found.round())][:5]),
+                expected="whole numbers from 0",
+                remedy="point --truth at label maps, not at images or probabilities",
+            )
+        values |= {int(value) for value in found} - {0}
+    if not values:
+        raise SemclError(
+            "there is nothing to measure",
+            found=f"no label in any of {len(cases)} label maps",
+            expected="at least one organ in one case",
+            remedy="point --truth at the folder of true label maps",
+        )
+    return tuple(Organ(f"label_{value}", value) for value in sorted(values))
+
+
+def _volumes(folder: Path, what: str) -> Mapping[str, Path]:
+    found = volumes(folder) if folder.is_dir() else {}
+    if not found:
+        raise SemclError(
+            f"there are no {what}" if folder.is_dir() else "a folder is missing",
+            found=f"no volumes in {folder}" if folder.is_dir() else f"no {folder}",
+            expected="a folder of volumes (.nii.gz, .nii, .nrrd, .mha, .mhd), named by case",
+            remedy="mend the path",
+        )
+    return found
+
+
+def _lacks(what: str, case: str, found: str) -> SemclError:
+    return SemclError(
+        f"a case without {what}", case=case, found=found, expected="one", remedy="add it, or leave it out"
+    )

@@ -1,0 +1,174 @@
+"""Calibration: fitted scales against independent optimisers, decisions by brute force, and the file between stages."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torch.utils.data import DataLoader
+
+from scripts.cohort.labels import LabelTable
+from scripts.contrast.views import Views
+from scripts.decode.calibration import (
+    BINS,
+    INDIFFERENT,
+    REACH,
+    Calibrate,
+    Calibration,
+    LoadCalibration,
+    Scale,
+    calibration_path,
+    fit_scale,
+)
+from scripts.errors import SemclError
+
+EDGES = np.linspace(-REACH, REACH, BINS + 1)
+MIDDLES = (EDGES[1:] + EDGES[:-1]) / 2
+
+
+def drawn_from(slope: float, offset: float, voxels: int = 400_000, seed: int = 0) -> np.ndarray:
+    """Counts (2, bins) of logits whose true probability is sigmoid(slope * logit + offset)."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(-2, 4, voxels).clip(-19.9, 19.9)
+    inside = rng.random(voxels) < 1 / (1 + np.exp(-(slope * logits + offset)))
+    return np.stack([np.histogram(logits[inside == side], EDGES)[0] for side in (False, True)])
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.5, -1.0), (2.0, 1.5)], ids=["honest", "bold", "timid"])
+def test_the_scale_is_that_of_a_logistic_regression(slope, offset):
+    counts = drawn_from(slope, offset)
+    scale = fit_scale(counts)
+    model = LogisticRegression(C=1e6, max_iter=1000)
+    model.fit(np.tile(MIDDLES, 2)[:, None], np.repeat([0, 1], BINS), sample_weight=counts.ravel())
+    assert scale.slope == pytest.approx(model.coef_[0, 0], rel=0.01)
+    assert scale.offset == pytest.approx(model.intercept_[0], abs=0.01)
+    assert (scale.slope, scale.offset) == pytest.approx((slope, offset), abs=0.05)
+
+
+def test_calibrated_probabilities_are_the_shares_that_come_true():
+    counts = drawn_from(0.4, -1.5)
+    scale = fit_scale(counts)
+    told = scale.probability(torch.from_numpy(MIDDLES)).numpy()
+    for low in np.arange(0.05, 0.9, 0.1):
+        here = (told >= low) & (told < low + 0.1)
+        assert counts[1, here].sum() / counts[:, here].sum() == pytest.approx(
+            (told[here] * counts[:, here].sum(0)).sum() / counts[:, here].sum(), abs=0.02
+        )
+
+
+@pytest.mark.parametrize("offset", [0.0, -2.0, -4.0, 3.0])
+def test_the_decision_is_the_nearest_to_logit_0_that_is_as_good_as_the_best(offset):
+    counts = drawn_from(1.0, offset, 20_000)
+    scale = fit_scale(counts)
+
+    def dice(edge: float) -> float:
+        above = edge < MIDDLES
+        return 2 * counts[1, above].sum() / (counts[:, above].sum() + counts[1].sum())
+
+    decision = (np.log(scale.threshold / (1 - scale.threshold)) - scale.offset) / scale.slope
+    best = max(dice(edge) for edge in EDGES)
+    assert dice(decision) >= best - INDIFFERENT - 1e-9
+    nearer = [edge for edge in EDGES if abs(edge) < abs(decision) - 0.05]
+    assert all(dice(edge) < best - INDIFFERENT for edge in nearer)
+    if offset == -4.0:
+        assert abs(decision) > 0.5  # not at logit 0
+        assert scale.threshold < 0.5
+
+
+@pytest.mark.parametrize("missing", [0, 1], ids=["never outside", "never inside"])
+def test_an_object_that_was_not_seen_on_both_sides_is_left_alone(missing):
+    counts = drawn_from(1.0, 0.0)
+    counts[missing] = 0
+    assert fit_scale(counts) == Scale(1.0, 0.0, 0.5)
+
+
+def test_it_is_written_and_read_back(tmp_path, table):
+    written = Calibration({"liver": Scale(0.5, -1.25, 0.375), "left_kidney": Scale(2.0, 0.5, 0.5)})
+    written.write(tmp_path / "model.calibration.json", "training queries")
+    assert Calibration.read(tmp_path / "model.calibration.json").scales == written.scales
+    assert written.numbered(table) == {1: Scale(0.5, -1.25, 0.375), 2: Scale(), 3: Scale(2.0, 0.5, 0.5)}
+
+
+def test_models_that_are_averaged_have_the_mean_calibration(tmp_path):
+    Calibration({"liver": Scale(1.0, -1.0, 0.25), "aorta": Scale(3.0, 0.0, 0.5)}).write(
+        calibration_path(tmp_path / "a.pt"), "x"
+    )
+    Calibration({"liver": Scale(2.0, 0.0, 0.75)}).write(calibration_path(tmp_path / "b.pt"), "x")
+    mean = Calibration.of_models([str(tmp_path / "a.pt"), str(tmp_path / "b.pt")])
+    assert mean.scales == {"liver": Scale(1.5, -0.5, 0.5), "aorta": Scale(2.0, 0.0, 0.5)}
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"scales": {"liver": {"slope": "steep"}}}'])
+def test_a_file_that_is_missing_or_damaged_is_refused(content, tmp_path):
+    path = tmp_path / "model.calibration.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SemclError, match=r"(?s)calibration of a model cannot be read.*run train\.yaml again"):
+        Calibration.read(path)
+
+
+@pytest.mark.parametrize("scale", [Scale(), Scale(0.5, -1.0, 0.2), Scale(2.0, 1.0, 0.9)])
+def test_the_standing_is_the_odds_over_the_thresholds(scale):
+    logits = torch.linspace(-5, 5, 11, dtype=torch.float64)
+    probability = scale.probability(logits)
+    odds = probability / (1 - probability) / (scale.threshold / (1 - scale.threshold))
+    assert torch.allclose(scale.standing(logits), odds / (1 + odds))
+    assert torch.equal(scale.standing(logits) > 0.5, probability > scale.threshold)
+
+
+class Loud(nn.Module):
+    """Logits of 3 where the mask is, -3 elsewhere."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs[:, 1:] * 6 - 3
+
+
+def queries(table: LabelTable) -> DataLoader:
+    """Two queries of object 1, whose target is half of the mask, and one of object 3, whose target is the mask."""
+    mask = torch.zeros(1, 16, 16)
+    mask[:, 4:12, 4:12] = 1
+    half = mask.clone()
+    half[:, :, 8:] = 0
+    sample = {"image": torch.zeros(1, 16, 16), "attention": mask}
+    samples = [{**sample, "object": 1, "target": half}] * 2 + [{**sample, "object": 3, "target": mask}]
+    return DataLoader(samples, batch_size=2)
+
+
+def test_the_handler_counts_every_voxel_and_writes_beside_the_weights(tmp_path, table):
+    still = Views(16, area=(1, 1), rotation=0)
+    handler = Calibrate(
+        str(tmp_path / "model.pt"), Loud(), queries(table), still, table, "training queries", torch.device("cpu")
+    )
+    counts = handler.count().reshape(4, 2, BINS)
+    assert counts.sum((1, 2)).tolist() == [0, 512, 0, 256]
+    high, low = (int(np.searchsorted(EDGES, logit, side="right")) - 1 for logit in (3.0, -3.0))
+    assert counts[1, :, high].tolist() == [64, 64]  # of the mask half is the object
+    assert counts[1, :, low].tolist() == [384, 0]
+    assert counts[3, :, high].tolist() == [0, 64]
+
+    engine = Engine(lambda engine, batch: None)
+    handler.attach(engine)
+    engine.run([0], max_epochs=1)
+    found = Calibration.read(tmp_path / "model.calibration.json")
+    assert set(found.scales) == set(table.names)
+    bold = found.scales["liver"].probability(torch.tensor(3.0))
+    assert float(bold) == pytest.approx(0.5, abs=0.1)
+    assert found.scales["right_kidney"] == Scale()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_inferer_is_given_its_models_calibration_when_the_run_starts(wanted, tmp_path, table):
+    class Inferer:
+        calibration: dict[int, Scale]
+
+    inferer = Inferer()
+    inferer.calibration = {}
+    Calibration({"liver": Scale(1.5, 0.5, 0.25)}).write(calibration_path(Path(tmp_path / "model.pt")), "x")
+    engine = Engine(lambda engine, batch: None)
+    LoadCalibration([str(tmp_path / "model.pt")], inferer, table, wanted).attach(engine)
+    assert inferer.calibration == {}
+    engine.run([0], max_epochs=1)
+    assert inferer.calibration.get(1) == (Scale(1.5, 0.5, 0.25) if wanted else None)

@@ -1,0 +1,251 @@
+"""The summary: means over patients, what was missed and invented, and sentences, from rows worked by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scripts.evaluate.measures import BY_NAME
+from scripts.evaluate.rows import Row
+from scripts.evaluate.statistics import Comparison
+from scripts.evaluate.summary import Summary, describe, headline, patient_means
+from scripts.evaluate.summary import tests_in_words as how_p_was_made
+from tests.evaluate.made import every_metric, rows_of
+
+DICE, HD95 = BY_NAME["dice"], BY_NAME["hd95"]
+GAINS = [(0.5, 0.5 + 0.01 * number) for number in range(1, 9)]
+
+
+def scan(case: str, patient: str, phase: str, **dice: float) -> list[Row]:
+    """Dice of one method by organ."""
+    return [Row(case, patient, organ, phase, "refined", "dice", value) for organ, value in dice.items()]
+
+
+def of_one_method(*rows: list[Row]) -> Summary:
+    listed = [row for part in rows for row in part]
+    organs, phases = (dict.fromkeys(getattr(row, name) for row in listed) for name in ("organ", "phase"))
+    return Summary(listed, ("refined",), tuple(organs), tuple(phases))
+
+
+def of_two(*rows: list[Row], organs: tuple[str, ...] = ("liver", "spleen")) -> Summary:
+    return Summary([row for part in rows for row in part], ("coarse", "refined"), organs, ("portal", "noncontrast"))
+
+
+@pytest.fixture
+def scans() -> Summary:
+    """Ann has two scans, of whom one has no spleen."""
+    return of_one_method(
+        scan("a1", "ann", "portal", liver=0.4, spleen=0.8),
+        scan("a2", "ann", "noncontrast", liver=0.6),
+        scan("b1", "bob", "portal", liver=0.9, spleen=0.1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param({"organ": "liver"}, [0.5, 0.9], id="an organ"),
+        pytest.param({"organ": "spleen"}, [0.8, 0.1], id="an organ one scan lacks"),
+        pytest.param({}, [(0.4 + 0.8 + 0.6) / 3, 0.5], id="all organs"),
+        pytest.param({"phase": "portal"}, [0.6, 0.5], id="a phase"),
+        pytest.param({"phase": "noncontrast"}, [0.6], id="a phase of one"),
+        pytest.param({"organ": "liver", "phase": "portal"}, [0.4, 0.9], id="an organ in a phase"),
+        pytest.param({"organ": "aorta"}, [], id="an organ nobody has"),
+    ],
+)
+def test_values_are_means_of_patients(scans: Summary, given: dict[str, str], expected: list[float]) -> None:
+    np.testing.assert_allclose(scans.values(DICE, "refined", **given), expected)
+
+
+def test_values_are_of_one_metric_and_method(scans: Summary) -> None:
+    assert len(scans.values(HD95, "refined")) == len(scans.values(DICE, "coarse")) == 0
+
+
+def test_patients_come_in_the_order_of_the_rows() -> None:
+    rows = [Row(f"{patient}{number}", patient, "x", "y", "z", "dice", value)
+            for number, (patient, value) in enumerate([("bob", 1.0), ("ann", 0.5), ("bob", 0.0)])]  # fmt: skip
+    np.testing.assert_allclose(patient_means(rows), [0.5, 0.5])
+    np.testing.assert_allclose(patient_means(rows[:2]), [1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.25], (0.25, 0.0, 0.25, 0.25, 0.25)),
+        ([1.0, 3.0], (2.0, 2**0.5, 2.0, 1.0, 3.0)),
+        ([1.0, 2.0, 6.0], (3.0, 7**0.5, 2.0, 1.0, 6.0)),
+    ],
+)
+def test_a_description_worked_by_hand(values: list[float], expected: tuple[float, ...]) -> None:
+    described = describe(np.array(values))
+    assert list(described) == ["mean", "sd", "median", "lowest", "highest"]
+    assert tuple(described.values()) == pytest.approx(expected)
+
+
+def test_means_have_a_line_a_metric_organ_and_method_that_was_measured() -> None:
+    summary = of_two(every_metric("liver", [(0.2, 0.4), (0.6, 1.0)]), organs=("liver", "aorta"))
+    lines = summary.means()
+    assert len(lines) == 5 * 2 * 2  # the aorta has none
+    found = {(line["metric"], line["organ"], line["method"]): line for line in lines}
+    refined = found["dice", "liver", "refined"]
+    assert (refined["patients"], refined["mean"], refined["lowest"]) == pytest.approx((2, 0.7, 0.4))
+    assert found["hd95", "all organs", "coarse"]["mean"] == pytest.approx(24)
+
+
+def test_phases_have_means_of_their_own_scans(scans: Summary) -> None:
+    lines = scans.by_phase()
+    assert [(line["metric"], line["phase"], line["method"], line["cases"]) for line in lines] == [
+        ("dice", "portal", "refined", 2),
+        ("dice", "noncontrast", "refined", 1),
+    ]
+    assert [line["mean"] for line in lines] == pytest.approx([0.55, 0.6])
+
+
+def test_missed_and_invented_organs_are_counted() -> None:
+    found = {"liver": [(0.0, "missed"), (1.0, "missed"), (1.0, "missed"), (12.5, "false_positive_ml")],
+             "spleen": [(0.0, "missed"), (0.0, "false_positive_ml"), (3.0, "false_positive_ml"),
+                        (4.0, "false_positive_ml")]}  # fmt: skip
+    rows = [
+        Row(f"scan{number}", f"patient{number}", organ, "portal", "refined", metric, value)
+        for organ, values in found.items()
+        for number, (value, metric) in enumerate(values)
+    ]
+    names = ("present", "missed", "absent", "drawn_though_absent", "false_positive_ml")
+    lines = Summary(rows, ("coarse", "refined"), ("liver", "spleen", "aorta"), ("portal",)).detection()
+    counted = {(line["organ"], line["method"]): tuple(line[name] for name in names) for line in lines}
+    assert counted == {
+        ("liver", "coarse"): (0, 0, 0, 0, 0),
+        ("liver", "refined"): (3, 2, 1, 1, 12.5),
+        ("spleen", "coarse"): (0, 0, 0, 0, 0),
+        ("spleen", "refined"): (1, 0, 3, 2, 7.0),
+        ("aorta", "coarse"): (0, 0, 0, 0, 0),
+        ("aorta", "refined"): (0, 0, 0, 0, 0),
+    }
+
+
+def comparison(second: float, p: float | None, smallest_p: float) -> Comparison:
+    effect = 1 if second > 0.5 else -1
+    return Comparison("dice", "all organs", 9, 8, 0.5, second, second - 0.5, -1, 1, effect, p, p, None, smallest_p)
+
+
+@pytest.mark.parametrize(
+    ("second", "p", "smallest_p", "told"),
+    [
+        (0.75, 0.0078, 0.0078, "(+0.250) over 9 cases of 8 patients: better than mine beyond chance, p = 0.0078."),
+        (0.25, 0.0078, 0.0078, "(-0.250) over 9 cases of 8 patients: worse than mine beyond chance, p = 0.0078."),
+        (0.75, 0.25, 0.0078, "(+0.250) over 9 cases of 8 patients: cannot be told from chance, p = 0.25."),
+        (0.75, 0.25, 0.25, "(+0.250) over 9 cases of 8 patients: too few patients to tell (8), p = 0.25."),
+        (0.5, None, 0.0078, "(+0.000) over 9 cases of 8 patients: no difference."),
+    ],
+)
+def test_the_headline_of_each_verdict(second: float, p: float | None, smallest_p: float, told: str) -> None:
+    said = headline(comparison(second, p, smallest_p), "mine", "yours")
+    assert said == f"Mean Dice 0.500 mine, {second:.3f} yours {told}"
+
+
+def test_the_headline_of_one_method_is_its_mean(scans: Summary) -> None:
+    assert scans.headline() == "Mean Dice 0.550 over 3 cases of 2 patients (refined)."
+
+
+def test_the_headline_of_three_methods_is_of_the_last_against_the_first() -> None:
+    rows = rows_of("liver", [(0.5, 0.1, 0.6)] * 6, ("one", "two", "three"))
+    said = Summary(rows, ("one", "two", "three"), ("liver",), ("portal",)).headline()
+    assert said.startswith("Mean Dice 0.500 one, 0.600 three (+0.100) over 6 cases of 6 patients: better than one")
+
+
+def test_the_content_compares_each_other_method_with_the_first() -> None:
+    methods = ("one", "two", "three")
+    rows = rows_of("liver", [(0.5, 0.1, 0.6), (0.4, 0.3, 0.9)], methods)
+    rows += rows_of("liver", [(9.0, 1.0, 2.0), (5.0, 3.0, 4.0)], methods, metric="hd95")
+    rows += rows_of("liver", [(1.0, 1.0, 1.0)] * 2, methods, metric="nsd")
+    content = Summary(rows, methods, ("liver",), ("portal",)).content()
+    named = [
+        (line["second_method"], line["metric"], line["organ"], line["difference"]) for line in content["comparisons"]
+    ]
+    differences = {
+        ("two", "dice"): -0.25, ("two", "nsd"): 0.0, ("two", "hd95"): -5.0,
+        ("three", "dice"): 0.3, ("three", "nsd"): 0.0, ("three", "hd95"): -4.0,
+    }  # fmt: skip
+    assert named == [
+        (method, metric, organ, pytest.approx(difference))
+        for (method, metric), difference in differences.items()
+        for organ in ("all organs", "liver")
+    ]
+    assert {line["first_method"] for line in content["comparisons"]} == {"one"}
+    assert (content["cases"], content["patients"], content["methods"]) == (2, 2, list(methods))
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_what_was_found_missed_and_invented_is_said_in_words() -> None:
+    invented = rows_of("right_kidney", [(0.0, 1.5), (2.0, 0.0), (0.0, 2.0)], metric="false_positive_ml")
+    summary = of_two(
+        every_metric("liver", [(0.5, 0.75), (0.5, 0.5), (0.5, 0.0)]),
+        every_metric("left_kidney", [(0.9, 0.0), (0.9, 0.9), (0.9, 0.0)]),
+        invented,
+        organs=("liver", "left_kidney", "right_kidney"),
+    )
+    surfaces, missed, drawn = summary.in_words()[:3]
+    nsd = np.mean([0.75**2, 0.5**2, 0, 0, 0.9**2, 0])
+    assert surfaces == (
+        f"By refined, {nsd:.0%} of the organs' surfaces lie within tolerance of the true ones. Of an organ that was "
+        "found, 95 % of the surface is within 10.0 mm (median)."  # of 10, 20 and 4 mm
+    )
+    assert missed == "Missed altogether: 3 of 6 organs (liver 1x, left kidney 2x)."
+    assert drawn == "Drawn though not there: 2 of 3 absent organs, 3.5 mL together."
+
+
+def test_nothing_is_said_of_distances_when_every_organ_was_missed() -> None:
+    said = of_two(every_metric("liver", [(0.5, 0.0), (0.5, 0.0)])).in_words()
+    assert said[0] == "By refined, 0% of the organs' surfaces lie within tolerance of the true ones."
+    assert said[1] == "Missed altogether: 2 of 2 organs (liver 2x)."
+
+
+def test_one_method_is_not_compared_in_words() -> None:
+    rows = [row for row in every_metric("liver", [(0.5, 0.75)] * 2) if row.method == "refined"]
+    assert len(Summary(rows, ("refined",), ("liver",), ("portal",)).in_words()) == 2
+
+
+@pytest.mark.parametrize(
+    ("liver", "spleen", "expected"),
+    [
+        pytest.param(
+            GAINS, [(b, a) for a, b in GAINS],
+            ["By Dice, refined is better than coarse in 1 of 2 organs, worse in spleen.", "0.016", "liver, spleen."],
+            id="one each way",
+        ),
+        pytest.param(
+            GAINS, [(0.5, 0.6), (0.6, 0.5)] * 4,
+            ["By Dice, refined is better than coarse in 1 of 2 organs and worse in none.", "0.016", "chance: liver."],
+            id="one alone",
+        ),
+        pytest.param(
+            GAINS[:6], GAINS[:6],
+            ["better than coarse in 2 of 2 organs and worse in none.", "0.062 for a single one after correction",
+             "whatever the difference, a single organ could not be told from chance."],
+            id="too few",
+        ),
+        pytest.param(
+            [(0.5, 0.6), (0.6, 0.5)] * 4, [(0.5, 0.7), (0.7, 0.5)] * 4,
+            ["in 0 of 2 organs", "no single organ is told from chance."], id="neither",
+        ),
+    ],
+)  # fmt: skip
+def test_comparisons_are_said_in_words(
+    liver: list[tuple[float, float]], spleen: list[tuple[float, float]], expected: list[str]
+) -> None:
+    said = " ".join(of_two(every_metric("liver", liver), every_metric("spleen", spleen)).in_words()[2:])
+    assert [part for part in expected if part not in said] == []
+
+
+def test_words_do_not_deny_what_the_table_tells_from_chance() -> None:
+    summary = of_two(every_metric("liver", GAINS[:6]), every_metric("spleen", [(0.5, 0.5)] * 6))
+    assert [line.verdict for line in summary.comparisons(DICE, "refined")[1:]] == [
+        "better than chance",
+        "no difference",
+    ]
+    assert summary.in_words()[-1].endswith("told from chance: liver.")
+
+
+def test_the_tests_are_named_in_words() -> None:
+    said = how_p_was_made()
+    assert [part for part in ("Wilcoxon", "12 patients", "sign-flipping permutation") if part not in said] == []
