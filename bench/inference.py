@@ -21,7 +21,8 @@ from torch import nn
 
 from scripts.cohort.labels import LabelTable
 from scripts.cohort.phantom import write_phantoms
-from scripts.cohort.volume import read, read_objects, resample, resample_objects, strongest, working_shape
+from scripts.cohort.resample import resample, resample_objects, strongest, working_shape
+from scripts.cohort.volume import read, read_objects
 from scripts.contrast.encoder import QueryEncoder
 from scripts.contrast.query import AIR, QueryGrid, overlap
 from scripts.decode.inferer import QueryInferer

@@ -29,7 +29,8 @@ from ..job.checkpoint import Checkpoint
 from .attention import attention_path, write_label_map
 from .datalist import Case, folds, read_label
 from .labels import LabelTable
-from .volume import normalise, reach, read, resample, resample_objects, strongest
+from .resample import reach, resample, resample_objects, strongest
+from .volume import normalise, read
 
 
 class ReadCoarse(Transform):

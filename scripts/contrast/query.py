@@ -12,7 +12,8 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..cohort.volume import between, ends_of, resample, resample_objects, spacing, working_shape
+from ..cohort.resample import resample, resample_objects, working_shape
+from ..cohort.volume import between, ends_of, spacing
 from ..errors import SemclError
 
 OVERLAP = 0.25  # of neighbouring patches of an object that is larger than one

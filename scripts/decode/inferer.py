@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 
-from ..cohort.volume import spread, strongest
+from ..cohort.resample import spread, strongest
 from ..contrast.query import QueryGrid
 from .calibration import Scale
 from .drawn import Drawn

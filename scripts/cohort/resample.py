@@ -1,0 +1,155 @@
+"""Volumes, scores and maps of objects brought from one grid onto another over the same field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch.nn import functional
+
+SLAB = 1 << 20  # voxels of a volume changed at once
+LINE = 8  # voxels from which on an axis is summed line by line
+
+
+def working_shape(shape: Sequence[int], size: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
+    """Shape (X, Y, Z) of a grid over the same field with voxels of ``target`` mm; 0 keeps an axis as it is."""
+    return tuple(
+        max(1, round(count * old / new)) if new else count for count, old, new in zip(shape, size, target, strict=True)
+    )
+
+
+def resample(
+    volume: torch.Tensor,
+    shape: Sequence[int],
+    box: Sequence[slice] | None = None,
+    change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Intensities or scores (C, X, Y, Z) on a grid of another shape over the same field.
+
+    Axes that shrink are averaged, so that fine structure does not alias; axes that grow are interpolated linearly. It
+    is torch's adaptive_avg_pool3d and its trilinear interpolate one after the other, but can make a part of the grid.
+
+    Args:
+        volume: of any number type.
+        shape: of the grid.
+        box: slices of the grid that are wanted, None for all of it; no more of the volume is touched than they need.
+        change: what is done to that part of the volume first, voxel by voxel.
+    """
+    parts = [slice(0, new) for new in shape] if box is None else box
+    sums = [_sums(old, new)[:, part] for old, new, part in zip(volume.shape[1:], shape, parts, strict=True)]
+    if 0 in (part.shape[1] for part in sums):
+        return volume.new_zeros(volume.shape[0], *(part.shape[1] for part in sums), dtype=torch.float32)
+    for axis, terms in enumerate(sums, start=1):
+        first = int(terms[0].min())
+        volume = volume.narrow(axis, first, int(terms[0].max()) + 1 - first)
+        terms[0] -= first
+    axes = sorted(range(3), key=lambda axis: sums[axis].shape[1] / volume.shape[axis + 1])  # the smallest first
+    if change is not None:  # slab by slab, so that what is changed stays in the cache
+        axes = [axis for axis in axes if axis != 1]
+        slabs = torch.split(volume, max(1, SLAB // max(volume[0, 0].numel(), 1)), dim=1)
+        volume = torch.cat([_weigh(change(slab), 2, sums[1]) for slab in slabs], dim=1)
+    for axis in axes:
+        volume = _weigh(volume, axis + 1, sums[axis])
+    return volume.float()
+
+
+def spread(
+    part: torch.Tensor, start: Sequence[int], grid: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[slice, ...], torch.Tensor]:
+    """Bring a box of scores from a grid onto another one over the same field: ``resample``, but where all else is 0.
+
+    Args:
+        part: scores (X, Y, Z) of the box; everywhere else on the grid they are 0.
+        start: the box's first voxel on the grid.
+        grid: shape of the grid.
+        shape: of the other one.
+
+    Returns:
+        the box of the other grid that the scores reach, and the scores there.
+    """
+    boxes = []
+    for axis in range(3):
+        first, last = start[axis], start[axis] + part.shape[axis]
+        index, weight = _sums(grid[axis], shape[axis])
+        inside = (index >= first) & (index < last)
+        box = _reached((index, weight), first, last)
+        part = _weigh(part, axis, torch.stack([(index - first).clamp(0, last - first - 1), weight * inside])[:, box])
+        boxes.append(box)
+    return tuple(boxes), part
+
+
+def reach(start: Sequence[int], stop: Sequence[int], grid: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    """The box of another grid that a box of a grid, from ``start`` to before ``stop``, has any weight in."""
+    places = zip(start, stop, grid, shape, strict=True)
+    return tuple(_reached(_sums(old, new), first, last) for first, last, old, new in places)
+
+
+def resample_objects(objects: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """A map of object numbers (X, Y, Z) on a grid of another shape over the same field, nearest neighbour."""
+    for axis, new in enumerate(shape):
+        old = objects.shape[axis]
+        if new != old:
+            nearest = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new)).long().clamp_max(old - 1)
+            objects = objects.index_select(axis, nearest.to(objects.device))
+    return objects
+
+
+def _sums(old: int, new: int) -> torch.Tensor:
+    """Index and weight (2, new, terms) of the voxels of an axis that each voxel of another grid's axis is summed of."""
+    place = torch.arange(new, dtype=torch.float64)
+    if new <= old:  # the mean of the voxels it touches
+        first, last = (place * old / new).floor(), ((place + 1) * old / new).ceil()
+        index = first[:, None] + torch.arange(int((last - first).max()))
+        within = (index < last[:, None]).double()
+        return torch.stack([index.clamp_max(old - 1), within / within.sum(1, keepdim=True)])
+    where = ((place + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
+    low = where.floor()
+    return torch.stack(
+        [torch.stack([low, (low + 1).clamp_max(old - 1)], 1), torch.stack([1 + low - where, where - low], 1)]
+    )
+
+
+def _reached(sums: Iterable[torch.Tensor], first: int, last: int) -> slice:
+    """The voxels of a new axis that take anything from voxels ``first`` to before ``last`` of the old one."""
+    index, weight = sums
+    some = ((index >= first) & (index < last) & (weight > 0)).any(1)
+    found = torch.nonzero(some).flatten().tolist()
+    return slice(found[0], found[-1] + 1) if found else slice(0, 0)
+
+
+def _weigh(volume: torch.Tensor, axis: int, sums: torch.Tensor) -> torch.Tensor:
+    """An axis of a volume replaced by weighted sums along it."""
+    index, weight = sums[0].long().to(volume.device), sums[1].to(volume.device, torch.float32)
+    new, terms = index.shape
+    if terms == 1:  # the same voxels
+        return volume.narrow(axis, int(sums[0, 0, 0]) if new else 0, new)
+    before, after = volume.shape[:axis], volume.shape[axis + 1 :]
+    if after.numel() < LINE:
+        parts = [
+            volume.index_select(axis, index[:, term]) * weight[:, term].view(-1, *[1] * len(after))
+            for term in range(terms)
+        ]
+        return torch.stack(parts).sum(0)
+    lines = torch.arange(before.numel(), device=volume.device).view(-1, 1, 1) * volume.shape[axis] + index
+    table = volume.float().reshape(-1, after.numel())
+    bags = lines.view(-1, terms), table, weight.repeat(before.numel(), 1)
+    summed = functional.embedding_bag(bags[0], bags[1], mode="sum", per_sample_weights=bags[2])
+    return summed.view(*before, new, *after)
+
+
+def strongest(scores: Iterable[tuple[int, tuple[slice, ...], torch.Tensor]], floor: torch.Tensor) -> torch.Tensor:
+    """Which of several scores is the highest at each voxel, taken one at a time to save memory.
+
+    Args:
+        scores: object numbers, the boxes they are scored in, and their scores there.
+        floor: score of background (X, Y, Z); used as scratch space.
+
+    Returns:
+        object numbers (X, Y, Z), 0 where no score is above the floor.
+    """
+    winner = torch.zeros(floor.shape, dtype=torch.int16, device=floor.device)
+    for number, box, score in scores:
+        higher = score > floor[box]
+        winner[box].masked_fill_(higher, number)
+        torch.maximum(floor[box], score, out=floor[box])
+    return winner
