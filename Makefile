@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
+CASES := 24
 COHORT := runs/demo
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
@@ -10,7 +11,7 @@ RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
 demo: .venv/ready
 	rm -rf $(COHORT)
-	$(BIN)/python -m scripts phantom --out $(COHORT) --cases 16 --seed $(SEED)
+	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
 	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
 
 test: .venv/ready

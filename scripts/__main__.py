@@ -160,20 +160,23 @@ def evaluate(
     found = cases_of(Path(str(truth)), paths[0], paths[1])
     numbers = {name: _number(name, value) for name, value in given.items()}
     predicted = list(pred) if isinstance(pred, list | tuple) else [pred]
-    methods = {name: str(folder) for name, folder in named([str(folder) for folder in predicted]).items()}
+    methods = named([str(folder) for folder in predicted])
+    labelled = table_of(found, _table(table) if table else None, list(methods.values()))
+    shown = numbers["pictures"] if images else min(numbers["pictures"], 0)
     Evaluation(
-        found, table_of(found, _table(table) if table else None), methods, str(out), window, Path(str(truth)).name,
-        tolerance=numbers["tolerance"], pictures=int(numbers["pictures"] if images else min(numbers["pictures"], 0)),
-        workers=int(numbers["workers"]), seen=False,
+        found, labelled, {name: str(folder) for name, folder in methods.items()}, str(out), window,
+        Path(str(truth)).name, tolerance=numbers["tolerance"], pictures=int(shown), workers=int(numbers["workers"]),
+        seen=False,
     ).run()  # fmt: skip
 
 
-def embed(dataset_dir: str, bundle_root: str = "bundle", **overrides: Any) -> None:
+def embed(dataset_dir: str, bundle_root: str = "bundle", overlay: str | None = None, **overrides: Any) -> None:
     """Embed queries before and after pretraining: maps, neighbours of other patients, collapse (embed.yaml).
 
     Args:
         dataset_dir: the cohort, after pretraining.
         bundle_root: folder of the bundle.
+        overlay: the config file of your own numbers that pretraining was given too.
         overrides: any key of embed.yaml, such as --organ liver --case case001.
     """
     from monai.bundle import run
@@ -183,7 +186,8 @@ def embed(dataset_dir: str, bundle_root: str = "bundle", **overrides: Any) -> No
         raise SemclError(
             "the bundle is missing", found=f"no {config}", expected="the bundle's folder", remedy="set --bundle_root"
         )
-    run(config_file=str(config), bundle_root=bundle_root, dataset_dir=str(dataset_dir), **overrides)
+    files = [str(config), *([str(overlay)] if overlay else [])]
+    run(config_file=files, bundle_root=bundle_root, dataset_dir=str(dataset_dir), **overrides)
 
 
 def _number(name: str, value: object) -> float:

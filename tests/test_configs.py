@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_net_in_out
+from monai.losses import DiceLoss
 
 from scripts.version import __version__
 
@@ -145,6 +146,7 @@ def test_the_faithful_preset_has_the_authors_numbers(stage, epochs, rate):
         assert not any(weight.requires_grad for weight in network.encoder.parameters())
         assert len(network.decoder.reduce) == 0  # no skips
         assert network.decoder.join.conv.out_channels == 512
+        assert type(config.get_parsed_content("segmentation_loss")) is DiceLoss  # without cross entropy
 
 
 def test_the_faithful_networks_fit_from_stage_to_stage():

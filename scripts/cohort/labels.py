@@ -164,8 +164,8 @@ class LabelTable:
         """Spatial axes (of RAS) a view may mirror: left-right, unless that turned an organ into its partner."""
         return [] if any(organ.partner for organ in self.organs) else [0]
 
-    def encode(self, label: NDArray[Any], case: str) -> NDArray[np.uint16]:
-        """Object numbers 0..K of a label map of the cohort.
+    def encode(self, label: NDArray[Any], case: str, source: object = "the label map") -> NDArray[np.uint16]:
+        """Object numbers 0..K of a label map of the cohort; ``source`` is where it lies, named in errors.
 
         Raises:
             SemclError: for values that are not whole numbers or not in the table.
@@ -174,10 +174,13 @@ class LabelTable:
         lookup = {0: 0} | {organ.index: number for number, organ in enumerate(self.organs, start=1)}
         strange = [float(value) for value in values if float(value) not in lookup]
         if strange:
+            more = " ..." if len(strange) > 10 else ""
             raise SemclError(
                 "label values outside the label table",
                 case=case,
-                found=", ".join(f"{value:g}" for value in strange[:10]) + (" ..." if len(strange) > 10 else ""),
+                found=", ".join(f"{value:g}" for value in strange[:10])
+                + (" ..." if len(strange) > 10 else "")
+                + f" in {source}",
                 expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
                 remedy="add the organ to labels.yaml, or set these voxels to 0 in the label map",
             )

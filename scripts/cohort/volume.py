@@ -118,7 +118,7 @@ def read_objects(
         raise SemclError(
             f"{like} and label map differ in place", case=case, found=found, expected=expected, remedy=remedy
         )
-    return table.encode(label[0].numpy(), case)
+    return table.encode(label[0].numpy(), case, path)
 
 
 def spacing(image: MetaTensor) -> list[float]:

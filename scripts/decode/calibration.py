@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ..cohort.labels import LabelTable
 from ..contrast.views import Views
 from ..errors import SemclError
-from ..files import write_text
+from ..files import checksum, write_text
 from .refiner import PrepareQueries
 
 BINS, REACH = 400, 20.0  # of the histograms of logits: cells, and the largest logit told apart
@@ -37,13 +37,19 @@ class Scale:
     offset: float = 0.0
     threshold: float = 0.5
 
-    def probability(self, logit: torch.Tensor) -> torch.Tensor:
-        """Calibrated probability of logits of any shape."""
-        return torch.sigmoid(self.slope * logit + self.offset)
+    @property
+    def decision(self) -> float:
+        """The logit from which on it is drawn."""
+        return (math.log(self.threshold / (1 - self.threshold)) - self.offset) / self.slope
 
     def standing(self, logit: torch.Tensor) -> torch.Tensor:
         """Logits of any shape as the share o / (1 + o) of calibrated odds over the threshold's odds: 1/2 at it."""
-        return torch.sigmoid(self.slope * logit + (self.offset - math.log(self.threshold / (1 - self.threshold))))
+        return torch.sigmoid(self.slope * (logit - self.decision))
+
+    @classmethod
+    def deciding(cls, slope: float, offset: float, decision: float) -> Scale:
+        """The scale that draws from a logit on."""
+        return cls(slope, offset, 1 / (1 + math.exp(-(slope * decision + offset))))
 
 
 class Calibration:
@@ -60,23 +66,26 @@ class Calibration:
         """Object number -> scale, for every object of a label table."""
         return {number: self.scales.get(name, Scale()) for number, name in enumerate(table.names, start=1)}
 
-    def write(self, path: Path, made_of: str) -> None:
-        """Write as JSON; ``made_of`` says which queries it was fitted to."""
-        content = {"made_of": made_of, "scales": {name: asdict(scale) for name, scale in self.scales.items()}}
-        write_text(path, json.dumps(content, indent=1))
+    def write(self, weights: Path, made_of: str) -> None:
+        """Write as JSON beside the weights it is of; ``made_of`` says which queries it was fitted to."""
+        scales = {name: asdict(scale) for name, scale in self.scales.items()}
+        content = {"made_of": made_of, "weights": checksum(weights), "scales": scales}
+        write_text(calibration_path(weights), json.dumps(content, indent=1))
 
     @classmethod
-    def read(cls, path: Path) -> Calibration:
-        """Read what ``write`` wrote.
+    def read(cls, weights: Path) -> Calibration:
+        """Read what ``write`` wrote beside these weights.
 
         Raises:
-            SemclError: when the file is missing or holds something else.
+            SemclError: when the file is missing, holds something else, or is of other weights.
         """
+        path = calibration_path(weights)
         try:
-            scales = json.loads(path.read_text())["scales"]
-            return cls(
-                {str(name): Scale(**{key: float(value) for key, value in scales[name].items()}) for name in scales}
-            )
+            content = json.loads(path.read_text())
+            numbers = {
+                str(name): {key: float(value) for key, value in one.items()} for name, one in content["scales"].items()
+            }
+            of, scales = content["weights"], {name: Scale(**one) for name, one in numbers.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SemclError(
                 "the calibration of a model cannot be read",
@@ -84,20 +93,25 @@ class Calibration:
                 expected="the file train.yaml writes beside its weights",
                 remedy="run train.yaml again, or set calibrated to False",
             ) from error
+        if of != checksum(weights):
+            raise SemclError(
+                "a calibration is of other weights",
+                found=f"{path}, made for a file of checksum {of}",
+                expected=f"{weights}, of checksum {checksum(weights)}",
+                remedy="copy both files together, run train.yaml again, or set calibrated to False",
+            )
+        return cls(scales)
 
     @classmethod
     def of_models(cls, weights: Sequence[str]) -> Calibration:
         """The mean calibration of models whose logits are averaged; errors of ``read``."""
-        members = [cls.read(calibration_path(Path(path))) for path in weights]
-        names = dict.fromkeys(name for member in members for name in member.scales)
-        return cls(
-            {
-                name: Scale(
-                    *np.mean([list(asdict(one.scales.get(name, Scale())).values()) for one in members], 0).tolist()
-                )
-                for name in names
-            }
-        )
+        members = [cls.read(Path(path)) for path in weights]
+        scales = {}
+        for name in dict.fromkeys(name for member in members for name in member.scales):
+            own = [member.scales.get(name, Scale()) for member in members]
+            means = np.mean([(one.slope, one.offset, one.decision) for one in own], axis=0).tolist()
+            scales[name] = Scale.deciding(*means)
+        return cls(scales)
 
 
 def calibration_path(weights: Path) -> Path:
@@ -131,7 +145,7 @@ def fit_scale(counts: NDArray[np.floating]) -> Scale:
     dice = 2 * hits / (drawn + inside.sum())
     good = edges[dice >= dice.max() - INDIFFERENT]
     decision = good[np.abs(good).argmin()]
-    return Scale(float(slope), float(offset), float(1 / (1 + np.exp(-(slope * decision + offset)))))
+    return Scale.deciding(float(slope), float(offset), float(decision))
 
 
 class LoadCalibration:
@@ -156,7 +170,7 @@ class LoadCalibration:
 
 
 class Calibrate:
-    """Handler: fit the calibration when training has completed, and write it beside the weights.
+    """Handler: fit the calibration when training has completed and its weights are written, and write it beside them.
 
     Args:
         path: of the weights.
@@ -166,6 +180,7 @@ class Calibrate:
         table: names the objects.
         made_of: which queries these are, noted in the file.
         device: of the network.
+        seed: of the views.
     """
 
     def __init__(
@@ -177,9 +192,10 @@ class Calibrate:
         table: LabelTable,
         made_of: str,
         device: torch.device,
+        seed: int = 0,
     ) -> None:
-        self.path, self.network, self.loader, self.table = calibration_path(Path(path)), network, loader, table
-        self.prepare, self.made_of, self.device = PrepareQueries(views), made_of, device
+        self.path, self.network, self.loader, self.table = Path(path), network, loader, table
+        self.views, self.made_of, self.device, self.seed = views, made_of, device, seed
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
@@ -191,10 +207,12 @@ class Calibrate:
 
     def count(self) -> torch.Tensor:
         """Voxels by object, truth and logit, flat."""
+        self.views.set_random_state(self.seed)  # or a run that was interrupted had others
+        prepare = PrepareQueries(self.views)
         counts = torch.zeros((len(self.table) + 1) * 2 * BINS, dtype=torch.int64, device=self.device)
         self.network.eval()
         for batch in tqdm(self.loader, desc="calibrate", unit="batch", leave=False):
-            inputs, targets = self.prepare(batch, self.device, non_blocking=True)
+            inputs, targets = prepare(batch, self.device, non_blocking=True)
             with torch.no_grad():
                 logits = self.network(inputs).float()
             cell = ((logits + REACH) * (BINS / (2 * REACH))).long().clamp_(0, BINS - 1)

@@ -28,9 +28,9 @@ class Drawn:
         self.waiting = 0  # queries asked for and not refined yet
         self.asked = 0  # patches whose borders have been looked at
 
-    def add(self, start: Start, probability: torch.Tensor) -> None:
+    def add(self, start: Start, standing: torch.Tensor) -> None:
         """Take a refined patch (P, P[, P])."""
-        self.patches[start] = probability.view(self.box)
+        self.patches[start] = standing.view(self.box)
         self.waiting -= 1
 
     def beyond(self, objects: torch.Tensor, threshold: float) -> list[Start]:
@@ -77,7 +77,7 @@ class Drawn:
         )
 
     def together(self) -> tuple[list[int], torch.Tensor]:
-        """First voxel on the grid and probability (X, Y, Z) of the smallest box of it that holds all patches."""
+        """First voxel on the grid and standing (X, Y, Z) of the smallest box of it that holds all patches."""
         starts = torch.tensor(list(self.patches))
         low = starts.amin(0).clamp_min(0)
         high = torch.minimum(starts.amax(0) + torch.tensor(self.box), torch.tensor(self.shape))

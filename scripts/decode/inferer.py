@@ -78,14 +78,14 @@ class QueryInferer(Inferer):
     def _scores(
         self, patches: Patches, network: Network, shape: Sequence[int]
     ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
-        """Objects one after the other, each with the box of the volume it takes up and its probability there."""
+        """Objects one after the other, each with the box of the volume it takes up and its standing there."""
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # voxels that make one
         for drawn in self.draw(patches, network):
-            start, probability = drawn.together()
-            box = _above(probability, LEVEL, terms)
+            start, standing = drawn.together()
+            box = _above(standing, LEVEL, terms)
             if box is not None:
                 begin = [first + part.start for first, part in zip(start, box, strict=True)]
-                yield drawn.number, *spread(probability[box], begin, patches.shape, shape)
+                yield drawn.number, *spread(standing[box], begin, patches.shape, shape)
 
     def draw(self, patches: Patches, network: Network) -> Iterator[Drawn]:
         """The objects of a volume, each once all of its patches are refined."""
@@ -108,12 +108,12 @@ class QueryInferer(Inferer):
                         yield drawn.pop(number)
 
 
-def _above(probability: torch.Tensor, threshold: float, margins: Sequence[int]) -> tuple[slice, ...] | None:
-    """The box of a probability (X, Y, Z) above a threshold, and a margin; None where nothing is.
+def _above(standing: torch.Tensor, threshold: float, margins: Sequence[int]) -> tuple[slice, ...] | None:
+    """The box of a standing (X, Y, Z) above a threshold, and a margin; None where nothing is.
 
     A mean of voxels passes the threshold only if one of them does, so no voxel outside can be the object's.
     """
-    above, box = probability > threshold, []
+    above, box = standing > threshold, []
     for axis, margin in enumerate(margins):
         others = [other for other in range(3) if other != axis]
         found = torch.nonzero(above.amax(others)).flatten().tolist()

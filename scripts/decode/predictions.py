@@ -13,6 +13,7 @@ from ..cohort.datalist import Case
 from ..files import checksum, write_text
 from ..job.config import digest
 from ..job.job import Job
+from .calibration import calibration_path
 
 
 class Predictions:
@@ -58,8 +59,9 @@ class Predictions:
             evaluator.run()
 
     def _made_by(self) -> dict[str, object]:
-        weights = [checksum(path) if path.is_file() else None for path in self.weights]
-        return {"weights": weights, "config": digest(self.job.config), "labels": self.job.origin.get("labels")}
+        files = [*self.weights, *map(calibration_path, self.weights)]
+        made_of = [checksum(path) if path.is_file() else None for path in files]
+        return {"weights": made_of, "config": digest(self.job.config), "labels": self.job.origin.get("labels")}
 
     def _noted(self) -> dict[str, list[int]]:
         """The scans of the predictions that were made as this run would; of none where that cannot be told."""

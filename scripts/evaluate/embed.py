@@ -121,13 +121,11 @@ class Embedding:
                 expected="two patients at least",
                 remedy="set section to all, or prepare the cohort with more testing patients",
             )
-        if self.map_points < 2:
-            raise SemclError(
-                "a map needs points",
-                found=f"map_points {self.map_points}",
-                expected="2 or more",
-                remedy="raise map_points",
-            )
+        for name, value, least in (("map_points", self.map_points, 2), ("neighbours", self.neighbours, 1)):
+            if value < least:
+                raise SemclError(
+                    f"{name} is too small", found=f"{name} {value}", expected=f"{least} or more", remedy=f"raise {name}"
+                )
 
     def embed(self, name: str, encoder: nn.Module, queries: NDArray[np.int64]) -> Embeddings:
         """The queries by one encoder."""
@@ -144,7 +142,8 @@ class Embedding:
         shown = {name: of[drawn] for name, of in found.items()}
         maps = {name: coordinates(of, self.perplexity, self.seed) for name, of in shown.items()}
         one = next(iter(shown.values()))
-        return {f"map_by_{label}": map_figure(maps, one, label) for label in ("organ", "phase")}
+        names = {"organ": self.store.table.names, "phase": self.store.table.phases}
+        return {f"map_by_{label}": map_figure(maps, one, label, names[label]) for label in names}
 
     def headline(self, measures: Sequence[Measure], of: Embeddings) -> str:
         """The result in one sentence."""
@@ -202,8 +201,10 @@ def _silhouette(of: Embeddings, label: str) -> float | None:
     labels = of.label(label)
     if not 2 <= len(set(labels)) < len(labels):
         return None
-    drawn = min(len(labels), SAMPLE)
-    return float(silhouette_score(of.vectors.cpu().numpy(), labels, metric="cosine", sample_size=drawn, random_state=0))
+    drawn = np.random.default_rng(0).permutation(len(labels))[:SAMPLE]
+    if len(set(labels[drawn])) < 2:
+        return None
+    return float(silhouette_score(of.vectors.cpu().numpy()[drawn], labels[drawn], metric="cosine"))
 
 
 def _number(value: Any) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,33 +34,36 @@ def coordinates(of: Embeddings, perplexity: float, seed: int) -> dict[str, Point
         return {"t-SNE": tsne.fit_transform(vectors), "PCA": PCA(2, random_state=seed).fit_transform(vectors)}
 
 
-def map_figure(maps: Mapping[str, Mapping[str, Points]], of: Embeddings, label: str) -> str:
+def map_figure(maps: Mapping[str, Mapping[str, Points]], of: Embeddings, label: str, names: Sequence[str]) -> str:
     """A row a kind of map, a column an encoder, a colour an organ or a phase (SVG).
 
     Args:
         maps: encoder -> kind -> points, as ``coordinates`` gives them.
         of: the queries, the same of every encoder.
         label: "organ" or "phase".
+        names: all there are, in the label table's order, which gives an organ the colour it has in pictures.
     """
     kinds = list(next(iter(maps.values())))
     figure, axes = plt.subplots(len(kinds), len(maps), figsize=(3.6 * len(maps), 3.3 * len(kinds)), squeeze=False)
     for column, (encoder, drawn) in enumerate(maps.items()):
         for row, kind in enumerate(kinds):
-            _scatter(axes[row][column], drawn[kind], of.label(label), PALETTES[label])
+            _scatter(axes[row][column], drawn[kind], of.label(label), names, PALETTES[label])
             axes[row][column].set_title(f"{kind}, {plain(encoder)}", fontsize=10)
-    handles, names = axes[0][0].get_legend_handles_labels()
-    columns = 3 if len(names) > 2 else len(names)
+    handles, titles = axes[0][0].get_legend_handles_labels()
+    columns = 3 if len(titles) > 2 else len(titles)
     figure.legend(
-        handles, names, frameon=False, fontsize=8, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0.02)
+        handles, titles, frameon=False, fontsize=8, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0.02)
     )
     figure.tight_layout()
     return svg(figure)
 
 
-def _scatter(axes: Axes, points: Points, labels: NDArray[np.str_], palette: str) -> None:
+def _scatter(axes: Axes, points: Points, labels: NDArray[np.str_], names: Sequence[str], palette: str) -> None:
     colours = plt.get_cmap(palette)
-    for number, name in enumerate(dict.fromkeys(labels.tolist())):
+    for number, name in enumerate(names):
         own = labels == name
+        if not own.any():
+            continue
         across, up = points[own].T
         axes.scatter(across, up, s=7, color=colours(number % colours.N), linewidths=0, alpha=0.8, label=plain(name))
     axes.set_xticks([])

@@ -106,7 +106,7 @@ def embed(
         title: of the progress bar.
     """
     dataset = Subset(QueryDataset(store), queries.tolist())
-    encoder.eval()
+    encoder = encoder.to(device).eval()
     found = []
     with torch.no_grad():
         for batch in tqdm(DataLoader(dataset, batch_size), desc=title, unit="batch"):

@@ -87,15 +87,17 @@ class Evaluation:
                 remedy="check that the label maps are those of these scans",
             )
         summary = Summary(rows, tuple(self.methods), self.table.names, self.table.phases)
+        write_rows(self.output_dir / "rows.csv", rows)
+        write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
         report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances())
         shown = worst(summary, self.cases, self.pictures)
+        for old in (self.output_dir / "pictures").glob("*.png"):
+            old.unlink()  # of an earlier run with other worst cases
         report.pictures = [
-            picture(case, value, self.methods, self.table, self.window, self.output_dir / "pictures")
+            picture(case, value, self.methods, summary.main, self.table, self.window, self.output_dir / "pictures")
             for case, value in shown
         ]
         report.legend = report.colours(self.table.names)
-        write_rows(self.output_dir / "rows.csv", rows)
-        write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
         report.write()
         print(summary.headline())
         print(f"report: {self.output_dir / 'report.html'}")
@@ -104,7 +106,7 @@ class Evaluation:
         """Who was measured, and whether the networks had seen them."""
         counted = f"{len(self.cases)} cases of {len({case.patient for case in self.cases})} patients"
         seen = sum(case.fold is not None for case in self.cases)
-        told = "that no network was trained on" if not seen else f"of which {seen} cases were trained on"
+        told = "kept for testing" if not seen else f"{seen} of which the refiner was trained on: that flatters it"
         return f"{counted}, {told}." if self.seen else f"{counted}."
 
     def tolerances(self) -> str:

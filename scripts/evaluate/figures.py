@@ -110,20 +110,25 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 
 def overlay_figure(
-    image: NDArray[np.floating], maps: Mapping[str, NDArray[np.integer]], spacing: Sequence[float], objects: int
+    image: NDArray[np.floating],
+    maps: Mapping[str, NDArray[np.integer]],
+    spacing: Sequence[float],
+    objects: int,
+    main: str | None = None,
 ) -> bytes:
     """An axial slice, bare and under each label map, the patient's right on the left (PNG).
 
-    The slice is the one on which the last map differs most from the first.
+    The slice is the one on which the main map differs most from the first.
 
     Args:
         image: (X, Y, Z) in RAS, in [-1, 1].
         maps: name -> object numbers (X, Y, Z), the truth first.
         spacing: mm.
         objects: how many objects there are.
+        main: the map that is looked at, None for the last.
     """
-    names = list(maps)
-    wrong = (maps[names[0]] != maps[names[-1]]).sum((0, 1)) + 1e-6 * (maps[names[0]] > 0).sum((0, 1))
+    truth, drawn = maps[next(iter(maps))], maps[main or list(maps)[-1]]
+    wrong = (truth != drawn).sum((0, 1)) + 1e-6 * (truth > 0).sum((0, 1))
     z = int(np.argmax(wrong))
     colours = object_colours(objects)
     figure, axes = plt.subplots(1, 1 + len(maps), figsize=(3.1 * (1 + len(maps)), 2.7))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,30 +49,34 @@ def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case
     ]
 
 
-def table_of(cases: list[Case], given: LabelTable | None) -> LabelTable:
-    """A label table, or one of every value of the label maps, with the phases of the cases.
+def table_of(cases: list[Case], given: LabelTable | None, predicted: Sequence[Path] = ()) -> LabelTable:
+    """A label table, or one of every value of the label maps, true and predicted, with the phases of the cases.
 
     Raises:
         SemclError: when label maps hold no labels, or a case names organs as annotated that the table does not.
     """
     phases = tuple(sorted({case.phase for case in cases}))
-    table = LabelTable(given.organs if given else _organs(cases), phases)
+    table = LabelTable(given.organs if given else _organs(cases, predicted), phases)
     refuse_organs({organ for case in cases for organ in case.annotated or ()}, table)
     return table
 
 
-def _organs(cases: list[Case]) -> tuple[Organ, ...]:
+def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
     """One for every value of the label maps."""
     values: set[int] = set()
-    for case in cases:
-        found = np.unique(read(str(case.label), case.case).numpy())
+    known = {case.case for case in cases}
+    maps = [(case.case, str(case.label)) for case in cases]
+    for folder in predicted:
+        maps += [(case, str(path)) for case, path in _volumes(folder, "label maps").items() if case in known]
+    for case, path in maps:
+        found = np.unique(read(path, case).numpy())
         if (found < 0).any() or (found != found.round()).any():
             raise SemclError(
                 "a label map holds values that are no labels",
-                case=case.case,
+                case=case,
                 found=", ".join(f"{value:g}" for value in found[(found < 0) | (found != found.round())][:5]),
-                expected="whole numbers from 0",
-                remedy="point --truth at label maps, not at images or probabilities",
+                expected=f"whole numbers from 0 in {path}",
+                remedy="point --truth and --pred at label maps, not at images or probabilities",
             )
         values |= {int(value) for value in found} - {0}
     if not values:

@@ -16,10 +16,10 @@ from .summary import Summary
 
 
 def worst(summary: Summary, cases: Sequence[Case], count: int) -> list[tuple[Case, float]]:
-    """The cases with the lowest mean Dice of the last method, worst first, and that mean."""
+    """The cases with the lowest mean Dice of the main method, worst first, and that mean."""
     values: dict[str, list[float]] = {}
     for row in summary.rows:
-        if row.method == summary.methods[-1] and row.metric == METRICS[0].name:
+        if row.method == summary.main and row.metric == METRICS[0].name:
             values.setdefault(row.case, []).append(row.value)
     means = {case: sum(found) / len(found) for case, found in values.items()}
     order = sorted((case for case in cases if case.case in means), key=lambda case: means[case.case])
@@ -30,6 +30,7 @@ def picture(
     case: Case,
     value: float,
     methods: Mapping[str, Path],
+    main: str,
     table: LabelTable,
     window: Sequence[float] | str,
     folder: Path,
@@ -40,7 +41,7 @@ def picture(
     for method, maps_of in methods.items():
         maps[method] = read_objects(volumes(maps_of)[case.case], image, case.case, table)
     pixels = normalise(image.as_tensor(), window)[0].numpy()
-    drawn = overlay_figure(pixels, maps, spacing(image), len(table))
+    drawn = overlay_figure(pixels, maps, spacing(image), len(table), main)
     with written_whole(folder / f"{case.case}.png") as aside:
         aside.write_bytes(drawn)
     return {

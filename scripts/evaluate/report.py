@@ -47,6 +47,8 @@ class Report:
     def write(self) -> None:
         """Write the page and its figures."""
         figures = self.figures()
+        for old in (self.output_dir / "figures").glob("*.svg"):
+            old.unlink()  # of an earlier run with other methods
         for name, drawn in figures.items():
             write_text(self.output_dir / "figures" / f"{name}.svg", drawn)
         write_text(self.output_dir / "report.html", self.html(figures))
@@ -56,7 +58,7 @@ class Report:
         environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
         return environment.get_template("report.html.j2").render(
             name=self.name,
-            summary=self.summary.content(),
+            summary=self.summary.content() | {"main": self.summary.main},
             counts=self.counts,
             metrics=METRICS,
             by_name=BY_NAME,
@@ -88,7 +90,7 @@ class Report:
             found[f"{name}_by_organ"] = box_figure(_filled(by_organ), metric)
             found[f"{name}_by_phase"] = box_figure(_filled(by_phase), metric)
             if len(summary.methods) > 1:
-                methods = (summary.methods[0], summary.methods[-1])
+                methods = (summary.methods[0], summary.main)
                 rows = [row for row in summary.rows if row.metric == name]
                 organs = {organ: paired([row for row in rows if row.organ == organ], *methods) for organ in by_organ}
                 phases = {phase: paired([row for row in rows if row.phase == phase], *methods) for phase in by_phase}

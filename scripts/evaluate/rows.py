@@ -77,7 +77,7 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     if case.label is None:
         raise unlabelled(case)
     label = read(case.label, case.case)
-    truth = table.encode(label[0].numpy(), case.case)
+    truth = table.encode(label[0].numpy(), case.case, case.label)
     sizes = spacing(label)
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
     shown = table.names if case.annotated is None else case.annotated

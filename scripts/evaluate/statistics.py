@@ -62,7 +62,7 @@ class Comparison:
         if p < LEVEL and self.effect * self.difference <= 0:
             return "most patients one way, the mean the other"
         if p < LEVEL:
-            return "better than chance" if self.better else "worse than chance"
+            return "better, beyond chance" if self.better else "worse, beyond chance"
         if self.smallest_p >= LEVEL:
             return f"too few patients to tell ({self.patients})"
         return "cannot be told from chance"
@@ -77,12 +77,11 @@ def compare(rows: Sequence[Row], first: str, second: str, organs: Sequence[str],
     overall = _compare(ALL, kept, first, second, metric)
     found = [_compare(organ, [row for row in kept if row.organ == organ], first, second, metric) for organ in organs]
     each = [line for line in found if line is not None]
-    corrected = iter(holm([line.p for line in each if line.p is not None]))
+    corrected = holm([1.0 if line.p is None else line.p for line in each])  # one that does not differ is tested too
     lines = [overall] if overall else []
-    for line in each:
-        p_holm = next(corrected) if line.p is not None else None
-        tested = sum(other.p is not None for other in each)
-        lines.append(replace(line, p_holm=p_holm, smallest_p=min(1.0, line.smallest_p * max(tested, 1))))
+    for line, p_holm in zip(each, corrected, strict=True):
+        smallest = min(1.0, line.smallest_p * len(each))
+        lines.append(replace(line, p_holm=None if line.p is None else p_holm, smallest_p=smallest))
     return lines
 
 
@@ -154,7 +153,7 @@ def sign_flip(difference: Values) -> float | None:
     resamples = np.inf if len(moved) <= EXACT else RESAMPLES - 1
     test = stats.permutation_test(
         (moved,), lambda values, axis: np.mean(values, axis=axis), permutation_type="samples", vectorized=True,
-        n_resamples=resamples, rng=np.random.default_rng(0),
+        n_resamples=resamples, batch=1000, rng=np.random.default_rng(0),
     )  # fmt: skip
     return float(test.pvalue)
 

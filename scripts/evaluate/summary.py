@@ -32,17 +32,24 @@ class Summary:
     methods: tuple[str, ...]
     organs: tuple[str, ...]
     phases: tuple[str, ...]
+    _by_method: dict[tuple[str, str], list[Row]] = field(default_factory=dict, init=False, repr=False)
     _compared_with: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            self._by_method.setdefault((row.metric, row.method), []).append(row)
+
+    @property
+    def main(self) -> str:
+        """The method the report is about: the second, which is compared with the first, or the only one."""
+        return self.methods[min(1, len(self.methods) - 1)]
 
     def values(self, metric: Metric, method: str, organ: str = ALL, phase: str | None = None) -> Values:
         """Values (patients,): of each patient the mean over scans, and over organs for all of them."""
         return patient_means(
             row
-            for row in self.rows
-            if row.metric == metric.name
-            and row.method == method
-            and organ in (ALL, row.organ)
-            and phase in (None, row.phase)
+            for row in self._by_method.get((metric.name, method), [])
+            if organ in (ALL, row.organ) and phase in (None, row.phase)
         )
 
     def means(self) -> list[dict[str, Any]]:
@@ -65,8 +72,12 @@ class Summary:
                 for method in self.methods:
                     values = self.values(metric, method, phase=phase)
                     if len(values):
-                        cases = len({row.case for row in self.rows if row.phase == phase})
-                        names = {"metric": metric.name, "phase": phase, "method": method, "cases": cases}
+                        own = self._by_method[metric.name, method]
+                        counts = {
+                            "cases": len({row.case for row in own if row.phase == phase}),
+                            "patients": len(values),
+                        }
+                        names = {"metric": metric.name, "phase": phase, "method": method, **counts}
                         lines.append(names | describe(values))
         return lines
 
@@ -75,9 +86,10 @@ class Summary:
         lines = []
         for organ in self.organs:
             for method in self.methods:
-                own = [row for row in self.rows if row.organ == organ and row.method == method]
-                missed = [row.value for row in own if row.metric == MISSED]
-                invented = [row.value for row in own if row.metric == FALSE_POSITIVE]
+                missed, invented = (
+                    [row.value for row in self._by_method.get((metric, method), []) if row.organ == organ]
+                    for metric in (MISSED, FALSE_POSITIVE)
+                )
                 lines.append(
                     {
                         "organ": organ,
@@ -124,15 +136,15 @@ class Summary:
             values = self.values(METRICS[0], self.methods[0])
             cases = len({row.case for row in self.rows})
             return f"Mean Dice {values.mean():.3f} over {cases} cases of {len(values)} patients ({self.methods[0]})."
-        return headline(self.comparisons(METRICS[0], self.methods[-1])[0], self.methods[0], self.methods[-1])
+        return headline(self.comparisons(METRICS[0], self.main)[0], self.methods[0], self.main)
 
     def in_words(self) -> list[str]:
         """What a clinician would want to know, in sentences."""
-        last = self.methods[-1]
+        last = self.main
         nsd = self.values(BY_NAME["nsd"], last)
         missed_at = {(row.case, row.organ) for row in self._own(last, MISSED) if row.value}
         hd95 = [row.value for row in self._own(last, "hd95") if (row.case, row.organ) not in missed_at]
-        said = [f"By {last}, {nsd.mean():.0%} of the organs' surfaces lie within tolerance of the true ones."]
+        said = [f"By {last}, {nsd.mean():.1%} of the organs' surfaces lie within tolerance of the true ones."]
         if hd95:
             said[0] += f" Of an organ that was found, 95 % of the surface is within {np.median(hd95):.1f} mm (median)."
         found = [line for line in self.detection() if line["method"] == last]
@@ -146,14 +158,14 @@ class Summary:
         return said + (self._compared(last) if len(self.methods) > 1 else [])
 
     def _own(self, method: str, metric: str) -> list[Row]:
-        return [row for row in self.rows if row.method == method and row.metric == metric]
+        return self._by_method.get((metric, method), [])
 
     def _compared(self, second: str) -> list[str]:
         first = self.methods[0]
         overall, *organs = self.comparisons(METRICS[0], second)
         better = [line for line in organs if line.better]
         worse = [line for line in organs if line.difference and not line.better]
-        told = [line for line in organs if line.verdict in ("better than chance", "worse than chance")]
+        told = [line for line in organs if line.verdict in ("better, beyond chance", "worse, beyond chance")]
         said = f"By Dice, {second} is better than {first} in {len(better)} of {len(organs)} organs"
         said += f", worse in {_listed(line.organ for line in worse)}." if worse else " and worse in none."
         smallest = min((line.smallest_p for line in organs), default=overall.smallest_p)
@@ -177,11 +189,11 @@ def patient_means(rows: Iterable[Row]) -> Values:
     return np.array([np.mean(found) for found in values.values()])
 
 
-def describe(values: Values) -> dict[str, float]:
-    """Mean, standard deviation (n - 1), median and range."""
+def describe(values: Values) -> dict[str, float | None]:
+    """Mean, standard deviation (n - 1, None for one value), median and range."""
     return {
         "mean": float(values.mean()),
-        "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
         "median": float(np.median(values)),
         "lowest": float(values.min()),
         "highest": float(values.max()),
@@ -190,7 +202,7 @@ def describe(values: Values) -> dict[str, float]:
 
 def headline(line: Comparison, first: str, second: str) -> str:
     """A comparison of Dice in one sentence."""
-    way = {"better than chance": "better", "worse than chance": "worse"}.get(line.verdict)
+    way = {"better, beyond chance": "better", "worse, beyond chance": "worse"}.get(line.verdict)
     told = f"{way} than {first} beyond chance" if way else line.verdict
     p = "" if line.p is None else f", p = {line.p:.2g}"
     return (

@@ -19,6 +19,7 @@ from monai.utils import optional_import
 from ..errors import SemclError
 
 COMMON = re.compile(r"^\$@common\['(\w+)'\]$")
+OPEN = {"encoders", "methods"}  # groups that may be given more entries
 TEXT_TOO = {"window"}  # lists that may be a word
 TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
 ELSEWHERE = {  # what does not change results, or moves with the cohort
@@ -68,7 +69,7 @@ def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
         for key, part in value.items():
             if key in own:
                 yield from _compare(f"{path}#{key}", part, own[key])
-            elif "_target_" not in value and "_target_" not in own:
+            elif path not in OPEN and "_target_" not in value and "_target_" not in own:
                 yield _unknown(f"{path}#{key}", {f"{path}#{name}" for name in own}, f"{path} has no such key")
         return
     expected = _kind(own)

@@ -20,7 +20,6 @@ from scripts.decode.calibration import (
     Calibration,
     LoadCalibration,
     Scale,
-    calibration_path,
     fit_scale,
 )
 from scripts.errors import SemclError
@@ -37,6 +36,10 @@ def drawn_from(slope: float, offset: float, voxels: int = 400_000, seed: int = 0
     return np.stack([np.histogram(logits[inside == side], EDGES)[0] for side in (False, True)])
 
 
+def probability(scale: Scale, logits: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(scale.slope * logits + scale.offset)
+
+
 @pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.5, -1.0), (2.0, 1.5)], ids=["honest", "bold", "timid"])
 def test_the_scale_is_that_of_a_logistic_regression(slope, offset):
     counts = drawn_from(slope, offset)
@@ -51,7 +54,7 @@ def test_the_scale_is_that_of_a_logistic_regression(slope, offset):
 def test_calibrated_probabilities_are_the_shares_that_come_true():
     counts = drawn_from(0.4, -1.5)
     scale = fit_scale(counts)
-    told = scale.probability(torch.from_numpy(MIDDLES)).numpy()
+    told = probability(scale, torch.from_numpy(MIDDLES)).numpy()
     for low in np.arange(0.05, 0.9, 0.1):
         here = (told >= low) & (told < low + 0.1)
         assert counts[1, here].sum() / counts[:, here].sum() == pytest.approx(
@@ -85,20 +88,32 @@ def test_an_object_that_was_not_seen_on_both_sides_is_left_alone(missing):
     assert fit_scale(counts) == Scale(1.0, 0.0, 0.5)
 
 
+def weights(folder: Path, name: str) -> Path:
+    (folder / name).write_bytes(name.encode())
+    return folder / name
+
+
 def test_it_is_written_and_read_back(tmp_path, table):
     written = Calibration({"liver": Scale(0.5, -1.25, 0.375), "left_kidney": Scale(2.0, 0.5, 0.5)})
-    written.write(tmp_path / "model.calibration.json", "training queries")
-    assert Calibration.read(tmp_path / "model.calibration.json").scales == written.scales
+    written.write(weights(tmp_path, "model.pt"), "training queries")
+    assert Calibration.read(tmp_path / "model.pt").scales == written.scales
     assert written.numbered(table) == {1: Scale(0.5, -1.25, 0.375), 2: Scale(), 3: Scale(2.0, 0.5, 0.5)}
 
 
 def test_models_that_are_averaged_have_the_mean_calibration(tmp_path):
-    Calibration({"liver": Scale(1.0, -1.0, 0.25), "aorta": Scale(3.0, 0.0, 0.5)}).write(
-        calibration_path(tmp_path / "a.pt"), "x"
-    )
-    Calibration({"liver": Scale(2.0, 0.0, 0.75)}).write(calibration_path(tmp_path / "b.pt"), "x")
-    mean = Calibration.of_models([str(tmp_path / "a.pt"), str(tmp_path / "b.pt")])
-    assert mean.scales == {"liver": Scale(1.5, -0.5, 0.5), "aorta": Scale(2.0, 0.0, 0.5)}
+    first, second = weights(tmp_path, "a.pt"), weights(tmp_path, "b.pt")
+    Calibration({"liver": Scale.deciding(1.0, -1.0, -3.0), "aorta": Scale(3.0, 0.0, 0.5)}).write(first, "x")
+    Calibration({"liver": Scale.deciding(2.0, 0.0, 1.0)}).write(second, "x")
+    mean = Calibration.of_models([str(first), str(second)]).scales
+    assert (mean["liver"].slope, mean["liver"].offset, mean["liver"].decision) == pytest.approx((1.5, -0.5, -1.0))
+    assert mean["aorta"] == Scale(2.0, 0.0, 0.5)  # the second model's is taken as it is
+
+
+def test_a_calibration_of_other_weights_is_refused(tmp_path):
+    Calibration({"liver": Scale()}).write(weights(tmp_path, "model.pt"), "x")
+    (tmp_path / "model.pt").write_bytes(b"another model")
+    with pytest.raises(SemclError, match=r"(?s)a calibration is of other weights.*copy both files together"):
+        Calibration.read(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"scales": {"liver": {"slope": "steep"}}}'])
@@ -107,16 +122,16 @@ def test_a_file_that_is_missing_or_damaged_is_refused(content, tmp_path):
     if content is not None:
         path.write_text(content)
     with pytest.raises(SemclError, match=r"(?s)calibration of a model cannot be read.*run train\.yaml again"):
-        Calibration.read(path)
+        Calibration.read(weights(tmp_path, "model.pt"))
 
 
 @pytest.mark.parametrize("scale", [Scale(), Scale(0.5, -1.0, 0.2), Scale(2.0, 1.0, 0.9)])
 def test_the_standing_is_the_odds_over_the_thresholds(scale):
     logits = torch.linspace(-5, 5, 11, dtype=torch.float64)
-    probability = scale.probability(logits)
-    odds = probability / (1 - probability) / (scale.threshold / (1 - scale.threshold))
+    told = probability(scale, logits)
+    odds = told / (1 - told) / (scale.threshold / (1 - scale.threshold))
     assert torch.allclose(scale.standing(logits), odds / (1 + odds))
-    assert torch.equal(scale.standing(logits) > 0.5, probability > scale.threshold)
+    assert torch.equal(scale.standing(logits) > 0.5, told > scale.threshold)
 
 
 class Loud(nn.Module):
@@ -138,6 +153,7 @@ def queries(table: LabelTable) -> DataLoader:
 
 
 def test_the_handler_counts_every_voxel_and_writes_beside_the_weights(tmp_path, table):
+    weights(tmp_path, "model.pt")
     still = Views(16, area=(1, 1), rotation=0)
     handler = Calibrate(
         str(tmp_path / "model.pt"), Loud(), queries(table), still, table, "training queries", torch.device("cpu")
@@ -152,9 +168,9 @@ def test_the_handler_counts_every_voxel_and_writes_beside_the_weights(tmp_path, 
     engine = Engine(lambda engine, batch: None)
     handler.attach(engine)
     engine.run([0], max_epochs=1)
-    found = Calibration.read(tmp_path / "model.calibration.json")
+    found = Calibration.read(tmp_path / "model.pt")
     assert set(found.scales) == set(table.names)
-    bold = found.scales["liver"].probability(torch.tensor(3.0))
+    bold = probability(found.scales["liver"], torch.tensor(3.0))
     assert float(bold) == pytest.approx(0.5, abs=0.1)
     assert found.scales["right_kidney"] == Scale()
 
@@ -166,7 +182,7 @@ def test_an_inferer_is_given_its_models_calibration_when_the_run_starts(wanted, 
 
     inferer = Inferer()
     inferer.calibration = {}
-    Calibration({"liver": Scale(1.5, 0.5, 0.25)}).write(calibration_path(Path(tmp_path / "model.pt")), "x")
+    Calibration({"liver": Scale(1.5, 0.5, 0.25)}).write(weights(tmp_path, "model.pt"), "x")
     engine = Engine(lambda engine, batch: None)
     LoadCalibration([str(tmp_path / "model.pt")], inferer, table, wanted).attach(engine)
     assert inferer.calibration == {}

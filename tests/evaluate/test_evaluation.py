@@ -86,9 +86,9 @@ def test_the_summary_is_strict_json_with_a_line_for_all_and_each_organ(made: Pat
     assert overall["difference"] == pytest.approx(lost / 2)
     assert overall["low"] < overall["difference"] < overall["high"]
     assert (overall["p"], overall["p_permutation"], lobe["p_holm"], duct["p"]) == (2**-5, 2**-5, 2**-5, None)
-    assert [line["verdict"] for line in (overall, duct)] == ["better than chance", "no difference"]
+    assert [line["verdict"] for line in (overall, duct)] == ["better, beyond chance", "no difference"]
     distance = next(line for line in lines if (line["metric"], line["organ"]) == ("hd95", "left_lobe"))
-    assert (distance["difference"], distance["verdict"]) == (pytest.approx(-sum(SHIFTS) / 6), "better than chance")
+    assert (distance["difference"], distance["verdict"]) == (pytest.approx(-sum(SHIFTS) / 6), "better, beyond chance")
 
 
 def test_the_headline_is_the_same_everywhere(made: Path) -> None:

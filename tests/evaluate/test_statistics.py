@@ -260,8 +260,8 @@ def test_one_patient_has_no_interval_and_tells_nothing() -> None:
 @pytest.mark.parametrize(
     ("gains", "verdict"),
     [
-        pytest.param([0.1, 0.2, 0.15, 0.3, 0.25, 0.05], "better than chance", id="six gain"),
-        pytest.param([-0.1, -0.2, -0.15, -0.3, -0.25, -0.05], "worse than chance", id="six lose"),
+        pytest.param([0.1, 0.2, 0.15, 0.3, 0.25, 0.05], "better, beyond chance", id="six gain"),
+        pytest.param([-0.1, -0.2, -0.15, -0.3, -0.25, -0.05], "worse, beyond chance", id="six lose"),
         pytest.param([0.1, 0.2, 0.15, 0.3, 0.25], "too few patients to tell (5)", id="five gain"),
         pytest.param([0.1, -0.2, 0.15, -0.3, 0.25, -0.05], "cannot be told from chance", id="three gain, three lose"),
         pytest.param([0.0] * 6, "no difference", id="none moves"),
@@ -276,8 +276,8 @@ def test_the_verdict_says_what_chance_could_do(gains: list[float], verdict: str)
 @pytest.mark.parametrize(
     ("change", "verdict", "better"),
     [
-        pytest.param(-3.0, "better than chance", True, id="nearer"),
-        pytest.param(3.0, "worse than chance", False, id="farther"),
+        pytest.param(-3.0, "better, beyond chance", True, id="nearer"),
+        pytest.param(3.0, "worse, beyond chance", False, id="farther"),
     ],
 )
 def test_of_a_distance_less_is_better(change: float, verdict: str, better: bool) -> None:
@@ -335,7 +335,7 @@ def test_the_verdict_on_an_organ_is_on_its_corrected_p() -> None:
     gains = [(0.5, 0.5 + 0.05 * number) for number in range(1, 7)]
     rows = rows_of("liver", gains) + rows_of("spleen", gains)
     overall, *organs = compare(rows, "coarse", "refined", ["liver", "spleen"], DICE)
-    assert (overall.verdict, overall.p, overall.p_holm) == ("better than chance", 2**-5, None)
+    assert (overall.verdict, overall.p, overall.p_holm) == ("better, beyond chance", 2**-5, None)
     for organ in organs:
         assert (organ.p, organ.p_holm) == (2**-5, 2**-4)
         assert organ.verdict == "too few patients to tell (6)"
@@ -345,7 +345,7 @@ def test_organs_without_a_difference_take_no_part_in_the_correction() -> None:
     rows = rows_of("liver", [(0.5, 0.5 + 0.05 * number) for number in range(1, 7)])
     rows += rows_of("spleen", [(0.5, 0.5)] * 6)
     _, liver, spleen = compare(rows, "coarse", "refined", ["liver", "spleen"], DICE)
-    assert (liver.p_holm, liver.verdict) == (2**-5, "better than chance")
+    assert (liver.p_holm, liver.verdict) == (2**-5, "better, beyond chance")
     assert (spleen.p, spleen.p_holm, spleen.verdict) == (None, None, "no difference")
 
 

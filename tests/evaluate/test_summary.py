@@ -240,7 +240,7 @@ def test_comparisons_are_said_in_words(
 def test_words_do_not_deny_what_the_table_tells_from_chance() -> None:
     summary = of_two(every_metric("liver", GAINS[:6]), every_metric("spleen", [(0.5, 0.5)] * 6))
     assert [line.verdict for line in summary.comparisons(DICE, "refined")[1:]] == [
-        "better than chance",
+        "better, beyond chance",
         "no difference",
     ]
     assert summary.in_words()[-1].endswith("told from chance: liver.")
