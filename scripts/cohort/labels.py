@@ -178,9 +178,7 @@ class LabelTable:
             raise SemclError(
                 "label values outside the label table",
                 case=case,
-                found=", ".join(f"{value:g}" for value in strange[:10])
-                + (" ..." if len(strange) > 10 else "")
-                + f" in {source}",
+                found=f"{', '.join(f'{value:g}' for value in strange[:10])}{more} in {source}",
                 expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
                 remedy="add the organ to labels.yaml, or set these voxels to 0 in the label map",
             )

@@ -82,10 +82,9 @@ class Calibration:
         path = calibration_path(weights)
         try:
             content = json.loads(path.read_text())
-            numbers = {
-                str(name): {key: float(value) for key, value in one.items()} for name, one in content["scales"].items()
-            }
-            of, scales = content["weights"], {name: Scale(**one) for name, one in numbers.items()}
+            of, scales = content["weights"], {}
+            for name, numbers in content["scales"].items():
+                scales[str(name)] = Scale(**{key: float(value) for key, value in numbers.items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SemclError(
                 "the calibration of a model cannot be read",
