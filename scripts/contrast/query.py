@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..cohort.islands import without_islands
 from ..cohort.resample import resample, resample_objects, working_shape
 from ..cohort.volume import between, ends_of, spacing
 from ..errors import SemclError
@@ -33,6 +34,7 @@ class QueryGrid:
         spacing: voxel size of the grid in mm along X, Y, Z; 0 keeps a volume's own.
         window: intensities that become [-1, 1], or "percentile" (see ``normalise``).
         extend: slices an object is also looked at on beyond those its attention shows it on, and in gaps between them.
+        islands: parts of an object's attention below this share of its largest part are not looked at; 0 looks at all.
     """
 
     def __init__(
@@ -42,11 +44,12 @@ class QueryGrid:
         spacing: Sequence[float],
         window: Sequence[float] | str,
         extend: int = 0,
+        islands: float = 0.0,
     ) -> None:
         if spatial_dims not in (2, 3):
             raise SemclError("unknown spatial_dims", found=spatial_dims, expected="2 or 3", remedy="set spatial_dims")
         self.spatial_dims, self.patch_size = spatial_dims, patch_size
-        self.spacing, self.window, self.extend = list(spacing), window, extend
+        self.spacing, self.window, self.extend, self.islands = list(spacing), window, extend, islands
         self.box = (patch_size, patch_size, patch_size if spatial_dims == 3 else 1)
 
     def settings(self) -> dict[str, object]:
@@ -57,6 +60,7 @@ class QueryGrid:
             "spacing": self.spacing,
             "window": self.window,
             "extend": self.extend,
+            "islands": self.islands,
         }
 
     def shape(self, image: MetaTensor) -> tuple[int, ...]:
@@ -75,8 +79,10 @@ class QueryGrid:
         return resample_objects(objects, self.shape(image))
 
     def attention(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
-        """A coarse map (X', Y', Z') on the grid, its objects extended along the body."""
+        """A coarse map (X', Y', Z') on the grid, its objects without islands and extended along the body."""
         on_grid = self.objects(objects, image)
+        if self.islands:
+            on_grid = torch.from_numpy(without_islands(on_grid.cpu().numpy(), self.islands)).to(objects.device)
         return extended(on_grid, self.extend) if self.extend and self.spatial_dims == 2 else on_grid
 
     def queries(self, attention: NDArray[np.integer]) -> NDArray[np.int32]:
