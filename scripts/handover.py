@@ -17,8 +17,8 @@ from .files import write_text, written_whole
 
 def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> None:
     """Write a plain state dict and beside it, as <name>.json, its origin (stage, cohort, label table)."""
-    with written_whole(path) as aside:
-        torch.save(module.state_dict(), aside)
+    with written_whole(path) as aside, open(aside, "wb") as file:  # by its name, the file's would be part of its bytes
+        torch.save(module.state_dict(), file)
     write_text(path.with_suffix(".json"), json.dumps(dict(origin), indent=1))
 
 

@@ -32,6 +32,15 @@ def parser(stage: str, **overrides) -> ConfigParser:
     return config
 
 
+def test_weights_are_written_before_they_are_calibrated():
+    config = yaml.safe_load((CONFIGS / "train.yaml").read_text())
+    handlers = {handler["_target_"]: handler for handler in config["train"]["handlers"]}
+    order = [name for name in handlers if name in ("scripts.SaveWeights", "scripts.Calibrate")]
+    assert order == ["scripts.SaveWeights", "scripts.Calibrate"]
+    assert handlers["scripts.Calibrate"]["path"] == handlers["scripts.SaveWeights"]["path"]
+    assert handlers["scripts.Calibrate"]["seed"] == "@seed"
+
+
 def test_there_is_a_config_for_every_stage():
     found = {path.stem for path in CONFIGS.glob("*.yaml")} - {"common", "faithful"}
     assert found == set(STAGES)

@@ -345,7 +345,7 @@ def test_a_folder_named_by_a_number_is_evaluated(
     [
         pytest.param({"truth": "nowhere"}, "a folder is missing\n  found:    no nowhere\n", id="no truth"),
         pytest.param({"images": "nowhere"}, "a folder is missing\n  found:    no nowhere\n", id="no images"),
-        pytest.param({"pred": "nowhere"}, "case anna: no label map of method nowhere", id="no predictions"),
+        pytest.param({"pred": "nowhere"}, "a folder is missing\n  found:    no nowhere\n", id="no predictions"),
         pytest.param({"cases": "nowhere.csv"}, "the table of cases cannot be used", id="no table of cases"),
         pytest.param({"table": "nowhere.yaml"}, "there is no label table", id="no label table"),
         pytest.param({"pred": ["a/mine", "b/mine"]}, "found:    a/mine and b/mine\n", id="one name twice"),
@@ -384,10 +384,27 @@ def test_a_prediction_of_another_geometry_is_told_from_the_truth(drawn: Path) ->
     assert not (drawn / "out").exists()
 
 
-def test_probabilities_for_truth_are_refused(drawn: Path) -> None:
-    write_nifti(drawn / "truth" / "berta.nii.gz", np.full((16, 12, 6), 0.25, np.float32))
+@pytest.mark.parametrize("folder", ["truth", "mine"])
+def test_probabilities_are_refused(drawn: Path, folder: str) -> None:
+    path = write_nifti(drawn / folder / "berta.nii.gz", np.full((16, 12, 6), 0.25, np.float32))
     said = not_evaluated(drawn)
     assert said.startswith("case berta: a label map holds values that are no labels\n  found:    0.25\n")
+    assert f"whole numbers from 0 in {path}\n" in said
+    assert said.endswith("point --truth and --pred at label maps, not at images or probabilities")
+
+
+def test_without_a_table_what_only_a_prediction_draws_is_measured(drawn: Path) -> None:
+    truth = np.zeros((16, 12, 6), np.uint8)
+    truth[2:10, 2:6, 1:5] = 3
+    for number, case in enumerate(("anna", "berta", "carl")):
+        write_nifti(drawn / "truth" / f"{case}.nii.gz", truth)
+        write_nifti(drawn / "mine" / f"{case}.nii.gz", truth + (8 if number == 1 else 0))
+    evaluate(str(drawn / "mine"), str(drawn / "truth"), str(drawn / "out"))
+    invented = {(row["case"], row["organ"]): float(row["value"]) for row in read_rows(drawn / "out" / "rows.csv")
+                if row["metric"] == "false_positive_ml" and float(row["value"])}  # fmt: skip
+    there = (truth == 3).sum() / 1000
+    assert invented == {("berta", "label_8"): pytest.approx(truth.size / 1000 - there),
+                        ("berta", "label_11"): pytest.approx(there)}  # fmt: skip
 
 
 def test_evaluate_prints_what_it_found_and_its_progress_alone(drawn: Path) -> None:

@@ -49,7 +49,8 @@ class Scale:
     @classmethod
     def deciding(cls, slope: float, offset: float, decision: float) -> Scale:
         """The scale that draws from a logit on."""
-        return cls(slope, offset, 1 / (1 + math.exp(-(slope * decision + offset))))
+        certain = min(max(slope * decision + offset, -30.0), 30.0)
+        return cls(slope, offset, 1 / (1 + math.exp(-certain)))
 
 
 class Calibration:

@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from ..cohort.datalist import Case
 from ..cohort.labels import LabelTable
+from ..cohort.volume import ends_of
 from ..errors import SemclError
 from ..files import write_text
 from .measures import METRICS
@@ -35,7 +38,8 @@ class Evaluation:
         seen: whether it is known what networks were trained on.
 
     Raises:
-        SemclError: for two methods of one name, one called truth, a tolerance or number of pictures out of range.
+        SemclError: for two methods of one name, one called truth, or a tolerance, number of pictures or window that
+            is none.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Evaluation:
                 expected=f"another name: the rows of method {TRUTH} are the true label maps'",
                 remedy="rename or link the folder",
             )
+        ends_of(torch.zeros(1), window)  # refuse what is none before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
         self.pictures, self.workers, self.seen = pictures, workers, seen
 

@@ -160,14 +160,14 @@ def test_indices_above_255_survive():
 def test_a_value_outside_the_table_is_named(table, values, named):
     with pytest.raises(SemclError, match="case scan7: label values outside the label table") as raised:
         table.encode(np.array(values), "scan7")
-    assert raised.value.found == named
+    assert raised.value.found == f"{named} in the label map"
     assert raised.value.expected == "0 or one of 5, 2, 9"
     assert "add the organ to labels.yaml" in raised.value.remedy
 
 
 def test_of_many_strange_values_the_first_ten_are_named(table):
-    with pytest.raises(SemclError, match=r"found: +10, 11, 12, 13, 14, 15, 16, 17, 18, 19 \.\.\.\n"):
-        table.encode(np.arange(10, 30), "scan7")
+    with pytest.raises(SemclError, match=r"found: +10, 11, 12, 13, 14, 15, 16, 17, 18, 19 \.\.\. in maps/a\.nii\n"):
+        table.encode(np.arange(10, 30), "scan7", "maps/a.nii")
 
 
 def test_a_phase_is_found_by_its_name(table):

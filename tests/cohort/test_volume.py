@@ -171,7 +171,8 @@ def test_affines_may_differ_by_rounding(table, tmp_path):
 
 def test_a_strange_label_value_is_named_with_its_case(table, tmp_path):
     path = write_nifti(tmp_path / "label.nii.gz", np.full((4, 5, 6), 7, np.uint8))
-    with pytest.raises(SemclError, match=r"case scan7: label values outside the label table\n  found:    7\n"):
+    message = rf"case scan7: label values outside the label table\n  found:    7 in {path}\n"
+    with pytest.raises(SemclError, match=message):
         read_objects(path, image_like(), "scan7", table)
 
 

@@ -123,3 +123,16 @@ def test_only_slices_are_extended(dims, extends):
     assert torch.equal(found, extended(column(4), 1)) is extends
     assert torch.equal(found, column(4)) is not extends
     assert cutter.settings()["extend"] == 1  # a store made with another number is another one
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_islands_of_attention_are_not_looked_at(dims):
+    objects = torch.zeros(20, 20, 10, dtype=torch.int16)
+    objects[2:8, 2:8, 2:6] = 3  # 144 voxels
+    objects[15:17, 15:17, 8] = 3  # 4
+    image = MetaTensor(torch.zeros(1, 20, 20, 10), affine=torch.eye(4), meta={})
+    kept = QueryGrid(dims, 8, [0, 0, 0], [-160, 240], islands=0.1).attention(objects, image)
+    assert torch.equal(kept[:10], objects[:10])
+    assert not kept[10:].any()
+    assert torch.equal(QueryGrid(dims, 8, [0, 0, 0], [-160, 240], islands=0.01).attention(objects, image), objects)
+    assert QueryGrid(dims, 8, [0, 0, 0], [-160, 240], islands=0.1).settings()["islands"] == 0.1

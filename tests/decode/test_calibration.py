@@ -1,5 +1,8 @@
 """Calibration: fitted scales against independent optimisers, decisions by brute force, and the file between stages."""
 
+import json
+import shutil
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +23,11 @@ from scripts.decode.calibration import (
     Calibration,
     LoadCalibration,
     Scale,
+    calibration_path,
     fit_scale,
 )
 from scripts.errors import SemclError
+from scripts.files import checksum
 
 EDGES = np.linspace(-REACH, REACH, BINS + 1)
 MIDDLES = (EDGES[1:] + EDGES[:-1]) / 2
@@ -71,7 +76,8 @@ def test_the_decision_is_the_nearest_to_logit_0_that_is_as_good_as_the_best(offs
         above = edge < MIDDLES
         return 2 * counts[1, above].sum() / (counts[:, above].sum() + counts[1].sum())
 
-    decision = (np.log(scale.threshold / (1 - scale.threshold)) - scale.offset) / scale.slope
+    decision = scale.decision
+    assert decision == pytest.approx((np.log(scale.threshold / (1 - scale.threshold)) - scale.offset) / scale.slope)
     best = max(dice(edge) for edge in EDGES)
     assert dice(decision) >= best - INDIFFERENT - 1e-9
     nearer = [edge for edge in EDGES if abs(edge) < abs(decision) - 0.05]
@@ -86,6 +92,22 @@ def test_an_object_that_was_not_seen_on_both_sides_is_left_alone(missing):
     counts = drawn_from(1.0, 0.0)
     counts[missing] = 0
     assert fit_scale(counts) == Scale(1.0, 0.0, 0.5)
+
+
+@pytest.mark.parametrize("decision", [-6.0, -0.3, 0.0, 4.5])
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.4, -1.5), (3.0, 2.0)])
+def test_a_scale_draws_from_the_logit_it_was_made_to_decide_at(slope, offset, decision):
+    scale = Scale.deciding(slope, offset, decision)
+    assert (scale.slope, scale.offset, scale.decision) == pytest.approx((slope, offset, decision))
+    assert scale.threshold == pytest.approx(float(probability(scale, torch.tensor(decision, dtype=torch.float64))))
+    around = torch.tensor([decision - 1e-3, decision, decision + 1e-3], dtype=torch.float64)
+    below, at, above = scale.standing(around).tolist()
+    assert below < 0.5 < above
+    assert at == pytest.approx(0.5)
+
+
+def test_a_scale_that_changes_nothing_decides_at_logit_0():
+    assert Scale().decision == 0
 
 
 def weights(folder: Path, name: str) -> Path:
@@ -106,7 +128,7 @@ def test_models_that_are_averaged_have_the_mean_calibration(tmp_path):
     Calibration({"liver": Scale.deciding(2.0, 0.0, 1.0)}).write(second, "x")
     mean = Calibration.of_models([str(first), str(second)]).scales
     assert (mean["liver"].slope, mean["liver"].offset, mean["liver"].decision) == pytest.approx((1.5, -0.5, -1.0))
-    assert mean["aorta"] == Scale(2.0, 0.0, 0.5)  # the second model's is taken as it is
+    assert astuple(mean["aorta"]) == pytest.approx((2.0, 0.0, 0.5))  # the second model's is taken as it is
 
 
 def test_a_calibration_of_other_weights_is_refused(tmp_path):
@@ -132,6 +154,29 @@ def test_the_standing_is_the_odds_over_the_thresholds(scale):
     odds = told / (1 - told) / (scale.threshold / (1 - scale.threshold))
     assert torch.allclose(scale.standing(logits), odds / (1 + odds))
     assert torch.equal(scale.standing(logits) > 0.5, told > scale.threshold)
+
+
+def test_the_file_says_of_which_weights_and_queries_it_is(tmp_path):
+    path = weights(tmp_path, "model.pt")
+    Calibration({"liver": Scale(0.5, -1.25, 0.375)}).write(path, "queries of fold 2")
+    assert json.loads((tmp_path / "model.calibration.json").read_text()) == {
+        "made_of": "queries of fold 2",
+        "weights": checksum(path),
+        "scales": {"liver": {"slope": 0.5, "offset": -1.25, "threshold": 0.375}},
+    }
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["both", "the calibration alone"])
+def test_a_calibration_is_copied_with_its_weights(together, tmp_path):
+    first, second = weights(tmp_path, "model.pt"), weights(tmp_path, "other.pt")
+    Calibration({"liver": Scale(0.5, -1.25, 0.375)}).write(first, "x")
+    shutil.copy(tmp_path / "model.calibration.json", tmp_path / "other.calibration.json")
+    if together:
+        shutil.copy(first, second)
+        assert Calibration.read(second).scales == {"liver": Scale(0.5, -1.25, 0.375)}
+    else:
+        with pytest.raises(SemclError, match="a calibration is of other weights"):
+            Calibration.of_models([str(first), str(second)])
 
 
 class Loud(nn.Module):
@@ -175,6 +220,26 @@ def test_the_handler_counts_every_voxel_and_writes_beside_the_weights(tmp_path, 
     assert found.scales["right_kidney"] == Scale()
 
 
+def test_calibrating_twice_gives_the_same_file_whatever_was_drawn_before(tmp_path, table):
+    path = weights(tmp_path, "model.pt")
+
+    def calibrate(seed: int, used: int = 0) -> bytes:
+        views = Views(16, area=(0.3, 0.7), rotation=30)
+        handler = Calibrate(str(path), Loud(), queries(table), views, table, "x", torch.device("cpu"), seed)
+        for _ in range(used):  # as by training
+            handler.count()
+            views.set_random_state(used)
+        handler(Engine(lambda engine, batch: None))
+        first = calibration_path(path).read_bytes()
+        handler(Engine(lambda engine, batch: None))
+        assert calibration_path(path).read_bytes() == first
+        return first
+
+    alone = calibrate(0)
+    assert calibrate(0, used=3) == alone
+    assert calibrate(1) != alone
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_an_inferer_is_given_its_models_calibration_when_the_run_starts(wanted, tmp_path, table):
     class Inferer:
@@ -187,4 +252,8 @@ def test_an_inferer_is_given_its_models_calibration_when_the_run_starts(wanted, 
     LoadCalibration([str(tmp_path / "model.pt")], inferer, table, wanted).attach(engine)
     assert inferer.calibration == {}
     engine.run([0], max_epochs=1)
-    assert inferer.calibration.get(1) == (Scale(1.5, 0.5, 0.25) if wanted else None)
+    if not wanted:
+        assert inferer.calibration == {}
+        return
+    assert set(inferer.calibration) == {1, 2, 3}
+    assert astuple(inferer.calibration[1]) == pytest.approx((1.5, 0.5, 0.25))

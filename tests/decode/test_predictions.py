@@ -21,7 +21,7 @@ MINUTE = 60
 
 
 class Inference:
-    """Three cases, their attention and weights, all a minute old, and an evaluator that writes what is missing."""
+    """Three cases, their attention, weights and calibration, a minute old; an evaluator that writes what is missing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,6 +30,7 @@ class Inference:
             write_nifti(folder / "scans" / f"{name}.nii.gz", voxels)
             write_nifti(folder / "attention" / f"{name}.nii.gz", voxels)
         (folder / "model.pt").write_bytes(b"weights")
+        (folder / "model.calibration.json").write_bytes(b"calibration")
         self.config: dict[str, Any] = {"threshold": 0.5}
         self.origin = {"stage": "inference.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
         self.scans = "scans"
@@ -106,6 +107,14 @@ def other_weights(inference: Inference) -> None:
     (inference.folder / "model.pt").write_bytes(b"WEIGHTS")
 
 
+def other_calibration(inference: Inference) -> None:
+    (inference.folder / "model.calibration.json").write_bytes(b"CALIBRATION")
+
+
+def no_calibration(inference: Inference) -> None:
+    (inference.folder / "model.calibration.json").unlink()
+
+
 def other_config(inference: Inference) -> None:
     inference.config = {"threshold": 0.4}
 
@@ -131,6 +140,8 @@ def other_scans(inference: Inference) -> None:
 
 ALL: list[Callable[[Inference], None]] = [
     other_weights,
+    other_calibration,
+    no_calibration,
     other_config,
     other_labels,
     no_note,
@@ -160,6 +171,14 @@ def test_a_case_without_attention_map_is_as_new_as_its_scan(inference: Inference
     (inference.folder / "attention" / "b.nii.gz").unlink()
     inference.run()
     assert inference.run() == []
+
+
+def test_a_calibration_where_there_was_none_makes_them_again(inference: Inference) -> None:
+    no_calibration(inference)
+    inference.run()
+    assert inference.run() == []
+    other_calibration(inference)
+    assert inference.run() == list(NAMES)
 
 
 def test_predictions_of_two_weights_never_lie_side_by_side(inference: Inference) -> None:

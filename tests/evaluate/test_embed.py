@@ -16,13 +16,14 @@ from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 from torch import nn
 
+from scripts.__main__ import embed as command
 from scripts.cohort import datalist
 from scripts.cohort.datalist import Case
 from scripts.cohort.labels import LabelTable
 from scripts.contrast.encoder import QueryEncoder
 from scripts.contrast.query import QueryGrid
 from scripts.contrast.store import QueryStore
-from scripts.errors import SemclError
+from scripts.errors import SemclError, root_cause
 from scripts.evaluate import embed as module
 from scripts.evaluate.embed import Embedding, measure
 from scripts.evaluate.neighbours import chance, nearest
@@ -30,7 +31,7 @@ from scripts.evaluate.report import read_embeddings
 from scripts.handover import save_weights
 from tests.conftest import write_nifti
 from tests.evaluate.test_embeddings import embeddings, encoder, random_embeddings
-from tests.stages import refusal, run_here, run_small
+from tests.stages import ROOT, as_if_a_process_ended, refusal, run_here, run_small
 
 TABLE = LabelTable.parse({"organs": {"liver": 1, "left_kidney": 2, "vena_cava": 3}, "phases": ["portal", "arterial"]})
 SIDES = (3, 5, 7)  # of each organ's square, voxels
@@ -226,6 +227,26 @@ def test_an_organ_or_case_there_is_none_of_is_refused_before_anything_is_written
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [("neighbours", 0, 1), ("neighbours", -3, 1), ("map_points", 1, 2), ("map_points", 0, 2)],
+)
+def test_a_number_that_is_too_small_is_refused(
+    name: str, value: int, least: int, cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path
+) -> None:
+    message = rf"{name} is too small\n  found:    {name} {value}\n  expected: {least} or more\n  do this:  raise {name}"
+    with pytest.raises(SemclError, match=message):
+        stage(cohort_of_toys, tmp_path / "out", {"of organ": OfOrgan()}, **{name: value}).run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_smallest_numbers_that_are_not_refused(
+    cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path, undrawn: None
+) -> None:
+    stage(cohort_of_toys, tmp_path, {"of organ": OfOrgan()}, neighbours=1, map_points=2).run()
+    assert "Of the 1 nearest" in summary_of(tmp_path / "embeddings")["headline"]
+
+
 def test_scikit_learn_that_is_missing_is_named(
     cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,7 +423,7 @@ def test_the_pretrained_vectors_are_those_of_the_weights_in_the_file(embedded_ph
     network.load_state_dict(torch.load(embedded_phantoms / "models" / "encoder.pt"))
     network.eval()
     cases = datalist.load(embedded_phantoms, "testing")
-    grid = QueryGrid(2, 32, [5, 5, 0], [-160, 240])
+    grid = QueryGrid(2, 32, [5, 5, 0], [-160, 240], extend=1, islands=0.1)
     table = LabelTable.load(embedded_phantoms)
     store = QueryStore(str(embedded_phantoms / "store"), cases, str(embedded_phantoms / "labels"), table, grid)
     assert store.built == []
@@ -451,5 +472,22 @@ def test_the_stage_refuses_an_organ_there_is_none_of(embedded_phantoms: Path, tm
         store_dir=embedded_phantoms / "store",
         organ="heart",
     )
+    assert said.startswith("there is no such query")
+    assert "organ heart, case any" in said
+
+
+def test_the_command_takes_an_overlay_whose_numbers_the_stage_has(embedded_phantoms: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("organ: heart\npatch_size: 32\nspacing: [5, 5, 0]\nwidths: [4, 8, 8, 16]\n")
+    given = {
+        "attention_dir": embedded_phantoms / "labels",
+        "output_dir": tmp_path / "out",
+        "ckpt_dir": embedded_phantoms / "models",
+        "store_dir": embedded_phantoms / "store",
+    }
+    given = {name: str(folder) for name, folder in given.items()}
+    with as_if_a_process_ended(), pytest.raises(Exception) as raised:  # noqa: PT011  # MONAI wraps it
+        command(str(embedded_phantoms), str(ROOT / "bundle"), str(overlay), **given)
+    said = str(root_cause(raised.value))
     assert said.startswith("there is no such query")
     assert "organ heart, case any" in said

@@ -15,10 +15,13 @@ from threadpoolctl import threadpool_limits
 from scripts.evaluate import embedding_map as module
 from scripts.evaluate.embedding_map import Points, coordinates, map_figure
 from scripts.evaluate.embeddings import Embeddings
+from scripts.evaluate.figures import object_colours
 from tests.evaluate.test_embeddings import embeddings, random_embeddings
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["left_kidney", "liver", "left_kidney", "a$b$c", "liver", "left_kidney"]
+ORGANS = ("liver", "spleen", "left_kidney", "a$b$c")  # of the label table, one of which is not drawn
+PHASES = ("late_portal", "arterial", "b$1$", "late", "portal")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -125,7 +128,7 @@ def test_groups_of_directions_are_groups_on_the_map(kind: str) -> None:
 
 def test_the_same_points_give_the_same_bytes() -> None:
     table = named()
-    drawn = [map_figure(placed(table, "untrained", "pretrained"), table, "organ") for _ in range(2)]
+    drawn = [map_figure(placed(table, "untrained", "pretrained"), table, "organ", ORGANS) for _ in range(2)]
     assert drawn[0].encode() == drawn[1].encode()
     assert drawn[0].startswith("<svg")
     assert plt.get_fignums() == []
@@ -133,38 +136,47 @@ def test_the_same_points_give_the_same_bytes() -> None:
 
 def test_each_kind_and_encoder_has_its_panel() -> None:
     table = named()
-    found = texts(map_figure(placed(table, "untrained", "pretrained"), table, "organ"))
+    found = texts(map_figure(placed(table, "untrained", "pretrained"), table, "organ", ORGANS))
     titles = [text for text in found if text.startswith(("t-SNE", "PCA"))]
     assert titles == ["t-SNE, untrained", "t-SNE, pretrained", "PCA, untrained", "PCA, pretrained"]
 
 
 def test_names_of_the_legend_are_plain() -> None:
     table = named()
-    found = texts(map_figure(placed(table, "untrained", "pretrained"), table, "organ"))
-    assert found[-3:] == ["left kidney", "liver", "a$b$c"]
+    found = texts(map_figure(placed(table, "untrained", "pretrained"), table, "organ", ORGANS))
+    assert found[-3:] == ["liver", "left kidney", "a$b$c"]  # in the label table's order
+    assert "spleen" not in found
     assert [text for text in found if "_" in text] == []
 
 
 def test_names_of_phases_are_those_of_the_map_by_phase() -> None:
-    table = named(phases=["late_portal", "b$1$", "late_portal", "b$1$", "b$1$", "late_portal"])
-    assert texts(map_figure(placed(table, "one"), table, "phase"))[-2:] == ["late portal", "b$1$"]
+    table = named(phases=["b$1$", "late_portal", "late_portal", "b$1$", "b$1$", "late_portal"])
+    assert texts(map_figure(placed(table, "one"), table, "phase", PHASES))[-2:] == ["late portal", "b$1$"]
 
 
 def test_names_of_encoders_are_plain() -> None:
     table = named()
-    found = texts(map_figure(placed(table, "lr$1$", "run_2"), table, "organ"))
+    found = texts(map_figure(placed(table, "lr$1$", "run_2"), table, "organ", ORGANS))
     assert "t-SNE, lr$1$" in found
     assert {"t-SNE, run_2", "t-SNE, run 2"} & set(found)
 
 
-@pytest.mark.parametrize(("label", "palette"), [("organ", "tab20"), ("phase", "Set1")])
-def test_every_query_is_drawn_in_the_colour_of_its_name(label: str, palette: str) -> None:
+@pytest.mark.parametrize(("label", "palette", "names"), [("organ", "tab20", ORGANS), ("phase", "Set1", PHASES)])
+def test_every_query_is_drawn_in_the_colour_of_its_name(label: str, palette: str, names: tuple[str, ...]) -> None:
     table = named(phases=["portal", "portal", "arterial", "arterial", "late", "portal"])
-    names = list(dict.fromkeys(table.label(label).tolist()))
     colours = {name: to_hex(plt.get_cmap(palette)(number)) for number, name in enumerate(names)}
     expected = Counter(colours[name] for name in table.label(label).tolist())
-    found = marks(map_figure(placed(table, "untrained", "pretrained"), table, label))
+    found = marks(map_figure(placed(table, "untrained", "pretrained"), table, label, names))
     assert found[:4] == [expected] * 4
+
+
+@pytest.mark.parametrize("shown", [("spleen",), ("a$b$c", "liver"), ("left_kidney", "spleen", "liver")])
+def test_colours_do_not_depend_on_which_organs_are_shown(shown: tuple[str, ...]) -> None:
+    """Each organ has as many queries as its place in the list, so that its colour can be told by their number."""
+    table = named([organ for number, organ in enumerate(shown, start=1) for _ in range(number)])
+    palette = [to_hex(colour) for colour in object_colours(len(ORGANS))]  # as in pictures
+    expected = {palette[ORGANS.index(organ)]: number for number, organ in enumerate(shown, start=1)}
+    assert marks(map_figure(placed(table, "one"), table, "organ", ORGANS))[0] == expected
 
 
 def test_points_are_those_of_the_encoder_and_kind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +186,7 @@ def test_points_are_those_of_the_encoder_and_kind(monkeypatch: pytest.MonkeyPatc
         encoder: {kind: np.arange(6.0).reshape(3, 2) + 10 * row + 100 * column for row, kind in enumerate("TP")}
         for column, encoder in enumerate("ab")
     }
-    map_figure(maps, table, "organ")
+    map_figure(maps, table, "organ", ORGANS)
     for panel in drawn[0].axes:
         kind, encoder = panel.get_title().split(", ")
         assert np.array_equal(panel.collections[0].get_offsets(), maps[encoder][kind])
@@ -183,6 +195,6 @@ def test_points_are_those_of_the_encoder_and_kind(monkeypatch: pytest.MonkeyPatc
 
 def test_more_organs_than_colours_can_be_drawn() -> None:
     table = named([f"organ {number}" for number in range(25)])
-    svg = map_figure(placed(table, "one"), table, "organ")
+    svg = map_figure(placed(table, "one"), table, "organ", table.label("organ").tolist())
     assert texts(svg)[-25:] == [f"organ {number}" for number in range(25)]
     assert sum(marks(svg)[0].values()) == 25

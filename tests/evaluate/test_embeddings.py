@@ -166,6 +166,22 @@ def test_vectors_are_the_same_for_any_batch_size(store: QueryStore, batch_size: 
     assert np.array_equal(found.rows, expected.rows)
 
 
+def test_the_encoder_is_moved_to_the_device_and_put_to_evaluation(store: QueryStore) -> None:
+    class Moved(Means):
+        def to(self, device: torch.device) -> nn.Module:  # type: ignore[override]
+            moves.append((device, len(moves)))
+            return Other()
+
+    class Other(Means):
+        def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+            moves.append((inputs.device, self.training))
+            return super().forward(inputs)
+
+    moves: list[tuple[torch.device, int]] = []
+    embedded(store, Moved(), [0])
+    assert moves == [(CPU, 0), (CPU, False)]
+
+
 def test_no_gradient_is_kept(store: QueryStore) -> None:
     assert not embedded(store, encoder(store.grid.spatial_dims), [0]).vectors.requires_grad
 

@@ -268,6 +268,17 @@ def test_the_slice_with_most_errors_of_the_last_map_is_shown() -> None:
     assert coloured(shown[1]).min(0) == pytest.approx([7 / 12, 7 / 12], abs=0.03)
 
 
+def test_the_slice_with_most_errors_of_the_main_map_is_shown() -> None:
+    truth = np.zeros((12, 12, 6), np.uint16)
+    maps = {"truth": truth} | {name: truth.copy() for name in ("first", "second", "third")}
+    for z, drawn in enumerate(list(maps.values())[1:], start=2):
+        drawn[:, :, z] = 1
+    image = np.full(truth.shape, -1, np.float32)
+    for main, expected in {"first": 1, "second": 2, "third": 3, None: 3}.items():
+        shown = panels(pixels(overlay_figure(image, maps, [1, 1, 1], 3, main)))
+        assert [number for number, panel in enumerate(shown[1:]) if len(coloured(panel))] == [expected]
+
+
 def test_without_errors_the_slice_with_most_of_the_truth_is_shown() -> None:
     truth = np.zeros((12, 12, 6), np.uint16)
     truth[5, 5, :] = 1

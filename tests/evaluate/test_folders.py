@@ -116,6 +116,29 @@ def test_organs_without_a_table_are_every_value_there_is(tmp_path: Path) -> None
     assert table_of(cases, None) == LabelTable(organs, ("a", "m", "z"))
 
 
+def test_an_organ_that_only_a_prediction_draws_is_an_organ(tmp_path: Path) -> None:
+    cases = of(tmp_path / "truth", a=label_map(duct=False), b=label_map(duct=False))
+    write_nifti(tmp_path / "mine" / "a.nii", label_map(lobe=False))
+    write_nifti(tmp_path / "yours" / "b.nii.gz", label_map() * 3)
+    write_nifti(tmp_path / "yours" / "stranger.nii.gz", np.full((4, 4, 4), 99, np.uint8))  # of no case
+    found = [table_of(cases, None, [tmp_path / name for name in names]).names
+             for names in ([], ["mine"], ["mine", "yours"])]  # fmt: skip
+    assert found == [
+        ("label_5",),
+        ("label_2", "label_5"),
+        ("label_2", "label_5", "label_6", "label_15"),
+    ]
+    given = LabelTable((Organ("lobe", 5),), ("x",))
+    assert table_of(cases, given, [tmp_path / "mine"]).names == ("lobe",)
+
+
+@pytest.mark.parametrize(("folder", "message"), [("nowhere", ABSENT), ("empty", EMPTY)])
+def test_a_folder_of_predictions_without_volumes_is_refused(tmp_path: Path, folder: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SemclError, match=message):
+        table_of(of(tmp_path / "truth", a=label_map()), None, [tmp_path / folder])
+
+
 def test_a_table_gives_organs_and_the_cases_give_phases(tmp_path: Path) -> None:
     given = LabelTable((Organ("lobe", 5, tolerance=3.0), Organ("duct", 2)), ("early", "late"))
     table = table_of(of(tmp_path, b=label_map(), a=label_map()), given)
@@ -131,9 +154,13 @@ def test_values_that_are_no_labels_are_refused(tmp_path: Path, changed: float, f
     voxels = label_map().astype(np.float32)
     voxels[0, 0, 0] = changed
     cases = of(tmp_path, a=label_map(), b=voxels)
-    match = rf"(?s)case b: a label map holds values that are no labels.*found: +{found}\n.*point --truth at label maps"
-    with pytest.raises(SemclError, match=match):
+    said = rf"(?s)case b: a label map holds values that are no labels.*found: +{found}\n.*whole numbers from 0 in "
+    remedy = r"\n.*point --truth and --pred at label maps"
+    with pytest.raises(SemclError, match=f"{said}{cases[1].label}{remedy}"):
         table_of(cases, None)
+    write_nifti(tmp_path / "mine" / "b.nii.gz", voxels)
+    with pytest.raises(SemclError, match=f"{said}{tmp_path / 'mine' / 'b.nii.gz'}{remedy}"):
+        table_of([replace(case, label=cases[0].label) for case in cases], None, [tmp_path / "mine"])
 
 
 def test_of_values_that_are_no_labels_five_are_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from scripts.cohort.datalist import Case
 from scripts.errors import SemclError
+from scripts.evaluate import pictures as module
 from scripts.evaluate.pictures import picture, worst
 from scripts.evaluate.summary import Summary
 from tests.conftest import write_nifti
@@ -19,16 +20,17 @@ from tests.evaluate.made import TABLE, label_map, rows_of, write_case
 CASES = [Case(f"scan{number}", f"patient{number}", "portal", Path("nowhere")) for number in range(4)]
 
 
-def summary(*last: float) -> Summary:
-    """Two organs of each scan; the last method's mean Dice as given, the first's the other way round."""
-    rows = rows_of("liver", [(1 - value, value - 0.1) for value in last])
-    rows += rows_of("spleen", [(1 - value, value + 0.1) for value in last])
-    rows += rows_of("liver", [(0, -9 * value) for value in last], metric="hd95")
-    return Summary(rows, ("coarse", "refined"), ("liver", "spleen"), ("portal",))
+def summary(*main: float) -> Summary:
+    """Two organs of each scan; the second method's mean Dice as given, the others' the other way round."""
+    methods = ("coarse", "refined", "atlas")
+    rows = rows_of("liver", [(1 - value, value - 0.1, 1 - value) for value in main], methods)
+    rows += rows_of("spleen", [(1 - value, value + 0.1, 1 - value) for value in main], methods)
+    rows += rows_of("liver", [(0, -9 * value, 0) for value in main], methods, metric="hd95")
+    return Summary(rows, methods, ("liver", "spleen"), ("portal",))
 
 
 @pytest.mark.parametrize(
-    ("last", "count", "expected"),
+    ("main", "count", "expected"),
     [
         pytest.param((0.5, 0.2, 0.8, 0.3), 4, ["scan1", "scan3", "scan0", "scan2"], id="all of them, worst first"),
         pytest.param((0.5, 0.2, 0.8, 0.3), 2, ["scan1", "scan3"], id="two"),
@@ -37,12 +39,12 @@ def summary(*last: float) -> Summary:
         pytest.param((0.5, 0.2), 0, [], id="none"),
     ],
 )
-def test_the_worst_cases_of_the_last_method_come_first(
-    last: tuple[float, ...], count: int, expected: list[str]
+def test_the_worst_cases_of_the_second_method_come_first(
+    main: tuple[float, ...], count: int, expected: list[str]
 ) -> None:
-    found = worst(summary(*last), CASES, count)
+    found = worst(summary(*main), CASES, count)
     assert [case.case for case, _ in found] == expected
-    assert [value for _, value in found] == pytest.approx([last[int(case.case[-1])] for case, _ in found])
+    assert [value for _, value in found] == pytest.approx([main[int(case.case[-1])] for case, _ in found])
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def case(tmp_path: Path) -> Case:
 
 def test_a_picture_is_shown_and_written(case: Case, tmp_path: Path) -> None:
     folders = {"coarse": tmp_path / "coarse", "mine": tmp_path / "mine"}
-    shown = picture(case, 0.12345, folders, TABLE, [-160, 240], tmp_path / "pictures")
+    shown = picture(case, 0.12345, folders, "mine", TABLE, [-160, 240], tmp_path / "pictures")
     assert shown["title"] == "<b>one & co (portal): mean Dice 0.123"
     assert shown["shows"] == "image, truth, coarse, mine"
     kind, _, data = shown["picture"].partition(",")
@@ -65,16 +67,32 @@ def test_a_picture_is_shown_and_written(case: Case, tmp_path: Path) -> None:
 def test_a_panel_a_map_beside_the_image(case: Case, tmp_path: Path) -> None:
     def width(*methods: str) -> int:
         folders = {method: tmp_path / method for method in methods}
-        shown = picture(case, 0.5, folders, TABLE, "percentile", tmp_path / "pictures")
+        shown = picture(case, 0.5, folders, methods[-1], TABLE, "percentile", tmp_path / "pictures")
         return Image.open(io.BytesIO(base64.b64decode(shown["picture"].partition(",")[2]))).size[0]
 
     assert width("coarse", "mine") / width("coarse") == pytest.approx(4 / 3, rel=0.05)
 
 
+def test_the_slice_is_that_of_the_main_methods_errors(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def overlay(image: np.ndarray, maps: dict, spacing: object, objects: int, main: str | None = None) -> bytes:
+        given.append((list(maps), objects, main))
+        return b"drawn"
+
+    monkeypatch.setattr(module, "overlay_figure", overlay)
+    folders = {"coarse": tmp_path / "coarse", "mine": tmp_path / "mine"}
+    for main in folders:
+        picture(case, 0.5, folders, main, TABLE, "percentile", tmp_path / "pictures")
+    assert given == [(["truth", "coarse", "mine"], 2, "coarse"), (["truth", "coarse", "mine"], 2, "mine")]
+
+
 def test_a_map_of_another_format_is_shown(case: Case, tmp_path: Path) -> None:
     write_nifti(tmp_path / "plain" / f"{case.case}.nii", label_map(2))
     same = [
-        picture(case, 0.5, {"x": tmp_path / folder}, TABLE, "percentile", tmp_path / "pictures")
+        picture(case, 0.5, {"x": tmp_path / folder}, "x", TABLE, "percentile", tmp_path / "pictures")
         for folder in ("coarse", "plain")
     ]
     assert same[0] == same[1]
@@ -83,5 +101,5 @@ def test_a_map_of_another_format_is_shown(case: Case, tmp_path: Path) -> None:
 def test_a_scan_the_truth_does_not_lie_on_is_refused(case: Case, tmp_path: Path) -> None:
     image = write_nifti(tmp_path / "small.nii.gz", np.zeros((24, 24, 7), np.float32))
     with pytest.raises(SemclError, match="image and label map differ in shape"):
-        picture(replace(case, image=image), 0.5, {}, TABLE, "percentile", tmp_path / "pictures")
+        picture(replace(case, image=image), 0.5, {}, "truth", TABLE, "percentile", tmp_path / "pictures")
     assert not (tmp_path / "pictures").exists()

@@ -146,6 +146,9 @@ def test_single_patients_leave_cells_empty(tmp_path: Path) -> None:
     ).lines("organs")[0]
     assert (line["95 % interval"], line["p"], line["p (Holm)"], line["p (permutation)"]) == ("", "", "", "")
     assert (line["verdict"], line["difference"], line["patients"]) == ("no difference", "+0.000", "1")
+    page = Page((tmp_path / "report.html").read_text())
+    phases, means = page.lines("phases"), page.lines("organs", 5)
+    assert {(of["SD"], of["mean"]) for of in (phases[0], means[0])} == {("", "0.500")}
 
 
 def test_comparisons_stand_in_a_table_a_metric(page: Page) -> None:
@@ -163,7 +166,7 @@ def test_comparisons_stand_in_a_table_a_metric(page: Page) -> None:
             assert line["effect"] == f"{values['effect']:+.2f}"
             assert (line["verdict"], line["patients"]) == (values["verdict"], "7")
     lobe, duct = page.lines("organs")[1:]
-    assert (lobe["p"], lobe["p (Holm)"], lobe["p (permutation)"]) == ("0.016", "0.016", "0.016")
+    assert (lobe["p"], lobe["p (Holm)"], lobe["p (permutation)"]) == ("0.016", "0.031", "0.016")
     assert (duct["p"], duct["p (Holm)"], duct["p (permutation)"]) == ("", "", "")
 
 
@@ -187,6 +190,7 @@ def test_means_phases_and_what_was_missed_have_tables(page: Page) -> None:
     assert means["left lobe", "HD95 (mm)", "coarse"]["mean"] == "18.8"
     phases = {(line["phase"], line["metric"], line["method"]): line for line in page.lines("phases")}
     assert phases["portal", "Dice", "coarse"]["mean"] == "0.530"
+    assert (phases["portal", "Dice", "coarse"]["cases"], phases["portal", "Dice", "coarse"]["patients"]) == ("7", "7")
     assert phases["noncontrast", "Dice", "refined"]["mean"] == "0.750"
     missed = page.lines("missed")
     assert [tuple(line.values()) for line in missed] == [
@@ -224,6 +228,20 @@ def test_three_methods_are_named_in_each_line(tmp_path: Path) -> None:
         ("<b>two", "0.625", "0.250"), ("<b>two", "0.625", "0.250"),
         ("three", "0.625", "0.875"), ("three", "0.625", "0.875"),
     ]  # fmt: skip
+
+
+def test_of_three_methods_the_second_is_paired_with_the_first(tmp_path: Path) -> None:
+    methods = ("one", "two", "three")
+    values = [(0.5, 0.25, 0.75), (0.75, 0.25, 1.0)]
+    rows = [row for name in ("dice", "hd95", "nsd") for row in rows_of("left_lobe", values, methods, metric=name)]
+    summary = Summary(rows, methods, ("left_lobe",), ("portal",))
+    drawn = report_in(tmp_path, summary).figures()
+    pairs = {name: svg for name, svg in drawn.items() if "_pairs_" in name}
+    assert len(pairs) == 4
+    assert [name for name, svg in pairs.items() if ">two<" not in svg or ">three<" in svg] == []
+    assert ">three<" in drawn["dice_by_organ"]
+    page = page_in(tmp_path, summary, PICTURE)
+    assert "the axial slice on which two differs most from the truth" in page.text
 
 
 def test_sections_are_there_when_there_is_something_to_show(tmp_path: Path, page: Page) -> None:

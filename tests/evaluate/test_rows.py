@@ -242,7 +242,11 @@ def test_two_maps_of_one_case_are_refused(tmp_path: Path, table: LabelTable) -> 
             np.eye(4) + np.outer([0, 0, 1, 0], [0, 0, 0, 3]),
             r"case one: true label map and label map differ in place\n.*up to 3 mm.*onto the true label map",
         ),
-        (np.full(SHAPE, 7, np.uint8), np.eye(4), r"case one: label values outside the label table\n  found:    7\n"),
+        (
+            np.full(SHAPE, 7, np.uint8),
+            np.eye(4),
+            r"case one: label values outside the label table\n  found:    7 in \S+/refined/one\.nii\.gz\n",
+        ),
         (boxes((LIVER, 4))[..., None].repeat(2, 3), np.eye(4), r"case one: a volume is not 3-D\n.*with 2 channels"),
     ],
     ids=["shape", "place", "index", "channels"],
@@ -258,7 +262,8 @@ def test_a_map_that_does_not_fit_the_truth_is_refused(
 
 def test_a_truth_with_an_index_that_is_in_no_table_is_refused(tmp_path: Path, table: LabelTable) -> None:
     case = write_case(tmp_path, labels=np.full(SHAPE, 7, np.uint8), refined=boxes((LIVER, 4)))
-    with pytest.raises(SemclError, match=r"(?s)case one: label values outside the label table.*found: +7\n"):
+    message = rf"case one: label values outside the label table\n  found: +7 in {case.label}\n"
+    with pytest.raises(SemclError, match=message):
         measured(tmp_path, case, table, "refined")
 
 

@@ -107,7 +107,9 @@ def test_p_of_very_many_patients_is_the_normal_approximation() -> None:
     up = sum(rank for rank, value in zip(stats.rankdata(np.abs(differences)), differences, strict=True) if value > 0)
     deviation = (up - count * (count + 1) / 4) / np.sqrt(count * (count + 1) * (2 * count + 1) / 24)
     assert signed_rank(differences) == pytest.approx(2 * stats.norm.sf(abs(deviation)), rel=1e-9)
-    assert signed_rank(differences[:MANY]) == pytest.approx(stats.wilcoxon(differences[:MANY]).pvalue, rel=0.05)
+    exact = stats.wilcoxon(differences[:MANY], method="exact").pvalue  # the last number for which it is
+    assert signed_rank(differences[:MANY]) == pytest.approx(exact, rel=1e-9)
+    assert exact != pytest.approx(stats.wilcoxon(differences[:MANY], method="approx").pvalue, rel=0.01)
 
 
 def means_over_all_signs(differences: Sequence[float]) -> float:
@@ -341,12 +343,35 @@ def test_the_verdict_on_an_organ_is_on_its_corrected_p() -> None:
         assert organ.verdict == "too few patients to tell (6)"
 
 
-def test_organs_without_a_difference_take_no_part_in_the_correction() -> None:
-    rows = rows_of("liver", [(0.5, 0.5 + 0.05 * number) for number in range(1, 7)])
-    rows += rows_of("spleen", [(0.5, 0.5)] * 6)
-    _, liver, spleen = compare(rows, "coarse", "refined", ["liver", "spleen"], DICE)
-    assert (liver.p_holm, liver.verdict) == (2**-5, "better, beyond chance")
-    assert (spleen.p, spleen.p_holm, spleen.verdict) == (None, None, "no difference")
+@pytest.mark.parametrize(
+    ("patients", "unchanged", "verdict"),
+    [
+        pytest.param(6, 0, "better, beyond chance", id="alone"),
+        pytest.param(6, 1, "too few patients to tell (6)", id="beside one"),
+        pytest.param(7, 1, "better, beyond chance", id="beside one, with a patient more"),
+        pytest.param(7, 3, "too few patients to tell (7)", id="beside three"),
+    ],
+)
+def test_an_organ_without_a_difference_is_corrected_for_too(patients: int, unchanged: int, verdict: str) -> None:
+    others = [f"organ{number}" for number in range(unchanged)]
+    rows = rows_of("liver", [(0.5, 0.5 + 0.05 * number) for number in range(1, patients + 1)])
+    rows += [row for other in others for row in rows_of(other, [(0.5, 0.5)] * patients)]
+    _, liver, *rest = compare(rows, "coarse", "refined", ["liver", *others], DICE)
+    p = 2.0 ** (1 - patients)
+    assert (liver.p, liver.p_holm, liver.smallest_p) == (p, p * (1 + unchanged), p * (1 + unchanged))
+    assert liver.verdict == verdict
+    assert [(line.p, line.p_holm, line.verdict) for line in rest] == [(None, None, "no difference")] * unchanged
+
+
+def test_a_p_of_1_of_an_unchanged_organ_stands_last_in_holm() -> None:
+    """Two organs differ: the smaller p is taken three times, the larger twice, as with three that differ."""
+    gains = [0.1, 0.2, 0.15, 0.3, 0.25, 0.05, 0.12, 0.08]
+    rows = rows_of("liver", [(0.5, 0.5 + gain) for gain in gains])
+    rows += rows_of("aorta", [(0.5, 0.5)] * 8)
+    rows += rows_of("spleen", [(0.5, 0.5 + gain * (-1 if gain == 0.1 else 1)) for gain in gains])
+    _, liver, aorta, spleen = compare(rows, "coarse", "refined", ["liver", "aorta", "spleen"], DICE)
+    assert liver.p < spleen.p < 0.5
+    assert (liver.p_holm, aorta.p_holm, spleen.p_holm) == (3 * liver.p, None, 2 * spleen.p)
 
 
 @pytest.mark.parametrize(("patients", "overall", "organ"), [(8, 2**-7, 3 * 2**-7), (2, 0.5, 1.0)])

@@ -71,7 +71,7 @@ def test_patients_come_in_the_order_of_the_rows() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([0.25], (0.25, 0.0, 0.25, 0.25, 0.25)),
+        ([0.25], (0.25, None, 0.25, 0.25, 0.25)),
         ([1.0, 3.0], (2.0, 2**0.5, 2.0, 1.0, 3.0)),
         ([1.0, 2.0, 6.0], (3.0, 7**0.5, 2.0, 1.0, 6.0)),
     ],
@@ -94,11 +94,19 @@ def test_means_have_a_line_a_metric_organ_and_method_that_was_measured() -> None
 
 def test_phases_have_means_of_their_own_scans(scans: Summary) -> None:
     lines = scans.by_phase()
-    assert [(line["metric"], line["phase"], line["method"], line["cases"]) for line in lines] == [
-        ("dice", "portal", "refined", 2),
-        ("dice", "noncontrast", "refined", 1),
+    names = ("metric", "phase", "method", "cases", "patients")
+    assert [tuple(line[name] for name in names) for line in lines] == [
+        ("dice", "portal", "refined", 2, 2),
+        ("dice", "noncontrast", "refined", 1, 1),
     ]
     assert [line["mean"] for line in lines] == pytest.approx([0.55, 0.6])
+    assert [line["sd"] for line in lines] == [pytest.approx(0.1 / 2**0.5), None]
+
+
+def test_scans_of_a_patient_are_one_patient_of_a_phase() -> None:
+    rows = [*scan("a1", "ann", "portal", liver=0.4), *scan("a2", "ann", "portal", liver=0.6)]
+    (line,) = of_one_method(rows, scan("b1", "bob", "portal", liver=0.9)).by_phase()
+    assert (line["cases"], line["patients"], line["mean"]) == pytest.approx((3, 2, 0.7))
 
 
 def test_missed_and_invented_organs_are_counted() -> None:
@@ -147,10 +155,28 @@ def test_the_headline_of_one_method_is_its_mean(scans: Summary) -> None:
     assert scans.headline() == "Mean Dice 0.550 over 3 cases of 2 patients (refined)."
 
 
-def test_the_headline_of_three_methods_is_of_the_last_against_the_first() -> None:
-    rows = rows_of("liver", [(0.5, 0.1, 0.6)] * 6, ("one", "two", "three"))
+@pytest.mark.parametrize(
+    ("methods", "main"),
+    [(("one",), "one"), (("one", "two"), "two"), (("one", "two", "three", "four"), "two")],
+    ids=["one", "two", "four"],
+)
+def test_the_report_is_about_the_second_method_or_the_only_one(methods: tuple[str, ...], main: str) -> None:
+    assert Summary([], methods, ("liver",), ("portal",)).main == main
+
+
+def test_the_headline_of_three_methods_is_of_the_second_against_the_first() -> None:
+    rows = rows_of("liver", [(0.5, 0.6, 0.1)] * 6, ("one", "two", "three"))
     said = Summary(rows, ("one", "two", "three"), ("liver",), ("portal",)).headline()
-    assert said.startswith("Mean Dice 0.500 one, 0.600 three (+0.100) over 6 cases of 6 patients: better than one")
+    assert said.startswith("Mean Dice 0.500 one, 0.600 two (+0.100) over 6 cases of 6 patients: better than one")
+
+
+def test_words_of_three_methods_are_about_the_second() -> None:
+    two = every_metric("liver", [(0.5, 0.75), (0.5, 0.25)])
+    third = [Row(**(vars(row) | {"method": "third", "value": 0.0})) for row in two if row.method == "refined"]
+    more = [Row("scan9", "patient9", "liver", "portal", "third", "false_positive_ml", 9.0)]
+    with_third = Summary([*two, *third, *more], ("coarse", "refined", "third"), ("liver",), ("portal",)).in_words()
+    assert with_third == Summary(two, ("coarse", "refined"), ("liver",), ("portal",)).in_words()
+    assert with_third[0].startswith("By refined, 31.2% of")
 
 
 def test_the_content_compares_each_other_method_with_the_first() -> None:
@@ -187,7 +213,7 @@ def test_what_was_found_missed_and_invented_is_said_in_words() -> None:
     surfaces, missed, drawn = summary.in_words()[:3]
     nsd = np.mean([0.75**2, 0.5**2, 0, 0, 0.9**2, 0])
     assert surfaces == (
-        f"By refined, {nsd:.0%} of the organs' surfaces lie within tolerance of the true ones. Of an organ that was "
+        f"By refined, {nsd:.1%} of the organs' surfaces lie within tolerance of the true ones. Of an organ that was "
         "found, 95 % of the surface is within 10.0 mm (median)."  # of 10, 20 and 4 mm
     )
     assert missed == "Missed altogether: 3 of 6 organs (liver 1x, left kidney 2x)."
@@ -196,7 +222,7 @@ def test_what_was_found_missed_and_invented_is_said_in_words() -> None:
 
 def test_nothing_is_said_of_distances_when_every_organ_was_missed() -> None:
     said = of_two(every_metric("liver", [(0.5, 0.0), (0.5, 0.0)])).in_words()
-    assert said[0] == "By refined, 0% of the organs' surfaces lie within tolerance of the true ones."
+    assert said[0] == "By refined, 0.0% of the organs' surfaces lie within tolerance of the true ones."
     assert said[1] == "Missed altogether: 2 of 2 organs (liver 2x)."
 
 
@@ -238,12 +264,19 @@ def test_comparisons_are_said_in_words(
 
 
 def test_words_do_not_deny_what_the_table_tells_from_chance() -> None:
-    summary = of_two(every_metric("liver", GAINS[:6]), every_metric("spleen", [(0.5, 0.5)] * 6))
+    summary = of_two(every_metric("liver", GAINS), every_metric("spleen", [(0.5, 0.5)] * 8))
     assert [line.verdict for line in summary.comparisons(DICE, "refined")[1:]] == [
         "better, beyond chance",
         "no difference",
     ]
     assert summary.in_words()[-1].endswith("told from chance: liver.")
+
+
+def test_words_correct_for_an_organ_that_does_not_differ() -> None:
+    summary = of_two(every_metric("liver", GAINS[:6]), every_metric("spleen", [(0.5, 0.5)] * 6))
+    said = summary.in_words()[-1]
+    assert "0.062 for a single one after correction for 2 organs: whatever the difference" in said
+    assert summary.comparisons(DICE, "refined")[1].verdict == "too few patients to tell (6)"
 
 
 def test_the_tests_are_named_in_words() -> None:

@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from scripts.cohort import datalist
+from scripts.decode.calibration import Calibration
 from tests.faults import Filled, Offline, Spoiled, Strike, start
 from tests.stages import ROOT, SMALL
 
@@ -169,6 +170,25 @@ def test_a_run_that_was_killed_and_resumed_ends_as_one_that_was_not(stage, strik
     assert run.status() == "completed"
     assert not run.checkpoint.exists()
     assert same(run.made(), whole[stage].made())
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [
+        Strike("scripts.decode.calibration:Calibrate", "count", 1),
+        Strike("scripts.decode.calibration", "write_text", 1),
+    ],
+    ids=["before the calibration", "while the calibration is written"],
+)
+def test_train_that_was_killed_after_its_weights_were_written_calibrates_them_when_resumed(strike, whole, again):
+    run = again("train")
+    assert run(strike) == -signal.SIGKILL, run.log.read_text()
+    assert same({"pt": content(run.out / "models" / "model.pt")}, {"pt": whole["train"].made()["models/model.pt"]})
+    assert not (run.out / "models" / "model.calibration.json").exists()
+    assert run.status() == "running"
+    assert run(resume=True) == 0, run.log.read_text()
+    assert "models/model.calibration.json" in run.made()
+    assert same(run.made(), whole["train"].made())
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -405,11 +425,12 @@ def test_predictions_of_other_weights_are_made_again(whole, again, tmp_path):
     models = Path(shutil.copytree(whole["inference"].out / "models", tmp_path / "models"))
     run = again("inference", ckpt_dir=str(models))
     shutil.copytree(whole["inference"].out / "predictions", run.out / "predictions")
-    weights = torch.load(models / "model.pt", weights_only=True)
+    weights, calibration = torch.load(models / "model.pt", weights_only=True), Calibration.read(models / "model.pt")
     torch.save(
         {name: value * 0.5 if value.is_floating_point() else value for name, value in weights.items()},
         models / "model.pt",
     )
+    calibration.write(models / "model.pt", "other weights")
     before = {path: path.stat().st_mtime_ns for path in (run.out / "predictions").glob("*.nii.gz")}
     assert run(Strike("scripts.decode.volumes", "write_label_map", 3)) == -signal.SIGKILL
     assert len(predicted(run)) == 2  # none of the others is left beside them

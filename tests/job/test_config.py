@@ -89,6 +89,22 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(given, meant):
     assert f"did you mean --{meant}?" in message
 
 
+@pytest.mark.parametrize(
+    ("stage", "key", "value"),
+    [
+        ("embed", "encoders#longer", "$scripts.trained(@pretrained, 'longer/encoder.pt', 'pretrain.yaml')"),
+        ("evaluate", "methods#nnunet", "maps/nnunet"),
+    ],
+)
+def test_encoders_and_methods_may_be_given_more_entries(stage, key, value):
+    assert found(stage, **{key: value}) == []
+
+
+@pytest.mark.parametrize(("stage", "key"), [("embed", "embedding#longer"), ("pretrain", "train#encoders")])
+def test_other_groups_may_not(stage, key):
+    assert f"unknown key --{key}\n" in only(found(stage, **{key: 1}))
+
+
 def test_a_key_like_no_other_is_refused_with_those_there_are():
     message = only(found(xyzzy=1))
     assert message.startswith("unknown key --xyzzy\n")
