@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from scripts.cohort.resample import resample, resample_objects, strongest, worki
 from scripts.cohort.volume import read, read_objects
 from scripts.contrast.encoder import QueryEncoder
 from scripts.contrast.query import AIR, QueryGrid, overlap
+from scripts.decode.folding import fold_norms
 from scripts.decode.inferer import QueryInferer
 from scripts.decode.patches import Patches
 from scripts.decode.refiner import Refiner
@@ -83,6 +85,7 @@ class Scene:
         decoder = {"width": NUMBERS["decoder_width"], "skip_width": NUMBERS["skip_width"]}
         refiner = Refiner(encoder, dilations=NUMBERS["dilations"], skips=NUMBERS["skips"], **decoder)
         self.network = on_device(Copier(refiner), "cpu").eval()
+        self.folded = fold_norms(copy.deepcopy(self.network))  # as the inference stage runs it
         self.inferer = QueryInferer(self.grid, BATCH, lambda inputs: self.attention, grow=0)
         objects_on_grid = self.grid.objects(self.attention[0, 0], self.image[0])
         self.patches = Patches(self.grid, self.image[0], objects_on_grid)
@@ -98,7 +101,7 @@ class Scene:
 
     def ours(self) -> torch.Tensor:
         """The inferer, attention given."""
-        return self.inferer(self.image, self.network, attention=self.attention)
+        return self.inferer(self.image, self.folded, attention=self.attention)
 
     def bare(self) -> Run:
         """The network's forward passes alone, over batches cut before."""
@@ -208,7 +211,8 @@ def report(
     parts = [
         "## Inference",
         f"A phantom of {size} voxels at {steps} mm, {ORGANS[-1]} organs, {len(scene.patches.queries)} queries, "
-        "attention given, the networks of common.yaml. The plain loop goes organ by organ and slice by slice.",
+        "attention given, the networks of common.yaml. Forward passes and the plain loop, organ by organ and slice by "
+        "slice, run the network as it was trained; QueryInferer runs it with its normalisations folded, as inference does.",
         overhead(scene, rounds),
         f"In processes of their own, one run each; sliding windows of {WINDOW[0]} voxels a side, half overlapping, on "
         f"a grid of {' x '.join(map(str, USUAL))} mm. They find organs by themselves, ours is told where to look.",

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import SemclError
 from ..handover import load_weights
+from .folding import fold_norms
 
 
 class Ensemble(nn.Module):
@@ -41,7 +42,9 @@ class Ensemble(nn.Module):
 
 
 class LoadMembers:
-    """Handler: load each member's weights when the run starts; errors of ``load_weights``.
+    """Handler: load each member's weights when the first run starts, and fold their normalisations (``fold_norms``).
+
+    Errors are those of ``load_weights``.
 
     Args:
         paths: a file a member.
@@ -51,10 +54,15 @@ class LoadMembers:
 
     def __init__(self, paths: Sequence[str], ensemble: Ensemble, made_by: str) -> None:
         self.paths, self.ensemble, self.made_by = [Path(path) for path in paths], ensemble, made_by
+        self.loaded = False
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
+        if self.loaded:
+            return
         for path, member in zip(self.paths, self.ensemble.members, strict=True):
             load_weights(path, member, self.made_by)
+            fold_norms(member)
+        self.loaded = True
