@@ -212,7 +212,7 @@ def report(
         "## Inference",
         f"A phantom of {size} voxels at {steps} mm, {ORGANS[-1]} organs, {len(scene.patches.queries)} queries, "
         "attention given, the networks of common.yaml. Forward passes and the plain loop, organ by organ and slice by "
-        "slice, run the network as it was trained; QueryInferer runs it with its normalisations folded, as inference does.",
+        "slice, run the network as trained; QueryInferer runs it with its normalisations folded, as inference does.",
         overhead(scene, rounds),
         f"In processes of their own, one run each; sliding windows of {WINDOW[0]} voxels a side, half overlapping, on "
         f"a grid of {' x '.join(map(str, USUAL))} mm. They find organs by themselves, ours is told where to look.",
