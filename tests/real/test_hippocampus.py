@@ -42,11 +42,16 @@ def test_refined_is_better_than_coarse_on_unseen_patients(real_data, tmp_path):
         assert done.returncode == 0, f"{stage}:\n{done.stderr[-3000:]}"
     with open(cohort / "rows.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    means = {
-        method: np.mean([float(row["value"]) for row in rows if (row["method"], row["metric"]) == (method, "dice")])
-        for method in ("coarse", "refined")
-    }
-    print(means)
+
+    def mean(method: str, metric: str, organ: str) -> float:
+        return float(np.mean([float(row["value"]) for row in rows if row["method"] == method
+                              and row["metric"] == metric and row["organ"] == organ]))  # fmt: skip
+
     assert len({row["case"] for row in rows}) == 10
-    assert means["coarse"] > 0.6
-    assert means["refined"] > means["coarse"]
+    for organ in ("anterior_hippocampus", "posterior_hippocampus"):
+        found = {f"{metric} {method}": round(mean(method, metric, organ), 3)
+                 for metric in ("dice", "hd95") for method in ("coarse", "refined")}  # fmt: skip
+        print(organ, found)
+        assert found["dice coarse"] > 0.6
+        assert found["dice refined"] > found["dice coarse"]
+        assert found["hd95 refined"] < found["hd95 coarse"]
