@@ -168,7 +168,7 @@ def test_vectors_are_the_same_for_any_batch_size(store: QueryStore, batch_size: 
 
 def test_the_encoder_is_moved_to_the_device_and_put_to_evaluation(store: QueryStore) -> None:
     class Moved(Means):
-        def to(self, device: torch.device) -> nn.Module:  # type: ignore[override]
+        def to(self, device: torch.device) -> nn.Module:
             moves.append((device, len(moves)))
             return Other()
 
