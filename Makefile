@@ -1,18 +1,24 @@
-# make demo | test | check | bench : each sets up what it needs in .venv and runs
+# make demo | study | test | check | bench : each sets up what it needs in .venv and runs
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
 CASES := 24
 COHORT := runs/demo
+STRATEGIES := scratch,simclr,supcon-phase,organ,semantic,dcc
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
-.PHONY: demo test check bench clean
+.PHONY: demo study test check bench clean
 
 demo: .venv/ready
 	rm -rf $(COHORT)
 	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
 	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
+
+study: .venv/ready
+	test -f $(COHORT)/datalist.json || $(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
+	grep -qs '"completed"' $(COHORT)/jobs/coarse.json || $(RUN) --config_file bundle/configs/coarse.yaml
+	$(BIN)/python -m scripts study --dataset_dir $(COHORT) --preset fast --strategies $(STRATEGIES)
 
 test: .venv/ready
 	$(BIN)/python -m pytest

@@ -5,18 +5,19 @@ Imported as ``scripts`` by the bundle's configs and as ``semcl`` where the packa
 
 from .cohort.attention import require_attention
 from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit
-from .cohort.datalist import Case, digest, leave_out
+from .cohort.datalist import Case, digest, leave_out, share_of_patients
 from .cohort.datalist import load as load_cases
 from .cohort.labels import LabelTable
 from .contrast.dataset import QueryDataset
 from .contrast.encoder import ContrastNet, QueryEncoder
 from .contrast.head import ClusterHead
 from .contrast.loss import SemanticContrastiveLoss
+from .contrast.meaning import PrepareViews
 from .contrast.memory import QueryMemory
 from .contrast.query import QueryGrid
 from .contrast.sampler import ClusterSampler
 from .contrast.store import QueryStore
-from .contrast.views import PrepareViews, Views
+from .contrast.views import Views
 from .decode.aspp import AsppDecoder
 from .decode.calibration import Calibrate, Calibration, LoadCalibration
 from .decode.dicom_seg import WriteDicomSeg
@@ -87,5 +88,6 @@ __all__ = [
     "on_device",
     "plain_errors",
     "require_attention",
+    "share_of_patients",
     "trained",
 ]

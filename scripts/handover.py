@@ -97,13 +97,19 @@ class SaveWeights:
 
 
 class LoadWeights:
-    """Handler: load an earlier stage's weights when the run starts; arguments and errors of ``load_weights``."""
+    """Handler: load an earlier stage's weights when the run starts; arguments and errors of ``load_weights``.
 
-    def __init__(self, path: str, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None) -> None:
-        self.path, self.module, self.made_by, self.origin = Path(path), module, made_by, origin
+    ``path`` None leaves the module as it is.
+    """
+
+    def __init__(
+        self, path: str | None, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None
+    ) -> None:
+        self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        load_weights(self.path, self.module, self.made_by, self.origin)
+        if self.path is not None:
+            load_weights(Path(self.path), self.module, self.made_by, self.origin)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from monai.engines import PrepareBatch
 from monai.transforms import Randomizable
 from monai.utils import get_seed
 from numpy.typing import NDArray
@@ -241,22 +239,3 @@ def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
             along = (theta[:, row, dims - 1 - axis, None] * steps).view(-1, *[1] * axis, side, *[1] * (dims - 1 - axis))
             reached = torch.add(reached, along, out=planes[row]) if axis == dims - 1 else reached + along
     return planes
-
-
-class PrepareViews(PrepareBatch):
-    """Batches of pretraining: ``count`` views of each query as input, its cluster as label.
-
-    Gives inputs (V*B, 2, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,).
-    """
-
-    def __init__(self, views: Views, count: int = 2) -> None:
-        self.views, self.count = views, count
-
-    def __call__(
-        self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        image, attention, cluster = (
-            batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention", "cluster")
-        )
-        views = [torch.cat(self.views(image, attention), dim=1) for _ in range(self.count)]
-        return torch.cat(views), cluster.repeat(self.count)

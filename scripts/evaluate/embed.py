@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..cohort.datalist import Case
+from ..contrast.dataset import QueryDataset
 from ..contrast.store import QueryStore
 from ..errors import SemclError
 from ..files import write_text, written_whole
@@ -38,6 +39,7 @@ class Embedding:
         output_dir: gets embeddings/.
         device: of the encoders.
         batch_size: queries a forward pass.
+        show_attention: False leaves their attention masks empty.
         queries_per_organ: of each organ of each case, at most.
         neighbours: of each query, for purity and pictures.
         perplexity: of t-SNE.
@@ -58,6 +60,7 @@ class Embedding:
         output_dir: str,
         device: torch.device,
         batch_size: int = 64,
+        show_attention: bool = True,
         queries_per_organ: int = 4,
         neighbours: int = 10,
         perplexity: float = 30,
@@ -74,7 +77,8 @@ class Embedding:
                 remedy="pip install 'semcl[report]'",
             )
         self.store, self.cases, self.encoders = store, list(cases), dict(encoders)
-        self.folder, self.device, self.batch_size = Path(output_dir) / "embeddings", device, batch_size
+        self.folder, self.device = Path(output_dir) / "embeddings", device
+        self.batch_size, self.show_attention = batch_size, show_attention
         self.queries_per_organ, self.neighbours = queries_per_organ, neighbours
         self.perplexity, self.map_points, self.seed = perplexity, map_points, seed
         self.organ, self.case = organ or None, case or None
@@ -131,7 +135,8 @@ class Embedding:
         """The queries by one encoder."""
         patients = [case.patient for case in self.cases]
         phases = [case.phase for case in self.cases]
-        return embed(self.store, patients, phases, encoder, queries, self.device, self.batch_size, f"embed, {name}")
+        dataset = QueryDataset(self.store, show_attention=self.show_attention)
+        return embed(dataset, patients, phases, encoder, queries, self.device, self.batch_size, f"embed, {name}")
 
     def maps(self, found: Mapping[str, Embeddings]) -> dict[str, str]:
         """The maps as SVG, by name."""

@@ -84,7 +84,7 @@ def choose(store: QueryStore, each: int) -> NDArray[np.int64]:
 
 
 def embed(
-    store: QueryStore,
+    dataset: QueryDataset,
     patients: Sequence[str],
     phases: Sequence[str],
     encoder: nn.Module,
@@ -96,7 +96,7 @@ def embed(
     """The encoder's last map of each query, averaged over the patch, as a unit vector.
 
     Args:
-        store: where the queries are.
+        dataset: the queries of a store.
         patients: patient of each of the store's cases.
         phases: phase of each of the store's cases.
         encoder: gives feature maps, the last of which is taken.
@@ -105,11 +105,11 @@ def embed(
         batch_size: queries a forward pass.
         title: of the progress bar.
     """
-    dataset = Subset(QueryDataset(store), queries.tolist())
+    store, chosen = dataset.store, Subset(dataset, queries.tolist())
     encoder = encoder.to(device).eval()
     found = []
     with torch.no_grad():
-        for batch in tqdm(DataLoader(dataset, batch_size), desc=title, unit="batch"):
+        for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch"):
             inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
             pooled = encoder(inputs)[-1].flatten(2).mean(2).float()
             found.append(nn.functional.normalize(pooled, dim=1))

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from scripts.cohort.labels import LabelTable, Organ
 from scripts.contrast.intensities import change_intensities
-from scripts.contrast.views import CONTROL_POINTS, PrepareViews, Views, _affine_planes, _axial_sample
+from scripts.contrast.meaning import PrepareViews
+from scripts.contrast.views import CONTROL_POINTS, Views, _affine_planes, _axial_sample
 from scripts.errors import SemclError
 
 GEOMETRY = {"area": (0.4, 0.9), "shift": 0.2, "rotation": 30, "elastic": 0.4}
