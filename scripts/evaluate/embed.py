@@ -16,6 +16,7 @@ from torch import nn
 
 from ..cohort.datalist import Case
 from ..contrast.dataset import QueryDataset
+from ..contrast.pooling import check_pooling
 from ..contrast.store import QueryStore
 from ..errors import SemclError
 from ..files import write_text, written_whole
@@ -40,6 +41,7 @@ class Embedding:
         device: of the encoders.
         batch_size: queries a forward pass.
         show_attention: False leaves their attention masks empty.
+        pooling: of the encoders' last maps, as in pretraining.
         queries_per_organ: of each organ of each case, at most.
         neighbours: of each query, for purity and pictures.
         perplexity: of t-SNE.
@@ -61,6 +63,7 @@ class Embedding:
         device: torch.device,
         batch_size: int = 64,
         show_attention: bool = True,
+        pooling: str = "patch",
         queries_per_organ: int = 4,
         neighbours: int = 10,
         perplexity: float = 30,
@@ -78,7 +81,7 @@ class Embedding:
             )
         self.store, self.cases, self.encoders = store, list(cases), dict(encoders)
         self.folder, self.device = Path(output_dir) / "embeddings", device
-        self.batch_size, self.show_attention = batch_size, show_attention
+        self.batch_size, self.show_attention, self.pooling = batch_size, show_attention, check_pooling(pooling)
         self.queries_per_organ, self.neighbours = queries_per_organ, neighbours
         self.perplexity, self.map_points, self.seed = perplexity, map_points, seed
         self.organ, self.case = organ or None, case or None
@@ -136,7 +139,9 @@ class Embedding:
         patients = [case.patient for case in self.cases]
         phases = [case.phase for case in self.cases]
         dataset = QueryDataset(self.store, show_attention=self.show_attention)
-        return embed(dataset, patients, phases, encoder, queries, self.device, self.batch_size, f"embed, {name}")
+        return embed(
+            dataset, patients, phases, encoder, queries, self.device, self.batch_size, f"embed, {name}", self.pooling
+        )
 
     def maps(self, found: Mapping[str, Embeddings]) -> dict[str, str]:
         """The maps as SVG, by name."""

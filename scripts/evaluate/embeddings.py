@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from ..contrast.dataset import QueryDataset
+from ..contrast.pooling import pool
 from ..contrast.store import QueryStore
 from ..files import written_whole
 
@@ -92,8 +93,9 @@ def embed(
     device: torch.device,
     batch_size: int,
     title: str,
+    pooling: str = "patch",
 ) -> Embeddings:
-    """The encoder's last map of each query, averaged over the patch, as a unit vector.
+    """The encoder's last map of each query, pooled, as a unit vector.
 
     Args:
         dataset: the queries of a store.
@@ -104,6 +106,7 @@ def embed(
         device: of the encoder.
         batch_size: queries a forward pass.
         title: of the progress bar.
+        pooling: as in pretraining (``pool``).
     """
     store, chosen = dataset.store, Subset(dataset, queries.tolist())
     encoder = encoder.to(device).eval()
@@ -111,7 +114,7 @@ def embed(
     with torch.no_grad():
         for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch"):
             inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
-            pooled = encoder(inputs)[-1].flatten(2).mean(2).float()
+            pooled = pool(encoder(inputs)[-1], inputs, pooling).float()
             found.append(nn.functional.normalize(pooled, dim=1))
     index = store.index[queries]
     return Embeddings(
