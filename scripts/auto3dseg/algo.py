@@ -35,7 +35,7 @@ class SemclAlgo(BundleAlgo):
     ``{"modality": "ct", ..., "semcl": {"common": {"patch_size": 128}, "train": {"max_epochs": 100}}}``.
 
     Args:
-        template_path: what ``template_path()`` gives, or a copy of that folder.
+        template_path: what the function of that name gives, or a copy of that folder.
     """
 
     def pre_check_skip_algo(self, skip_bundlegen: bool = False, skip_info: str = "") -> tuple[bool, str]:
@@ -47,7 +47,7 @@ class SemclAlgo(BundleAlgo):
         return skip_bundlegen, skip_info
 
     def export_to_disk(self, output_path: str, algo_name: str, **kwargs: Any) -> None:
-        """Copy the template to ``output_path``/``algo_name`` and fill it in for a fold."""
+        """Copy the template into a folder, as the algorithm of that name, and fill it in for a fold."""
         self.output_path = str(Path(output_path) / algo_name)
         shutil.rmtree(self.output_path, ignore_errors=True)
         shutil.copytree(str(self.template_path), self.output_path, ignore=shutil.ignore_patterns("__pycache__"))
