@@ -1,4 +1,4 @@
-# make demo | study | test | check | bench : each sets up what it needs in .venv and runs
+# make demo | study | test | check | docs | bench : each sets up what it needs in .venv and runs
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
@@ -8,7 +8,7 @@ STRATEGIES := scratch,simclr,supcon-phase,organ,semantic,dcc
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
-.PHONY: demo study test check bench clean
+.PHONY: demo study test check docs bench clean
 
 demo: .venv/ready
 	rm -rf $(COHORT)
@@ -28,6 +28,9 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_configs.py
+
+docs: .venv/ready
+	$(BIN)/python docs/reference.py
 
 bench: .venv/ready
 	$(BIN)/python -m bench

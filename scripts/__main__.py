@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import fire
 
 from .errors import SemclError
+from .extras import require
 
 if TYPE_CHECKING:
     from .cohort.check import Survey
@@ -34,6 +35,7 @@ def phantom(
         test_share: share of the patients kept for testing.
     """
     _refuse(unknown, phantom)
+    require("report", "scipy")
     from .cohort import intake
     from .cohort.labels import LabelTable
     from .cohort.phantom import plan, write_phantoms

@@ -89,6 +89,7 @@ class SaveWeights:
         self.path, self.module, self.origin, self.table = Path(path), module, origin, table
 
     def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run has completed."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -108,6 +109,7 @@ class LoadWeights:
         self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
 
     def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run starts."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -19,6 +19,7 @@ from .patches import Patches
 from .turns import Turns
 
 LEVEL = 0.5  # standing of an object at its threshold
+NEGLIGIBLE = 0.01  # standing below which an object's probability is taken as 0
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -66,23 +67,49 @@ class QueryInferer(Inferer):
             network: query (B, 2, P, P[, P]) -> logit (B, 1, P, P[, P]).
             attention: object numbers (1, 1, X, Y, Z) of a coarse map; None to make one.
         """
+        patches, shape = self._patches(inputs, attention)
+        floor = torch.full(shape, LEVEL, device=inputs.device)
+        return strongest(self._scores(patches, network, shape, LEVEL), floor)[None, None]
+
+    def probabilities(
+        self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Class probabilities (1, C, X, Y, Z) of a volume, background first, for ensembles with other networks.
+
+        They are the softmax of the logarithms of each object's odds over those of its threshold, background's being 0:
+        what is most probable is what calling the inferer draws, and of a single object its standing is the probability.
+
+        Args:
+            inputs: as of a call.
+            network: as of a call.
+            classes: C, objects and background.
+            attention: as of a call.
+        """
+        patches, shape = self._patches(inputs, attention)
+        odds = torch.zeros((classes, *shape), device=inputs.device)
+        odds[0] = 1
+        for number, box, standing in self._scores(patches, network, shape, NEGLIGIBLE):
+            certain = standing.clamp(max=1 - torch.finfo(standing.dtype).eps)
+            odds[number][box] = certain / (1 - certain)
+        return odds.div_(odds.sum(0))[None]
+
+    def _patches(self, inputs: torch.Tensor, attention: torch.Tensor | None) -> tuple[Patches, tuple[int, ...]]:
+        """The queries of a volume, and its shape (X, Y, Z)."""
         image = inputs[0]
         if not isinstance(image, MetaTensor):
             image = MetaTensor(image)
         coarse = self.coarse(inputs) if attention is None else attention
         objects = self.grid.attention(convert_to_tensor(coarse, track_meta=False)[0, 0], image)
-        patches = Patches(self.grid, image, objects, self.grow)
-        floor = torch.full(image.shape[1:], LEVEL, device=image.device)
-        return strongest(self._scores(patches, network, floor.shape), floor)[None, None]
+        return Patches(self.grid, image, objects, self.grow), tuple(image.shape[1:])
 
     def _scores(
-        self, patches: Patches, network: Network, shape: Sequence[int]
+        self, patches: Patches, network: Network, shape: Sequence[int], least: float
     ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
-        """Objects one after the other, each with the box of the volume it takes up and its standing there."""
+        """Objects one after the other, each with the box of the volume in which it stands above ``least``, and how."""
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # voxels that make one
         for drawn in self.draw(patches, network):
             start, standing = drawn.together()
-            box = _above(standing, LEVEL, terms)
+            box = _above(standing, least, terms)
             if box is not None:
                 begin = [first + part.start for first, part in zip(start, box, strict=True)]
                 yield drawn.number, *spread(standing[box], begin, patches.shape, shape)
