@@ -18,7 +18,7 @@ from .contrast.sampler import ClusterSampler
 from .contrast.store import QueryStore
 from .contrast.views import PrepareViews, Views
 from .decode.aspp import AsppDecoder
-from .decode.calibration import Calibrate, Calibration, LoadCalibration
+from .decode.calibration import Calibrate, Calibration, load_scales
 from .decode.dicom_seg import WriteDicomSeg
 from .decode.ensemble import Ensemble, LoadMembers
 from .decode.inferer import QueryInferer
@@ -26,18 +26,20 @@ from .decode.islands import RemoveIslands
 from .decode.predictions import Predictions
 from .decode.refiner import PrepareQueries, Refiner
 from .decode.turns import Turns
-from .decode.volumes import PrepareVolume, ReadVolume, WriteLabelMap
+from .decode.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset, WriteLabelMap
 from .device import on_device
 from .errors import SemclError
 from .handover import LoadWeights, SaveWeights, trained
 from .job.checkpoint import Checkpoint
 from .job.job import Job
 from .job.trouble import plain_errors
-from .progress import LossCurve, Progress
-from .settings import load_common
+from .progress import AsSamples, LossCurve, Progress
+from .settings import bundle_root, load_common, models_dir
 from .version import __version__
 
 __all__ = [
+    "AsSamples",
+    "AsStored",
     "AsppDecoder",
     "Calibrate",
     "Calibration",
@@ -52,7 +54,6 @@ __all__ = [
     "FoldSampler",
     "Job",
     "LabelTable",
-    "LoadCalibration",
     "LoadMembers",
     "LoadWeights",
     "LossCurve",
@@ -76,14 +77,18 @@ __all__ = [
     "SemclError",
     "Turns",
     "Views",
+    "VolumeDataset",
     "WriteDicomSeg",
     "WriteLabelMap",
     "__version__",
+    "bundle_root",
     "cross_fit",
     "digest",
     "leave_out",
     "load_cases",
     "load_common",
+    "load_scales",
+    "models_dir",
     "on_device",
     "plain_errors",
     "require_attention",

@@ -118,7 +118,5 @@ def refusal(stage: str, **overrides: object) -> str:
 
 
 def run_small(stage: str, cwd: Path = ROOT, **overrides: object) -> subprocess.CompletedProcess[str]:
-    """A stage with its smallest numbers, from the repository's root or, with bundle_root, from anywhere."""
-    if cwd != ROOT:
-        overrides = {"bundle_root": ROOT / "bundle", **overrides}
+    """A stage with its smallest numbers, from any folder."""
     return run_stage([ROOT / "bundle" / "configs" / f"{stage}.yaml"], cwd, **(SMALL[stage] | overrides))
