@@ -1,4 +1,4 @@
-# make demo | test | check | bench : each sets up what it needs in .venv and runs
+# make demo | test | check | bench | bundle : each sets up what it needs in .venv and runs
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
@@ -7,7 +7,11 @@ COHORT := runs/demo
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
-.PHONY: demo test check bench clean
+# of a release: models with it where COHORT is given, trained with numbers of the file OVERLAY
+RELEASE := $(if $(findstring command line,$(origin COHORT)),--cohort $(COHORT)) $(if $(OVERLAY),--overlay $(OVERLAY))
+RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--url $(URL))
+
+.PHONY: demo test check bench bundle bundle-test clean
 
 demo: .venv/ready
 	rm -rf $(COHORT)
@@ -26,8 +30,14 @@ check: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m bench
 
+bundle: .venv/ready
+	$(BIN)/python -m tools.release --out dist $(RELEASE)
+
+bundle-test: bundle
+	$(BIN)/python -m tests.zoo.isolated $(PYTHON)
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs dist
 
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv

@@ -118,7 +118,9 @@ def test_metadata_is_valid_against_the_model_zoo_schema():
 def test_metadata_says_the_version_of_the_package():
     metadata = json.loads((CONFIGS / "metadata.json").read_text())
     assert metadata["version"] == __version__
-    assert __version__ in metadata["changelog"]
+    released = re.findall(r"^## (\d\S*)", Path("CHANGELOG.md").read_text(), re.M)
+    assert list(metadata["changelog"]) == released
+    assert __version__ in released
 
 
 def test_the_network_does_what_metadata_says():
