@@ -1,4 +1,4 @@
-# make demo | study | test | check | docs | bench : each sets up what it needs in .venv and runs
+# make demo | study | test | check | docs | bench | bundle : each sets up what it needs in .venv and runs
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
@@ -8,7 +8,11 @@ STRATEGIES := scratch,simclr,supcon-phase,organ,semantic,dcc
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
-.PHONY: demo study test check docs bench clean
+# of a release: models with it where COHORT is given, trained with numbers of the file OVERLAY
+RELEASE := $(if $(findstring command line,$(origin COHORT)),--cohort $(COHORT)) $(if $(OVERLAY),--overlay $(OVERLAY))
+RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--url $(URL))
+
+.PHONY: demo study test check docs bench bundle bundle-test clean
 
 demo: .venv/ready
 	rm -rf $(COHORT)
@@ -35,8 +39,14 @@ docs: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m bench
 
+bundle: .venv/ready
+	$(BIN)/python -m tools.release --out dist $(RELEASE)
+
+bundle-test: bundle
+	$(BIN)/python -m tests.zoo.isolated $(PYTHON)
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs dist
 
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv

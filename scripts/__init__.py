@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .contrast.store import QueryStore
     from .contrast.views import Views
     from .decode.aspp import AsppDecoder
-    from .decode.calibration import Calibrate, Calibration, LoadCalibration
+    from .decode.calibration import Calibrate, Calibration, load_scales
     from .decode.dicom_seg import WriteDicomSeg
     from .decode.ensemble import Ensemble, LoadMembers
     from .decode.inferer import QueryInferer
@@ -35,18 +35,20 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .decode.predictions import Predictions
     from .decode.refiner import PrepareQueries, Refiner
     from .decode.turns import Turns
-    from .decode.volumes import PrepareVolume, ReadVolume, WriteLabelMap
+    from .decode.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset, WriteLabelMap
     from .device import on_device
     from .errors import SemclError
     from .handover import LoadWeights, SaveWeights, trained
     from .job.checkpoint import Checkpoint
     from .job.job import Job
     from .job.trouble import plain_errors
-    from .progress import LossCurve, Progress
-    from .settings import load_common
+    from .progress import AsSamples, LossCurve, Progress
+    from .settings import bundle_root, load_common, models_dir
     from .version import __version__
 
 _PUBLIC = {  # name: module that has it, and its name there if it is another
+    "AsSamples": "progress",
+    "AsStored": "decode.volumes",
     "AsppDecoder": "decode.aspp",
     "Calibrate": "decode.calibration",
     "Calibration": "decode.calibration",
@@ -61,7 +63,6 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "FoldSampler": "cohort.coarse",
     "Job": "job.job",
     "LabelTable": "cohort.labels",
-    "LoadCalibration": "decode.calibration",
     "LoadMembers": "decode.ensemble",
     "LoadWeights": "handover",
     "LossCurve": "progress",
@@ -85,14 +86,18 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "SemclError": "errors",
     "Turns": "decode.turns",
     "Views": "contrast.views",
+    "VolumeDataset": "decode.volumes",
     "WriteDicomSeg": "decode.dicom_seg",
     "WriteLabelMap": "decode.volumes",
     "__version__": "version",
+    "bundle_root": "settings",
     "cross_fit": "cohort.coarse",
     "digest": "cohort.datalist",
     "leave_out": "cohort.datalist",
     "load_cases": "cohort.datalist:load",
     "load_common": "settings",
+    "load_scales": "decode.calibration",
+    "models_dir": "settings",
     "on_device": "device",
     "plain_errors": "job.trouble",
     "require_attention": "cohort.attention",

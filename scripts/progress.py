@@ -16,8 +16,21 @@ from tqdm import tqdm
 from .files import write_text
 
 
+class AsSamples:
+    """Handler: an engine's output as a list of one, the form MONAI's loggers (TensorBoard, MLflow) take it in.
+
+    A decollated output has that form too, but at each step waits for the device to give the loss.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        engine.state.output = [engine.state.output]  # type: ignore[assignment]
+
+
 def mean_loss(output: Any) -> float:
-    """Loss of an engine's output, decollated (a list of samples) or not."""
+    """Loss of an engine's output, as a list of samples or not."""
     return float(_loss(output))
 
 

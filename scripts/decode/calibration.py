@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -179,26 +178,15 @@ def _within(scale: NDArray[np.floating]) -> NDArray[np.floating]:
     return clipped
 
 
-class LoadCalibration:
-    """Handler: give an inferer the calibration of its models when the run starts; errors of ``Calibration.read``.
+def load_scales(weights: Sequence[str], table: LabelTable, wanted: bool = True) -> dict[int, Scale]:
+    """Object number -> scale of the models whose logits are averaged; errors of ``Calibration.read``.
 
     Args:
         weights: the models' files.
-        inferer: its ``calibration`` is set.
         table: names the objects.
         wanted: False leaves the networks' own probabilities.
     """
-
-    def __init__(self, weights: Sequence[str], inferer: Any, table: LabelTable, wanted: bool = True) -> None:
-        self.weights, self.inferer, self.table, self.wanted = list(weights), inferer, table, wanted
-
-    def attach(self, engine: Engine) -> None:
-        """Be called when the engine's run starts."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        if self.wanted:
-            self.inferer.calibration.update(Calibration.of_models(self.weights).numbered(self.table))
+    return Calibration.of_models(weights).numbered(table) if wanted else {}
 
 
 class Calibrate:

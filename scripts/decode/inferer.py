@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,7 +40,8 @@ class QueryInferer(Inferer):
         batch_size: queries a forward pass, of any objects and slices.
         coarse: gives object numbers (1, 1, X, Y, Z) of a volume that comes without attention.
         grow: how often an object that is drawn up to its patch's border gets patches beyond it.
-        calibration: object number -> its scale; the others' probabilities are taken as they are, drawn from 1/2 on.
+        calibration: object number -> its scale, or a function that gives that when the first volume comes; the others'
+            probabilities are taken as they are, drawn from 1/2 on.
         turns: test-time views of each query, None for none.
     """
 
@@ -50,11 +51,11 @@ class QueryInferer(Inferer):
         batch_size: int,
         coarse: Callable[[torch.Tensor], torch.Tensor],
         grow: int = 1,
-        calibration: Mapping[int, Scale] | None = None,
+        calibration: Mapping[int, Scale] | Callable[[], Mapping[int, Scale]] | None = None,
         turns: Turns | None = None,
     ) -> None:
         self.grid, self.batch_size, self.coarse = grid, batch_size, coarse
-        self.grow, self.calibration = grow, defaultdict(Scale, calibration or {})
+        self.grow, self.calibration = grow, calibration or {}
         self.turns = turns or Turns(1)
 
     def __call__(
@@ -117,6 +118,8 @@ class QueryInferer(Inferer):
     def draw(self, patches: Patches, network: Network) -> Iterator[Drawn]:
         """The objects of a volume, each once all of its patches are refined."""
         network = self.turns(network)
+        if callable(self.calibration):
+            self.calibration = self.calibration()
         waiting = deque(map(tuple, patches.queries.tolist()))
         drawn: dict[int, Drawn] = {}
         for number, *_ in waiting:
@@ -126,7 +129,7 @@ class QueryInferer(Inferer):
             with torch.no_grad():
                 logits = network(patches.cut(batch)).float()[:, 0]
             for row, logit in zip(batch, logits, strict=True):
-                drawn[row[0]].add(row[1:], self.calibration[row[0]].standing(logit))
+                drawn[row[0]].add(row[1:], self.calibration.get(row[0], Scale()).standing(logit))
             for number in sorted({row[0] for row in batch}):
                 if not drawn[number].waiting:
                     more = drawn[number].beyond(patches.objects, LEVEL)

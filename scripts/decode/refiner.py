@@ -31,7 +31,7 @@ class Refiner(nn.Module):
             encoder.requires_grad_(False)
 
     def rates(self, rate: float, encoder_rate: float) -> list[dict[str, Any]]:
-        """Groups of weights for an optimizer: the decoder's at ``rate``, and if tuned the encoder's at a share of it."""
+        """Groups of weights for an optimizer: the decoder's at ``rate``, a tuned encoder's at a share."""
         groups = [{"params": list(self.decoder.parameters()), "lr": rate}]
         if not self.frozen:
             groups.append({"params": list(self.encoder.parameters()), "lr": rate * encoder_rate})

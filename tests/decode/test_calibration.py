@@ -21,10 +21,10 @@ from scripts.decode.calibration import (
     REACH,
     Calibrate,
     Calibration,
-    LoadCalibration,
     Scale,
     calibration_path,
     fit_scale,
+    load_scales,
 )
 from scripts.errors import SemclError
 from scripts.files import checksum
@@ -240,20 +240,12 @@ def test_calibrating_twice_gives_the_same_file_whatever_was_drawn_before(tmp_pat
     assert calibrate(1) != alone
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_an_inferer_is_given_its_models_calibration_when_the_run_starts(wanted, tmp_path, table):
-    class Inferer:
-        calibration: dict[int, Scale]
-
-    inferer = Inferer()
-    inferer.calibration = {}
+def test_scales_are_those_of_the_models_by_object_number(tmp_path, table):
     Calibration({"liver": Scale(1.5, 0.5, 0.25)}).write(weights(tmp_path, "model.pt"), "x")
-    engine = Engine(lambda engine, batch: None)
-    LoadCalibration([str(tmp_path / "model.pt")], inferer, table, wanted).attach(engine)
-    assert inferer.calibration == {}
-    engine.run([0], max_epochs=1)
-    if not wanted:
-        assert inferer.calibration == {}
-        return
-    assert set(inferer.calibration) == {1, 2, 3}
-    assert astuple(inferer.calibration[1]) == pytest.approx((1.5, 0.5, 0.25))
+    scales = load_scales([str(tmp_path / "model.pt")], table)
+    assert set(scales) == {1, 2, 3}
+    assert astuple(scales[1]) == pytest.approx((1.5, 0.5, 0.25))
+
+
+def test_scales_that_are_not_wanted_are_not_read(tmp_path, table):
+    assert load_scales([str(tmp_path / "nowhere.pt")], table, wanted=False) == {}
