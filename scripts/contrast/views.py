@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
-from .intensities import change_intensities
+from .intensities import change_intensities, slabs
 from .query import AIR
 
 CONTROL_POINTS = 5  # of elastic deformation along each axis
@@ -151,33 +151,35 @@ class Views(Randomizable):
         dims, ratio = image.ndim - 2, self.patch_size / image.shape[-1]
         self.randomize((len(image), dims))
         theta = torch.from_numpy(self.matrices(dims, ratio)).to(image.device, torch.float32, non_blocking=True)
-        shifted = image - AIR  # zeros outside then mean air
         if dims == 3 and not self.elastic:
-            moved, shown = (
-                _axial_sample(volume, theta, self.patch_size, mode)
-                for volume, mode in ((shifted, "bilinear"), (masks, "nearest"))
-            )
-        else:
-            grid = self._grid(theta, ratio)
-            moved = functional.grid_sample(shifted, grid, align_corners=False)
-            shown = functional.grid_sample(masks, grid, mode="nearest", align_corners=False)
-        return change_intensities(moved.add_(AIR), self.last), shown
+            moved = _axial_sample(image, theta, self.patch_size, "bilinear", AIR)
+            return change_intensities(moved, self.last), _axial_sample(masks, theta, self.patch_size, "nearest")
+        moved = image.new_empty([*image.shape[:2], *[self.patch_size] * dims])
+        shown = masks.new_empty([*masks.shape[:2], *[self.patch_size] * dims])
+        for part in slabs(image):
+            grid = self._grid(theta, ratio, part)
+            shifted = image[part] - AIR  # zeros outside then mean air
+            torch.add(functional.grid_sample(shifted, grid, align_corners=False), AIR, out=moved[part])
+            shown[part] = functional.grid_sample(masks[part], grid, mode="nearest", align_corners=False)
+        return change_intensities(moved, self.last), shown
 
-    def _grid(self, theta: torch.Tensor, ratio: float) -> torch.Tensor:
-        """Where each voxel of the views is looked up, (B, P, P[, P], dims) in [-1, 1] of what is given."""
+    def _grid(self, theta: torch.Tensor, ratio: float, part: slice) -> torch.Tensor:
+        """Where each voxel of a part of the views is looked up, (B, P, P[, P], dims) in [-1, 1] of what is given."""
         dims, device = theta.shape[1], theta.device
-        grid = _affine_planes(theta, self.patch_size)
+        grid = _affine_planes(theta[part], self.patch_size)
         if self.elastic:
             # voxels of the view -> [-1, 1] of the patch, last axis first as the grid has it
-            voxel = self.last["scale"].reshape(-1, *[1] * (dims + 1))
-            points = torch.from_numpy(self.last["elastic"][:, ::-1] * (voxel * 2 * ratio / self.patch_size))
+            voxel = self.last["scale"][part].reshape(-1, *[1] * (dims + 1))
+            points = torch.from_numpy(self.last["elastic"][part, ::-1] * (voxel * 2 * ratio / self.patch_size))
             points = points.to(device, torch.float32, non_blocking=True)
             field = functional.interpolate(points, grid.shape[2:], mode=LINEAR[dims], align_corners=True)
             grid += field.movedim(1, 0)
         return grid.movedim(0, -1)
 
 
-def _axial_sample(volume: torch.Tensor, theta: torch.Tensor, side: int, mode: str) -> torch.Tensor:
+def _axial_sample(
+    volume: torch.Tensor, theta: torch.Tensor, side: int, mode: str, outside: float = 0
+) -> torch.Tensor:
     """``grid_sample`` of volumes (B, C, S, S, S) by theta (B, 3, 4) that turns in the axial plane only.
 
     The third axis is then apart from the other two: in the plane, a line of voxels is the weighted sum of the four
@@ -185,41 +187,43 @@ def _axial_sample(volume: torch.Tensor, theta: torch.Tensor, side: int, mode: st
     nearest), and many times faster.
     """
     count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
-    lines = _lines(volume, _voxels(_affine_planes(theta[:, 1:, 1:], side), size), mode)  # (B, C * P * P, S)
+    index, weight = _lines(_voxels(_affine_planes(theta[:, 1:, 1:], side), size), size, mode)
     steps = (torch.arange(side, device=theta.device, dtype=theta.dtype) * 2 + 1) / side - 1
     place = _voxels(theta[:, 0, :1] * steps + theta[:, 0, 3:], size)[:, None]  # (B, 1, P)
-    if mode == "nearest":
-        nearest = place.round()
-        inside = (nearest >= 0) & (nearest < size)
-        index = nearest.long().clamp_(0, size - 1).expand(-1, lines.shape[1], -1)
-        drawn = lines.gather(2, index).mul_(inside)
-    else:
-        apart = (place - torch.arange(size, device=theta.device)[:, None]).abs()  # (B, S, P)
-        drawn = lines @ (1 - apart).clamp_min(0).to(volume.dtype)
-    return drawn.view(count, channels, side, side, side)
+    voxels = torch.arange(size, device=theta.device)[:, None]
+    along = place.round() == voxels if mode == "nearest" else (1 - (place - voxels).abs()).clamp_min(0)
+    along = along.to(volume.dtype)  # (B, S, P)
+    drawn = volume.new_empty(count, channels, side, side, side)
+    first = torch.arange(count * channels, device=volume.device).view(count, channels, 1, 1) * size**2
+    for part in slabs(volume):
+        shifted = volume[part] - outside if outside else volume[part]
+        bags = (index[part][:, None] + first[: len(shifted)]).view(-1, index.shape[-1])
+        weights = weight[part][:, None].expand(-1, channels, -1, -1).reshape(bags.shape)
+        table = shifted.reshape(-1, size)
+        lines = functional.embedding_bag(bags, table, mode="sum", per_sample_weights=weights)
+        torch.bmm(lines.view(len(shifted), -1, size), along[part], out=drawn[part].view(len(shifted), -1, side))
+        drawn[part] += outside
+    return drawn
 
 
-def _lines(volume: torch.Tensor, plane: torch.Tensor, mode: str) -> torch.Tensor:
-    """Lines along the third axis of volumes (B, C, S, S, S), (B, C * P * P, S), air outside.
+def _lines(plane: torch.Tensor, size: int, mode: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which lines along the third axis a line of the view is summed of, and their weights, both (B, P * P, corners).
 
     ``plane`` (2, B, P, P) is where they are, in voxels: second axis, first axis.
     """
-    count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
-    second, first = plane.round() if mode == "nearest" else plane.floor()
-    corners = ((0, 0),) if mode == "nearest" else ((0, 0), (0, 1), (1, 0), (1, 1))
-    places, weights = [], []
-    for right, down in corners:
-        column, row = second + right, first + down
-        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-        near = 1.0 if mode == "nearest" else (1 - (plane[0] - column).abs()) * (1 - (plane[1] - row).abs())
-        weights.append(inside * near)
-        places.append((row * size + column).clamp_(0, size * size - 1))
-    block = torch.arange(count * channels, device=volume.device).view(count, channels, 1, 1, 1) * size**2
-    index = block + torch.stack(places, -1)[:, None].long()  # (B, C, P, P, corners)
-    weight = torch.stack(weights, -1)[:, None].to(volume.dtype).expand(index.shape)
-    bags = index.flatten(0, 3), volume.reshape(-1, size)
-    lines = functional.embedding_bag(*bags, mode="sum", per_sample_weights=weight.reshape(bags[0].shape))
-    return lines.view(count, -1, size)
+    if mode == "nearest":
+        cell = plane.round()[None]
+        near = torch.ones_like(cell)
+    else:
+        low = plane.floor()
+        share = plane - low
+        cell, near = torch.stack([low, low + 1]), torch.stack([1 - share, share])
+    inside = cell.clamp(0, size - 1)
+    near.masked_fill_(inside != cell, 0)
+    index = inside[:, None, 1] * size + inside[None, :, 0]  # (down, right, B, P, P)
+    weight = near[:, None, 1] * near[None, :, 0]
+    index, weight = (values.flatten(0, 1).flatten(2).movedim(0, -1) for values in (index, weight))
+    return index.long().contiguous(), weight.contiguous()
 
 
 def _voxels(place: torch.Tensor, size: int) -> torch.Tensor:
