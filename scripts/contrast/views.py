@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
-from .intensities import change_intensities, slabs
+from .blur import blur_kernels, blur_tiles
+from .intensities import Intensities, sent, slabs
 from .query import AIR
 
 CONTROL_POINTS = 5  # of elastic deformation along each axis
@@ -152,16 +153,28 @@ class Views(Randomizable):
         self.randomize((len(image), dims))
         theta = torch.from_numpy(self.matrices(dims, ratio)).to(image.device, torch.float32, non_blocking=True)
         if dims == 3 and not self.elastic:
-            moved = _axial_sample(image, theta, self.patch_size, "bilinear", AIR)
-            return change_intensities(moved, self.last), _axial_sample(masks, theta, self.patch_size, "nearest")
-        moved = image.new_empty([*image.shape[:2], *[self.patch_size] * dims])
-        shown = masks.new_empty([*masks.shape[:2], *[self.patch_size] * dims])
+            return self._axial_views(image, theta), _axial_sample(masks, theta, self.patch_size, "nearest")
+        moved, shown = (
+            given.new_empty([*given.shape[:2], *[self.patch_size] * dims]) for given in (image, masks)
+        )
+        intensities = Intensities(moved, self.last)
         for part in slabs(image):
             grid = self._grid(theta, ratio, part)
             shifted = image[part] - AIR  # zeros outside then mean air
-            torch.add(functional.grid_sample(shifted, grid, align_corners=False), AIR, out=moved[part])
+            sampled = functional.grid_sample(shifted, grid, align_corners=False).add_(AIR)
+            intensities.change(sampled, part, moved[part])
             shown[part] = functional.grid_sample(masks[part], grid, mode="nearest", align_corners=False)
-        return change_intensities(moved, self.last), shown
+        return moved, shown
+
+    def _axial_views(self, image: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        """Views of volumes that turn in the axial plane only; the third axis is sampled and blurred by one product."""
+        smooth = None
+        if "blur" in self.last:
+            (smooth,) = blur_tiles(sent(blur_kernels(self.last["blur"]), image), self.patch_size, self.patch_size)
+        intensities = Intensities(image, self.last, blurred=1)
+        return _axial_sample(
+            image, theta, self.patch_size, "bilinear", AIR, smooth.weights if smooth else None, intensities.change
+        )
 
     def _grid(self, theta: torch.Tensor, ratio: float, part: slice) -> torch.Tensor:
         """Where each voxel of a part of the views is looked up, (B, P, P[, P], dims) in [-1, 1] of what is given."""
@@ -178,13 +191,24 @@ class Views(Randomizable):
 
 
 def _axial_sample(
-    volume: torch.Tensor, theta: torch.Tensor, side: int, mode: str, outside: float = 0
+    volume: torch.Tensor,
+    theta: torch.Tensor,
+    side: int,
+    mode: str,
+    outside: float = 0,
+    smooth: torch.Tensor | None = None,
+    change: Callable[[torch.Tensor, slice, torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
     """``grid_sample`` of volumes (B, C, S, S, S) by theta (B, 3, 4) that turns in the axial plane only.
 
     The third axis is then apart from the other two: in the plane, a line of voxels is the weighted sum of the four
     lines around it (or the nearest), and along the lines one product with a matrix does. Exactly trilinear (or
     nearest), and many times faster.
+
+    Args:
+        outside: what is around the volumes.
+        smooth: matrices (B, P, P) that blur the third axis of the views.
+        change: what is done to a part of the views at once: called with it, which part it is, and where to put it.
     """
     count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
     index, weight = _lines(_voxels(_affine_planes(theta[:, 1:, 1:], side), size), size, mode)
@@ -193,6 +217,8 @@ def _axial_sample(
     voxels = torch.arange(size, device=theta.device)[:, None]
     along = place.round() == voxels if mode == "nearest" else (1 - (place - voxels).abs()).clamp_min(0)
     along = along.to(volume.dtype)  # (B, S, P)
+    if smooth is not None:
+        along = along @ smooth.mT
     drawn = volume.new_empty(count, channels, side, side, side)
     first = torch.arange(count * channels, device=volume.device).view(count, channels, 1, 1) * size**2
     for part in slabs(volume):
@@ -202,7 +228,10 @@ def _axial_sample(
         table = shifted.reshape(-1, size)
         lines = functional.embedding_bag(bags, table, mode="sum", per_sample_weights=weights)
         torch.bmm(lines.view(len(shifted), -1, size), along[part], out=drawn[part].view(len(shifted), -1, side))
-        drawn[part] += outside
+        if outside:
+            drawn[part].add_(outside)
+        if change is not None:
+            change(drawn[part], part, drawn[part])
     return drawn
 
 
@@ -236,15 +265,13 @@ def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
 
     A plane a coordinate, by broadcast sums: several times faster on a CPU than its product of matrices.
     """
-    dims = theta.shape[1]
+    count, dims = theta.shape[:2]
     steps = (torch.arange(side, device=theta.device, dtype=theta.dtype) * 2 + 1) / side - 1
-    planes = theta.new_empty([dims, len(theta), *[side] * dims])
-    for row in range(dims):
-        reached = theta[:, row, dims].view(-1, *[1] * dims)
-        for axis in range(dims):  # theta's first column belongs to the last axis
-            along = (theta[:, row, dims - 1 - axis, None] * steps).view(-1, *[1] * axis, side, *[1] * (dims - 1 - axis))
-            reached = torch.add(reached, along, out=planes[row]) if axis == dims - 1 else reached + along
-    return planes
+    planes = theta[:, :, dims].view(count, dims, *[1] * dims)
+    for axis in range(dims):  # theta's first column belongs to the last axis
+        shape = [count, dims, *(side if other == axis else 1 for other in range(dims))]
+        planes = planes + (theta[:, :, dims - 1 - axis, None] * steps).view(shape)
+    return planes.movedim(1, 0)
 
 
 class PrepareViews(PrepareBatch):
