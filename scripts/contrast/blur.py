@@ -1,9 +1,8 @@
-"""Gaussian blur of images of a batch, each by its own width, an axis after the other."""
+"""Gaussian blur of the images of a batch, each by its own width."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,68 +12,61 @@ REACH = 3  # standard deviations a blur looks to each side
 TILE = 64  # voxels of an axis blurred by one product
 
 
-class Tile(NamedTuple):
-    """Voxels of an axis, those they are sums of, and the weights (B, voxels, voxels)."""
-
-    voxels: slice
-    seen: slice
-    weights: torch.Tensor
-
-    def of(self, part: slice) -> Tile:
-        """For a part of the batch."""
-        return self._replace(weights=self.weights[part])
-
-
 def blur(image: torch.Tensor, sigmas: NDArray[np.float64]) -> torch.Tensor:
     """Gaussian blur of images (B, C, *spatial), each with its own standard deviation in voxels; edges are repeated."""
-    kernels = torch.from_numpy(blur_kernels(sigmas)).to(image.device, image.dtype, non_blocking=True)
+    gaussians = Gaussians(sigmas, image)
     for axis in range(2, image.ndim):
-        blurred = torch.empty_like(image, memory_format=torch.contiguous_format)
-        blur_axis(image, axis, blur_tiles(kernels, image.shape[axis]), blurred)
-        image = blurred
+        image = gaussians.along(axis, image, torch.empty_like(image, memory_format=torch.contiguous_format))
     return image
 
 
-def blur_kernels(sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussians (B, taps), in voxels, that all look as far as the widest does."""
-    reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
-    steps = np.arange(-reach, reach + 1)
-    kernels = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
-    kernels[kernels < 1e-20] = 0  # below any rounding, and subnormal numbers would be slow
-    return np.asarray(kernels / kernels.sum(1, keepdims=True))
+class Gaussians:
+    """Gaussians of a batch of images, on its device and of its type.
 
-
-def blur_tiles(kernels: torch.Tensor, size: int, most: int = TILE) -> list[Tile]:
-    """What blurs an axis of ``size`` voxels by kernels (B, taps), its ends repeated beyond it."""
-    count = math.ceil(size / most)
-    ends = [size * number // count for number in range(count + 1)]
-    return [_tile(kernels, size, start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
-
-
-def _tile(kernels: torch.Tensor, size: int, start: int, stop: int) -> Tile:
-    count, taps = kernels.shape
-    rows, reach = stop - start, taps // 2
-    seen = slice(max(0, start - reach), min(size, stop + reach))
-    before, width = seen.start - (start - reach), seen.stop - seen.start
-    band = kernels.new_zeros(count, rows, rows + taps - 1)  # also over what is beyond the ends
-    band.as_strided([count, rows, taps], [band[0].numel(), rows + taps, 1]).copy_(kernels[:, None])
-    weights = band[:, :, before : before + width]
-    weights[:, :, 0] += band[:, :, :before].sum(2)
-    weights[:, :, -1] += band[:, :, before + width :].sum(2)
-    return Tile(slice(start, stop), seen, weights)
-
-
-def blur_axis(image: torch.Tensor, axis: int, tiles: list[Tile], out: torch.Tensor) -> None:
-    """Blur an axis of images (B, C, *spatial) into ``out``, other memory, contiguous.
-
-    A product with a matrix, on a CPU as on a GPU faster than a sum over shifted images.
+    Args:
+        sigmas: standard deviations (B,), voxels; all are cut off where three of the widest end.
+        image: what they are for.
     """
-    count, size, after = len(image), image.shape[axis], math.prod(image.shape[axis + 1 :])
-    for voxels, seen, weights in tiles:
-        if after == 1:
-            lines, blurred = (values.reshape(count, -1, size) for values in (image, out))
-            torch.bmm(lines[:, :, seen], weights.mT, out=blurred[:, :, voxels])
-        else:
-            planes, blurred = (values.reshape(-1, size, after) for values in (image, out))
-            each = weights[:, None].expand(-1, len(planes) // count, -1, -1).reshape(-1, *weights.shape[1:])
-            torch.bmm(each, planes[:, seen], out=blurred[:, voxels])
+
+    def __init__(self, sigmas: NDArray[np.float64], image: torch.Tensor) -> None:
+        self.reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
+        steps = np.arange(-self.reach, self.reach + 1)
+        kernels = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
+        kernels[kernels < 1e-20] = 0  # below any rounding, and subnormal numbers would be slow
+        kernels /= kernels.sum(1, keepdims=True)
+        self.kernels = torch.from_numpy(kernels).to(image.device, image.dtype, non_blocking=True)  # (B, taps)
+        self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
+
+    def along(self, axis: int, image: torch.Tensor, out: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+        """Blur an axis of images (B, C, *spatial), ``part`` of the batch; into ``out``; edges are repeated.
+
+        By products with matrices, on a CPU as on a GPU faster than sums over shifted images.
+        """
+        size, after = image.shape[axis], math.prod(image.shape[axis + 1 :])
+        count = math.ceil(size / TILE)
+        ends = [size * number // count for number in range(count + 1)]
+        for start, stop in zip(ends, ends[1:], strict=False):
+            seen, matrix = slice(max(0, start - self.reach), stop + self.reach), self.matrix(size, start, stop)[part]
+            if after == 1:
+                lines, to = (values.reshape(len(image), -1, size) for values in (image, out))
+                torch.bmm(lines[:, :, seen], matrix.mT, out=to[:, :, start:stop])
+            else:
+                planes, to = (values.reshape(-1, size, after) for values in (image, out))
+                each = matrix[:, None].expand(-1, len(planes) // len(image), -1, -1).reshape(-1, *matrix.shape[1:])
+                torch.bmm(each, planes[:, seen], out=to[:, start:stop])
+        return out
+
+    def matrix(self, size: int, start: int, stop: int) -> torch.Tensor:
+        """Matrices (B, stop - start, seen) that blur these voxels of an axis of ``size``, of the voxels they see."""
+        if (size, start, stop) not in self._matrices:
+            (count, taps), rows = self.kernels.shape, stop - start
+            band = self.kernels.new_zeros(count, rows, rows + taps - 1)  # also over what is beyond the ends
+            band.as_strided([count, rows, taps], [rows * band.shape[2], band.shape[2] + 1, 1]).copy_(
+                self.kernels[:, None]
+            )
+            low, high = max(0, self.reach - start), band.shape[2] - max(0, stop + self.reach - size)
+            matrix = band[:, :, low:high]
+            matrix[:, :, 0] += band[:, :, :low].sum(2)
+            matrix[:, :, -1] += band[:, :, high:].sum(2)
+            self._matrices[size, start, stop] = matrix
+        return self._matrices[size, start, stop]

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .blur import REACH, Tile, blur, blur_axis, blur_kernels, blur_tiles
+from .blur import REACH, Gaussians, blur
+from .noise import Noise
 
 __all__ = ["REACH", "blur", "change_intensities", "slabs"]
 
@@ -45,21 +46,19 @@ class Intensities:
     """
 
     def __init__(self, image: torch.Tensor, draws: Mapping[str, NDArray[np.float64]], blurred: int = 0) -> None:
-        numbers = {name: draws[name] for name in ("gamma", "gain", "offset", "noise") if name in draws}
-        if "gamma" in draws:
-            numbers["doubled"] = math.log(2) * (1 - draws["gamma"])
-        if "gamma" in draws and "gain" in draws:
-            numbers["offset"] = draws["offset"] - draws["gain"]
+        gain, offset = draws.get("gain"), draws.get("offset")
+        numbers = {"gain": gain, "offset": offset, "noise": draws.get("noise")}
+        if "gamma" in draws:  # gain 2 ((x + 1) / 2) ** gamma + offset - gain, by logarithms
+            gain, offset = (1, 0) if gain is None else (gain, offset)
+            numbers |= {"gain": None, "gamma": draws["gamma"], "offset": offset - gain + 0 * draws["gamma"]}
+            numbers["factor"] = math.log(2) * (1 - draws["gamma"]) + np.log(gain)
         shape = [-1, *[1] * (image.ndim - 1)]
-        self.numbers = {name: sent(values, image).view(shape) for name, values in numbers.items()}
+        self.numbers = {name: sent(values, image).view(shape) for name, values in numbers.items() if values is not None}
         self.nothing = torch.finfo(image.dtype).tiny ** 0.5
         self.axes = range(2, image.ndim - blurred)
-        self.kernels = sent(blur_kernels(draws["blur"]), image) if "blur" in draws else None
-        self.generator = torch.Generator(image.device)
-        if "noise" in draws:
-            self.generator.manual_seed(int(draws["noise_seed"][0]))
-        self.matrices: dict[int, list[Tile]] = {}
-        self.scratch: torch.Tensor | None = None
+        self.gaussians = Gaussians(draws["blur"], image) if "blur" in draws else None
+        self.noise = Noise(int(draws["noise_seed"][0]), image.device) if "noise" in draws else None
+        self.free: torch.Tensor | None = None
 
     def change(self, image: torch.Tensor, part: slice, out: torch.Tensor) -> None:
         """Change ``part`` of the batch, its parts in their order, into ``out``; ``image`` is overwritten.
@@ -69,27 +68,22 @@ class Intensities:
             part: which images of the batch they are.
             out: of the same shape; may be ``image``.
         """
-        if self.scratch is None or self.scratch.shape[1:] != image.shape[1:] or len(self.scratch) < len(image):
-            self.scratch = torch.empty_like(image)
-        free, numbers = self.scratch[: len(image)], {name: values[part] for name, values in self.numbers.items()}
-        if self.kernels is not None:
+        numbers = {name: values[part] for name, values in self.numbers.items()}
+        if self.free is None or len(self.free) < len(image):
+            self.free = torch.empty_like(image)
+        free = self.free[: len(image)]
+        if self.gaussians is not None:
             for axis in self.axes:
-                blur_axis(image, axis, [tile.of(part) for tile in self._tiles(image.shape[axis])], free)
-                image, free = free, image
-        if "gamma" in numbers:  # 2 ((x + 1) / 2) ** gamma; the logarithm of 0, that is of air, is many times as slow
-            image.add_(1).clamp_(self.nothing, 2).log_().mul_(numbers["gamma"]).add_(numbers["doubled"]).exp_()
+                image, free = self.gaussians.along(axis, image, free, part), image
+        if "gamma" in numbers:  # the logarithm of 0, that is of air, would take many times as long
+            image.add_(1).clamp_(self.nothing, 2).log_().mul_(numbers["gamma"]).add_(numbers["factor"]).exp_()
         if "gain" in numbers:
-            image.mul_(numbers["gain"]).add_(numbers["offset"])
-        elif "gamma" in numbers:
-            image.sub_(1)
-        if "noise" in numbers:
-            image.add_(free.normal_(generator=self.generator).mul_(numbers["noise"]))
+            image.mul_(numbers["gain"])
+        if "offset" in numbers:
+            image.add_(numbers["offset"])
+        if self.noise is not None:
+            image.add_(self.noise.fill(free).mul_(numbers["noise"]))
         torch.clamp(image, -1, 1, out=out)
-
-    def _tiles(self, size: int) -> list[Tile]:
-        if size not in self.matrices and self.kernels is not None:
-            self.matrices[size] = blur_tiles(self.kernels, size)
-        return self.matrices[size]
 
 
 def sent(values: NDArray[np.float64], image: torch.Tensor) -> torch.Tensor:

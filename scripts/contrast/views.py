@@ -16,8 +16,7 @@ from torch.nn import functional
 
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
-from .blur import blur_kernels, blur_tiles
-from .intensities import Intensities, sent, slabs
+from .intensities import Intensities, slabs
 from .query import AIR
 
 CONTROL_POINTS = 5  # of elastic deformation along each axis
@@ -168,13 +167,9 @@ class Views(Randomizable):
 
     def _axial_views(self, image: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
         """Views of volumes that turn in the axial plane only; the third axis is sampled and blurred by one product."""
-        smooth = None
-        if "blur" in self.last:
-            (smooth,) = blur_tiles(sent(blur_kernels(self.last["blur"]), image), self.patch_size, self.patch_size)
-        intensities = Intensities(image, self.last, blurred=1)
-        return _axial_sample(
-            image, theta, self.patch_size, "bilinear", AIR, smooth.weights if smooth else None, intensities.change
-        )
+        intensities, side = Intensities(image, self.last, blurred=1), self.patch_size
+        smooth = intensities.gaussians and intensities.gaussians.matrix(side, 0, side)
+        return _axial_sample(image, theta, side, "bilinear", AIR, smooth, intensities.change)
 
     def _grid(self, theta: torch.Tensor, ratio: float, part: slice) -> torch.Tensor:
         """Where each voxel of a part of the views is looked up, (B, P, P[, P], dims) in [-1, 1] of what is given."""
