@@ -46,14 +46,14 @@ class Intensities:
     """
 
     def __init__(self, image: torch.Tensor, draws: Mapping[str, NDArray[np.float64]], blurred: int = 0) -> None:
-        gain, offset = draws.get("gain"), draws.get("offset")
-        numbers = {"gain": gain, "offset": offset, "noise": draws.get("noise")}
+        numbers = {name: draws[name] for name in ("gain", "offset", "noise") if name in draws}
         if "gamma" in draws:  # gain 2 ((x + 1) / 2) ** gamma + offset - gain, by logarithms
-            gain, offset = (1, 0) if gain is None else (gain, offset)
-            numbers |= {"gain": None, "gamma": draws["gamma"], "offset": offset - gain + 0 * draws["gamma"]}
+            gain, offset = numbers.pop("gain", np.ones(1)), numbers.get("offset", np.zeros(1))
+            numbers |= {"gamma": draws["gamma"], "offset": offset - gain + np.zeros(len(draws["gamma"]))}
             numbers["factor"] = math.log(2) * (1 - draws["gamma"]) + np.log(gain)
-        shape = [-1, *[1] * (image.ndim - 1)]
-        self.numbers = {name: sent(values, image).view(shape) for name, values in numbers.items() if values is not None}
+        self.names = list(numbers)
+        values = torch.from_numpy(np.array(list(numbers.values())).reshape(len(numbers), len(image), *[1] * (image.ndim - 1)))
+        self.numbers = values.to(image.device, image.dtype, non_blocking=True)
         self.nothing = torch.finfo(image.dtype).tiny ** 0.5
         self.axes = range(2, image.ndim - blurred)
         self.gaussians = Gaussians(draws["blur"], image) if "blur" in draws else None
@@ -68,10 +68,10 @@ class Intensities:
             part: which images of the batch they are.
             out: of the same shape; may be ``image``.
         """
-        numbers = {name: values[part] for name, values in self.numbers.items()}
-        if self.free is None or len(self.free) < len(image):
+        numbers = dict(zip(self.names, self.numbers[:, part].unbind(), strict=True))
+        if self.free is None or len(self.free) != len(image):
             self.free = torch.empty_like(image)
-        free = self.free[: len(image)]
+        free = self.free
         if self.gaussians is not None:
             for axis in self.axes:
                 image, free = self.gaussians.along(axis, image, free, part), image
@@ -84,8 +84,3 @@ class Intensities:
         if self.noise is not None:
             image.add_(self.noise.fill(free).mul_(numbers["noise"]))
         torch.clamp(image, -1, 1, out=out)
-
-
-def sent(values: NDArray[np.float64], image: torch.Tensor) -> torch.Tensor:
-    """Numbers on the device of an image, of its type."""
-    return torch.from_numpy(values).to(image.device, image.dtype, non_blocking=True)

@@ -214,19 +214,24 @@ def _axial_sample(
     along = along.to(volume.dtype)  # (B, S, P)
     if smooth is not None:
         along = along @ smooth.mT
+    parts = slabs(volume)
+    step = parts[0].stop
+    first = (torch.arange(count, device=volume.device) % step * channels).view(-1, 1, 1, 1)  # volume of its part
+    first = (first + torch.arange(channels, device=volume.device).view(-1, 1, 1)) * size**2
+    index = (index[:, None] + first).flatten(1, 2)
+    weight = weight[:, None].expand(-1, channels, -1, -1).flatten(1, 2)
     drawn = volume.new_empty(count, channels, side, side, side)
-    first = torch.arange(count * channels, device=volume.device).view(count, channels, 1, 1) * size**2
-    for part in slabs(volume):
-        shifted = volume[part] - outside if outside else volume[part]
-        bags = (index[part][:, None] + first[: len(shifted)]).view(-1, index.shape[-1])
-        weights = weight[part][:, None].expand(-1, channels, -1, -1).reshape(bags.shape)
-        table = shifted.reshape(-1, size)
-        lines = functional.embedding_bag(bags, table, mode="sum", per_sample_weights=weights)
-        torch.bmm(lines.view(len(shifted), -1, size), along[part], out=drawn[part].view(len(shifted), -1, side))
+    split = (values.split(step) for values in (volume, index, weight, along, drawn))
+    for part, given, bags, weights, matrix, view in zip(parts, *split, strict=True):
+        table = (given - outside if outside else given).reshape(-1, size)
+        bag = functional.embedding_bag(
+            bags.flatten(0, 1), table, mode="sum", per_sample_weights=weights.flatten(0, 1)
+        )
+        torch.bmm(bag.view(len(given), -1, size), matrix, out=view.view(len(given), -1, side))
         if outside:
-            drawn[part].add_(outside)
+            view.add_(outside)
         if change is not None:
-            change(drawn[part], part, drawn[part])
+            change(view, part, view)
     return drawn
 
 
