@@ -32,8 +32,9 @@ class Gaussians:
         self.reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
         steps = np.arange(-self.reach, self.reach + 1)
         kernels = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
-        kernels[kernels < 1e-20] = 0  # below any rounding, and subnormal numbers would be slow
+        kernels[kernels < torch.finfo(image.dtype).eps ** 1.25] = 0  # below any rounding
         kernels /= kernels.sum(1, keepdims=True)
+        self.still = kernels[:, self.reach] == 1  # these images stay as they are
         self.kernels = torch.from_numpy(kernels).to(image.device, image.dtype, non_blocking=True)  # (B, taps)
         self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
 

@@ -72,7 +72,7 @@ class Intensities:
         if self.free is None or len(self.free) != len(image):
             self.free = torch.empty_like(image)
         free = self.free
-        if self.gaussians is not None:
+        if self.gaussians is not None and not self.gaussians.still[part].all():
             for axis in self.axes:
                 image, free = self.gaussians.along(axis, image, free, part), image
         if "gamma" in numbers:  # the logarithm of 0, that is of air, would take many times as long

@@ -206,9 +206,10 @@ def _axial_sample(
         change: what is done to a part of the views at once: called with it, which part it is, and where to put it.
     """
     count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
-    index, weight = _lines(_voxels(_affine_planes(theta[:, 1:, 1:], side), size), size, mode)
-    steps = (torch.arange(side, device=theta.device, dtype=theta.dtype) * 2 + 1) / side - 1
-    place = _voxels(theta[:, 0, :1] * steps + theta[:, 0, 3:], size)[:, None]  # (B, 1, P)
+    in_voxels = theta * (size / 2)  # the first voxel's centre at 0
+    in_voxels[:, :, 3] += (size - 1) / 2
+    index, weight = _lines(_affine_planes(in_voxels[:, 1:, 1:], side), size, mode)
+    place = _affine_planes(in_voxels[:, :1, ::3], side)[0, :, None]  # (B, 1, P)
     voxels = torch.arange(size, device=theta.device)[:, None]
     along = place.round() == voxels if mode == "nearest" else (1 - (place - voxels).abs()).clamp_min(0)
     along = along.to(volume.dtype)  # (B, S, P)
@@ -252,12 +253,7 @@ def _lines(plane: torch.Tensor, size: int, mode: str) -> tuple[torch.Tensor, tor
     index = inside[:, None, 1] * size + inside[None, :, 0]  # (down, right, B, P, P)
     weight = near[:, None, 1] * near[None, :, 0]
     index, weight = (values.flatten(0, 1).flatten(2).movedim(0, -1) for values in (index, weight))
-    return index.long().contiguous(), weight.contiguous()
-
-
-def _voxels(place: torch.Tensor, size: int) -> torch.Tensor:
-    """Places in [-1, 1] of an axis as voxels, the first one's centre at 0."""
-    return ((place + 1) * size - 1) / 2
+    return index.to(torch.long, memory_format=torch.contiguous_format), weight.contiguous()
 
 
 def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
@@ -265,11 +261,11 @@ def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
 
     A plane a coordinate, by broadcast sums: several times faster on a CPU than its product of matrices.
     """
-    count, dims = theta.shape[:2]
+    count, rows, dims = len(theta), theta.shape[1], theta.shape[2] - 1
     steps = (torch.arange(side, device=theta.device, dtype=theta.dtype) * 2 + 1) / side - 1
-    planes = theta[:, :, dims].view(count, dims, *[1] * dims)
+    planes = theta[:, :, dims].view(count, rows, *[1] * dims)
     for axis in range(dims):  # theta's first column belongs to the last axis
-        shape = [count, dims, *(side if other == axis else 1 for other in range(dims))]
+        shape = [count, rows, *(side if other == axis else 1 for other in range(dims))]
         planes = planes + (theta[:, :, dims - 1 - axis, None] * steps).view(shape)
     return planes.movedim(1, 0)
 
