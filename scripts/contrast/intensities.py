@@ -14,7 +14,7 @@ from .noise import Noise
 
 __all__ = ["REACH", "blur", "change_intensities", "slabs"]
 
-SLAB = 1 << 17  # voxels worked on at once by a CPU
+SLAB = 1 << 17  # voxels a thread of a CPU works on at once
 
 
 def slabs(batch: torch.Tensor) -> list[slice]:
@@ -23,7 +23,8 @@ def slabs(batch: torch.Tensor) -> list[slice]:
     Several changes of a part that is in the cache take a fraction of the time of as many passes over the memory.
     """
     count = len(batch)
-    step = max(1, SLAB * count // max(1, batch.numel())) if batch.device.type == "cpu" else max(1, count)
+    most = SLAB * torch.get_num_threads() if batch.device.type == "cpu" else batch.numel()
+    step = max(1, most * count // max(1, batch.numel()))
     return [slice(start, start + step) for start in range(0, count, step)]
 
 
@@ -43,18 +44,27 @@ class Intensities:
         draws: by name, a number an image: "blur" (standard deviation, voxels), "gamma", "gain" and "offset" (of the
             image), "noise" (standard deviation) with "noise_seed". Those missing change nothing.
         blurred: how many of the last axes have been blurred already.
+        base: what has been taken from the images.
     """
 
-    def __init__(self, image: torch.Tensor, draws: Mapping[str, NDArray[np.float64]], blurred: int = 0) -> None:
-        numbers = {name: draws[name] for name in ("gain", "offset", "noise") if name in draws}
-        if "gamma" in draws:  # gain 2 ((x + 1) / 2) ** gamma + offset - gain, by logarithms
-            gain, offset = numbers.pop("gain", np.ones(1)), numbers.get("offset", np.zeros(1))
-            numbers |= {"gamma": draws["gamma"], "offset": offset - gain + np.zeros(len(draws["gamma"]))}
-            numbers["factor"] = math.log(2) * (1 - draws["gamma"]) + np.log(gain)
+    def __init__(
+        self, image: torch.Tensor, draws: Mapping[str, NDArray[np.float64]], blurred: int = 0, base: float = 0
+    ) -> None:
+        count = len(image)
+        gain, offset = draws.get("gain", np.ones(count)), draws.get("offset", np.zeros(count))
+        numbers = {}
+        if "gamma" in draws:  # gain (2 ((x + 1) / 2) ** gamma - 1) + offset, by logarithms
+            factor = math.log(2) * (1 - draws["gamma"]) + np.log(gain)
+            numbers = {"gamma": draws["gamma"], "factor": factor, "offset": offset - gain}
+        elif "gain" in draws or base:
+            numbers = {"gain": gain, "offset": offset + gain * base}
+        if "noise" in draws:
+            numbers["noise"] = draws["noise"]
         self.names = list(numbers)
-        values = torch.from_numpy(np.array(list(numbers.values())).reshape(len(numbers), len(image), *[1] * (image.ndim - 1)))
+        values = torch.from_numpy(np.array(list(numbers.values())).reshape(len(numbers), count, *[1] * (image.ndim - 1)))
         self.numbers = values.to(image.device, image.dtype, non_blocking=True)
         self.nothing = torch.finfo(image.dtype).tiny ** 0.5
+        self.base = base
         self.axes = range(2, image.ndim - blurred)
         self.gaussians = Gaussians(draws["blur"], image) if "blur" in draws else None
         self.noise = Noise(int(draws["noise_seed"][0]), image.device) if "noise" in draws else None
@@ -76,7 +86,9 @@ class Intensities:
             for axis in self.axes:
                 image, free = self.gaussians.along(axis, image, free, part), image
         if "gamma" in numbers:  # the logarithm of 0, that is of air, would take many times as long
-            image.add_(1).clamp_(self.nothing, 2).log_().mul_(numbers["gamma"]).add_(numbers["factor"]).exp_()
+            if self.base != -1:
+                image.add_(self.base + 1)
+            image.clamp_(self.nothing, 2).log_().mul_(numbers["gamma"]).add_(numbers["factor"]).exp_()
         if "gain" in numbers:
             image.mul_(numbers["gain"])
         if "offset" in numbers:

@@ -28,10 +28,11 @@ class Noise:
         """Overwrite a contiguous tensor with the next numbers."""
         if out.dtype == torch.float64:
             return out.normal_(generator=self.generator)
-        bits = torch.empty(-(-out.numel() // 4), dtype=torch.int64, device=out.device)
+        each = out[0].numel()
+        bits = torch.empty(len(out), -(-each // 4), dtype=torch.int64, device=out.device)
         bits.random_(-(2**63), None, generator=self.generator)
-        level = bits.view(torch.uint16)[: out.numel()].int()
-        torch.index_select(_quantiles(out.device, out.dtype), 0, level, out=out.view(-1))
+        level = bits.view(torch.uint16)[:, :each].int()
+        torch.index_select(_quantiles(out.device, out.dtype), 0, level.view(-1), out=out.view(-1))
         return out
 
 

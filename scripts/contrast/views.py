@@ -152,7 +152,7 @@ class Views(Randomizable):
         self.randomize((len(image), dims))
         theta = torch.from_numpy(self.matrices(dims, ratio)).to(image.device, torch.float32, non_blocking=True)
         if dims == 3 and not self.elastic:
-            return self._axial_views(image, theta), _axial_sample(masks, theta, self.patch_size, "nearest")
+            return self._axial_views(image, masks, theta)
         moved, shown = (
             given.new_empty([*given.shape[:2], *[self.patch_size] * dims]) for given in (image, masks)
         )
@@ -165,11 +165,16 @@ class Views(Randomizable):
             shown[part] = functional.grid_sample(masks[part], grid, mode="nearest", align_corners=False)
         return moved, shown
 
-    def _axial_views(self, image: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        """Views of volumes that turn in the axial plane only; the third axis is sampled and blurred by one product."""
-        intensities, side = Intensities(image, self.last, blurred=1), self.patch_size
-        smooth = intensities.gaussians and intensities.gaussians.matrix(side, 0, side)
-        return _axial_sample(image, theta, side, "bilinear", AIR, smooth, intensities.change)
+    def _axial_views(
+        self, image: torch.Tensor, masks: torch.Tensor, theta: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of volumes that turn in the axial plane only; their third axis is sampled and blurred by one product."""
+        side = self.patch_size
+        places = _axial_places(theta, side, image.shape[-1])
+        intensities = Intensities(image, self.last, blurred=1, base=AIR)
+        smooth = None if intensities.gaussians is None else intensities.gaussians.matrix(side, 0, side)
+        moved = _axial_sample(image, places, "bilinear", AIR, smooth, intensities.change)
+        return moved, _axial_sample(masks, places, "nearest")
 
     def _grid(self, theta: torch.Tensor, ratio: float, part: slice) -> torch.Tensor:
         """Where each voxel of a part of the views is looked up, (B, P, P[, P], dims) in [-1, 1] of what is given."""
@@ -185,52 +190,55 @@ class Views(Randomizable):
         return grid.movedim(0, -1)
 
 
+def _axial_places(theta: torch.Tensor, side: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the voxels of views lie by theta (B, 3, 4) that turns in the axial plane only, in voxels of what is given.
+
+    Gives second and first axis (2, B, P, P), and third axis (B, 1, P).
+    """
+    in_voxels = theta * (size / 2)  # the first voxel's centre at 0
+    in_voxels[:, :, 3] += (size - 1) / 2
+    return _affine_planes(in_voxels[:, 1:, 1:], side), _affine_planes(in_voxels[:, :1, ::3], side)[0, :, None]
+
+
 def _axial_sample(
     volume: torch.Tensor,
-    theta: torch.Tensor,
-    side: int,
+    places: tuple[torch.Tensor, torch.Tensor],
     mode: str,
     outside: float = 0,
     smooth: torch.Tensor | None = None,
     change: Callable[[torch.Tensor, slice, torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
-    """``grid_sample`` of volumes (B, C, S, S, S) by theta (B, 3, 4) that turns in the axial plane only.
+    """``grid_sample`` of volumes (B, C, S, S, S) at the ``_axial_places`` of views that turn in the axial plane only.
 
     The third axis is then apart from the other two: in the plane, a line of voxels is the weighted sum of the four
     lines around it (or the nearest), and along the lines one product with a matrix does. Exactly trilinear (or
     nearest), and many times faster.
 
     Args:
-        outside: what is around the volumes.
+        outside: what is around the volumes, and taken from the views.
         smooth: matrices (B, P, P) that blur the third axis of the views.
         change: what is done to a part of the views at once: called with it, which part it is, and where to put it.
     """
-    count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
-    in_voxels = theta * (size / 2)  # the first voxel's centre at 0
-    in_voxels[:, :, 3] += (size - 1) / 2
-    index, weight = _lines(_affine_planes(in_voxels[:, 1:, 1:], side), size, mode)
-    place = _affine_planes(in_voxels[:, :1, ::3], side)[0, :, None]  # (B, 1, P)
-    voxels = torch.arange(size, device=theta.device)[:, None]
+    plane, place = places
+    count, channels, size, side = len(volume), volume.shape[1], volume.shape[-1], place.shape[-1]
+    index, weight = _lines(plane, size, mode)
+    voxels = torch.arange(size, device=place.device)[:, None]
     along = place.round() == voxels if mode == "nearest" else (1 - (place - voxels).abs()).clamp_min(0)
     along = along.to(volume.dtype)  # (B, S, P)
     if smooth is not None:
         along = along @ smooth.mT
     parts = slabs(volume)
     step = parts[0].stop
-    first = (torch.arange(count, device=volume.device) % step * channels).view(-1, 1, 1, 1)  # volume of its part
-    first = (first + torch.arange(channels, device=volume.device).view(-1, 1, 1)) * size**2
-    index = (index[:, None] + first).flatten(1, 2)
+    first = torch.arange(count * channels, device=volume.device, dtype=torch.int32) % (step * channels)
+    index = (index[:, None] + first.view(count, channels, 1, 1) * size**2).flatten(1, 2)
     weight = weight[:, None].expand(-1, channels, -1, -1).flatten(1, 2)
     drawn = volume.new_empty(count, channels, side, side, side)
     split = (values.split(step) for values in (volume, index, weight, along, drawn))
     for part, given, bags, weights, matrix, view in zip(parts, *split, strict=True):
         table = (given - outside if outside else given).reshape(-1, size)
-        bag = functional.embedding_bag(
-            bags.flatten(0, 1), table, mode="sum", per_sample_weights=weights.flatten(0, 1)
-        )
-        torch.bmm(bag.view(len(given), -1, size), matrix, out=view.view(len(given), -1, side))
-        if outside:
-            view.add_(outside)
+        bags, weights = bags.flatten(0, 1), weights.flatten(0, 1)
+        lines = functional.embedding_bag(bags, table, mode="sum", per_sample_weights=weights)
+        torch.bmm(lines.view(len(given), -1, size), matrix, out=view.view(len(given), -1, side))
         if change is not None:
             change(view, part, view)
     return drawn
@@ -249,11 +257,11 @@ def _lines(plane: torch.Tensor, size: int, mode: str) -> tuple[torch.Tensor, tor
         share = plane - low
         cell, near = torch.stack([low, low + 1]), torch.stack([1 - share, share])
     inside = cell.clamp(0, size - 1)
-    near.masked_fill_(inside != cell, 0)
+    near.sub_((cell - inside).abs_()).clamp_min_(0)  # nothing of what is outside
     index = inside[:, None, 1] * size + inside[None, :, 0]  # (down, right, B, P, P)
     weight = near[:, None, 1] * near[None, :, 0]
     index, weight = (values.flatten(0, 1).flatten(2).movedim(0, -1) for values in (index, weight))
-    return index.to(torch.long, memory_format=torch.contiguous_format), weight.contiguous()
+    return index.contiguous().int(), weight.contiguous()
 
 
 def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
