@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ def write_bundle(folder: Path) -> None:
 
 def shared_numbers() -> dict[str, Any]:
     """The content of common.yaml."""
-    return _read(bundle_folder() / "configs" / "common.yaml")
+    return dict(_configs(bundle_folder())["common"])
 
 
 def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, ...]) -> None:
@@ -71,13 +73,11 @@ def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, .
             expected=f"common, {', '.join(stages)}",
             remedy="name the stage, as in {train: {max_epochs: 100}}",
         )
-    configs = bundle_folder() / "configs"
-    written = {path.stem: _read(path) for path in configs.glob("*.yaml")}
+    written = _configs(bundle_folder())
     others = {key: value for one in written.values() if "run" in one for key, value in one.items()} | written["common"]
     errors: dict[str, SemclError] = {}
     for stage in stages:
-        parser = ConfigParser()
-        parser.read_config(str(configs / f"{stage}.yaml"))
+        parser = ConfigParser(deepcopy(written[stage]))
         parser.update({**numbers.get("common", {}), **numbers.get(stage, {})})
         merged: Any = parser.config
         asked = {key: value for key, value in merged.items() if not key.startswith("_")}
@@ -85,6 +85,8 @@ def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, .
     raise_all(list(errors.values()), of="the numbers given to Auto3DSeg")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
+@cache
+def _configs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The content of a bundle's YAML configs, by name."""
+    paths = (folder / "configs").glob("*.yaml")
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}

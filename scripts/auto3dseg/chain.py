@@ -15,6 +15,7 @@ from ..cohort import datalist
 from ..cohort.labels import LabelTable
 from ..files import write_text
 from ..job.trouble import plain_errors
+from .bundle import check_numbers
 from .generated import STAGES, Generated
 from .score import dice_of
 
@@ -33,10 +34,12 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
         override: numbers as "stage#key": "train#max_epochs"; names without a stage are other algorithms'.
 
     Raises:
-        SemclError: for what a stage refuses, and when no validation case has an organ.
+        SemclError: for numbers that no config has, before anything of an earlier run is touched; for what a stage
+            refuses; and when no validation case has an organ.
     """
     plain_errors()
     algorithm = Generated.read(config_file, override)
+    check_numbers(algorithm.numbers, STAGES)
     left = sorted(set(override) - {f"{group}#{name}" for group, own in algorithm.numbers.items() for name in own})
     if left:
         print(f"SemCL: {', '.join(left)} left to other algorithms; its own are called stage#key, as train#max_epochs")

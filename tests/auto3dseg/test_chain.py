@@ -8,6 +8,7 @@ import yaml
 
 from scripts.auto3dseg import chain
 from scripts.auto3dseg.generated import STAGES
+from scripts.errors import SemclError
 
 
 @pytest.fixture
@@ -76,6 +77,13 @@ def test_a_finished_chain_begins_anew(stages):
 def test_with_other_numbers_it_begins_anew(stages):
     stages(interrupted=["train"])
     assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in STAGES]
+
+
+def test_mistyped_numbers_are_refused_and_leave_an_earlier_run_alone(stages, folder):
+    stages()
+    with pytest.raises(SemclError, match="did you mean --max_epochs"):
+        stages(**{"coarse#max_epoch": 5})
+    assert (folder / "cohort" / "models" / "progress.yaml").is_file()
 
 
 def test_other_algorithms_numbers_are_named_and_left_alone(stages, capsys):

@@ -131,11 +131,10 @@ def test_it_ensembles_beside_another_algorithm(folder, scans, tmp_path, monkeypa
         entry[AlgoKeys.ALGO].train()
     trained = {entry[AlgoKeys.ID]: entry[AlgoKeys.SCORE] for entry in import_bundle_algo_history(str(work))}
     assert trained.keys() == {"other_0", "other_1", "semcl_0", "semcl_1"}
-    EnsembleRunner(
-        str(work / "input.yaml"), str(work), 2, "AlgoEnsembleBestN", mgpu=False, n_best=4, output_dir=str(tmp_path)
-    ).run()
+    first = {"output_dir": str(tmp_path), "files_slices": slice(0, 1)}
+    EnsembleRunner(str(work / "input.yaml"), str(work), 2, "AlgoEnsembleBestN", mgpu=False, n_best=4, **first).run()
     together = masks(tmp_path, scans)
-    assert together.keys() == scans.keys()
+    assert len(together) == 1
     alone = masks(work / "ensemble_output", scans)
     for case, mask in together.items():
         assert (mask == 1).sum() > (alone[case] == 1).sum(), (

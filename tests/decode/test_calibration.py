@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.utils.data import DataLoader
@@ -54,6 +55,29 @@ def test_the_scale_is_that_of_a_logistic_regression(slope, offset):
     assert scale.slope == pytest.approx(model.coef_[0, 0], rel=0.01)
     assert scale.offset == pytest.approx(model.intercept_[0], abs=0.01)
     assert (scale.slope, scale.offset) == pytest.approx((slope, offset), abs=0.05)
+
+
+def test_the_scale_is_the_likeliest_of_those_that_are_believable():
+    rng = np.random.default_rng(0)
+    bounds = [(0.05, 20), (-10, 10)]
+    at_bounds = 0
+    for _ in range(60):
+        true = 1 / (1 + np.exp(-(rng.uniform(-0.5, 6) * MIDDLES + rng.uniform(-15, 15))))
+        seen = 10 ** rng.uniform(2, 6) * np.exp(-(((MIDDLES - rng.uniform(-10, 10)) / rng.uniform(0.5, 12)) ** 2))
+        counts = np.floor(np.stack([seen * (1 - true), seen * true]))
+        if not counts.sum(1).all():
+            continue
+
+        def loss(scale, counts=counts):
+            logits = scale[0] * MIDDLES + scale[1]
+            wrong = (counts[1] * np.logaddexp(0, -logits) + counts[0] * np.logaddexp(0, logits)).sum()
+            return (wrong + (scale[0] - 1) ** 2 + scale[1] ** 2) / counts.sum()
+
+        best = minimize(loss, [1.0, 0.0], method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-10})
+        found = fit_scale(counts)
+        assert loss((found.slope, found.offset)) <= best.fun + 1e-10
+        at_bounds += any(value in pair for value, pair in zip((found.slope, found.offset), bounds, strict=True))
+    assert at_bounds > 2
 
 
 def test_calibrated_probabilities_are_the_shares_that_come_true():
