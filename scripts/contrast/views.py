@@ -164,7 +164,7 @@ class Views(Randomizable):
     def _axial_views(
         self, image: torch.Tensor, masks: torch.Tensor, theta: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Views of volumes that turn in the axial plane only; their third axis is sampled and blurred by one product."""
+        """Views of volumes that turn in the axial plane only; one product samples and blurs their third axis."""
         side = self.patch_size
         places = _axial_places(theta, side, image.shape[-1])
         intensities = Intensities(image, self.last, blurred=1, base=AIR)
@@ -232,8 +232,8 @@ def _axial_sample(
     split = (values.split(step) for values in (volume, index, weight, along, drawn))
     for part, given, bags, weights, matrix, view in zip(parts, *split, strict=True):
         table = (given - outside if outside else given).reshape(-1, size)
-        bags, weights = bags.flatten(0, 1), weights.flatten(0, 1)
-        lines = functional.embedding_bag(bags, table, mode="sum", per_sample_weights=weights)
+        shares = weights.flatten(0, 1)
+        lines = functional.embedding_bag(bags.flatten(0, 1), table, mode="sum", per_sample_weights=shares)
         torch.bmm(lines.view(len(given), -1, size), matrix, out=view.view(len(given), -1, side))
         if change is not None:
             change(view, part, view)
