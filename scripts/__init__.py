@@ -3,8 +3,9 @@
 Imported as ``scripts`` by the bundle's configs and as ``semcl`` where the package is installed.
 """
 
+from . import ranks
 from .cohort.attention import require_attention
-from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit
+from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit, write_maps
 from .cohort.datalist import Case, digest, leave_out
 from .cohort.datalist import load as load_cases
 from .cohort.labels import LabelTable
@@ -27,7 +28,7 @@ from .decode.predictions import Predictions
 from .decode.refiner import PrepareQueries, Refiner
 from .decode.turns import Turns
 from .decode.volumes import PrepareVolume, ReadVolume, WriteLabelMap
-from .device import on_device
+from .device import in_training, on_device
 from .errors import SemclError
 from .handover import LoadWeights, SaveWeights, trained
 from .job.checkpoint import Checkpoint
@@ -81,11 +82,14 @@ __all__ = [
     "__version__",
     "cross_fit",
     "digest",
+    "in_training",
     "leave_out",
     "load_cases",
     "load_common",
     "on_device",
     "plain_errors",
+    "ranks",
     "require_attention",
     "trained",
+    "write_maps",
 ]

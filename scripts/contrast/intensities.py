@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .. import ranks
+
 REACH = 3  # standard deviations a blur looks to each side
 
 
@@ -35,7 +37,8 @@ def change_intensities(image: torch.Tensor, draws: Mapping[str, NDArray[np.float
         image = torch.addcmul(drawn(draws["offset"]), image, drawn(draws["gain"]), out=image)
     if "noise" in draws:
         generator = torch.Generator(image.device).manual_seed(int(draws["noise_seed"][0]))
-        noise = torch.empty_like(image).normal_(generator=generator)
+        whole = image.new_empty([len(image) * ranks.count(), *image.shape[1:]])  # of all ranks' images
+        noise = ranks.own(whole.normal_(generator=generator))
         image = image.addcmul_(noise, drawn(draws["noise"]))
     return image.clamp_(-1, 1)
 

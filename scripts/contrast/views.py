@@ -14,6 +14,7 @@ from monai.utils import get_seed
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from .. import ranks
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
 from .intensities import change_intensities
@@ -44,7 +45,8 @@ class Views(Randomizable):
     Raises:
         SemclError: for numbers out of range, or flips across the midline of a cohort with paired organs.
 
-    The draws of a call are kept in ``last``: NumPy arrays by name, a row a query.
+    The draws of a call are kept in ``last``: NumPy arrays by name, a row a query. Every rank draws for the batch of all
+    of them and takes its own rows, so that a query has the same view on any number of ranks.
     """
 
     def __init__(
@@ -149,7 +151,8 @@ class Views(Randomizable):
             image (B, 1, P, P[, P]), interpolated linearly, and masks (B, M, P, P[, P]), nearest neighbour.
         """
         dims, ratio = image.ndim - 2, self.patch_size / image.shape[-1]
-        self.randomize((len(image), dims))
+        self.randomize((len(image) * ranks.count(), dims))
+        self.last = {name: drawn if name == "noise_seed" else ranks.own(drawn) for name, drawn in self.last.items()}
         theta = torch.from_numpy(self.matrices(dims, ratio)).to(image.device, torch.float32, non_blocking=True)
         shifted = image - AIR  # zeros outside then mean air
         if dims == 3 and not self.elastic:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from .. import ranks
 from ..contrast.dataset import QueryDataset
 from ..contrast.store import QueryStore
 from ..files import written_whole
@@ -93,7 +94,7 @@ def embed(
     batch_size: int,
     title: str,
 ) -> Embeddings:
-    """The encoder's last map of each query, averaged over the patch, as a unit vector.
+    """The encoder's last map of each query, averaged over the patch, as a unit vector; ranks share the queries.
 
     Args:
         store: where the queries are.
@@ -105,14 +106,17 @@ def embed(
         batch_size: queries a forward pass.
         title: of the progress bar.
     """
-    dataset = Subset(QueryDataset(store), queries.tolist())
+    dataset = Subset(QueryDataset(store), ranks.own(queries.tolist()))
     encoder = encoder.to(device).eval()
-    found = []
+    found: list[torch.Tensor] = []
     with torch.no_grad():
-        for batch in tqdm(DataLoader(dataset, batch_size), desc=title, unit="batch"):
+        for batch in tqdm(DataLoader(dataset, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
             inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
             pooled = encoder(inputs)[-1].flatten(2).mean(2).float()
-            found.append(nn.functional.normalize(pooled, dim=1))
+            found += nn.functional.normalize(pooled, dim=1)
+    if ranks.count() > 1:
+        parts = ranks.gathered([vector.cpu() for vector in found])
+        found = [vector.to(device) for vector in ranks.interleaved(parts)]
     index = store.index[queries]
     return Embeddings(
         rows=queries,
@@ -121,5 +125,5 @@ def embed(
         organs=np.array(store.table.names)[index[:, 2] - 1],
         phases=np.array(phases)[index[:, 0]],
         starts=index[:, 4:].astype(np.int64),
-        vectors=torch.cat(found),
+        vectors=torch.stack(found),
     )
