@@ -12,7 +12,6 @@ from types import TracebackType
 import torch
 import torch.distributed as dist
 
-from .. import ranks
 from ..errors import SemclError, root_cause
 
 FULL_TRACEBACK = "SEMCL_TRACEBACK"  # environment variable; set to 1 to see it
@@ -30,8 +29,7 @@ def plain_errors() -> None:
         if cause is None or os.environ.get(FULL_TRACEBACK) == "1":
             sys.__excepthook__(kind, error, trace)
         if cause is not None:
-            where = f" on rank {rank}" if (rank := ranks.number()) else ""
-            print(f"\nerror{where}: {cause}", file=sys.stderr)
+            print(f"\nerror: {cause}", file=sys.stderr)
 
     sys.excepthook = show
 
