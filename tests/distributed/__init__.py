@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -45,8 +46,9 @@ def run_ranks(
     for process in processes:
         process.start()
     try:
+        end = time.monotonic() + PATIENCE
         for process in processes:
-            process.join(PATIENCE)
+            process.join(max(end - time.monotonic(), 0))
         return [process.exitcode if process.exitcode is not None else -1000 for process in processes]
     finally:
         for process in processes:

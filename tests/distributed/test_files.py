@@ -10,7 +10,7 @@ import torch
 from tests.faults import Strike
 from tests.stages import refusal
 
-from . import in_float64, run_ranks, said
+from . import free_port, in_float64, run_ranks, said
 
 SHORT = {"max_epochs": 3, "epoch_length": 3, "clusters_per_batch": 4, "queries_per_cluster": 4}
 
@@ -94,6 +94,29 @@ def test_what_is_wrong_for_all_is_said_once(folders, tmp_path):
     assert pretrain(2, tmp_path, folders, temperatur=0.2) == [1, 1]
     assert "did you mean --temperature?" in (tmp_path / "rank0.log").read_text()
     assert "error" not in (tmp_path / "rank1.log").read_text()
+
+
+class Slurm:
+    """The variables Slurm sets: of two tasks, or of one that started torchrun for both ranks."""
+
+    def __init__(self, tasks):
+        self.tasks, self.job = tasks, str(free_port())  # the last digits make the port
+
+    def __call__(self, rank):
+        in_float64(rank)
+        task = str(rank if self.tasks == 2 else 0)
+        if self.tasks == 2:
+            for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+                del os.environ[name]
+        job = {"JOB_ID": self.job, "PROCID": task, "LOCALID": task, "NTASKS": str(self.tasks)}
+        job |= {"JOB_NODELIST": "localhost", "JOB_NUM_NODES": "1"}
+        os.environ.update({f"SLURM_{name}": value for name, value in job.items()})
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_under_slurm_ranks_find_each_other_with_and_without_torchrun(tasks, folders, whole, tmp_path):
+    assert pretrain(2, tmp_path, folders, Slurm(tasks)) == [0, 0], said(tmp_path)
+    assert (tmp_path / "curves" / "pretrain.csv").read_text() == (whole / "curves" / "pretrain.csv").read_text()
 
 
 def test_processes_that_were_not_joined_are_refused(cohort, monkeypatch):
