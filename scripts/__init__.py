@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the table
+    from . import ranks
     from .cohort.attention import require_attention
-    from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit
+    from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit, write_maps
     from .cohort.datalist import Case, digest, leave_out, share_of_patients
     from .cohort.datalist import load as load_cases
     from .cohort.labels import LabelTable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .decode.refiner import PrepareQueries, Refiner
     from .decode.turns import Turns
     from .decode.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset, WriteLabelMap
-    from .device import on_device
+    from .device import in_training, on_device
     from .errors import SemclError
     from .handover import LoadWeights, SaveWeights, trained
     from .job.checkpoint import Checkpoint
@@ -93,6 +94,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "bundle_root": "settings",
     "cross_fit": "cohort.coarse",
     "digest": "cohort.datalist",
+    "in_training": "device",
     "leave_out": "cohort.datalist",
     "load_cases": "cohort.datalist:load",
     "load_common": "settings",
@@ -103,6 +105,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "require_attention": "cohort.attention",
     "share_of_patients": "cohort.datalist",
     "trained": "handover",
+    "write_maps": "cohort.coarse",
 }
 
 __all__ = list(_PUBLIC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 def written_whole(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed to ``path`` at the end, removed if anything was raised."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: it tells writers the format
+    writer = f"{platform.node()}.{os.getpid()}"  # ids of processes are a machine's own
+    aside = path.with_name(f".{writer}.{path.name}")  # the suffix stays: it tells writers the format
     try:
         yield aside
         with open(aside, "rb+") as file:

@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from . import ranks
 from .cohort.labels import LabelTable
 from .errors import SemclError
 from .files import write_text, written_whole
@@ -78,6 +79,8 @@ def trained(module: nn.Module, path: str, made_by: str) -> nn.Module:
 class SaveWeights:
     """Handler: write a module's weights, and the label table they were made with, when the run has completed.
 
+    Of several ranks the first writes.
+
     Args:
         path: the file.
         module: whose weights.
@@ -93,8 +96,9 @@ class SaveWeights:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        self.table.save(self.path.parent)
-        save_weights(self.path, self.module, self.origin)
+        if ranks.number() == 0:
+            self.table.save(self.path.parent)
+            save_weights(self.path, self.module, self.origin)
 
 
 class LoadWeights:

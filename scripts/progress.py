@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
+from . import ranks
 from .files import write_text
 
 
@@ -41,7 +42,7 @@ def _loss(output: Any) -> torch.Tensor:
 
 
 class Progress:
-    """Handler: one bar over all iterations of a run, or of several runs of the same engine.
+    """Handler: one bar over all iterations of a run, or of several runs of the same engine; of rank 0 alone.
 
     Args:
         title: shown before the bar.
@@ -66,7 +67,7 @@ class Progress:
 
     def open(self, engine: Engine) -> None:
         """Show the bar, when the first run starts."""
-        if self.bar is None:
+        if self.bar is None and ranks.number() == 0:
             steps = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)  # of one run
             every = 0.1 if sys.stderr.isatty() else 10  # seconds; a log is not a terminal
             self.finished = getattr(engine.state, "round", 0)  # of the runs, where one is resumed
@@ -98,6 +99,8 @@ class Progress:
 
 class LossCurve:
     """Handler: the mean loss of each epoch as a row of a CSV file (columns stage, run, epoch, loss, then metrics).
+
+    Of several ranks the mean over all is written, by the first.
 
     Args:
         path: the file; started anew by the first epoch.
@@ -136,9 +139,11 @@ class LossCurve:
         """Write the row of an epoch."""
         more = self.metrics()
         engine.state.metrics.update(more)
-        figures = [float(self.total) / self.steps, *more.values()]
+        mean = sum(ranks.gathered(float(self.total))) / self.steps / ranks.count()
+        figures = [mean, *more.values()]
         self.rows.append([self.stage, self.runs, engine.state.epoch, *(f"{figure:.6f}" for figure in figures)])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([["stage", "run", "epoch", "loss", *more], *self.rows])
-        write_text(self.path, text.getvalue())
+        if ranks.number() == 0:
+            write_text(self.path, text.getvalue())
         self.total, self.steps = 0.0, 0

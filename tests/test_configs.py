@@ -20,7 +20,10 @@ STAGES = {
     "inference": "infer",
     "evaluate": None,
     "embed": None,
+    "maps": None,
+    "store": None,
 }
+OVERLAYS = {"common", "faithful", "fast", "multi_gpu", "tensorboard"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -42,7 +45,7 @@ def test_weights_are_written_before_they_are_calibrated():
 
 
 def test_there_is_a_config_for_every_stage():
-    found = {path.stem for path in CONFIGS.glob("*.yaml")} - {"common", "faithful", "tensorboard"}
+    found = {path.stem for path in CONFIGS.glob("*.yaml")} - OVERLAYS
     assert found == set(STAGES)
 
 
@@ -135,7 +138,7 @@ def test_the_bundle_reaches_the_extension():
 
 
 def test_stages_take_their_device_from_the_config():
-    for stage in ("coarse", "pretrain", "train", "inference", "embed"):
+    for stage in ("coarse", "maps", "pretrain", "train", "inference", "embed"):
         assert parser(stage, device="$torch.device('meta')").get_parsed_content("device") == torch.device("meta")
 
 

@@ -22,9 +22,11 @@ from torch import nn
 from torch.utils.data import Sampler
 from tqdm import tqdm
 
+from .. import ranks
 from ..errors import SemclError
 from ..handover import load_weights, save_weights
 from ..job.checkpoint import Checkpoint
+from ..job.job import Job
 from .attention import attention_path, write_label_map
 from .datalist import Case, folds, read_label
 from .labels import LabelTable
@@ -56,9 +58,11 @@ class ReadCoarse(Transform):
 class FoldSampler(Sampler[int]):
     """Indices of an epoch, in shuffled turns over the cases outside ``held_out``; an epoch's length stays the same.
 
+    Of several ranks each takes its part of every batch.
+
     Args:
         folds: fold of each case.
-        length: samples an epoch.
+        length: samples an epoch, of all ranks together.
         seed: of the order, which is the same for any number of workers.
     """
 
@@ -72,7 +76,7 @@ class FoldSampler(Sampler[int]):
         self.held_out, self.epoch = fold, 0
 
     def __len__(self) -> int:
-        return self.length
+        return len(ranks.own(range(self.length)))
 
     def __iter__(self) -> Iterator[int]:
         used = [index for index, fold in enumerate(self.folds) if self.held_out is None or fold != self.held_out]
@@ -81,7 +85,7 @@ class FoldSampler(Sampler[int]):
         self.epoch += 1
         turns = -(-self.length // len(used))
         order = np.concatenate([rng.permutation(used) for _ in range(turns)])
-        return iter(order[: self.length].tolist())
+        return iter(ranks.own(order[: self.length]).tolist())
 
 
 class CoarseInferer(Inferer):
@@ -153,14 +157,15 @@ def cross_fit(
     ckpt_dir: str,
     origin: Mapping[str, str],
     checkpoint: Checkpoint,
+    maps: bool = True,
 ) -> None:
     """Train once without each fold and once on all training cases; write every case's attention map and the weights.
 
-    A case that cannot be read is named, and the others are done.
+    A case that cannot be read is named, and the others are done. Ranks train together and share the maps.
 
     Args:
         trainer: run once a round.
-        resets: what starts each round from its present state (network, optimizer, scheduler).
+        resets: what starts each round from its present state: "network", optimizer, scheduler.
         sampler: of the trainer's loader.
         inferer: predicts the cases the round has not seen: its fold, or in the last round those to be tested.
         cases: all cases of the cohort.
@@ -169,13 +174,16 @@ def cross_fit(
         ckpt_dir: gets coarse_fold<n>.pt, coarse.pt and labels.yaml.
         origin: noted beside the weights.
         checkpoint: of the trainer; where it resumes, the rounds before its own are done.
+        maps: False: write the weights alone (``write_maps`` writes the maps).
     """
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     aside = Path(f"{attention_dir}.partial")  # maps of two runs must not lie side by side as if of one
     first = checkpoint.resumed_round()
-    if not checkpoint.job.resume:
+    network = resets["network"]
+    if checkpoint.job.leads and not checkpoint.job.resume:
         shutil.rmtree(aside, ignore_errors=True)
-    table.save(ckpt_dir)
+    if checkpoint.job.leads:
+        table.save(ckpt_dir)
     rounds = [*folds(cases), None]
     done = {case.case for case in cases if case.fold in rounds[:first]}
     checkpoint.job.failed = [case for case in checkpoint.job.failed if case in done]
@@ -187,11 +195,13 @@ def cross_fit(
         sampler.hold_out(fold)
         checkpoint.round = number
         trainer.run()
-        name = "coarse.pt" if fold is None else f"coarse_fold{fold}.pt"
-        save_weights(Path(ckpt_dir) / name, trainer.network, origin)
-        unseen = [case for case in cases if case.fold == fold]
-        predict(unseen, trainer.network, inferer, table, str(aside), trainer.state.device, checkpoint.job.fail)
-    for case in cases:
+        if checkpoint.job.leads:
+            save_weights(weights_path(ckpt_dir, fold), network, origin)
+        if maps:
+            unseen = ranks.own([case for case in cases if case.fold == fold])
+            predict(unseen, network, inferer, table, str(aside), trainer.state.device, checkpoint.job.fail)
+        checkpoint.job.share_failed()
+    for case in cases if maps and checkpoint.job.leads else []:
         path = attention_path(attention_dir, case.case)
         path.parent.mkdir(parents=True, exist_ok=True)
         made = attention_path(aside, case.case)
@@ -199,7 +209,60 @@ def cross_fit(
             path.unlink(missing_ok=True)
         elif made.is_file():  # or the run was interrupted here, and has moved it
             made.replace(path)
-    shutil.rmtree(aside, ignore_errors=True)
+    if checkpoint.job.leads:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def weights_path(ckpt_dir: str | Path, fold: int | None) -> Path:
+    """Where the coarse network lies that was trained without a fold; None: on all training cases."""
+    return Path(ckpt_dir) / ("coarse.pt" if fold is None else f"coarse_fold{fold}.pt")
+
+
+def write_maps(
+    cases: Sequence[Case],
+    network: nn.Module,
+    inferer: CoarseInferer,
+    table: LabelTable,
+    attention_dir: str,
+    ckpt_dir: str,
+    origin: Mapping[str, str],
+    device: torch.device,
+    job: Job,
+) -> None:
+    """Write the attention maps of the job's share of cases by coarse networks that are there, as ``cross_fit`` does.
+
+    A map newer than its scan and its network stays. A case that cannot be read is named, and the others are done.
+
+    Args:
+        cases: all cases of the cohort.
+        network: takes each round's weights, on its device.
+        inferer: predicts a case by the network that has not seen it.
+        table: the label table.
+        attention_dir: gets <case>.nii.gz.
+        ckpt_dir: holds coarse_fold<n>.pt and coarse.pt.
+        origin: cohort and label table, which the weights must have been made from.
+        device: of the network.
+        job: the run; its shard and its ranks share the cases.
+
+    Raises:
+        SemclError: when weights are missing or of another cohort.
+    """
+    missing: dict[int | None, list[Case]] = {}
+    for case in job.part(cases):
+        sources = case.image, weights_path(ckpt_dir, case.fold)
+        if not _newer(attention_path(attention_dir, case.case), sources):
+            missing.setdefault(case.fold, []).append(case)
+    ranks.wait()  # until every rank has its list: then the first map may be written
+    for fold, unseen in missing.items():
+        made_from = {key: origin[key] for key in ("cohort", "labels")}
+        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)
+        predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail)
+
+
+def _newer(path: Path, sources: Sequence[Path]) -> bool:
+    """Whether a file is there and newer than what it is made of."""
+    made = path.stat().st_mtime_ns if path.is_file() else 0
+    return all(source.exists() and made > source.stat().st_mtime_ns for source in sources)
 
 
 def predict(
@@ -213,7 +276,7 @@ def predict(
 ) -> None:
     """Write the attention maps of ``cases``; ``fail`` is told of those that cannot be read."""
     network.eval()
-    for case in tqdm(cases, desc="attention", unit="case", leave=False):
+    for case in tqdm(cases, desc="attention", unit="case", leave=False, disable=ranks.number() > 0):
         try:
             image = read(case.image, case.case)
         except SemclError as error:

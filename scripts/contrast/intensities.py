@@ -69,7 +69,7 @@ class Intensities:
         self.base = base
         self.axes = range(2, image.ndim - blurred)
         self.gaussians = Gaussians(draws["blur"], image) if "blur" in draws else None
-        self.noise = Noise(int(draws["noise_seed"][0]), image.device) if "noise" in draws else None
+        self.noise = Noise(draws["noise_seed"], image.device) if "noise" in draws else None
         self.free: torch.Tensor | None = None
 
     def change(self, image: torch.Tensor, part: slice, out: torch.Tensor) -> None:
@@ -96,5 +96,5 @@ class Intensities:
         if "offset" in numbers:
             image.add_(numbers["offset"])
         if self.noise is not None:
-            image.add_(self.noise.fill(free).mul_(numbers["noise"]))
+            image.add_(self.noise.fill(free, part).mul_(numbers["noise"]))
         torch.clamp(image, -1, 1, out=out)

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 LEVELS = 1 << 16
 
 
 class Noise:
-    """Standard normal numbers, independent, from a seed; the same again from the same seed, shapes and device.
+    """Standard normal numbers, independent, from a seed an image; the same again from the same seed, shape and device.
 
     In double precision they are ``torch.randn``'s. In others each is the normal quantile of 16 random bits: one of
     65,536 equally likely levels, the outermost at 4.3; mean 0, variance 1. The nearest normal number is 0.00002 away
     around 0, the distribution function is off by no more than 1 in 131,072.
 
     Args:
-        seed: of the generator, which is nobody else's.
+        seeds: (B,), one an image, so that an image has its noise in any batch.
         device: where the numbers are made.
     """
 
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self.generator = torch.Generator(device).manual_seed(seed)
+    def __init__(self, seeds: NDArray[np.integer | np.floating], device: torch.device) -> None:
+        self.seeds, self.generator = seeds.astype(np.int64).tolist(), torch.Generator(device)
 
-    def fill(self, out: torch.Tensor) -> torch.Tensor:
-        """Overwrite a contiguous tensor with the next numbers."""
+    def fill(self, out: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+        """Overwrite a contiguous tensor (B, ...) with the noise of ``part`` of the images."""
+        each, seeds = out[0].numel(), self.seeds[part]
         if out.dtype == torch.float64:
-            return out.normal_(generator=self.generator)
-        each = out[0].numel()
+            for image, seed in zip(out, seeds, strict=True):
+                image.normal_(generator=self.generator.manual_seed(seed))
+            return out
         bits = torch.empty(len(out), -(-each // 4), dtype=torch.int64, device=out.device)
-        bits.random_(-(2**63), None, generator=self.generator)
+        for image, seed in zip(bits, seeds, strict=True):
+            image.random_(-(2**63), None, generator=self.generator.manual_seed(seed))
         level = bits.view(torch.uint16)[:, :each].int()
         torch.index_select(_quantiles(out.device, out.dtype), 0, level.view(-1), out=out.view(-1))
         return out
@@ -41,4 +46,5 @@ def _quantiles(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """The normal quantile in the middle of each level, scaled to variance 1."""
     middle = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
     levels = torch.special.ndtri(middle)
-    return (levels / levels.square().mean().sqrt()).to(device, dtype)
+    scaled: torch.Tensor = levels / levels.square().mean().sqrt()
+    return scaled.to(device, dtype)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 import numpy as np
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from .. import ranks
 from ..errors import SemclError
 
 
@@ -18,14 +18,14 @@ class ClusterSampler(Sampler[list[int]]):
 
     Each batch draws its P clusters without replacement (all of them when there are fewer), then for each cluster K
     queries, going round its patients in random order; none twice unless the cluster has fewer than K. The order
-    depends on the seed and the epoch alone. With several processes each draws the same batch and takes its share: of
-    every cluster an equal part, none in common.
+    depends on the seed and the epoch alone. With several ranks each draws the same batch and takes its share: of
+    every cluster an equal part where their number divides K, none in common.
 
     Args:
         clusters: cluster of each query.
         patients: patient of each query.
-        clusters_per_batch: P, of all processes together.
-        queries_per_cluster: K, of all processes together.
+        clusters_per_batch: P, of all ranks together.
+        queries_per_cluster: K, of all ranks together.
         batches: batches an epoch.
         seed: of the order.
 
@@ -34,7 +34,7 @@ class ClusterSampler(Sampler[list[int]]):
         shared: of the queries drawn in the last epoch, the share with a positive from another patient.
 
     Raises:
-        SemclError: when P, K or ``batches`` is not positive, or there are no queries.
+        SemclError: when P, K or ``batches`` is not positive, there are no queries, or ranks cannot share a batch.
     """
 
     def __init__(
@@ -58,6 +58,10 @@ class ClusterSampler(Sampler[list[int]]):
         self.members = self._members()
         self.clusters_per_batch = min(clusters_per_batch, len(self.members))
         self.queries_per_cluster, self.batches, self.seed = queries_per_cluster, batches, seed
+        ranks.share(
+            self.clusters_per_batch * queries_per_cluster,
+            "clusters_per_batch (as far as there are) x queries_per_cluster",
+        )
         self.epoch = 0
         self.shared = 0.0
 
@@ -78,15 +82,13 @@ class ClusterSampler(Sampler[list[int]]):
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
         names = np.array(list(self.members))
-        several = dist.is_available() and dist.is_initialized()
-        rank, ranks = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
         shares = []
         for _ in range(self.batches):
             chosen = rng.choice(names, self.clusters_per_batch, replace=False)
             batch = [query for name in chosen.tolist() for query in self._draw(name, rng)]
             shares.append(other_patients(self.clusters[batch], self.patients[batch]))
             self.shared = float(np.mean(shares))  # now: who counts batches does not come back for the end
-            yield batch[rank::ranks]
+            yield ranks.own(batch)
 
     def _draw(self, name: int, rng: np.random.Generator) -> list[int]:
         """K queries of a cluster: one of each patient in turn, each patient's in random order."""

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .. import ranks
 from ..cohort.attention import attention_path, require_attention
 from ..cohort.datalist import Case, read_label
 from ..cohort.labels import LabelTable
@@ -33,8 +34,9 @@ class QueryStore:
     """Volumes and queries of a list of cases, made as far as they are missing, damaged or made of something else.
 
     A case is a folder of ``.npy`` files, axial slices first, and ``case.json``, written last, which says what they were
-    made of and what they must look like. Building goes on where it was interrupted; several lists of cases may share a
-    store. No volume stays open: a read maps the file and lets it go, so that memory does not grow with the cohort.
+    made of and what they must look like. Building goes on where it was interrupted, and ranks share it; several lists
+    of cases may share a store. No volume stays open: a read maps the file and lets it go, so that memory does not grow
+    with the cohort.
 
     Args:
         folder: the store's own folder.
@@ -43,6 +45,7 @@ class QueryStore:
         table: the label table.
         grid: where queries are cut.
         workers: cases built at once; None for as many as there are cores, at most 4.
+        whole: False: a part of a cohort, which may hold nothing to query.
 
     Attributes:
         index: (Q, 7) integers, a query a row, columns ``COLUMNS``: numbers of case and patient, object 1..K, cluster,
@@ -61,16 +64,20 @@ class QueryStore:
         table: LabelTable,
         grid: QueryGrid,
         workers: int | None = None,
+        whole: bool = True,
     ) -> None:
         require_attention(cases, attention_dir)
         self.folder, self.grid, self.attention_dir, self.table = Path(folder), grid, attention_dir, table
         self.cases = [case.case for case in cases]
-        self._claim()
+        ranks.first_alone(self._claim)
         self.notes = {case.case: self._note(case) for case in cases}
         self.built = [case.case for case in cases if not self.notes[case.case]]
-        self._build([case for case in cases if case.case in set(self.built)], workers)
+        missing = set(self.built)
+        self._build(ranks.own([case for case in cases if case.case in missing]), workers)
+        built = {case: self.notes[case] for case in self.built if self.notes[case]}
+        self.notes |= {case: note for part in ranks.gathered(built) for case, note in part.items()}
         self.index = self._index(cases)
-        if not len(self.index):
+        if whole and not len(self.index):
             raise SemclError(
                 "there is nothing to query",
                 found=f"attention maps in {attention_dir} that are all empty",
@@ -126,7 +133,13 @@ class QueryStore:
         with ThreadPoolExecutor(count) as pool:
             building = {pool.submit(self._build_case, case): case.case for case in cases}
             try:
-                for done in tqdm(as_completed(building), total=len(cases), desc="query store", unit="case"):
+                for done in tqdm(
+                    as_completed(building),
+                    total=len(cases),
+                    desc="query store",
+                    unit="case",
+                    disable=ranks.number() > 0,
+                ):
                     self.notes[building[done]] = done.result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)

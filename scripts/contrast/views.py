@@ -12,6 +12,7 @@ from monai.utils import get_seed
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from .. import ranks
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
 from .intensities import Intensities, slabs
@@ -42,7 +43,8 @@ class Views(Randomizable):
     Raises:
         SemclError: for numbers out of range, or flips across the midline of a cohort with paired organs.
 
-    The draws of a call are kept in ``last``: NumPy arrays by name, a row a query.
+    The draws of a call are kept in ``last``: NumPy arrays by name, a row a query. Every rank draws for the batch of all
+    of them and takes its own rows, so that a query has the same view on any number of ranks.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class Views(Randomizable):
             self.last["blur"] = self.R.uniform(0, self.blur, size=count)
         if self.noise:
             self.last["noise"] = np.full(count, self.noise)
-            self.last["noise_seed"] = self.R.randint(2**31, size=1).astype(np.float64)
+            self.last["noise_seed"] = self.R.randint(2**31, size=count).astype(np.float64)
 
     def matrices(self, dims: int, ratio: float) -> NDArray[np.float64]:
         """Affine matrices (B, dims, dims + 1) of ``affine_grid`` for the last draws.
@@ -147,7 +149,8 @@ class Views(Randomizable):
             image (B, 1, P, P[, P]), interpolated linearly, and masks (B, M, P, P[, P]), nearest neighbour.
         """
         dims, ratio = image.ndim - 2, self.patch_size / image.shape[-1]
-        self.randomize((len(image), dims))
+        self.randomize((len(image) * ranks.count(), dims))
+        self.last = {name: ranks.own(drawn) for name, drawn in self.last.items()}
         theta = torch.from_numpy(self.matrices(dims, ratio)).to(image.device, torch.float32, non_blocking=True)
         if dims == 3 and not self.elastic:
             return self._axial_views(image, masks, theta)

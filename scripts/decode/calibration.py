@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from .. import ranks
 from ..cohort.labels import LabelTable
 from ..contrast.views import Views
 from ..errors import SemclError
@@ -223,20 +224,21 @@ class Calibrate:
 
     def __call__(self, engine: Engine) -> None:
         counts = self.count().reshape(len(self.table) + 1, 2, BINS).cpu().numpy()
-        scales = {name: fit_scale(counts[number]) for number, name in enumerate(self.table.names, start=1)}
-        Calibration(scales).write(self.path, self.made_of)
+        if ranks.number() == 0:
+            scales = {name: fit_scale(counts[number]) for number, name in enumerate(self.table.names, start=1)}
+            Calibration(scales).write(self.path, self.made_of)
 
     def count(self) -> torch.Tensor:
-        """Voxels by object, truth and logit, flat."""
+        """Voxels by object, truth and logit, flat, of all ranks' queries."""
         self.views.set_random_state(self.seed)  # or a run that was interrupted had others
         prepare = PrepareQueries(self.views)
         counts = torch.zeros((len(self.table) + 1) * 2 * BINS, dtype=torch.int64, device=self.device)
         self.network.eval()
-        for batch in tqdm(self.loader, desc="calibrate", unit="batch", leave=False):
+        for batch in tqdm(self.loader, desc="calibrate", unit="batch", leave=False, disable=ranks.number() > 0):
             inputs, targets = prepare(batch, self.device, non_blocking=True)
             with torch.no_grad():
                 logits = self.network(inputs).float()
             cell = ((logits + REACH) * (BINS / (2 * REACH))).long().clamp_(0, BINS - 1)
             number = batch["object"].to(self.device).view(-1, *[1] * (logits.ndim - 1))
             counts += torch.bincount(((number * 2 + targets.long()) * BINS + cell).flatten(), minlength=len(counts))
-        return counts
+        return ranks.total(counts)

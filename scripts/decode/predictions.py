@@ -8,6 +8,7 @@ from pathlib import Path
 
 from monai.engines import Evaluator
 
+from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.datalist import Case
 from ..files import checksum, write_text
@@ -20,7 +21,7 @@ class Predictions:
     """A folder of predictions, all made by the same weights and config, each newer than what it was made of.
 
     What is there and whole is kept, so an interrupted run goes on where it stopped; predictions made otherwise are
-    removed before the first new one is written.
+    removed before the first new one is written. A run of a shard makes those of its cases; ranks share what is missing.
 
     Args:
         folder: of <case>.nii.gz.
@@ -42,21 +43,34 @@ class Predictions:
         return self.folder / f"{case.case}.nii.gz"
 
     def missing(self) -> list[Case]:
-        """The cases without a prediction that can stay."""
-        scans = self._noted()
-        return [case for case in self.cases if not (scans.get(case.case) == _stamp(case) and self._current(case))]
+        """The cases without a prediction that can stay, of this run's shard."""
+        return self._missing(self.job.part(self.cases))
+
+    def own(self) -> list[Case]:
+        """This rank's part of the missing ones."""
+        return ranks.own(self.missing())
 
     def run(self, evaluator: Evaluator) -> None:
-        """Run an evaluator that was built over ``missing``, if there is anything to do."""
-        missing = self.missing()
-        if len(missing) < len(self.cases):
-            print(f"{len(self.cases) - len(missing)} of {len(self.cases)} predictions are there and are kept")
-        for case in missing:
-            self.path(case).unlink(missing_ok=True)
-        scans = self._noted() | {case.case: _stamp(case) for case in self.cases}
-        write_text(self.note, json.dumps({**self._made_by(), "scans": scans}, indent=1))
-        if missing:
+        """Run an evaluator that was built over ``own``, if there is anything to do."""
+        own = self.own()
+        ranks.first_alone(self._prepare)
+        if own:
             evaluator.run()
+
+    def _prepare(self) -> None:
+        """Remove what cannot stay, also of other shards, before any of them writes by this note."""
+        cases, missing = self.job.part(self.cases), self.missing()
+        if len(missing) < len(cases):
+            print(f"{len(cases) - len(missing)} of {len(cases)} predictions are there and are kept")
+        with self.job.one_at_a_time("predictions"):
+            for case in self._missing(self.cases):
+                self.path(case).unlink(missing_ok=True)
+            scans = self._noted() | {case.case: _stamp(case) for case in self.cases}
+            write_text(self.note, json.dumps({**self._made_by(), "scans": scans}, indent=1))
+
+    def _missing(self, cases: Sequence[Case]) -> list[Case]:
+        scans = self._noted()
+        return [case for case in cases if not (scans.get(case.case) == _stamp(case) and self._current(case))]
 
     def _made_by(self) -> dict[str, object]:
         files = [*self.weights, *map(calibration_path, self.weights)]

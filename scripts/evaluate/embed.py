@@ -14,6 +14,7 @@ from monai.metrics import EmbeddingCollapseMetric
 from numpy.typing import NDArray
 from torch import nn
 
+from .. import ranks
 from ..cohort.datalist import Case
 from ..contrast.dataset import QueryDataset
 from ..contrast.pooling import check_pooling
@@ -87,7 +88,7 @@ class Embedding:
         self.organ, self.case = organ or None, case or None
 
     def run(self) -> None:
-        """Embed, measure, draw, write.
+        """Embed, measure, draw, write; of several ranks the first does all but embed.
 
         Raises:
             SemclError: when there is but one patient, or the asked-for organ or case has no query.
@@ -95,6 +96,8 @@ class Embedding:
         queries = choose(self.store, self.queries_per_organ)
         self._check(queries)
         found = {name: self.embed(name, encoder, queries) for name, encoder in self.encoders.items()}
+        if ranks.number():
+            return
         lasting = list(found)[-1]
         near = {name: nearest(of, max(self.neighbours, *RECALLS)) for name, of in found.items()}
         pictured = choose_queries(found[lasting], self.organ, self.case)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from .. import ranks
 from ..contrast.dataset import QueryDataset
 from ..contrast.pooling import pool
 from ..contrast.store import QueryStore
@@ -95,7 +96,7 @@ def embed(
     title: str,
     pooling: str = "patch",
 ) -> Embeddings:
-    """The encoder's last map of each query, pooled, as a unit vector.
+    """The encoder's last map of each query, pooled, as a unit vector; ranks share the queries.
 
     Args:
         dataset: the queries of a store.
@@ -108,14 +109,17 @@ def embed(
         title: of the progress bar.
         pooling: as in pretraining (``pool``).
     """
-    store, chosen = dataset.store, Subset(dataset, queries.tolist())
+    store, chosen = dataset.store, Subset(dataset, ranks.own(queries.tolist()))
     encoder = encoder.to(device).eval()
-    found = []
+    found: list[torch.Tensor] = []
     with torch.no_grad():
-        for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch"):
+        for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
             inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
             pooled = pool(encoder(inputs)[-1], inputs, pooling).float()
-            found.append(nn.functional.normalize(pooled, dim=1))
+            found += nn.functional.normalize(pooled, dim=1)
+    if ranks.count() > 1:
+        parts = ranks.gathered([vector.cpu() for vector in found])
+        found = [vector.to(device) for vector in ranks.interleaved(parts)]
     index = store.index[queries]
     return Embeddings(
         rows=queries,
@@ -124,5 +128,5 @@ def embed(
         organs=np.array(store.table.names)[index[:, 2] - 1],
         phases=np.array(phases)[index[:, 0]],
         starts=index[:, 4:].astype(np.int64),
-        vectors=torch.cat(found),
+        vectors=torch.stack(found),
     )

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import torch
 
+from .. import ranks
 from ..cohort.datalist import Case
 from ..cohort.labels import LabelTable
 from ..cohort.volume import ends_of
 from ..errors import SemclError
 from ..files import write_text
+from ..job.job import Job
 from .measures import METRICS
+from .parts import Parts
 from .pictures import picture, worst
 from .report import Report
-from .rows import TRUTH, measure, write_rows
+from .rows import TRUTH, Row, measure, write_rows
 from .summary import Summary
 
 
@@ -36,6 +39,7 @@ class Evaluation:
         others: more folders to compare, named by their last part.
         workers: cases measured at once.
         seen: whether it is known what networks were trained on.
+        job: the run, whose shard alone is measured, into rows/, for a run without one to take up.
 
     Raises:
         SemclError: for two methods of one name, one called truth, or a tolerance, number of pictures or window that
@@ -55,6 +59,7 @@ class Evaluation:
         others: Sequence[str] = (),
         workers: int = 2,
         seen: bool = True,
+        job: Job | None = None,
     ) -> None:
         for what, number, fine in (("tolerance", tolerance, tolerance > 0), ("pictures", pictures, pictures >= 0)):
             if not fine:
@@ -75,15 +80,17 @@ class Evaluation:
             )
         ends_of(torch.zeros(1), window)  # refuse what is none before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
-        self.pictures, self.workers, self.seen = pictures, workers, seen
+        self.pictures, self.workers, self.seen, self.job = pictures, workers, seen, job
 
     def run(self) -> None:
-        """Measure, compare, write.
+        """Measure, compare, write; of several ranks the first does all but measure.
 
         Raises:
             SemclError: when a map is missing or does not fit, or there is nothing to measure.
         """
-        rows = measure(self.cases, self.methods, self.table, self.tolerance, self.workers)
+        rows = self.measured()
+        if ranks.number() or (self.job and self.job.shard):
+            return
         if not any(row.metric == METRICS[0].name for row in rows):
             raise SemclError(
                 "there is nothing to measure",
@@ -106,6 +113,22 @@ class Evaluation:
         report.write()
         print(summary.headline())
         print(f"report: {self.output_dir / 'report.html'}")
+
+    def measured(self) -> list[Row]:
+        """The rows of the run's cases: those that runs of shards have left; ranks share the others."""
+        cases = self.job.part(self.cases) if self.job else self.cases
+        parts = Parts(self.output_dir / "rows", self.methods, self.table, self.tolerance)
+        kept = parts.read(cases)
+        own = ranks.own([case for case in cases if case.case not in kept])
+        rows = measure(own, self.methods, self.table, self.tolerance, self.workers)
+        for part in ranks.gathered(rows):
+            for row in part:
+                kept.setdefault(row.case, []).append(row)
+        found = [row for case in cases for row in kept.get(case.case, [])]
+        if self.job and self.job.shard and ranks.number() == 0:
+            parts.write(self.job.shard.name, cases, found)
+            print(f"{len(cases)} of {len(self.cases)} cases are measured; evaluate.yaml without --shard compares them")
+        return found
 
     def counts(self) -> str:
         """Who was measured, and whether the networks had seen them."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from .. import ranks
 from ..cohort.datalist import Case, unlabelled, volumes
 from ..cohort.labels import LabelTable
 from ..cohort.volume import read, read_objects, spacing
@@ -68,7 +69,7 @@ def measure(
         return measure_case(case, {name: found[name][case.case] for name in methods}, table, tolerance)
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        bar = tqdm(pool.map(of_case, cases), total=len(cases), desc="evaluate", unit="case")
+        bar = tqdm(pool.map(of_case, cases), total=len(cases), desc="evaluate", unit="case", disable=ranks.number() > 0)
         return [row for rows in bar for row in rows]
 
 

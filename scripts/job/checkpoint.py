@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Randomizable
 
+from .. import ranks
 from .job import Job
 
 
@@ -18,17 +19,27 @@ class Checkpoint:
     """Handler: write a checkpoint after each epoch, and start from it where the job resumes.
 
     Random draws need no state: at the start of an epoch every generator is seeded from (seed, round, epoch). A run that
-    was killed repeats the epoch it was in and ends with the weights it would have had, bit for bit on a CPU.
+    was killed repeats the epoch it was in and ends with the weights it would have had, bit for bit on a CPU. Of several
+    ranks the first writes and all read, so that a run may go on with another number of them.
 
     Args:
         job: the run.
         parts: what training changes, by name; each has state_dict and load_state_dict.
         sampler: of the loader; its ``epoch`` is set.
-        draws: what draws at random in the main process.
+        draws: what draws at random in the main process, for the batch of all ranks.
+        own_draws: what draws there for this rank's samples alone.
     """
 
-    def __init__(self, job: Job, parts: Mapping[str, Any], sampler: Any, draws: Sequence[Randomizable] = ()) -> None:
-        self.job, self.parts, self.sampler, self.draws = job, dict(parts), sampler, list(draws)
+    def __init__(
+        self,
+        job: Job,
+        parts: Mapping[str, Any],
+        sampler: Any,
+        draws: Sequence[Randomizable] = (),
+        own_draws: Sequence[Randomizable] = (),
+    ) -> None:
+        self.job, self.parts, self.sampler = job, dict(parts), sampler
+        self.draws, self.own_draws = list(draws), list(own_draws)
         self.round = 0  # of a stage that runs its trainer several times
         self.state: dict[str, Any] | None = None
         self.listening = False
@@ -61,17 +72,26 @@ class Checkpoint:
     def seed(self, engine: Engine) -> None:
         """Give every generator this epoch's seed."""
         epoch = int(engine.state.epoch)
-        entropy = np.random.SeedSequence([self.job.seed, self.round, epoch]).generate_state(1 + len(self.draws))
-        number, *numbers = (int(word) for word in entropy)
+        words = [self.job.seed, self.round, epoch]
+        apart = [*words, ranks.number()] if ranks.number() else words
+        number, *numbers = self._numbers(apart)
         random.seed(number)
         np.random.seed(number)
         torch.manual_seed(number)  # of all devices
-        for draws, own in zip(self.draws, numbers, strict=True):
+        shared = self._numbers(words)[1 : 1 + len(self.draws)]
+        for draws, own in zip(self.draws + self.own_draws, shared + numbers[len(self.draws) :], strict=True):
             draws.set_random_state(seed=own)
         self.sampler.epoch = epoch - 1
 
+    def _numbers(self, words: Sequence[int]) -> list[int]:
+        """A seed of the generators of all libraries, then one of each of those that draw."""
+        entropy = np.random.SeedSequence(words).generate_state(1 + len(self.draws) + len(self.own_draws))
+        return [int(word) for word in entropy]
+
     def save(self, engine: Engine) -> None:
         """Write the state between two epochs."""
+        if ranks.number():
+            return
         state = {name: part.state_dict() for name, part in self._all(engine).items()}
         counters = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         self.job.save({"round": self.round, **counters, "parts": state})

@@ -24,7 +24,7 @@ TEXT_TOO = {"window"}  # lists that may be a word
 TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
 ELSEWHERE = {  # what does not change results, or moves with the cohort
     *TRACKING["configs"],
-    *("imports", "run", "resume", "time_limit", "num_workers", "device", "bundle_root"),
+    *("imports", "run", "resume", "time_limit", "num_workers", "device", "bundle_root", "shard", "rank_patience"),
     *("dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
 }
 

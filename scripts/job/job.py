@@ -8,8 +8,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -17,16 +17,19 @@ from typing import IO, Any
 import torch
 import yaml
 
+from .. import ranks
+from ..cohort.datalist import Case
 from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
 from . import config, manifest
+from .shard import Shard
 
 INTERRUPTED = 75  # exit code: stopped by a signal or the time limit, can be resumed (EX_TEMPFAIL)
 SOME_FAILED = 3  # exit code: done but for some cases
 
 
 class Job:
-    """One run of a stage.
+    """One run of a stage, by one process or by several ranks, of which the first writes what is said here.
 
     Args:
         stage: name of the stage's config, without suffix.
@@ -36,6 +39,7 @@ class Job:
         seed: of the run.
         resume: go on from the checkpoint.
         time_limit: minutes after which the run stops as if told to; 0 for none.
+        shard: "i/n": a run of a stage over cases that does one of n parts; runs of the others may go on beside it.
     """
 
     def __init__(
@@ -47,15 +51,20 @@ class Job:
         seed: int,
         resume: bool = False,
         time_limit: float = 0,
+        shard: str | None = None,
     ) -> None:
         self.stage, self.bundle_root, self.origin = stage, Path(bundle_root), dict(origin)
         self.seed, self.resume, self.time_limit = seed, resume, time_limit
-        self.checkpoint = Path(output_dir) / "jobs" / f"{stage}.checkpoint.pt"
-        self.manifest = Path(output_dir) / "jobs" / f"{stage}.json"
+        self.shard = None if shard is None else Shard.of(shard)
+        self.folder = Path(output_dir) / "jobs"
+        self.name = stage if self.shard is None else f"{stage}.{self.shard.name}"
+        self.checkpoint = self.folder / f"{stage}.checkpoint.pt"
+        self.manifest = self.folder / f"{self.name}.json"
         self.note: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
         self.failed: list[str] = []
-        self.lock: IO[str] | None = None
+        self.leads = ranks.number() == 0
+        self.locks: list[IO[str]] = []
         self.handlers: dict[signal.Signals, Any] = {}  # of signals, before the run listened
         self.start = time.monotonic()
 
@@ -66,13 +75,19 @@ class Job:
             SemclError: for unknown keys, values of the wrong kind, another run in the folder, nothing to resume, or a
                 checkpoint of another config, cohort or label table.
         """
+        ranks.refuse_strangers()
         running = config.running_config()
         written = {path.stem: _read(path) for path in (self.bundle_root / "configs").glob("*.yaml")}
         configs = {name: content for name, content in written.items() if "run" in content}  # not overlays
         shared, own = written["common"], configs[self.stage]
         others = {key: value for one in configs.values() for key, value in one.items()} | shared
-        raise_all(config.check(running, own, others), of="the config")
         self.config = config.flatten({**running, "common": shared})
+        ranks.first_alone(lambda: self._open(config.check(running, own, others)))
+        self._listen()
+
+    def _open(self, wrong: Sequence[SemclError]) -> None:
+        """What ``begin`` does once for all ranks."""
+        raise_all(wrong, of="the config")
         self._claim()
         if self.resume:
             self._check_resume()
@@ -81,22 +96,35 @@ class Job:
             kept = self.checkpoint.with_name(f"{self.stage}.checkpoint.previous.pt")
             self.checkpoint.replace(kept)
             print(f"{self.stage}: starts anew; the interrupted run's checkpoint is kept as {kept}", file=sys.stderr)
-        self._listen()
         opening = manifest.opening(self.stage, str(self.bundle_root))
-        works_on = {**self.origin, "seed": self.seed, "resumed": self.resume}
+        works_on = {**self.origin, "seed": self.seed, "resumed": self.resume, "ranks": ranks.count()}
+        if self.shard is not None:
+            works_on["shard"] = str(self.shard)
         self.note = {**works_on, **opening, "config_hash": config.digest(self.config), "config": self.config}
         self._write("running")
         atexit.register(self._left)
 
     def finish(self) -> None:
-        """Note the end and remove the checkpoint; exit with code 3 when cases failed."""
-        self.checkpoint.unlink(missing_ok=True)
-        self._write("completed")
+        """Wait for all ranks, note the end and remove the checkpoint; exit with code 3 when cases failed."""
+        self.share_failed()
+        if self.leads:
+            if self.shard is None:
+                self.checkpoint.unlink(missing_ok=True)
+            self._write("completed")
         self._release()
         if self.failed:
             names = ", ".join(self.failed)
-            print(f"{self.stage}: {len(self.failed)} cases failed, the others are done: {names}", file=sys.stderr)
+            if self.leads:
+                print(f"{self.stage}: {len(self.failed)} cases failed, the others are done: {names}", file=sys.stderr)
             sys.exit(SOME_FAILED)
+
+    def part(self, cases: Sequence[Case]) -> list[Case]:
+        """The cases of this run's shard; all of them where there is none."""
+        return list(cases) if self.shard is None else self.shard.of_list(cases)
+
+    def share_failed(self) -> None:
+        """Let every rank know the cases that failed on any."""
+        self.failed = list(dict.fromkeys(case for part in ranks.gathered(self.failed) for case in part))
 
     def fail(self, case: str, why: object) -> None:
         """Go on without a case, to be named at the end, also of a run that goes on after an interruption."""
@@ -163,24 +191,33 @@ class Job:
             )
 
     def _claim(self) -> None:
-        """Hold the stage's lock while the process lives."""
-        path = self.checkpoint.with_name(f"{self.stage}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.lock = open(path, "w")  # noqa: SIM115  # held until the run ends
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SemclError(
-                f"another run of {self.stage} is writing here",
-                found=f"{path} is locked",
-                expected="one run a stage and folder",
-                remedy="wait for it or stop it, or give this one another --output_dir",
-            ) from error
+        """Hold the stage's lock while the process lives; runs of shards share it, and each has one of its own."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = {self.stage: fcntl.LOCK_EX} if self.shard is None else {self.stage: fcntl.LOCK_SH}
+        for name, kind in (wanted | {self.name: fcntl.LOCK_EX}).items():
+            path = self.folder / f"{name}.lock"
+            self.locks.append(open(path, "w"))  # noqa: SIM115  # held until the run ends
+            try:
+                fcntl.flock(self.locks[-1], kind | fcntl.LOCK_NB)
+            except OSError as error:
+                raise SemclError(
+                    f"another run of {name} is writing here",
+                    found=f"{path} is locked",
+                    expected="one run a stage and folder, or one a shard",
+                    remedy="wait for it or stop it, or give this one another --output_dir",
+                ) from error
+
+    @contextmanager
+    def one_at_a_time(self, what: str) -> Iterator[None]:
+        """Keep runs of other shards out of something short."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / f"{what}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _release(self) -> None:
-        if self.lock is not None:
-            self.lock.close()
-            self.lock = None
+        while self.locks:
+            self.locks.pop().close()
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
@@ -194,7 +231,8 @@ class Job:
             with suppress(OSError):  # a full disk is no reason to go on
                 self._write("interrupted")
             how = "go on with --resume True" if self.checkpoint.is_file() else "run it again"
-            print(f"\n{self.stage}: stopped by {why}; {how}", file=sys.stderr)
+            if self.leads:
+                print(f"\n{self.stage}: stopped by {why}; {how}", file=sys.stderr)
             sys.exit(INTERRUPTED)
 
         self.handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGALRM)}
@@ -202,13 +240,15 @@ class Job:
             signal.setitimer(signal.ITIMER_REAL, self.time_limit * 60)
 
     def _write(self, status: str) -> None:
+        if not self.leads:
+            return
         self.note |= manifest.closing(status, self.start)
         self.note["failed_cases"] = self.failed
         write_text(self.manifest, json.dumps(self.note, indent=1))
 
     def _left(self) -> None:
         """At exit: a run that still runs has failed."""
-        if self.note.get("status") == "running" and self.lock is not None:
+        if self.note.get("status") == "running" and self.locks:
             with suppress(OSError):  # on a full disk it keeps saying that it runs
                 self._write("failed")
 

@@ -10,6 +10,7 @@ import traceback
 from types import TracebackType
 
 import torch
+import torch.distributed as dist
 
 from ..errors import SemclError, root_cause
 
@@ -39,7 +40,9 @@ def explain(error: BaseException) -> SemclError | None:
     if own is not None:
         return own
     chain = _chain(error)
-    return _own_of_worker(chain) or _memory(chain) or _disk(chain) or _worker(chain) or _component(chain)
+    return (
+        _own_of_worker(chain) or _memory(chain) or _disk(chain) or _worker(chain) or _rank(chain) or _component(chain)
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -101,6 +104,19 @@ def _worker(chain: list[BaseException]) -> SemclError | None:
                 found=_first(error),
                 expected="processes that fit into memory",
                 remedy="lower --num_workers (0 loads in the main process), or give the job more memory or /dev/shm",
+            )
+    return None
+
+
+def _rank(chain: list[BaseException]) -> SemclError | None:
+    """A rank that waits for one that does not come any more."""
+    for error in chain:
+        if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
+            return SemclError(
+                "another rank was lost",
+                found=_first(error),
+                expected="every rank until the end",
+                remedy="look above, or in its node's log, for what ended it; then go on with --resume True",
             )
     return None
 

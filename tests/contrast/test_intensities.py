@@ -20,7 +20,7 @@ DRAWS = {
     "gain": np.array([0.7, 1.0, 1.4]),
     "offset": np.array([0.1, -0.3, 0.2]),
     "noise": np.array([0.05, 0.02, 0.1]),
-    "noise_seed": np.array([41]),
+    "noise_seed": np.array([41, 42, 43]),
 }
 NAMES = ("blur", "gamma", "gain and offset", "noise")
 INTENSITIES = {
@@ -45,8 +45,9 @@ def reach(sigmas: np.ndarray) -> int:
 
 def expected(image: np.ndarray, draws: dict[str, np.ndarray], order: tuple[str, ...] = NAMES) -> np.ndarray:
     """The changes of images (B, 1, *spatial), one image after the other, by scipy and NumPy."""
-    seed = int(draws.get("noise_seed", [0])[0])
-    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).numpy()
+    seeds = draws.get("noise_seed", np.zeros(len(image))).astype(int).tolist()
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    noise = np.stack([torch.randn(image.shape[1:], generator=one, dtype=torch.float64).numpy() for one in generators])
     changed = []
     for index, given in enumerate(image[:, 0]):
         one = given
@@ -152,7 +153,7 @@ def test_gamma_keeps_the_ends_of_the_window_and_the_order_between(gamma):
 def test_intensities_are_clipped_to_the_window():
     image = images(3, (13, 9))
     wild = {"gain": np.full(3, 9.0), "offset": np.array([3.0, -3.0, 0.0]), "noise": np.ones(3)}
-    changed = change_intensities(image.clone(), wild | {"noise_seed": np.array([1])})
+    changed = change_intensities(image.clone(), wild | {"noise_seed": np.array([1, 2, 3])})
     assert changed.max() == 1
     assert changed.min() == -1
     assert torch.equal(change_intensities(image * 3, {}), (image * 3).clamp(-1, 1))
@@ -160,7 +161,7 @@ def test_intensities_are_clipped_to_the_window():
 
 def test_the_noise_is_gaussian_of_each_images_own_strength():
     strength = np.array([0.01, 0.1, 0.0])
-    draws = {"noise": strength, "noise_seed": np.array([7])}
+    draws = {"noise": strength, "noise_seed": np.array([7, 8, 9])}
     noise = change_intensities(torch.zeros(3, 1, 64, 64, dtype=torch.float64), draws).numpy()
     assert not noise[2].any()
     for index in (0, 1):
@@ -171,10 +172,10 @@ def test_the_noise_is_gaussian_of_each_images_own_strength():
 
 def test_a_seed_gives_its_noise_whatever_was_drawn_before():
     image = images(2, (6, 5)).float() * 0.1
-    draws = {"noise": np.full(2, 0.1), "noise_seed": np.array([7])}
+    draws = {"noise": np.full(2, 0.1), "noise_seed": np.array([7, 8])}
     first = change_intensities(image.clone(), draws)
     torch.rand(5)
     state = torch.get_rng_state()
     assert torch.equal(change_intensities(image.clone(), draws), first)
     assert torch.equal(torch.get_rng_state(), state)  # and nobody else's
-    assert not torch.equal(change_intensities(image.clone(), draws | {"noise_seed": np.array([8])}), first)
+    assert not torch.equal(change_intensities(image.clone(), draws | {"noise_seed": np.array([8, 9])}), first)

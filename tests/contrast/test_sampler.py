@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ignite.engine import Engine
 from torch.utils.data import DataLoader, TensorDataset
 
-from scripts.contrast import sampler as module
+from scripts import ranks as module
 from scripts.contrast.sampler import ClusterSampler, other_patients
 from scripts.errors import SemclError
 from scripts.progress import LossCurve
@@ -49,7 +49,7 @@ def share_by_pairs(clusters, patients):
 
 
 def as_rank(monkeypatch, rank, ranks):
-    """Make the sampler believe it is one of several processes."""
+    """Make the sampler believe it is one of several ranks."""
     process = SimpleNamespace(
         is_available=lambda: True, is_initialized=lambda: True, get_rank=lambda: rank, get_world_size=lambda: ranks
     )
@@ -198,7 +198,7 @@ def test_a_data_loader_gives_the_batches_whatever_its_workers(workers):
         assert sampler.shared == expected.shared
 
 
-@pytest.mark.parametrize(("ranks", "wanted"), [(1, 4), (2, 2), (2, 4), (4, 4), (3, 6), (2, 3), (4, 6), (3, 2)])
+@pytest.mark.parametrize(("ranks", "wanted"), [(1, 4), (2, 2), (2, 4), (4, 4), (3, 6), (2, 3), (4, 6), (8, 2)])
 def test_the_ranks_together_draw_the_batch_of_one_process(monkeypatch, ranks, wanted):
     clusters, patients = np.repeat(np.arange(5), 30), np.tile(np.arange(30) % 7, 5)
     make = (clusters, patients, 4, wanted, 3)
@@ -211,10 +211,16 @@ def test_the_ranks_together_draw_the_batch_of_one_process(monkeypatch, ranks, wa
         parts = [share[step] for share in shares]
         assert sorted(chain.from_iterable(parts)) == sorted(batch)
         assert len(set(batch)) == len(batch)  # so the parts have nothing in common
-        assert {len(part) for part in parts} <= {len(batch) // ranks, -(-len(batch) // ranks)}
+        assert {len(part) for part in parts} == {len(batch) // ranks}
         if wanted % ranks == 0:
             for part in parts:
                 assert Counter(clusters[part].tolist()) == dict.fromkeys(clusters[batch].tolist(), wanted // ranks)
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
+    as_rank(monkeypatch, 0, 3)
+    with pytest.raises(SemclError, match=r"(?s)a batch of 8 cannot be shared evenly by 3 ranks.*a multiple of 3"):
+        ClusterSampler(CLUSTERS, PATIENTS, 4, 2, 3)
 
 
 def test_a_rank_says_what_the_whole_batch_was_like(monkeypatch):

@@ -15,6 +15,7 @@ from monai.transforms import Randomizable
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from scripts import ranks
 from scripts.errors import SemclError
 from scripts.job.checkpoint import Checkpoint
 from scripts.job.job import Job
@@ -167,6 +168,18 @@ def test_epochs_and_rounds_draw_from_seeds_of_their_own(tmp_path: Path) -> None:
             training.checkpoint.seed(training.trainer)
             drawn |= {random.random(), np.random.rand(), torch.rand(1).item(), training.noise.R.rand()}
     assert len(drawn) == 3 * 4 * 4
+
+
+def test_ranks_share_what_is_drawn_for_all_and_draw_apart_what_is_their_own(tmp_path, monkeypatch):
+    training, drawn = Training(tmp_path), []
+    own = Noise()
+    training.checkpoint.own_draws.append(own)
+    for number in range(3):
+        monkeypatch.setattr(ranks, "number", lambda number=number: number)
+        training.checkpoint.seed(training.trainer)
+        drawn.append((training.noise.R.rand(), own.R.rand(), torch.rand(1).item(), np.random.rand(), random.random()))
+    counts = [len(set(of_ranks)) for of_ranks in zip(*drawn, strict=True)]
+    assert counts == [1, 3, 3, 3, 3]
 
 
 def test_the_checkpoint_of_an_epoch_is_written_after_all_others_have_heard_of_it(tmp_path: Path) -> None:

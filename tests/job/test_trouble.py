@@ -207,3 +207,18 @@ def test_a_stage_whose_config_cannot_be_made_ends_with_one_message(phantoms: Pat
     assert "Traceback" not in done.stderr
     message = done.stderr[done.stderr.rindex("error: ") :]
     assert message.startswith("error: optimizer of the config cannot be made\n  found:    ValueError: Invalid learning")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:537] Connection closed by peer [127.0.0.1]:41868"),
+        torch.distributed.DistBackendError("NCCL communicator was aborted on rank 1."),
+        torch.distributed.DistNetworkError("The client socket has timed out after 60000ms"),
+    ],
+    ids=["gloo", "nccl", "store"],
+)
+def test_a_lost_rank_is_named_as_such(error):
+    said = str(explain(error))
+    assert "another rank was lost" in said
+    assert "go on with --resume True" in said

@@ -1,0 +1,49 @@
+"""A shard: one of n parts of a list of cases, for runs that do not know of each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..errors import SemclError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``number`` of ``count``, from 1: every count-th item, so that parts differ by one at most."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def of(cls, text: str) -> Shard:
+        """The shard "i/n".
+
+        Raises:
+            SemclError: when that is none.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", str(text))
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise SemclError(
+                "that is no shard",
+                found=f"--shard {text}",
+                expected="i/n, i from 1 to n, such as 3/8",
+                remedy="in a Slurm array 1-8: --shard $SLURM_ARRAY_TASK_ID/8",
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    @property
+    def name(self) -> str:
+        """For names of files."""
+        return f"{self.number}of{self.count}"
+
+    def of_list(self, items: Sequence[Item]) -> list[Item]:
+        """This part of a list."""
+        return list(items[self.number - 1 :: self.count])

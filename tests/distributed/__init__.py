@@ -1,0 +1,103 @@
+"""Stages run by several ranks on this machine, as torchrun would start them, but each a fork of one warm process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scripts.cohort.coarse import ReadCoarse
+from scripts.contrast.views import PrepareViews
+from scripts.decode.refiner import PrepareQueries
+from scripts.job.trouble import explain
+from tests.stages import run_here
+
+PATIENCE = 120  # seconds a test waits for its ranks
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["tests.distributed"])
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def run_ranks(
+    stage: str, ranks: int, out: Path, harm: Callable[[int], None] | None = None, **overrides: Any
+) -> list[int]:
+    """Run a stage with its smallest numbers and the overlay; exit codes. What rank n says goes to out/rank<n>.log."""
+    out.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    given = {"output_dir": str(out), **overrides}
+    processes = [
+        FORKED.Process(target=_run, args=(stage, rank, ranks, port, out / f"rank{rank}.log", harm, given), daemon=True)
+        for rank in range(ranks)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        end = time.monotonic() + PATIENCE
+        for process in processes:
+            process.join(max(end - time.monotonic(), 0))
+        return [process.exitcode if process.exitcode is not None else -1000 for process in processes]
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def said(out: Path) -> str:
+    """What all ranks said, to be shown where a test fails."""
+    return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(out.glob("rank*.log")))
+
+
+def _run(
+    stage: str, rank: int, ranks: int, port: int, log: Path, harm: Callable[[int], None] | None, given: dict[str, Any]
+) -> None:
+    with open(log, "a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    torch.set_num_threads(1)
+    launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    if ranks > 1:
+        os.environ.update({name: str(value) for name, value in launched.items()})
+    if harm is not None:
+        harm(rank)
+    try:
+        run_here(stage, overlays=["multi_gpu"], **given)
+    except Exception as error:
+        cause = explain(error)
+        if cause is None:
+            traceback.print_exc()
+        print(f"error: {cause}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        sys.stderr.flush()
+
+
+def in_float64(rank: int) -> None:
+    """Let networks be float64 and take batches as such: rounding then stays far below what a test looks for."""
+    torch.set_default_dtype(torch.float64)
+    for owner in (PrepareViews, PrepareQueries):
+        owner.__call__ = _doubled(owner.__call__)
+    read = ReadCoarse.__call__
+    ReadCoarse.__call__ = lambda self, data: {**(sample := read(self, data)), "image": sample["image"].double()}
+
+
+def _doubled(prepare: Callable[..., Any]) -> Callable[..., Any]:
+    def prepared(*given: Any, **named: Any) -> Any:
+        inputs, labels = prepare(*given, **named)
+        return inputs.double(), labels.double() if labels.is_floating_point() else labels
+
+    return prepared
