@@ -41,4 +41,5 @@ def _quantiles(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """The normal quantile in the middle of each level, scaled to variance 1."""
     middle = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
     levels = torch.special.ndtri(middle)
-    return (levels / levels.square().mean().sqrt()).to(device, dtype)
+    scaled: torch.Tensor = levels / levels.square().mean().sqrt()
+    return scaled.to(device, dtype)
