@@ -142,11 +142,11 @@ class Views(Randomizable):
         """One view of each query.
 
         Args:
-            image: (B, 1, S, S[, S]) in [-1, 1], S at least P.
+            image: (B, C, S, S[, S]) in [-1, 1], S at least P.
             masks: (B, M, S, S[, S]), zeros and ones.
 
         Returns:
-            image (B, 1, P, P[, P]), interpolated linearly, and masks (B, M, P, P[, P]), nearest neighbour.
+            image (B, C, P, P[, P]), interpolated linearly, and masks (B, M, P, P[, P]), nearest neighbour.
         """
         dims, ratio = image.ndim - 2, self.patch_size / image.shape[-1]
         self.randomize((len(image) * ranks.count(), dims))
@@ -167,7 +167,7 @@ class Views(Randomizable):
     def _axial_views(
         self, image: torch.Tensor, masks: torch.Tensor, theta: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Views of volumes that turn in the axial plane only; one product samples and blurs their third axis."""
+        """Views of volumes that turn in the axial plane only: one product samples and blurs their third axis."""
         side = self.patch_size
         places = _axial_places(theta, side, image.shape[-1])
         intensities = Intensities(image, self.last, blurred=1, base=AIR)
@@ -226,17 +226,19 @@ def _axial_sample(
     along = along.to(volume.dtype)  # (B, S, P)
     if smooth is not None:
         along = along @ smooth.mT
+    drawn = volume.new_empty(count, channels, side, side, side)
     parts = slabs(volume)
+    if not parts:
+        return drawn
     step = parts[0].stop
     first = torch.arange(count * channels, device=volume.device, dtype=torch.int32) % (step * channels)
     index = (index[:, None] + first.view(count, channels, 1, 1) * size**2).flatten(1, 2)
     weight = weight[:, None].expand(-1, channels, -1, -1).flatten(1, 2)
-    drawn = volume.new_empty(count, channels, side, side, side)
     split = (values.split(step) for values in (volume, index, weight, along, drawn))
-    for part, given, bags, weights, matrix, view in zip(parts, *split, strict=True):
+    for part, given, bags, near, matrix, view in zip(parts, *split, strict=True):
         table = (given - outside if outside else given).reshape(-1, size)
-        shares = weights.flatten(0, 1)
-        lines = functional.embedding_bag(bags.flatten(0, 1), table, mode="sum", per_sample_weights=shares)
+        weights = near.flatten(0, 1)
+        lines = functional.embedding_bag(bags.flatten(0, 1), table, mode="sum", per_sample_weights=weights)
         torch.bmm(lines.view(len(given), -1, size), matrix, out=view.view(len(given), -1, side))
         if change is not None:
             change(view, part, view)

@@ -8,7 +8,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest
 
-from scripts.contrast.intensities import REACH, blur, change_intensities
+from scripts.contrast import intensities
+from scripts.contrast.blur import REACH, blur
+from scripts.contrast.intensities import change_intensities
 
 SIGMAS = np.array([0.0, 0.3, 0.8, 1.7])
 SHAPES = {"2-D": (13, 9), "3-D": (8, 7, 9), "smaller than the blur": (3, 2)}
@@ -179,3 +181,46 @@ def test_a_seed_gives_its_noise_whatever_was_drawn_before():
     assert torch.equal(change_intensities(image.clone(), draws), first)
     assert torch.equal(torch.get_rng_state(), state)  # and nobody else's
     assert not torch.equal(change_intensities(image.clone(), draws | {"noise_seed": np.array([8, 9])}), first)
+
+
+@pytest.mark.parametrize("shape", [(130, 70), (65, 3), (64, 129)], ids=str)
+@pytest.mark.parametrize("widest", [0.9, 9.0])
+def test_long_axes_are_blurred_as_scipy_does(shape, widest):
+    image, sigmas = images(2, shape, channels=2), np.array([0.5, widest])
+    blurred = blur(image, sigmas)
+    for index, channel in itertools.product(range(2), repeat=2):
+        given = image[index, channel].numpy()
+        by_scipy = gaussian_filter(given, sigmas[index], mode="nearest", radius=reach(sigmas))
+        assert np.abs(blurred[index, channel].numpy() - by_scipy).max() < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(13, 9), (8, 7, 9)], ids=["2-D", "3-D"])
+def test_changes_do_not_depend_on_how_much_is_worked_on_at_once(shape, monkeypatch):
+    image = images(3, shape, channels=2).float()
+    whole = change_intensities(image.clone(), DRAWS)
+    monkeypatch.setattr(intensities, "SLAB", 1)
+    assert len(intensities.slabs(image)) == 3
+    assert torch.allclose(change_intensities(image.clone(), DRAWS), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.8, 1.3, 3.0])
+def test_air_stays_air_under_a_gamma(gamma):
+    image = torch.full((1, 1, 4, 4), -1.0)
+    changed = change_intensities(image, {"gamma": np.array([gamma])})
+    assert (changed == -1).all()
+
+
+def test_a_blur_too_narrow_to_be_seen_is_left_out():
+    image = images(3, (9, 9)).float()
+    narrow = {"blur": np.array([0.0, 0.1, 0.15])}
+    assert torch.equal(change_intensities(image.clone(), narrow), image)
+    by_scipy = gaussian_filter(image[2, 0].double().numpy(), 0.15, mode="nearest")
+    assert np.abs(by_scipy - image[2, 0].numpy()).max() < 1e-7
+
+
+def test_each_channel_is_changed_alike():
+    image = images(3, (13, 9), channels=2)
+    quiet = {name: values for name, values in DRAWS.items() if "noise" not in name}
+    changed = change_intensities(image.clone(), quiet).numpy()
+    for channel in range(2):
+        assert np.abs(changed[:, channel] - expected(image[:, channel, None].numpy(), quiet)[:, 0]).max() < 1e-12

@@ -12,6 +12,7 @@ from scipy.ndimage import affine_transform, map_coordinates
 from torch.nn import functional
 
 from scripts.cohort.labels import LabelTable, Organ
+from scripts.contrast import intensities
 from scripts.contrast.intensities import change_intensities
 from scripts.contrast.meaning import PrepareViews
 from scripts.contrast.views import CONTROL_POINTS, Views, _affine_planes, _axial_places, _axial_sample
@@ -571,3 +572,48 @@ def test_sampling_a_volume_slice_by_slice_is_torch_s_grid_sample(side, mode):
         assert (drawn != expected).float().mean() < 1e-3
     else:
         torch.testing.assert_close(drawn, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("dims", "elastic"), [(2, 0), (3, 0), (3, 0.3)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_views_do_not_depend_on_how_much_is_worked_on_at_once(dims, elastic, channels, monkeypatch):
+    image, masks = blobs(5, dims, 12)
+    image = torch.cat([image, image.flip(2)], dim=1)[:, :channels]
+    masks = torch.cat([masks, masks.flip(3), masks.flip(2)], dim=1)
+    settings = {**GEOMETRY, **INTENSITY, "elastic": elastic}
+    whole = still(10, **settings)(image, masks)
+    for slab in (1, 2 * channels * 12**dims):  # two volumes at once leave one for the last
+        monkeypatch.setattr(intensities, "SLAB", slab)
+        moved, shown = still(10, **settings)(image, masks)
+        assert torch.allclose(moved, whole[0], atol=1e-5)
+        assert torch.equal(shown, whole[1])
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_channels_are_seen_alike(dims):
+    image, masks = blobs(3, dims, 12)
+    both = torch.cat([image, image.flip(2)], dim=1)
+    settings = {**GEOMETRY, "elastic": 0, "gamma": 0.4, "blur": 1.5, "contrast": 0.2, "brightness": 0.2}
+    moved, _ = still(10, **settings)(both, masks)
+    for channel in range(2):
+        alone, _ = still(10, **settings)(both[:, channel, None], masks)
+        assert torch.allclose(moved[:, channel, None], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("names", [(), ("gamma",), ("blur",), ("noise",), tuple(INTENSITY)], ids=str)
+def test_the_recorded_draws_give_the_same_volume_again_without_elastic_deformation(names, channels):
+    image, masks = blobs(3, 3, 14)
+    image = torch.cat([image, image.flip(2)], dim=1)[:, :channels]
+    settings = {**GEOMETRY, "elastic": 0, "area": (0.4, 1.6)}  # with air around
+    plain, _ = still(14, **settings)(image, masks)
+    views = still(14, **settings, **{name: INTENSITY[name] for name in names})
+    moved, _ = views(image, masks)
+    assert torch.allclose(change_intensities(plain.clone(), views.last), moved, atol=2e-5)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_batch_of_nothing_gives_nothing(dims):
+    image = torch.zeros(0, 1, *[8] * dims)
+    moved, shown = still(8, **INTENSITY)(image, image)
+    assert moved.shape == shown.shape == image.shape
