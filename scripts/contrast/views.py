@@ -37,7 +37,7 @@ class Views(Randomizable):
         brightness: largest shift of intensities (of the window's level; the window is 2 wide).
         gamma: largest change of the logarithm of a gamma applied to intensities brought to [0, 1].
         blur: largest standard deviation of a Gaussian blur, voxels.
-        noise: standard deviation of added noise.
+        noise: standard deviation of added Gaussian noise (``Noise``).
         table: the label table, to refuse flips that turn an organ into its left-right partner.
 
     Raises:

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 def drawn(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return Noise(seed, CPU).fill(torch.empty(shape, dtype=dtype))
+    return Noise(seed + 1000 * np.arange(shape[0]), CPU).fill(torch.empty(shape, dtype=dtype))
 
 
 def test_it_is_normal():
@@ -50,10 +50,11 @@ def test_neighbours_and_images_are_independent():
 
 @pytest.mark.parametrize("shape", [(5, 1, 7, 9), (5, 2, 3, 3, 3)])
 def test_it_does_not_depend_on_how_a_batch_is_split(shape):
-    noise = Noise(4, CPU)
-    parts = [noise.fill(torch.empty(count, *shape[1:])) for count in (2, 1, 2)]
-    assert torch.equal(torch.cat(parts), drawn(4, *shape))
-    assert not torch.equal(parts[0], drawn(5, *shape)[:2])
+    noise = Noise(4 + 1000 * np.arange(5), CPU)
+    parts = [slice(0, 2), slice(2, 3), slice(3, 5)]
+    filled = [noise.fill(torch.empty(part.stop - part.start, *shape[1:]), part) for part in parts]
+    assert torch.equal(torch.cat(filled), drawn(4, *shape))
+    assert not torch.equal(filled[0], drawn(5, *shape)[:2])
 
 
 def test_it_leaves_other_generators_alone():
@@ -63,7 +64,6 @@ def test_it_leaves_other_generators_alone():
 
 
 def test_in_double_precision_it_is_torch_s():
-    generator = torch.Generator().manual_seed(7)
-    assert torch.equal(
-        drawn(7, 3, 5, 11, dtype=torch.float64), torch.randn(3, 5, 11, generator=generator, dtype=torch.float64)
-    )
+    generators = [torch.Generator().manual_seed(seed) for seed in (7, 1007, 2007)]
+    expected = [torch.randn(5, 11, generator=one, dtype=torch.float64) for one in generators]
+    assert torch.equal(drawn(7, 3, 5, 11, dtype=torch.float64), torch.stack(expected))
