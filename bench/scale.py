@@ -68,12 +68,12 @@ class Assumed:
 
 
 def seconds(run: Callable[[], Any], times: int = 3) -> float:
-    """The quickest of a few runs: what others on the machine add is not the work's."""
+    """Processor time of the quickest of a few runs: what others on the machine add is not the work's."""
     taken = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.process_time()
         run()
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     return min(taken)
 
 
@@ -112,9 +112,8 @@ def of_a_scan(folder: Path, spacing: Sequence[float]) -> dict[str, float]:
     grid = QueryGrid(2, NUMBERS["patch_size"], NUMBERS["spacing"], window)
     given = [case], str(folder / "labels"), labels, grid
     found: dict[str, float] = {"scan bytes": case.image.stat().st_size, "map bytes": case.label.stat().st_size}
-    start = time.perf_counter()
-    store = QueryStore(str(folder / "store"), *given, workers=1)
-    found["store"] = time.perf_counter() - start
+    found["store"] = seconds(lambda: QueryStore(str(folder / "store"), *given, workers=1), 1)
+    store = QueryStore(str(folder / "store"), *given)
     files = list((folder / "store" / "a").iterdir())
     found |= {"store files": len(files), "store bytes": sum(path.stat().st_size for path in files)}
     found["queries"] = len(store.index)
@@ -298,6 +297,13 @@ class Plan:
         return self.scans * (4 + self.cost["store files"])
 
 
+def waiting(cost: Mapping[str, float], at: Assumed) -> dict[str, float]:
+    """From how many GPUs on pretrain and train wait for the shared file system to open the store's files."""
+    return {
+        stage: cost[stage] / at.gpu_over_core * at.metadata / files for stage, files in (("pretrain", 2), ("train", 3))
+    }
+
+
 def limits(cost: Mapping[str, float], at: Assumed) -> list[list[str]]:
     """What gives way, from how many scans on, and what to do then; the first one first."""
     one = Plan(cost, 1, max(GPUS), at)
@@ -383,7 +389,7 @@ def costs(cost: Mapping[str, float]) -> str:
 def assumptions(at: Assumed) -> str:
     """What was not measured, in words."""
     return (
-        f"Assumed, not measured: a GPU is {at.gpu_over_core:g} times as fast in the networks as a core of this machine; "
+        f"Assumed, not measured: a GPU is {at.gpu_over_core:g} times as fast in the networks as a core of this one; "
         f"nodes have {at.gpus_a_node} GPUs, {at.cores_a_gpu} cores a GPU and {amount(at.node_memory)}; they send "
         f"{at.network / 1e9:g} GB/s, a collective takes {at.latency * 1e6:g} us; one file system for all reads "
         f"{at.disk / 1e9:g} GB/s and opens or finds {at.metadata:,.0f} files a second. Pretrain and train see a query "
@@ -413,6 +419,7 @@ def report(cost: Mapping[str, float] | None = None, at: Assumed | None = None) -
     ]
     head = ["scans", "GPUs", "memory of a node, coarse", "pretrain", "disk", "files", "start of a stage, s"]
     embeddings = 2 * at.batch_a_gpu * WIDTH * 4
+    fewest = waiting(cost, at)
     sent = (
         f"Sent by a rank in a step: twice the gradients, and in pretrain {amount(embeddings)} of embeddings to each "
         f"other rank, {amount(embeddings * max(GPUS))} of {max(GPUS)}; batch norm sends four small messages a layer."
@@ -421,7 +428,7 @@ def report(cost: Mapping[str, float] | None = None, at: Assumed | None = None) -
         [
             "## Scale",
             "Costs of one scan (a phantom at 0.8 x 0.8 x 3.0 mm, 13 organs) and one query with the networks of "
-            "common.yaml, measured on one core; the rest is computed from them.",
+            "common.yaml, in processor time of one core; the rest is computed from them.",
             costs(cost),
             assumptions(at),
             "Hours of a stage:",
@@ -429,6 +436,9 @@ def report(cost: Mapping[str, float] | None = None, at: Assumed | None = None) -
             "What else it takes:",
             table(head, needs),
             sent,
+            "A query opens image, attention and, in train, target of its scan in the store: from "
+            f"{fewest['pretrain']:.2g} GPUs on pretrain waits for that, train from {fewest['train']:.2g}; more are no "
+            "quicker. A copy of store/ on a disk of each node (`--store_dir`) is.",
             f"What gives way first, with {max(GPUS)} GPUs:",
             table(["", "from how many scans on", "what to do"], limits(cost, at)),
         ]
