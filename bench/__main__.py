@@ -9,9 +9,9 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from . import inference, loss, step, store, views
+from . import inference, loss, scale, step, store, views
 
-SECTIONS = {"loss": loss, "views": views, "store": store, "step": step, "inference": inference}
+SECTIONS = {"loss": loss, "views": views, "store": store, "step": step, "inference": inference, "scale": scale}
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("torch", "monai", "numpy", "kornia", "pytorch-metric-learning")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import inference, loss, step, store, timing, views
+from bench import inference, loss, scale, step, store, timing, views
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
 
@@ -81,6 +81,44 @@ def test_a_sliding_window_gives_a_map_of_the_whole_volume():
     assert scene.run("SegResNet, sliding window")().shape == scene.image.shape[2:]
 
 
+@pytest.fixture(scope="module")
+def costs():
+    return scale.measured(spacing=(6, 6, 40), count=3, patients=50)
+
+
+def test_every_cost_of_a_scan_and_a_query_is_measured(costs):
+    assert min(costs.values()) > 0
+    assert costs["inference network"] < costs["inference"]
+
+
+def test_the_page_on_scale_is_computed_from_what_was_measured(costs):
+    text = scale.report(costs)
+    rows = [line for line in text.splitlines() if line.startswith("| 1,000,000 | 64 |")]
+    assert len(rows) == 2
+    slower = scale.report({name: cost * 10 for name, cost in costs.items()})
+    assert slower != text
+    counts = [int(row[1].replace(",", "")) for row in scale.limits(costs, scale.Assumed())]
+    assert counts == sorted(counts)
+
+
+def test_more_scans_take_longer_and_more_gpus_shorter_until_the_disk_is_the_limit(costs):
+    def hours(scans, gpus):
+        return scale.Plan(costs, scans, gpus).hours()
+
+    small, large = hours(100, 8), hours(10_000, 8)
+    assert all(large[stage] == pytest.approx(100 * small[stage]) for stage in small)
+    assert hours(10_000, 8)["evaluate"] < hours(10_000, 1)["evaluate"]
+    slow = scale.Assumed(disk=1.0)
+    ends = [scale.Plan(costs, 100, gpus, slow).over_cases(1, 1, 5) for gpus in (1, 64)]
+    assert ends == [500, 500]
+
+
+def test_a_plan_adds_up():
+    plan = scale.Plan({}, 10, 16, scale.Assumed(gpu_over_core=2, cores_a_gpu=4, network=8, latency=0.5, metadata=32))
+    assert plan.step(network=8, wire=2, calls=3) == 8 / 2 + 3 * 0.5 + 2 * 8 / 8
+    assert plan.step(network=1, wire=0, calls=0, read=12, files=4, draw=7) == max(12 / 4, 4 * 16 / 32) + 7
+
+
 def test_an_unknown_benchmark_is_refused():
-    with pytest.raises(SystemExit, match="there are loss, views, store, step, inference"):
+    with pytest.raises(SystemExit, match="there are loss, views, store, step, inference, scale"):
         main(["los"])

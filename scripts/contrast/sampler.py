@@ -12,6 +12,8 @@ from torch.utils.data import Sampler
 from .. import ranks
 from ..errors import SemclError
 
+MANY = 10_000  # patients of a cluster, of which a few are chosen without putting all in order
+
 
 class ClusterSampler(Sampler[list[int]]):
     """Batches of P clusters with K queries each, the K from different patients as far as there are any.
@@ -93,7 +95,10 @@ class ClusterSampler(Sampler[list[int]]):
     def _draw(self, name: int, rng: np.random.Generator) -> list[int]:
         """K queries of a cluster: one of each patient in turn, each patient's in random order."""
         by_patient = self.members[name]
-        order = rng.permutation(len(by_patient))[: self.queries_per_cluster]
+        if len(by_patient) > MANY:
+            order = rng.choice(len(by_patient), min(self.queries_per_cluster, len(by_patient)), replace=False)
+        else:
+            order = rng.permutation(len(by_patient))[: self.queries_per_cluster]
         drawn = [rng.permutation(by_patient[who])[: self.queries_per_cluster].tolist() for who in order]
         turns = [query for turn in zip_longest(*drawn) for query in turn if query is not None]
         return [turns[number % len(turns)] for number in range(self.queries_per_cluster)]

@@ -70,7 +70,8 @@ class QueryStore:
         self.folder, self.grid, self.attention_dir, self.table = Path(folder), grid, attention_dir, table
         self.cases = [case.case for case in cases]
         ranks.first_alone(self._claim)
-        self.notes = {case.case: self._note(case) for case in cases}
+        notes = ranks.gathered({case.case: self._note(case) for case in ranks.own(cases)})
+        self.notes = {case: note for part in notes for case, note in part.items()}
         self.built = [case.case for case in cases if not self.notes[case.case]]
         missing = set(self.built)
         self._build(ranks.own([case for case in cases if case.case in missing]), workers)

@@ -14,6 +14,7 @@ from ignite.engine import Engine
 from torch.utils.data import DataLoader, TensorDataset
 
 from scripts import ranks as module
+from scripts.contrast import sampler as drawing
 from scripts.contrast.sampler import ClusterSampler, other_patients
 from scripts.errors import SemclError
 from scripts.progress import LossCurve
@@ -215,6 +216,19 @@ def test_the_ranks_together_draw_the_batch_of_one_process(monkeypatch, ranks, wa
         if wanted % ranks == 0:
             for part in parts:
                 assert Counter(clusters[part].tolist()) == dict.fromkeys(clusters[batch].tolist(), wanted // ranks)
+
+
+def test_of_very_many_patients_as_few_are_drawn_at_random_and_none_twice(monkeypatch):
+    monkeypatch.setattr(drawing, "MANY", 3)
+    sampler = ClusterSampler(CLUSTERS, PATIENTS, 4, 4, 200)
+    drawn = Counter()
+    for batch in sampler:
+        assert len(batch) == 16
+        first = [query for query in batch if CLUSTERS[query] == 0]
+        assert len(set(PATIENTS[first])) == len(first) == 4
+        drawn.update(PATIENTS[first].tolist())
+    assert set(drawn) == set(range(5))
+    assert max(drawn.values()) < 1.2 * min(drawn.values())
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
