@@ -156,7 +156,7 @@ def test_organs_are_corrected_together_and_all_organs_not():
 
 @pytest.mark.parametrize("heavy", [False, True], ids=["normal", "skewed"])
 @pytest.mark.parametrize("patients", [12, 40])
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_chance_is_called_a_difference_about_as_often_as_it_says(seeds, patients, heavy):
     """No strategy is better; seeds differ as much as patients do, which Wilcoxon's test run by run does not see."""
     rng, count = np.random.default_rng(12), 1000
@@ -168,7 +168,7 @@ def test_chance_is_called_a_difference_about_as_often_as_it_says(seeds, patients
         wrong += t_test(paired)[2] < 0.05
         wrong_by_run += signed_rank(paired[0]) < 0.05
     print(f"{seeds} seeds, {patients} patients: {wrong / count:.1%} wrong, by run {wrong_by_run / count:.1%}")
-    assert 0.02 < wrong / count < 0.12
+    assert 0.02 < wrong / count < (0.15 if seeds == 2 else 0.12)
     assert wrong_by_run / count > 0.25
 
 
