@@ -15,7 +15,6 @@ from types import FrameType
 from typing import IO, Any
 
 import torch
-import yaml
 
 from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
@@ -67,12 +66,9 @@ class Job:
                 checkpoint of another config, cohort or label table.
         """
         running = config.running_config()
-        written = {path.stem: _read(path) for path in (self.bundle_root / "configs").glob("*.yaml")}
-        configs = {name: content for name, content in written.items() if "run" in content}  # not overlays
-        shared, own = written["common"], configs[self.stage]
-        others = {key: value for one in configs.values() for key, value in one.items()} | shared
-        raise_all(config.check(running, own, others), of="the config")
-        self.config = config.flatten({**running, "common": shared})
+        shipped = config.shipped(self.bundle_root, self.stage)
+        raise_all(config.check(running, shipped.own, shipped.others), of="the config")
+        self.config = config.flatten({**running, "common": shipped.common})
         self._claim()
         if self.resume:
             self._check_resume()
@@ -211,11 +207,6 @@ class Job:
         if self.note.get("status") == "running" and self.lock is not None:
             with suppress(OSError):  # on a full disk it keeps saying that it runs
                 self._write("failed")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
 
 
 def _read_note(path: Path) -> dict[str, Any]:
