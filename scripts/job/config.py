@@ -9,8 +9,10 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
@@ -42,6 +44,22 @@ def running_config() -> dict[str, Any]:
             return {key: value for key, value in merged.items() if not key.startswith("_")}
         frame = frame.f_back
     return {}
+
+
+class Shipped(NamedTuple):
+    """A stage's config as it ships, what other stages have and what they share, and the latter alone."""
+
+    own: dict[str, Any]
+    others: dict[str, Any]
+    common: dict[str, Any]
+
+
+def shipped(bundle_root: Path, stage: str) -> Shipped:
+    """The configs of a bundle, as a stage's is checked against them."""
+    written = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (bundle_root / "configs").glob("*.yaml")}
+    stages = {name: content for name, content in written.items() if "run" in content}  # not overlays
+    others = {key: value for one in stages.values() for key, value in one.items()} | written["common"]
+    return Shipped(stages[stage], others, written["common"])
 
 
 def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:

@@ -14,7 +14,6 @@ from torch.nn import functional
 from scripts.cohort.labels import LabelTable, Organ
 from scripts.contrast import intensities
 from scripts.contrast.intensities import change_intensities
-from scripts.contrast.meaning import PrepareViews
 from scripts.contrast.views import CONTROL_POINTS, Views, _affine_planes, _axial_places, _axial_sample
 from scripts.errors import SemclError
 
@@ -533,29 +532,6 @@ def test_a_view_stays_in_its_patch_unless_a_shift_is_asked_for():
     _, shifted = still(16, area=(0.3, 0.7), shift=1.0)(image, image)
     assert inside.all()
     assert not shifted.all()
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_pretraining_batch_is_view_by_view(count):
-    image, masks = blobs(3, 2, 16)
-    batch = {"image": image, "attention": masks, "cluster": torch.tensor([4, 5, 6])}
-    inputs, labels = PrepareViews(still(16, **GEOMETRY), count=count)(batch, torch.device("cpu"))
-    assert inputs.shape == (3 * count, 2, 16, 16)
-    assert labels.tolist() == [4, 5, 6] * count
-    assert set(inputs[:, 1].unique().tolist()) <= {0.0, 1.0}
-    views = still(16, **GEOMETRY)
-    for view in inputs.split(3):
-        moved, shown = views(image, masks)
-        assert torch.equal(view, torch.cat([moved, shown], dim=1))
-
-
-def test_a_pretraining_batch_is_of_3d_queries_too():
-    image, masks = blobs(2, 3, 16)
-    batch = {"image": image, "attention": masks, "cluster": torch.tensor([4, 5]), "target": masks}
-    inputs, labels = PrepareViews(still(12, **GEOMETRY, **INTENSITY))(batch, torch.device("cpu"))
-    assert inputs.shape == (4, 2, 12, 12, 12)
-    assert labels.tolist() == [4, 5, 4, 5]
-    assert not torch.equal(inputs[:2], inputs[2:])
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
