@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .decode.dicom_seg import WriteDicomSeg
     from .decode.ensemble import Ensemble, LoadMembers
     from .decode.inferer import QueryInferer
-    from .decode.islands import RemoveIslands
     from .decode.predictions import Predictions
     from .decode.refiner import PrepareQueries, Refiner
     from .decode.turns import Turns
@@ -81,7 +80,6 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "ReadCoarse": "cohort.coarse",
     "ReadVolume": "decode.volumes",
     "Refiner": "decode.refiner",
-    "RemoveIslands": "decode.islands",
     "SaveWeights": "handover",
     "SemanticContrastiveLoss": "contrast.loss",
     "SemclError": "errors",
