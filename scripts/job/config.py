@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,8 +154,11 @@ def _locate(target: str) -> Any:
         return None
     path = target if "." in target else f"{ComponentLocator().get_component_module_name(target)}.{target}"
     module, _, name = path.rpartition(".")
-    own = sys.modules.get(__name__.partition(".")[0])
-    return getattr(own, name, None) if module in ("scripts", "semcl") else optional_import(module, name=name)[0]
+    package, _, rest = module.partition(".")
+    if package in ("scripts", "semcl"):  # one package, under the name it was imported by
+        module = f"{__name__.partition('.')[0]}.{rest}".rstrip(".")
+    found, there = optional_import(module, name=name)
+    return found if there else None
 
 
 def _unknown(key: str, known: set[str], why: str) -> SemclError:

@@ -141,7 +141,7 @@ class Runner:
     def failure(self, count: int) -> SemclError:
         """What to say when units failed."""
         first = self.failed[0]
-        log = (first.folder / "unit.log").read_text(errors="replace")
+        log = (first.folder / "unit.log").read_bytes().decode(errors="replace")
         lines = [line.rpartition("\r")[2] for line in log.split("\n") if line.strip()]  # of a bar its last state
         return SemclError(
             f"{len(self.failed)} of {count} units failed",

@@ -137,12 +137,15 @@ class Study:
         return plan, table
 
     def build_stores(self, plan: Plan) -> None:
-        """Decode every case once, before units would each begin to.
+        """Decode every case once, before units would each begin to; a unit looks whether what is there still holds.
 
         Raises:
             SemclError: when that fails; why was printed.
         """
+        cases = load(self.dataset_dir)
         for store, strategy in {plan.store(strategy): strategy for strategy in plan.strategies}.items():
+            if all((store / case.case / "case.json").is_file() for case in cases):
+                continue
             files = [plan.bundle_root / "configs" / "pretrain.yaml", *plan.overlays, strategy.overlay]
             given = {
                 "dataset_dir": self.dataset_dir.resolve(),
