@@ -1,18 +1,28 @@
-# make demo | test | check | bench : each sets up what it needs in .venv and runs
+# make demo | study | test | check | docs | bench | bundle : each sets up what it needs in .venv and runs
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := 0
 CASES := 24
 COHORT := runs/demo
+STRATEGIES := scratch,simclr,supcon-phase,organ,semantic,dcc
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
-.PHONY: demo test check bench clean
+# of a release: models with it where COHORT is given, trained with numbers of the file OVERLAY
+RELEASE := $(if $(findstring command line,$(origin COHORT)),--cohort $(COHORT)) $(if $(OVERLAY),--overlay $(OVERLAY))
+RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--url $(URL))
+
+.PHONY: demo study test check docs bench bundle bundle-test clean
 
 demo: .venv/ready
 	rm -rf $(COHORT)
 	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
 	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
+
+study: .venv/ready
+	test -f $(COHORT)/datalist.json || $(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
+	grep -qs '"completed"' $(COHORT)/jobs/coarse.json || $(RUN) --config_file bundle/configs/coarse.yaml
+	$(BIN)/python -m scripts study --dataset_dir $(COHORT) --preset fast --strategies $(STRATEGIES)
 
 test: .venv/ready
 	$(BIN)/python -m pytest
@@ -23,11 +33,20 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_configs.py
 
+docs: .venv/ready
+	$(BIN)/python docs/reference.py
+
 bench: .venv/ready
 	$(BIN)/python -m bench
 
+bundle: .venv/ready
+	$(BIN)/python -m tools.release --out dist $(RELEASE)
+
+bundle-test: bundle
+	$(BIN)/python -m tests.zoo.isolated $(PYTHON)
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs dist
 
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv

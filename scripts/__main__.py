@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import fire
 
 from .errors import SemclError
+from .extras import require
 
 if TYPE_CHECKING:
     from .cohort.check import Survey
@@ -34,6 +35,7 @@ def phantom(
         test_share: share of the patients kept for testing.
     """
     _refuse(unknown, phantom)
+    require("report", "scipy")
     from .cohort import intake
     from .cohort.labels import LabelTable
     from .cohort.phantom import plan, write_phantoms
@@ -190,6 +192,72 @@ def embed(dataset_dir: str, bundle_root: str = "bundle", overlay: str | None = N
     run(config_file=files, bundle_root=bundle_root, dataset_dir=str(dataset_dir), **overrides)
 
 
+def study(
+    dataset_dir: str,
+    strategies: str | Sequence[str] = "scratch,simclr,semantic",
+    seeds: int = 3,
+    folds: int = 0,
+    protocols: str | Sequence[str] = "frozen,tuned",
+    labels: str | float | Sequence[str | float] = "100%",
+    preset: str | None = None,
+    overlay: str | None = None,
+    sweep: str | None = None,
+    out: str | None = None,
+    attention_dir: str | None = None,
+    tolerance: float = 2.0,
+    workers: int | None = None,
+    shard: str | None = None,
+    bundle_root: str = "bundle",
+    **unknown: object,
+) -> None:
+    """Compare training strategies on a cohort with coarse maps: the paper's tables, with honest statistics.
+
+    Args:
+        dataset_dir: the cohort, after coarse.yaml.
+        strategies: overlays of configs/strategies by name, or paths of your own, separated by commas.
+        seeds: training runs of each strategy.
+        folds: parts of the labelled patients, each tested once; 0 for the cohort's own testing cases.
+        protocols: frozen, tuned: the encoder while the decoder is trained.
+        labels: shares of the labelled patients the decoder learns from, as 10%,50%,100%.
+        preset: numbers for all stages: an overlay of configs by name, such as fast or faithful.
+        overlay: config file of your own numbers, for all stages.
+        sweep: key=value,value: every strategy once a value, such as temperature=0.05,0.1,0.2.
+        out: the study's folder, <dataset_dir>/study unless given; a study there goes on.
+        attention_dir: attention maps of all cases, if not those of the cohort.
+        tolerance: mm, of NSD where the label table gives an organ none.
+        workers: processes at once; without it one a GPU, or one a core.
+        shard: i/n, the part of the study that is run here; run again without it to gather.
+        bundle_root: folder of the bundle.
+    """
+    _refuse(unknown, study)
+    from .study.study import Study, usual_workers
+
+    root, cohort = Path(bundle_root), Path(str(dataset_dir))
+    overlays = [root / "configs" / f"{preset}.yaml"] if preset else []
+    Study(
+        dataset_dir=cohort,
+        bundle_root=root,
+        out=Path(str(out)) if out else cohort / "study",
+        strategies=_listed(strategies),
+        seeds=int(_number("seeds", seeds)),
+        folds=int(_number("folds", folds)),
+        protocols=_listed(protocols),
+        labels=_listed(labels),
+        overlays=[*overlays, *([Path(str(overlay))] if overlay else [])],
+        sweep=sweep,
+        attention_dir=Path(str(attention_dir)) if attention_dir else None,
+        tolerance=_number("tolerance", tolerance),
+        workers=usual_workers() if workers is None else int(_number("workers", workers)),
+        share=shard,
+    ).run()
+
+
+def _listed(given: object) -> list[str]:
+    """What was separated by commas; fire makes a tuple of it, or a number of a single one."""
+    parts = given if isinstance(given, list | tuple) else str(given).split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SemclError(f"--{name} is no number", found=repr(value), expected="a number", remedy=f"set --{name}")
@@ -269,7 +337,14 @@ def main() -> None:
     """Run the command line; a SemclError ends it with its message and exit code 2."""
     os.environ.setdefault("PAGER", "cat")
     try:
-        commands = {"phantom": phantom, "prepare": prepare, "check": check, "evaluate": evaluate, "embed": embed}
+        commands = {
+            "phantom": phantom,
+            "prepare": prepare,
+            "check": check,
+            "evaluate": evaluate,
+            "embed": embed,
+            "study": study,
+        }
         fire.Fire(commands, _repeated(sys.argv[1:], "--pred"), name="python -m scripts")
     except SemclError as error:
         print(f"error: {error}", file=sys.stderr)

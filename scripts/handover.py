@@ -92,6 +92,7 @@ class SaveWeights:
         self.path, self.module, self.origin, self.table = Path(path), module, origin, table
 
     def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run has completed."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -101,13 +102,20 @@ class SaveWeights:
 
 
 class LoadWeights:
-    """Handler: load an earlier stage's weights when the run starts; arguments and errors of ``load_weights``."""
+    """Handler: load an earlier stage's weights when the run starts; arguments and errors of ``load_weights``.
 
-    def __init__(self, path: str, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None) -> None:
-        self.path, self.module, self.made_by, self.origin = Path(path), module, made_by, origin
+    ``path`` None leaves the module as it is.
+    """
+
+    def __init__(
+        self, path: str | None, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None
+    ) -> None:
+        self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
 
     def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run starts."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        load_weights(self.path, self.module, self.made_by, self.origin)
+        if self.path is not None:
+            load_weights(Path(self.path), self.module, self.made_by, self.origin)

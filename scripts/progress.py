@@ -17,8 +17,21 @@ from . import ranks
 from .files import write_text
 
 
+class AsSamples:
+    """Handler: an engine's output as a list of one, the form MONAI's loggers (TensorBoard, MLflow) take it in.
+
+    A decollated output has that form too, but at each step waits for the device to give the loss.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        engine.state.output = [engine.state.output]  # type: ignore[assignment]
+
+
 def mean_loss(output: Any) -> float:
-    """Loss of an engine's output, decollated (a list of samples) or not."""
+    """Loss of an engine's output, as a list of samples or not."""
     return float(_loss(output))
 
 
@@ -40,10 +53,11 @@ class Progress:
 
     def __init__(self, title: str, unit: str = "step", runs: int = 1, show_loss: bool = True) -> None:
         self.title, self.unit, self.runs, self.show_loss = title, unit, runs, show_loss
-        self.bar: tqdm[Any] | None = None
+        self.bar: tqdm | None = None
         self.finished = 0
 
     def attach(self, engine: Engine) -> None:
+        """Follow the runs of an engine."""
         engine.add_event_handler(Events.STARTED, self.open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
         if self.show_loss:
@@ -52,6 +66,7 @@ class Progress:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.give_up)
 
     def open(self, engine: Engine) -> None:
+        """Show the bar, when the first run starts."""
         if self.bar is None and ranks.number() == 0:
             steps = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)  # of one run
             every = 0.1 if sys.stderr.isatty() else 10  # seconds; a log is not a terminal
@@ -60,19 +75,23 @@ class Progress:
             self.bar = tqdm(total=self.runs * steps, initial=done, desc=self.title, unit=self.unit, mininterval=every)
 
     def step(self, engine: Engine) -> None:
+        """Count an iteration."""
         if self.bar is not None:
             self.bar.update()
 
     def loss(self, engine: Engine) -> None:
+        """Show the loss."""
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss {mean_loss(engine.state.output):.3f}", refresh=False)
 
     def close(self, engine: Engine) -> None:
+        """End the bar, when the last run has completed."""
         self.finished += 1
         if self.bar is not None and self.finished == self.runs:
             self.bar.close()
 
     def give_up(self, engine: Engine, error: BaseException) -> None:
+        """End the bar and raise the error that ended the run."""
         if self.bar is not None:
             self.bar.close()
         raise error
@@ -97,11 +116,13 @@ class LossCurve:
         self.steps = 0
 
     def attach(self, engine: Engine) -> None:
+        """Follow the runs of an engine."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
+        """Begin a run, of one that is resumed after the rows it has."""
         self.runs = getattr(engine.state, "round", self.runs) + 1
         if engine.state.epoch and self.path.is_file():  # resumed: keep what came before
             done = (self.runs, engine.state.epoch)
@@ -110,10 +131,12 @@ class LossCurve:
         self.total, self.steps = 0.0, 0
 
     def add(self, engine: Engine) -> None:
+        """Take the loss of an iteration."""
         self.total = self.total + _loss(engine.state.output)
         self.steps += 1
 
     def write(self, engine: Engine) -> None:
+        """Write the row of an epoch."""
         more = self.metrics()
         engine.state.metrics.update(more)
         mean = sum(ranks.gathered(float(self.total))) / self.steps / ranks.count()

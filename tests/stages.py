@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,18 +66,18 @@ def run_stage(
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-def workflow_of(stage: str, overlays: Sequence[str] = (), **overrides: object) -> ConfigWorkflow:
-    """A stage with its smallest numbers, and overlays by name, not run yet."""
-    config = [str(ROOT / "bundle" / "configs" / f"{name}.yaml") for name in (stage, *overlays)]
+def workflow_of(stage: str, *overlays: Path, **overrides: object) -> ConfigWorkflow:
+    """A stage with its smallest numbers, not run yet."""
+    config = [str(ROOT / "bundle" / "configs" / f"{stage}.yaml"), *map(str, overlays)]
     small = {key: ast.literal_eval(value) if isinstance(value, str) else value for key, value in SMALL[stage].items()}
     given = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
     return ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small | given))
 
 
-def run_here(stage: str, **overrides: object) -> None:
+def run_here(stage: str, *overlays: Path, **overrides: object) -> None:
     """A stage with its smallest numbers, in this process."""
     with as_if_a_process_ended():
-        workflow = workflow_of(stage, **overrides)
+        workflow = workflow_of(stage, *overlays, **overrides)
         workflow.initialize()
         workflow.run()
 
@@ -120,7 +120,5 @@ def refusal(stage: str, **overrides: object) -> str:
 
 
 def run_small(stage: str, cwd: Path = ROOT, **overrides: object) -> subprocess.CompletedProcess[str]:
-    """A stage with its smallest numbers, from the repository's root or, with bundle_root, from anywhere."""
-    if cwd != ROOT:
-        overrides = {"bundle_root": ROOT / "bundle", **overrides}
+    """A stage with its smallest numbers, from any folder."""
     return run_stage([ROOT / "bundle" / "configs" / f"{stage}.yaml"], cwd, **(SMALL[stage] | overrides))

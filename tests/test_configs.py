@@ -23,7 +23,7 @@ STAGES = {
     "maps": None,
     "store": None,
 }
-OVERLAYS = {"common", "faithful", "multi_gpu"}
+OVERLAYS = {"common", "fast", "faithful", "multi_gpu", "tensorboard"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -49,21 +49,29 @@ def test_there_is_a_config_for_every_stage():
     assert found == set(STAGES)
 
 
-@pytest.mark.parametrize("stage", [stage for stage, kind in STAGES.items() if kind])
-def test_a_stage_has_the_properties_monai_asks_for(stage, cohort):
+CHECKED = {  # what is run -> its workflow type; the steps of None are no engine's, so MONAI asks for metadata alone
+    **{(stage,): kind for stage, kind in STAGES.items()},
+    ("train", "evaluate"): "train",  # as the Model Zoo evaluates
+    ("train", "faithful"): "train",
+    ("coarse", "tensorboard"): "train",
+}
+
+
+@pytest.mark.parametrize(("stages", "kind"), CHECKED.items(), ids=map("+".join, CHECKED))
+def test_a_config_has_the_properties_monai_asks_for(stages, kind, cohort):
     label_table = (cohort / "labels.yaml").read_text()
     (cohort / "models").mkdir()
     (cohort / "models" / "labels.yaml").write_text(label_table)
     workflow = ConfigWorkflow(
-        config_file=str(CONFIGS / f"{stage}.yaml"),
-        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=[str(CONFIGS / f"{stage}.yaml") for stage in stages],
         logging_file=False,
-        workflow_type=STAGES[stage],
+        workflow_type=kind,
         dataset_dir=str(cohort),
         attention_dir=str(cohort / "labels"),
     )
     workflow.initialize()
     assert workflow.check_properties() == []
+    assert workflow.version == __version__
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -113,7 +121,9 @@ def test_metadata_is_valid_against_the_model_zoo_schema():
 def test_metadata_says_the_version_of_the_package():
     metadata = json.loads((CONFIGS / "metadata.json").read_text())
     assert metadata["version"] == __version__
-    assert __version__ in metadata["changelog"]
+    released = re.findall(r"^## (\d\S*)", Path("CHANGELOG.md").read_text(), re.M)
+    assert list(metadata["changelog"]) == released
+    assert __version__ in released
 
 
 def test_the_network_does_what_metadata_says():

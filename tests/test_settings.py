@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import SemclError
-from scripts.settings import load_common
+from scripts.settings import bundle_root, load_common, models_dir
 
 BUNDLE = Path(__file__).parents[1] / "bundle"
 
@@ -35,3 +35,20 @@ def test_numbers_are_read_from_the_root_that_is_given(tmp_path: Path) -> None:
 def test_a_wrong_root_is_an_error_that_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(SemclError, match=r"(?s)common numbers are missing.*no .*configs.common\.yaml.*--bundle_root"):
         load_common(str(tmp_path))
+
+
+def test_the_bundle_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert BUNDLE.samefile(bundle_root())
+
+
+def test_models_are_those_trained_else_those_the_bundle_came_with(tmp_path: Path) -> None:
+    cohort, bundle = tmp_path / "cohort", tmp_path / "bundle"
+    trained, own = str(cohort / "models"), bundle / "models"
+    assert models_dir(str(cohort), str(bundle)) == trained
+    own.mkdir(parents=True)
+    assert models_dir(str(cohort), str(bundle)) == trained
+    (own / "labels.yaml").write_text("")
+    assert models_dir(str(cohort), str(bundle)) == str(own)
+    Path(trained).mkdir(parents=True)
+    assert models_dir(str(cohort), str(bundle)) == trained

@@ -25,15 +25,24 @@ def attention_path(folder: str | Path, case: str) -> Path:
 
 def write_label_map(path: Path, objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> None:
     """Write objects (X, Y, Z) on the voxels of ``image`` (RAS) as the image is stored, with the cohort's indices."""
+    write_volume(path, stored_indices(objects, image, table), stored_affine(image))
+
+
+def stored_indices(objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> NDArray[Any]:
+    """The cohort's indices (X, Y, Z) of objects on the voxels of ``image`` (RAS), with the axes of the image's file."""
     indices = table.decode(as_stored(objects, image))
-    small = np.uint8 if indices.max(initial=0) < 256 else np.uint16
-    write_volume(path, indices.astype(small), np.asarray(image.meta["original_affine"], np.float64))
+    return indices.astype(np.uint8 if indices.max(initial=0) < 256 else np.uint16)
+
+
+def stored_affine(image: MetaTensor) -> NDArray[np.float64]:
+    """Voxel to mm (RAS) of the file an image was read from."""
+    return np.asarray(image.meta["original_affine"], np.float64)
 
 
 def as_stored(objects: torch.Tensor | NDArray[Any], image: MetaTensor) -> NDArray[Any]:
     """Objects (X, Y, Z) on the voxels of ``image`` (RAS), with the axes of the file it was read from."""
     numbers = objects.cpu().numpy() if isinstance(objects, torch.Tensor) else objects
-    stored = io_orientation(np.asarray(image.meta["original_affine"], np.float64))
+    stored = io_orientation(stored_affine(image))
     turned: NDArray[Any] = apply_orientation(numbers, ornt_transform(io_orientation(np.asarray(image.affine)), stored))
     return turned
 

@@ -18,7 +18,6 @@ from monai.engines import SupervisedTrainer
 from monai.inferers import Inferer
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
-from scipy import ndimage
 from torch import nn
 from torch.utils.data import Sampler
 from tqdm import tqdm
@@ -31,6 +30,7 @@ from ..job.job import Job
 from .attention import attention_path, write_label_map
 from .datalist import Case, folds, read_label
 from .labels import LabelTable
+from .parts import boxes
 from .resample import reach, resample, resample_objects, strongest
 from .volume import normalise, read
 
@@ -118,7 +118,7 @@ class CoarseInferer(Inferer):
         """Organs where they can win: interpolated, nothing passes background that does not pass it at a corner."""
         above = (scores[1:] > scores[:1]).cpu().numpy()
         for organ, mask in enumerate(above, start=1):
-            (box,) = ndimage.find_objects(mask.astype(np.uint8)) or [None]
+            (box,) = boxes(mask, 1)
             if box is not None:
                 part = reach([ends.start for ends in box], [ends.stop for ends in box], self.size, full)
                 yield organ, part, resample(scores[organ : organ + 1], full, part)[0]

@@ -175,6 +175,24 @@ def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
     return kept
 
 
+def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Case]:
+    """The labelled cases of a share of the patients who have any, one patient at least; a larger share holds a smaller.
+
+    Raises:
+        SemclError: when no case has a label map, or the share is not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise SemclError(
+            "a share of the patients", found=f"labelled {share}", expected="above 0, at most 1", remedy="set labelled"
+        )
+    labelled = [case for case in cases if case.label is not None]
+    if not labelled:
+        raise unlabelled(cases[0])
+    patients = np.random.default_rng(seed).permutation(sorted({case.patient for case in labelled}))
+    kept = set(patients[: max(1, round(share * len(patients)))].tolist())
+    return [case for case in labelled if case.patient in kept]
+
+
 def sides(cases: Sequence[Case]) -> dict[str, list[str]]:
     """Patient -> folds, of the patients who are in more than one of them ("None" is testing)."""
     found: dict[str, set[str]] = {}

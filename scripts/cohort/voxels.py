@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .findings import Finding
 from .headers import identifying, plain
 from .labels import LabelTable
+from .parts import boxes, parts
 from .volume import load_canonical
 
 SAMPLE = 1_000_000  # voxels the percentiles are taken from
@@ -110,14 +110,13 @@ def inspect_objects(
     seen = Seen()
     middles: dict[str, float] = {}
     size = abs(np.linalg.det(affine[:3, :3]))
-    boxes = ndimage.find_objects(objects, max_label=len(table))
-    for number, (name, box) in enumerate(zip(table.names, boxes, strict=True), start=1):
+    for number, (name, box) in enumerate(zip(table.names, boxes(objects, len(table)), strict=True), start=1):
         if box is None:
             if annotated is None or name in annotated:
                 seen.findings.append(Finding(case, "organ_absent", name))
             continue
         inside = objects[box] == number
-        count, pieces = int(inside.sum()), int(ndimage.label(inside, np.ones((3, 3, 3)))[1])
+        count, pieces = int(inside.sum()), parts(inside, corners=True)[1]
         whole = all(part.start > 0 and part.stop < end for part, end in zip(box, objects.shape, strict=True))
         if whole and count < FEW_VOXELS:
             seen.findings.append(Finding(case, "organ_small", f"{name} of {count} voxels"))

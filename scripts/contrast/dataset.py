@@ -17,10 +17,11 @@ class QueryDataset(Dataset[dict[str, Any]]):
         store: the query store.
         target: give the target mask too.
         margin: voxels more at each side of a patch, for views to move into.
+        show_attention: False leaves the attention mask empty.
     """
 
-    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0) -> None:
-        self.store, self.target, self.margin = store, target, margin
+    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0, show_attention: bool = True) -> None:
+        self.store, self.target, self.margin, self.show_attention = store, target, margin, show_attention
 
     def __len__(self) -> int:
         return len(self.store.index)
@@ -30,7 +31,8 @@ class QueryDataset(Dataset[dict[str, Any]]):
         grid = self.store.grid
         patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
         sample: dict[str, Any] = {"image": patch.float()[None], "cluster": cluster, "object": number}
+        sample["phase"] = cluster % len(self.store.table.phases)
         for name in ("attention", "target") if self.target else ("attention",):
             mask = grid.cut(self.store.volume(case, name), start, self.margin) == number
-            sample[name] = mask.float()[None]
+            sample[name] = mask.float()[None] * (name == "target" or self.show_attention)
         return sample

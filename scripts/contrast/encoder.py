@@ -12,6 +12,7 @@ from monai.networks.nets.resnet import ResNet
 from torch import nn
 
 from .head import ClusterHead
+from .pooling import check_pooling, pool
 
 
 class QueryEncoder(nn.Module):
@@ -74,13 +75,20 @@ class QueryEncoder(nn.Module):
 
 
 class ContrastNet(nn.Module):
-    """Encoder and cluster head: what is pretrained. Inputs (B, 2, P, P[, P]) -> unit embeddings (B, D)."""
+    """Encoder and cluster head: what is pretrained. Inputs (B, 2, P, P[, P]) -> unit embeddings (B, D).
 
-    def __init__(self, encoder: QueryEncoder, embedding: int = 256) -> None:
+    Args:
+        encoder: the encoder.
+        embedding: D.
+        pooling: of its last feature map: "patch", as in the paper's code, or "attention" (``pool``).
+    """
+
+    def __init__(self, encoder: QueryEncoder, embedding: int = 256, pooling: str = "patch") -> None:
         super().__init__()
+        self.pooling = check_pooling(pooling)
         self.encoder = encoder
         self.head = ClusterHead(encoder.channels[-1], embedding)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        embeddings: torch.Tensor = self.head(self.encoder(inputs)[-1])
+        embeddings: torch.Tensor = self.head(pool(self.encoder(inputs)[-1], inputs, self.pooling))
         return embeddings

@@ -1,4 +1,4 @@
-"""The cluster head: a feature map to a unit vector on the sphere where clusters are formed."""
+"""The cluster head: a pooled feature map to a unit vector on the sphere where clusters are formed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class ClusterHead(nn.Module):
-    """Global average pool, linear, ReLU, linear, unit length: (B, C, *spatial) -> (B, D).
+    """Linear, ReLU, linear, unit length: pooled features (B, C) -> (B, D).
 
     Args:
         in_channels: C.
@@ -22,4 +22,4 @@ class ClusterHead(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return functional.normalize(self.project(features.flatten(2).mean(2)), dim=1)
+        return functional.normalize(self.project(features), dim=1)

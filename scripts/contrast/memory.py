@@ -41,9 +41,11 @@ class QueryMemory(nn.Module):
         self.filled, self.next = 0, 0
 
     def get_extra_state(self) -> dict[str, int]:
+        """The counters, for checkpoints."""
         return {"filled": self.filled, "next": self.next}
 
     def set_extra_state(self, state: Any) -> None:
+        """Take the counters of a checkpoint."""
         self.filled, self.next = state["filled"], state["next"]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's has no types

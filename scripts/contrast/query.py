@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..cohort.islands import without_islands
+from ..cohort.parts import boxes
 from ..cohort.resample import resample, resample_objects, working_shape
 from ..cohort.volume import between, ends_of, spacing
 from ..errors import SemclError
@@ -92,7 +92,7 @@ class QueryGrid:
         (2-D) or once (3-D), centred; a larger one through overlapping patches with a margin around it.
         """
         rows: list[tuple[int, ...]] = []
-        for number, box in enumerate(ndimage.find_objects(attention), start=1):
+        for number, box in enumerate(boxes(attention), start=1):
             if box is None:
                 continue
             own, corner = attention[box] == number, [part.start for part in box]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from monai.engines import PrepareBatch
 from monai.transforms import Randomizable
 from monai.utils import get_seed
 from numpy.typing import NDArray
@@ -17,7 +15,7 @@ from torch.nn import functional
 from .. import ranks
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
-from .intensities import change_intensities
+from .intensities import Intensities, slabs
 from .query import AIR
 
 CONTROL_POINTS = 5  # of elastic deformation along each axis
@@ -154,80 +152,115 @@ class Views(Randomizable):
         self.randomize((len(image) * ranks.count(), dims))
         self.last = {name: drawn if name == "noise_seed" else ranks.own(drawn) for name, drawn in self.last.items()}
         theta = torch.from_numpy(self.matrices(dims, ratio)).to(image.device, torch.float32, non_blocking=True)
-        shifted = image - AIR  # zeros outside then mean air
         if dims == 3 and not self.elastic:
-            moved, shown = (
-                _axial_sample(volume, theta, self.patch_size, mode)
-                for volume, mode in ((shifted, "bilinear"), (masks, "nearest"))
-            )
-        else:
-            grid = self._grid(theta, ratio)
-            moved = functional.grid_sample(shifted, grid, align_corners=False)
-            shown = functional.grid_sample(masks, grid, mode="nearest", align_corners=False)
-        return change_intensities(moved.add_(AIR), self.last), shown
+            return self._axial_views(image, masks, theta)
+        moved, shown = (given.new_empty([*given.shape[:2], *[self.patch_size] * dims]) for given in (image, masks))
+        intensities = Intensities(moved, self.last)
+        for part in slabs(image):
+            grid = self._grid(theta, ratio, part)
+            shifted = image[part] - AIR  # zeros outside then mean air
+            sampled = functional.grid_sample(shifted, grid, align_corners=False).add_(AIR)
+            intensities.change(sampled, part, moved[part])
+            shown[part] = functional.grid_sample(masks[part], grid, mode="nearest", align_corners=False)
+        return moved, shown
 
-    def _grid(self, theta: torch.Tensor, ratio: float) -> torch.Tensor:
-        """Where each voxel of the views is looked up, (B, P, P[, P], dims) in [-1, 1] of what is given."""
+    def _axial_views(
+        self, image: torch.Tensor, masks: torch.Tensor, theta: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of volumes that turn in the axial plane only; one product samples and blurs their third axis."""
+        side = self.patch_size
+        places = _axial_places(theta, side, image.shape[-1])
+        intensities = Intensities(image, self.last, blurred=1, base=AIR)
+        smooth = None if intensities.gaussians is None else intensities.gaussians.matrix(side, 0, side)
+        moved = _axial_sample(image, places, "bilinear", AIR, smooth, intensities.change)
+        return moved, _axial_sample(masks, places, "nearest")
+
+    def _grid(self, theta: torch.Tensor, ratio: float, part: slice) -> torch.Tensor:
+        """Where each voxel of a part of the views is looked up, (B, P, P[, P], dims) in [-1, 1] of what is given."""
         dims, device = theta.shape[1], theta.device
-        grid = _affine_planes(theta, self.patch_size)
+        grid = _affine_planes(theta[part], self.patch_size)
         if self.elastic:
             # voxels of the view -> [-1, 1] of the patch, last axis first as the grid has it
-            voxel = self.last["scale"].reshape(-1, *[1] * (dims + 1))
-            points = torch.from_numpy(self.last["elastic"][:, ::-1] * (voxel * 2 * ratio / self.patch_size))
+            voxel = self.last["scale"][part].reshape(-1, *[1] * (dims + 1))
+            points = torch.from_numpy(self.last["elastic"][part, ::-1] * (voxel * 2 * ratio / self.patch_size))
             points = points.to(device, torch.float32, non_blocking=True)
             field = functional.interpolate(points, grid.shape[2:], mode=LINEAR[dims], align_corners=True)
             grid += field.movedim(1, 0)
         return grid.movedim(0, -1)
 
 
-def _axial_sample(volume: torch.Tensor, theta: torch.Tensor, side: int, mode: str) -> torch.Tensor:
-    """``grid_sample`` of volumes (B, C, S, S, S) by theta (B, 3, 4) that turns in the axial plane only.
+def _axial_places(theta: torch.Tensor, side: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the voxels of views lie by theta (B, 3, 4) that turns in the axial plane only, in voxels of what is given.
+
+    Gives second and first axis (2, B, P, P), and third axis (B, 1, P).
+    """
+    in_voxels = theta * (size / 2)  # the first voxel's centre at 0
+    in_voxels[:, :, 3] += (size - 1) / 2
+    return _affine_planes(in_voxels[:, 1:, 1:], side), _affine_planes(in_voxels[:, :1, ::3], side)[0, :, None]
+
+
+def _axial_sample(
+    volume: torch.Tensor,
+    places: tuple[torch.Tensor, torch.Tensor],
+    mode: str,
+    outside: float = 0,
+    smooth: torch.Tensor | None = None,
+    change: Callable[[torch.Tensor, slice, torch.Tensor], None] | None = None,
+) -> torch.Tensor:
+    """``grid_sample`` of volumes (B, C, S, S, S) at the ``_axial_places`` of views that turn in the axial plane only.
 
     The third axis is then apart from the other two: in the plane, a line of voxels is the weighted sum of the four
     lines around it (or the nearest), and along the lines one product with a matrix does. Exactly trilinear (or
     nearest), and many times faster.
+
+    Args:
+        outside: what is around the volumes, and taken from the views.
+        smooth: matrices (B, P, P) that blur the third axis of the views.
+        change: what is done to a part of the views at once: called with it, which part it is, and where to put it.
     """
-    count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
-    lines = _lines(volume, _voxels(_affine_planes(theta[:, 1:, 1:], side), size), mode)  # (B, C * P * P, S)
-    steps = (torch.arange(side, device=theta.device, dtype=theta.dtype) * 2 + 1) / side - 1
-    place = _voxels(theta[:, 0, :1] * steps + theta[:, 0, 3:], size)[:, None]  # (B, 1, P)
-    if mode == "nearest":
-        nearest = place.round()
-        inside = (nearest >= 0) & (nearest < size)
-        index = nearest.long().clamp_(0, size - 1).expand(-1, lines.shape[1], -1)
-        drawn = lines.gather(2, index).mul_(inside)
-    else:
-        apart = (place - torch.arange(size, device=theta.device)[:, None]).abs()  # (B, S, P)
-        drawn = lines @ (1 - apart).clamp_min(0).to(volume.dtype)
-    return drawn.view(count, channels, side, side, side)
+    plane, place = places
+    count, channels, size, side = len(volume), volume.shape[1], volume.shape[-1], place.shape[-1]
+    index, weight = _lines(plane, size, mode)
+    voxels = torch.arange(size, device=place.device)[:, None]
+    along = place.round() == voxels if mode == "nearest" else (1 - (place - voxels).abs()).clamp_min(0)
+    along = along.to(volume.dtype)  # (B, S, P)
+    if smooth is not None:
+        along = along @ smooth.mT
+    parts = slabs(volume)
+    step = parts[0].stop
+    first = torch.arange(count * channels, device=volume.device, dtype=torch.int32) % (step * channels)
+    index = (index[:, None] + first.view(count, channels, 1, 1) * size**2).flatten(1, 2)
+    weight = weight[:, None].expand(-1, channels, -1, -1).flatten(1, 2)
+    drawn = volume.new_empty(count, channels, side, side, side)
+    split = (values.split(step) for values in (volume, index, weight, along, drawn))
+    for part, given, bags, weights, matrix, view in zip(parts, *split, strict=True):
+        table = (given - outside if outside else given).reshape(-1, size)
+        shares = weights.flatten(0, 1)
+        lines = functional.embedding_bag(bags.flatten(0, 1), table, mode="sum", per_sample_weights=shares)
+        torch.bmm(lines.view(len(given), -1, size), matrix, out=view.view(len(given), -1, side))
+        if change is not None:
+            change(view, part, view)
+    return drawn
 
 
-def _lines(volume: torch.Tensor, plane: torch.Tensor, mode: str) -> torch.Tensor:
-    """Lines along the third axis of volumes (B, C, S, S, S), (B, C * P * P, S), air outside.
+def _lines(plane: torch.Tensor, size: int, mode: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which lines along the third axis a line of the view is summed of, and their weights, both (B, P * P, corners).
 
     ``plane`` (2, B, P, P) is where they are, in voxels: second axis, first axis.
     """
-    count, channels, size = len(volume), volume.shape[1], volume.shape[-1]
-    second, first = plane.round() if mode == "nearest" else plane.floor()
-    corners = ((0, 0),) if mode == "nearest" else ((0, 0), (0, 1), (1, 0), (1, 1))
-    places, weights = [], []
-    for right, down in corners:
-        column, row = second + right, first + down
-        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-        near = 1.0 if mode == "nearest" else (1 - (plane[0] - column).abs()) * (1 - (plane[1] - row).abs())
-        weights.append(inside * near)
-        places.append((row * size + column).clamp_(0, size * size - 1))
-    block = torch.arange(count * channels, device=volume.device).view(count, channels, 1, 1, 1) * size**2
-    index = block + torch.stack(places, -1)[:, None].long()  # (B, C, P, P, corners)
-    weight = torch.stack(weights, -1)[:, None].to(volume.dtype).expand(index.shape)
-    bags = index.flatten(0, 3), volume.reshape(-1, size)
-    lines = functional.embedding_bag(*bags, mode="sum", per_sample_weights=weight.reshape(bags[0].shape))
-    return lines.view(count, -1, size)
-
-
-def _voxels(place: torch.Tensor, size: int) -> torch.Tensor:
-    """Places in [-1, 1] of an axis as voxels, the first one's centre at 0."""
-    return ((place + 1) * size - 1) / 2
+    if mode == "nearest":
+        cell = plane.round()[None]
+        near = torch.ones_like(cell)
+    else:
+        low = plane.floor()
+        share = plane - low
+        cell, near = torch.stack([low, low + 1]), torch.stack([1 - share, share])
+    inside = cell.clamp(0, size - 1)
+    near.sub_((cell - inside).abs_()).clamp_min_(0)  # nothing of what is outside
+    index = inside[:, None, 1] * size + inside[None, :, 0]  # (down, right, B, P, P)
+    weight = near[:, None, 1] * near[None, :, 0]
+    index, weight = (values.flatten(0, 1).flatten(2).movedim(0, -1) for values in (index, weight))
+    return index.contiguous().int(), weight.contiguous()
 
 
 def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
@@ -235,31 +268,10 @@ def _affine_planes(theta: torch.Tensor, side: int) -> torch.Tensor:
 
     A plane a coordinate, by broadcast sums: several times faster on a CPU than its product of matrices.
     """
-    dims = theta.shape[1]
+    count, rows, dims = len(theta), theta.shape[1], theta.shape[2] - 1
     steps = (torch.arange(side, device=theta.device, dtype=theta.dtype) * 2 + 1) / side - 1
-    planes = theta.new_empty([dims, len(theta), *[side] * dims])
-    for row in range(dims):
-        reached = theta[:, row, dims].view(-1, *[1] * dims)
-        for axis in range(dims):  # theta's first column belongs to the last axis
-            along = (theta[:, row, dims - 1 - axis, None] * steps).view(-1, *[1] * axis, side, *[1] * (dims - 1 - axis))
-            reached = torch.add(reached, along, out=planes[row]) if axis == dims - 1 else reached + along
-    return planes
-
-
-class PrepareViews(PrepareBatch):
-    """Batches of pretraining: ``count`` views of each query as input, its cluster as label.
-
-    Gives inputs (V*B, 2, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,).
-    """
-
-    def __init__(self, views: Views, count: int = 2) -> None:
-        self.views, self.count = views, count
-
-    def __call__(
-        self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        image, attention, cluster = (
-            batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention", "cluster")
-        )
-        views = [torch.cat(self.views(image, attention), dim=1) for _ in range(self.count)]
-        return torch.cat(views), cluster.repeat(self.count)
+    planes = theta[:, :, dims].view(count, rows, *[1] * dims)
+    for axis in range(dims):  # theta's first column belongs to the last axis
+        shape = [count, rows, *(side if other == axis else 1 for other in range(dims))]
+        planes = planes + (theta[:, :, dims - 1 - axis, None] * steps).view(shape)
+    return planes.movedim(1, 0)

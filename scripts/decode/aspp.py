@@ -57,14 +57,16 @@ class AsppDecoder(nn.Module):
         )
         self.logit = Convolution(spatial_dims, widths[-1], 1, kernel_size=1, conv_only=True)
 
-    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
         """One object's logit (B, 1, P, P[, P]) from the encoder's four feature maps."""
         last = features[-1]
-        pooled = self.pooled(last.flatten(2).mean(2))
-        everywhere = pooled.view(*pooled.shape, *[1] * (last.ndim - 2)).expand(-1, -1, *last.shape[2:])
-        decoded = self.join(torch.cat([self.pyramid(last), everywhere], dim=1))
-        for level, reduce, sharpen in zip(self.skips, self.reduce, self.sharpen, strict=True):
-            finer = features[level]
+        pyramid, pooled = self.pyramid(last), self.pooled(last.flatten(2).mean(2))
+        for _ in range(last.ndim - 2):
+            pooled = pooled.unsqueeze(-1)
+        everywhere = pooled.expand_as(pyramid[:, : pooled.shape[1]])
+        decoded = self.join(torch.cat([pyramid, everywhere], dim=1))
+        for step, (reduce, sharpen) in enumerate(zip(self.reduce, self.sharpen)):  # noqa: B905  # not in TorchScript
+            finer = features[self.skips[step]]
             decoded = functional.interpolate(decoded, size=finer.shape[2:], mode=self.mode)
             decoded = sharpen(torch.cat([decoded, reduce(finer)], dim=1))
         logit: torch.Tensor = self.logit(decoded)

@@ -7,13 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -27,6 +25,8 @@ from .refiner import PrepareQueries
 
 BINS, REACH = 400, 20.0  # of the histograms of logits: cells, and the largest logit told apart
 PRIOR = 1.0  # voxels' worth of belief that a logit is what it says
+BELIEVABLE = (0.05, -10.0), (20.0, 10.0)  # lowest and highest slope and offset
+STEPS, SETTLED = 100, 1e-9  # of Newton's method: at most so many, until one is so small
 INDIFFERENT = 0.01  # Dice that a decision must gain to be moved
 
 
@@ -135,12 +135,7 @@ def fit_scale(counts: NDArray[np.floating]) -> Scale:
     if not inside.sum() or not outside.sum():
         return Scale()
 
-    def loss(scale: NDArray[np.floating]) -> float:
-        logits = scale[0] * middles + scale[1]
-        wrong = (inside * np.logaddexp(0, -logits) + outside * np.logaddexp(0, logits)).sum()
-        return float((wrong + PRIOR * ((scale[0] - 1) ** 2 + scale[1] ** 2)) / counts.sum())
-
-    slope, offset = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 20), (-10, 10)]).x
+    slope, offset = _likeliest(middles, outside, inside)
     hits = np.append(inside[::-1].cumsum()[::-1], 0)
     drawn = np.append(counts.sum(0)[::-1].cumsum()[::-1], 0)
     dice = 2 * hits / (drawn + inside.sum())
@@ -149,25 +144,50 @@ def fit_scale(counts: NDArray[np.floating]) -> Scale:
     return Scale.deciding(float(slope), float(offset), float(decision))
 
 
-class LoadCalibration:
-    """Handler: give an inferer the calibration of its models when the run starts; errors of ``Calibration.read``.
+def _likeliest(
+    logits: NDArray[np.floating], outside: NDArray[np.floating], inside: NDArray[np.floating]
+) -> tuple[float, float]:
+    """Slope and offset under which the counts are likeliest, near to 1 and 0: Newton's method, with steps halved."""
+    columns = np.stack([logits, np.ones_like(logits)])
+    believed = np.array([1.0, 0.0])
+
+    def loss(scale: NDArray[np.floating]) -> float:
+        scaled = scale @ columns
+        wrong = (inside * np.logaddexp(0, -scaled) + outside * np.logaddexp(0, scaled)).sum()
+        return float(wrong + PRIOR * ((scale - believed) ** 2).sum())
+
+    scale = believed
+    for _ in range(STEPS):
+        probability = np.exp(-np.logaddexp(0, -(scale @ columns)))
+        slope = columns @ ((outside + inside) * probability - inside) + 2 * PRIOR * (scale - believed)
+        weight = (outside + inside) * probability * (1 - probability)
+        free = _within(scale - SETTLED * np.sign(slope)) != scale  # the others would leave what is believable
+        curve = (columns[free] * weight) @ columns[free].T + 2 * PRIOR * np.eye(free.sum())
+        step = np.zeros(2)
+        step[free] = np.linalg.solve(curve, slope[free])
+        while loss(_within(scale - step)) > loss(scale) and np.abs(step).max() > SETTLED:
+            step = step / 2
+        if np.abs(step).max() <= SETTLED:
+            break
+        scale = _within(scale - step)
+    return float(scale[0]), float(scale[1])
+
+
+def _within(scale: NDArray[np.floating]) -> NDArray[np.floating]:
+    """A slope and an offset as far as they are believable."""
+    clipped: NDArray[np.floating] = np.clip(scale, *BELIEVABLE)
+    return clipped
+
+
+def load_scales(weights: Sequence[str], table: LabelTable, wanted: bool = True) -> dict[int, Scale]:
+    """Object number -> scale of the models whose logits are averaged; errors of ``Calibration.read``.
 
     Args:
         weights: the models' files.
-        inferer: its ``calibration`` is set.
         table: names the objects.
         wanted: False leaves the networks' own probabilities.
     """
-
-    def __init__(self, weights: Sequence[str], inferer: Any, table: LabelTable, wanted: bool = True) -> None:
-        self.weights, self.inferer, self.table, self.wanted = list(weights), inferer, table, wanted
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        if self.wanted:
-            self.inferer.calibration.update(Calibration.of_models(self.weights).numbered(self.table))
+    return Calibration.of_models(weights).numbered(table) if wanted else {}
 
 
 class Calibrate:
@@ -199,6 +219,7 @@ class Calibrate:
         self.views, self.made_of, self.device, self.seed = views, made_of, device, seed
 
     def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run has completed."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.transforms import Transform
+from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
-from ..cohort.attention import as_stored
 from ..cohort.dicom import find_series
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
 from ..files import written_whole
 from ..job.job import Job
 from ..version import __version__
+from .volumes import samples
 
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 SIDES = ("right_", "left_")
 
 
-class WriteDicomSeg(Transform):
-    """Write the prediction of a case that was read from a DICOM series as <case>.dcm too, a segment an organ.
+class WriteDicomSeg:
+    """Handler: write a prediction whose scan is a DICOM series as <case>.dcm too, a segment an organ.
 
     It is filed with the series' study, so it carries its patient and study attributes: for the archive it came from,
     not for sharing. Organs are coded by SNOMED CT where pydicom's dictionary has the organ's name (sides left off),
@@ -50,14 +50,17 @@ class WriteDicomSeg(Transform):
                 remedy="pip install 'semcl[dicom]', or leave dicom_seg false",
             )
 
-    def __call__(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        source = Path(data["source"])
-        if self.wanted and source.is_dir() and "failed" not in data:
-            try:
-                self._write(data, source)
-            except SemclError as error:
-                self.job.fail(data["case"], error)
-        return data
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for sample in samples(engine) if self.wanted else ():
+            source = Path(sample["source"])
+            if source.is_dir() and "failed" not in sample:
+                try:
+                    self._write(sample, source)
+                except SemclError as error:
+                    self.job.fail(sample["case"], error)
 
     def _write(self, data: Mapping[str, Any], source: Path) -> None:
         import highdicom
@@ -73,11 +76,11 @@ class WriteDicomSeg(Transform):
                 expected="slices with the identifiers their archive gave them",
                 remedy="export them without taking identifiers away; the label map was written as NIfTI",
             )
-        objects = as_stored(data["pred"][0], data["image"])
-        present = np.unique(objects[objects > 0]).tolist()
+        indices = data["pred"][0]
+        present = np.unique(indices[indices > 0]).tolist()
         if not present:
             return
-        frames = np.moveaxis(objects, 2, 0).transpose(0, 2, 1)  # slices of rows of columns
+        frames = np.moveaxis(indices, 2, 0).transpose(0, 2, 1)  # slices of rows of columns
         segmentation = highdicom.seg.Segmentation(
             source_images=series,
             pixel_array=_renumbered(frames, present),
@@ -103,16 +106,17 @@ class WriteDicomSeg(Transform):
         algorithm = highdicom.AlgorithmIdentificationSequence(
             name="SemCL", version=__version__, family=codes.DCM.ArtificialIntelligence
         )
+        names = {organ.index: organ.name for organ in self.table.organs}
         return [
             highdicom.seg.SegmentDescription(
                 segment_number=segment,
-                segment_label=self.table.names[number - 1],
+                segment_label=names[index],
                 segmented_property_category=codes.SCT.AnatomicalStructure,
-                segmented_property_type=_code(self.table.names[number - 1], codes.SCT),
+                segmented_property_type=_code(names[index], codes.SCT),
                 algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                 algorithm_identification=algorithm,
             )
-            for segment, number in enumerate(present, start=1)
+            for segment, index in enumerate(present, start=1)
         ]
 
 
@@ -124,9 +128,9 @@ def _code(organ: str, codes: Any) -> Any:
     return getattr(codes, name) if name in dir(codes) else codes.AnatomicalStructure
 
 
-def _renumbered(objects: NDArray[Any], present: Sequence[int]) -> NDArray[np.uint8]:
+def _renumbered(indices: NDArray[Any], present: Sequence[int]) -> NDArray[np.uint8]:
     """Segments are numbered 1, 2, ... without gaps."""
     lookup = np.zeros(max(present) + 1, np.uint8)
     lookup[list(present)] = np.arange(1, len(present) + 1)
-    segments: NDArray[np.uint8] = lookup[objects]
+    segments: NDArray[np.uint8] = lookup[indices]
     return segments

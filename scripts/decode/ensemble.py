@@ -57,6 +57,7 @@ class LoadMembers:
         self.loaded = False
 
     def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run starts."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

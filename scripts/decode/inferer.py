@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +19,7 @@ from .patches import Patches
 from .turns import Turns
 
 LEVEL = 0.5  # standing of an object at its threshold
+NEGLIGIBLE = 0.01  # standing below which an object's probability is taken as 0
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -39,7 +40,8 @@ class QueryInferer(Inferer):
         batch_size: queries a forward pass, of any objects and slices.
         coarse: gives object numbers (1, 1, X, Y, Z) of a volume that comes without attention.
         grow: how often an object that is drawn up to its patch's border gets patches beyond it.
-        calibration: object number -> its scale; the others' probabilities are taken as they are, drawn from 1/2 on.
+        calibration: object number -> its scale, or a function that gives that when the first volume comes; the others'
+            probabilities are taken as they are, drawn from 1/2 on.
         turns: test-time views of each query, None for none.
     """
 
@@ -49,11 +51,11 @@ class QueryInferer(Inferer):
         batch_size: int,
         coarse: Callable[[torch.Tensor], torch.Tensor],
         grow: int = 1,
-        calibration: Mapping[int, Scale] | None = None,
+        calibration: Mapping[int, Scale] | Callable[[], Mapping[int, Scale]] | None = None,
         turns: Turns | None = None,
     ) -> None:
         self.grid, self.batch_size, self.coarse = grid, batch_size, coarse
-        self.grow, self.calibration = grow, defaultdict(Scale, calibration or {})
+        self.grow, self.calibration = grow, calibration or {}
         self.turns = turns or Turns(1)
 
     def __call__(
@@ -66,23 +68,49 @@ class QueryInferer(Inferer):
             network: query (B, 2, P, P[, P]) -> logit (B, 1, P, P[, P]).
             attention: object numbers (1, 1, X, Y, Z) of a coarse map; None to make one.
         """
+        patches, shape = self._patches(inputs, attention)
+        floor = torch.full(shape, LEVEL, device=inputs.device)
+        return strongest(self._scores(patches, network, shape, LEVEL), floor)[None, None]
+
+    def probabilities(
+        self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Class probabilities (1, C, X, Y, Z) of a volume, background first, for ensembles with other networks.
+
+        They are the softmax of the logarithms of each object's odds over those of its threshold, background's being 0:
+        what is most probable is what calling the inferer draws, and of a single object its standing is the probability.
+
+        Args:
+            inputs: as of a call.
+            network: as of a call.
+            classes: C, objects and background.
+            attention: as of a call.
+        """
+        patches, shape = self._patches(inputs, attention)
+        odds = torch.zeros((classes, *shape), device=inputs.device)
+        odds[0] = 1
+        for number, box, standing in self._scores(patches, network, shape, NEGLIGIBLE):
+            certain = standing.clamp(max=1 - torch.finfo(standing.dtype).eps)
+            odds[number][box] = certain / (1 - certain)
+        return odds.div_(odds.sum(0))[None]
+
+    def _patches(self, inputs: torch.Tensor, attention: torch.Tensor | None) -> tuple[Patches, tuple[int, ...]]:
+        """The queries of a volume, and its shape (X, Y, Z)."""
         image = inputs[0]
         if not isinstance(image, MetaTensor):
             image = MetaTensor(image)
         coarse = self.coarse(inputs) if attention is None else attention
         objects = self.grid.attention(convert_to_tensor(coarse, track_meta=False)[0, 0], image)
-        patches = Patches(self.grid, image, objects, self.grow)
-        floor = torch.full(image.shape[1:], LEVEL, device=image.device)
-        return strongest(self._scores(patches, network, floor.shape), floor)[None, None]
+        return Patches(self.grid, image, objects, self.grow), tuple(image.shape[1:])
 
     def _scores(
-        self, patches: Patches, network: Network, shape: Sequence[int]
+        self, patches: Patches, network: Network, shape: Sequence[int], least: float
     ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
-        """Objects one after the other, each with the box of the volume it takes up and its standing there."""
+        """Objects one after the other, each with the box of the volume in which it stands above ``least``, and how."""
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # voxels that make one
         for drawn in self.draw(patches, network):
             start, standing = drawn.together()
-            box = _above(standing, LEVEL, terms)
+            box = _above(standing, least, terms)
             if box is not None:
                 begin = [first + part.start for first, part in zip(start, box, strict=True)]
                 yield drawn.number, *spread(standing[box], begin, patches.shape, shape)
@@ -90,6 +118,8 @@ class QueryInferer(Inferer):
     def draw(self, patches: Patches, network: Network) -> Iterator[Drawn]:
         """The objects of a volume, each once all of its patches are refined."""
         network = self.turns(network)
+        if callable(self.calibration):
+            self.calibration = self.calibration()
         waiting = deque(map(tuple, patches.queries.tolist()))
         drawn: dict[int, Drawn] = {}
         for number, *_ in waiting:
@@ -99,7 +129,7 @@ class QueryInferer(Inferer):
             with torch.no_grad():
                 logits = network(patches.cut(batch)).float()[:, 0]
             for row, logit in zip(batch, logits, strict=True):
-                drawn[row[0]].add(row[1:], self.calibration[row[0]].standing(logit))
+                drawn[row[0]].add(row[1:], self.calibration.get(row[0], Scale()).standing(logit))
             for number in sorted({row[0] for row in batch}):
                 if not drawn[number].waiting:
                     more = drawn[number].beyond(patches.objects, LEVEL)

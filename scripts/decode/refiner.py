@@ -30,6 +30,13 @@ class Refiner(nn.Module):
         if freeze_encoder:
             encoder.requires_grad_(False)
 
+    def rates(self, rate: float, encoder_rate: float) -> list[dict[str, Any]]:
+        """Groups of weights for an optimizer: the decoder's at ``rate``, a tuned encoder's at a share."""
+        groups = [{"params": list(self.decoder.parameters()), "lr": rate}]
+        if not self.frozen:
+            groups.append({"params": list(self.encoder.parameters()), "lr": rate * encoder_rate})
+        return groups
+
     def train(self, mode: bool = True) -> Refiner:
         super().train(mode)
         if self.frozen:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
+from ignite.engine import Engine, Events
+from monai.data import Dataset, MetaTensor
 from monai.engines import PrepareBatch
 from monai.transforms import Transform
 
-from ..cohort.attention import attention_path, write_label_map
-from ..cohort.datalist import Case
+from ..cohort.attention import attention_path, stored_affine, stored_indices
+from ..cohort.datalist import case_id
 from ..cohort.labels import LabelTable
 from ..cohort.volume import read, read_objects
-from ..errors import SemclError
+from ..errors import root_cause
+from ..files import write_volume
 from ..job.job import Job
 
 
 class ReadVolume(Transform):
-    """From {"case": Case} to {"case": id, "source": its path, "image": (1, X, Y, Z) in RAS}, "attention" as it if any.
-
-    A case that cannot be read becomes a single voxel with the reason as "failed", so that the others go on.
+    """From {"image": path} to {"case": id, "source": path, "image": (1, X, Y, Z) in RAS}, "attention" as it if any.
 
     Args:
         table: the label table.
@@ -33,24 +33,40 @@ class ReadVolume(Transform):
     def __init__(self, table: LabelTable, attention_dir: str) -> None:
         self.table, self.attention_dir = table, attention_dir
 
-    def __call__(self, data: Mapping[str, Case]) -> dict[str, Any]:
-        case = data["case"]
-        try:
-            return self._read(case)
-        except SemclError as error:
-            voxel = torch.zeros(1, 1, 1, 1)
-            image = MetaTensor(voxel, meta={"original_affine": torch.eye(4)})
-            failed = {"attention": voxel.to(torch.int16), "failed": str(error)}
-            return {"case": case.case, "source": str(case.image), "image": image, **failed}
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Read a scan; its id is "case" where that is given, else its file's name.
 
-    def _read(self, case: Case) -> dict[str, Any]:
-        image = read(case.image, case.case)
-        sample: dict[str, Any] = {"case": case.case, "source": str(case.image), "image": image}
-        path = attention_path(self.attention_dir, case.case)
+        Raises:
+            SemclError: when the scan or its attention map cannot be read, or they do not fit each other.
+        """
+        source = Path(data["image"])
+        case = str(data.get("case") or case_id(source) or source.name)
+        image = read(source, case)
+        sample = {**data, "case": case, "source": str(source), "image": image}
+        path = attention_path(self.attention_dir, case)
         if path.is_file():
-            objects = read_objects(path, image, case.case, self.table)
+            objects = read_objects(path, image, case, self.table)
             sample["attention"] = torch.from_numpy(objects.astype(np.int16))[None]
         return sample
+
+
+class VolumeDataset(Dataset):
+    """MONAI's, but that a case which cannot be read becomes a single voxel with the reason as "failed".
+
+    So the others go on.
+    """
+
+    def _transform(self, index: int) -> Any:
+        try:
+            return super()._transform(index)
+        except Exception as error:  # MONAI wraps what a transform raises
+            cause = root_cause(error)
+            if cause is None:
+                raise
+        case, voxel = self.data[index], torch.zeros(1, 1, 1, 1)
+        image = MetaTensor(voxel, meta={"original_affine": torch.eye(4)})
+        failed = {"attention": voxel.to(torch.int16), "failed": str(cause)}
+        return {"case": case["case"], "source": case["image"], "image": image, **failed}
 
 
 class PrepareVolume(PrepareBatch):
@@ -68,21 +84,45 @@ class PrepareVolume(PrepareBatch):
         return image, None, (), given
 
 
-class WriteLabelMap(Transform):
-    """Write the prediction of a case as <case>.nii.gz in the geometry of its image.
+class AsStored(Transform):
+    """From "pred" as object numbers (1, X, Y, Z) on the voxels of "image" to the cohort's indices on those of its file.
 
     Args:
         table: the label table.
+    """
+
+    def __init__(self, table: LabelTable) -> None:
+        self.table = table
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        return {**data, "pred": stored_indices(data["pred"][0], data["image"], self.table)[None]}
+
+
+class WriteLabelMap:
+    """Handler: write each prediction as <case>.nii.gz in the geometry of its scan.
+
+    Args:
         folder: where to.
         job: is told of cases that could not be read.
     """
 
-    def __init__(self, table: LabelTable, folder: str, job: Job) -> None:
-        self.table, self.folder, self.job = table, Path(folder), job
+    def __init__(self, folder: str, job: Job) -> None:
+        self.folder, self.job = Path(folder), job
 
-    def __call__(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        if "failed" in data:
-            self.job.fail(data["case"], data["failed"])
-            return data
-        write_label_map(self.folder / f"{data['case']}.nii.gz", data["pred"][0], data["image"], self.table)
-        return data
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for sample in samples(engine):
+            if "failed" in sample:
+                self.job.fail(sample["case"], sample["failed"])
+                continue
+            path = self.folder / f"{sample['case']}.nii.gz"
+            write_volume(path, sample["pred"][0], stored_affine(sample["image"]))
+
+
+def samples(engine: Engine) -> Iterator[dict[str, Any]]:
+    """What went into an evaluator's step and what came out, sample by sample."""
+    state: Any = engine.state
+    for given, made in zip(state.batch, state.output, strict=True):
+        yield {**given, **made}

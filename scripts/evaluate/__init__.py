@@ -1,0 +1,5 @@
+"""From label maps and embeddings to rows, statistics, figures and the report."""
+
+from ..extras import require
+
+require("report", "scipy", "matplotlib", "jinja2", "sklearn")

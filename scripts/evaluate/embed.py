@@ -16,6 +16,8 @@ from torch import nn
 
 from .. import ranks
 from ..cohort.datalist import Case
+from ..contrast.dataset import QueryDataset
+from ..contrast.pooling import check_pooling
 from ..contrast.store import QueryStore
 from ..errors import SemclError
 from ..files import write_text, written_whole
@@ -39,6 +41,8 @@ class Embedding:
         output_dir: gets embeddings/.
         device: of the encoders.
         batch_size: queries a forward pass.
+        show_attention: False leaves their attention masks empty.
+        pooling: of the encoders' last maps, as in pretraining.
         queries_per_organ: of each organ of each case, at most.
         neighbours: of each query, for purity and pictures.
         perplexity: of t-SNE.
@@ -59,6 +63,8 @@ class Embedding:
         output_dir: str,
         device: torch.device,
         batch_size: int = 64,
+        show_attention: bool = True,
+        pooling: str = "patch",
         queries_per_organ: int = 4,
         neighbours: int = 10,
         perplexity: float = 30,
@@ -75,7 +81,8 @@ class Embedding:
                 remedy="pip install 'semcl[report]'",
             )
         self.store, self.cases, self.encoders = store, list(cases), dict(encoders)
-        self.folder, self.device, self.batch_size = Path(output_dir) / "embeddings", device, batch_size
+        self.folder, self.device = Path(output_dir) / "embeddings", device
+        self.batch_size, self.show_attention, self.pooling = batch_size, show_attention, check_pooling(pooling)
         self.queries_per_organ, self.neighbours = queries_per_organ, neighbours
         self.perplexity, self.map_points, self.seed = perplexity, map_points, seed
         self.organ, self.case = organ or None, case or None
@@ -134,7 +141,10 @@ class Embedding:
         """The queries by one encoder."""
         patients = [case.patient for case in self.cases]
         phases = [case.phase for case in self.cases]
-        return embed(self.store, patients, phases, encoder, queries, self.device, self.batch_size, f"embed, {name}")
+        dataset = QueryDataset(self.store, show_attention=self.show_attention)
+        return embed(
+            dataset, patients, phases, encoder, queries, self.device, self.batch_size, f"embed, {name}", self.pooling
+        )
 
     def maps(self, found: Mapping[str, Embeddings]) -> dict[str, str]:
         """The maps as SVG, by name."""

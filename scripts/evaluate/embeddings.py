@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..contrast.dataset import QueryDataset
+from ..contrast.pooling import pool
 from ..contrast.store import QueryStore
 from ..files import written_whole
 
@@ -85,7 +86,7 @@ def choose(store: QueryStore, each: int) -> NDArray[np.int64]:
 
 
 def embed(
-    store: QueryStore,
+    dataset: QueryDataset,
     patients: Sequence[str],
     phases: Sequence[str],
     encoder: nn.Module,
@@ -93,11 +94,12 @@ def embed(
     device: torch.device,
     batch_size: int,
     title: str,
+    pooling: str = "patch",
 ) -> Embeddings:
-    """The encoder's last map of each query, averaged over the patch, as a unit vector; ranks share the queries.
+    """The encoder's last map of each query, pooled, as a unit vector; ranks share the queries.
 
     Args:
-        store: where the queries are.
+        dataset: the queries of a store.
         patients: patient of each of the store's cases.
         phases: phase of each of the store's cases.
         encoder: gives feature maps, the last of which is taken.
@@ -105,14 +107,15 @@ def embed(
         device: of the encoder.
         batch_size: queries a forward pass.
         title: of the progress bar.
+        pooling: as in pretraining (``pool``).
     """
-    dataset = Subset(QueryDataset(store), ranks.own(queries.tolist()))
+    store, chosen = dataset.store, Subset(dataset, ranks.own(queries.tolist()))
     encoder = encoder.to(device).eval()
     found: list[torch.Tensor] = []
     with torch.no_grad():
-        for batch in tqdm(DataLoader(dataset, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
+        for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
             inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
-            pooled = encoder(inputs)[-1].flatten(2).mean(2).float()
+            pooled = pool(encoder(inputs)[-1], inputs, pooling).float()
             found += nn.functional.normalize(pooled, dim=1)
     if ranks.count() > 1:
         parts = ranks.gathered([vector.cpu() for vector in found])

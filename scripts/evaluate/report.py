@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from ..files import write_text
@@ -55,8 +55,7 @@ class Report:
 
     def html(self, figures: Mapping[str, str]) -> str:
         """The page."""
-        environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-        return environment.get_template("report.html.j2").render(
+        return template("report.html.j2").render(
             name=self.name,
             summary=self.summary.content() | {"main": self.summary.main},
             counts=self.counts,
@@ -103,6 +102,12 @@ class Report:
     def colours(organs: Sequence[str]) -> list[tuple[str, str]]:
         """Organs with the colours of the pictures."""
         return list(zip(organs, object_hex(len(organs)), strict=True))
+
+
+def template(name: str, folder: Path = Path(__file__).parent) -> Template:
+    """A page's template, on ``page.html.j2``: styles, tables that sort, print."""
+    loader = FileSystemLoader([folder, Path(__file__).parent])
+    return Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(name)
 
 
 def _filled(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -45,6 +45,7 @@ class Checkpoint:
         self.listening = False
 
     def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run and its epochs start."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_STARTED, self.seed)
 

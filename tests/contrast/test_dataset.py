@@ -90,7 +90,7 @@ def test_workers_give_the_same_samples_in_the_same_order(store, workers):
         return list(DataLoader(QueryDataset(store, margin=2), batch_sampler=sampler, num_workers=workers))
 
     for here, there in zip(batches(0), batches(workers), strict=True):
-        assert here.keys() == there.keys() == {"image", "attention", "cluster", "object"}
+        assert here.keys() == there.keys() == {"image", "attention", "cluster", "object", "phase"}
         assert here["image"].shape == (12, 1, 12, 12)
         for name in here:
             assert torch.equal(here[name], there[name])

@@ -13,8 +13,9 @@ from scripts.contrast import loss as loss_module
 from scripts.contrast import terms as terms_module
 from scripts.contrast.encoder import ContrastNet, QueryEncoder
 from scripts.contrast.loss import SemanticContrastiveLoss
+from scripts.contrast.meaning import PrepareViews
 from scripts.contrast.memory import QueryMemory
-from scripts.contrast.views import PrepareViews, Views
+from scripts.contrast.views import Views
 from scripts.progress import LossCurve
 
 # what has to know a value, or how many there are, before the host can go on

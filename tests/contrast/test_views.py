@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from scripts.cohort.labels import LabelTable, Organ
 from scripts.contrast.intensities import change_intensities
-from scripts.contrast.views import CONTROL_POINTS, PrepareViews, Views, _affine_planes, _axial_sample
+from scripts.contrast.meaning import PrepareViews
+from scripts.contrast.views import CONTROL_POINTS, Views, _affine_planes, _axial_places, _axial_sample
 from scripts.errors import SemclError
 
 GEOMETRY = {"area": (0.4, 0.9), "shift": 0.2, "rotation": 30, "elastic": 0.4}
@@ -565,7 +566,7 @@ def test_sampling_a_volume_slice_by_slice_is_torch_s_grid_sample(side, mode):
     theta = torch.from_numpy(views.matrices(3, side / 13)).float()
     grid = functional.affine_grid(theta, [3, 1, side, side, side], align_corners=False)
     expected = functional.grid_sample(volume, grid, mode=mode, align_corners=False)
-    drawn = _axial_sample(volume, theta, side, mode)
+    drawn = _axial_sample(volume, _axial_places(theta, side, 13), mode)
     if mode == "nearest":  # ties may fall either way
         assert (drawn != expected).float().mean() < 1e-3
     else:

@@ -30,3 +30,11 @@ def test_every_weight_is_used():
     decoder = AsppDecoder(2, (4, 6, 8, 10), width=16, dilations=(1, 2, 3), skips=[0, 1, 2], skip_width=4)
     decoder(features(2)).pow(2).sum().backward()
     assert all(weight.grad is not None for weight in decoder.parameters())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("skips", [[], [0, 1, 2]])
+def test_as_torchscript_it_computes_the_same(dims, skips):
+    decoder = AsppDecoder(dims, (4, 6, 8, 10), width=16, dilations=(1, 2, 3), skips=skips, skip_width=4).eval()
+    maps = features(dims)
+    assert torch.equal(torch.jit.script(decoder)(maps), decoder(maps))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.utils.data import DataLoader
@@ -21,10 +22,10 @@ from scripts.decode.calibration import (
     REACH,
     Calibrate,
     Calibration,
-    LoadCalibration,
     Scale,
     calibration_path,
     fit_scale,
+    load_scales,
 )
 from scripts.errors import SemclError
 from scripts.files import checksum
@@ -54,6 +55,29 @@ def test_the_scale_is_that_of_a_logistic_regression(slope, offset):
     assert scale.slope == pytest.approx(model.coef_[0, 0], rel=0.01)
     assert scale.offset == pytest.approx(model.intercept_[0], abs=0.01)
     assert (scale.slope, scale.offset) == pytest.approx((slope, offset), abs=0.05)
+
+
+def test_the_scale_is_the_likeliest_of_those_that_are_believable():
+    rng = np.random.default_rng(0)
+    bounds = [(0.05, 20), (-10, 10)]
+    at_bounds = 0
+    for _ in range(60):
+        true = 1 / (1 + np.exp(-(rng.uniform(-0.5, 6) * MIDDLES + rng.uniform(-15, 15))))
+        seen = 10 ** rng.uniform(2, 6) * np.exp(-(((MIDDLES - rng.uniform(-10, 10)) / rng.uniform(0.5, 12)) ** 2))
+        counts = np.floor(np.stack([seen * (1 - true), seen * true]))
+        if not counts.sum(1).all():
+            continue
+
+        def loss(scale, counts=counts):
+            logits = scale[0] * MIDDLES + scale[1]
+            wrong = (counts[1] * np.logaddexp(0, -logits) + counts[0] * np.logaddexp(0, logits)).sum()
+            return (wrong + (scale[0] - 1) ** 2 + scale[1] ** 2) / counts.sum()
+
+        best = minimize(loss, [1.0, 0.0], method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-10})
+        found = fit_scale(counts)
+        assert loss((found.slope, found.offset)) <= best.fun + 1e-10
+        at_bounds += any(value in pair for value, pair in zip((found.slope, found.offset), bounds, strict=True))
+    assert at_bounds > 2
 
 
 def test_calibrated_probabilities_are_the_shares_that_come_true():
@@ -240,20 +264,12 @@ def test_calibrating_twice_gives_the_same_file_whatever_was_drawn_before(tmp_pat
     assert calibrate(1) != alone
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_an_inferer_is_given_its_models_calibration_when_the_run_starts(wanted, tmp_path, table):
-    class Inferer:
-        calibration: dict[int, Scale]
-
-    inferer = Inferer()
-    inferer.calibration = {}
+def test_scales_are_those_of_the_models_by_object_number(tmp_path, table):
     Calibration({"liver": Scale(1.5, 0.5, 0.25)}).write(weights(tmp_path, "model.pt"), "x")
-    engine = Engine(lambda engine, batch: None)
-    LoadCalibration([str(tmp_path / "model.pt")], inferer, table, wanted).attach(engine)
-    assert inferer.calibration == {}
-    engine.run([0], max_epochs=1)
-    if not wanted:
-        assert inferer.calibration == {}
-        return
-    assert set(inferer.calibration) == {1, 2, 3}
-    assert astuple(inferer.calibration[1]) == pytest.approx((1.5, 0.5, 0.25))
+    scales = load_scales([str(tmp_path / "model.pt")], table)
+    assert set(scales) == {1, 2, 3}
+    assert astuple(scales[1]) == pytest.approx((1.5, 0.5, 0.25))
+
+
+def test_scales_that_are_not_wanted_are_not_read(tmp_path, table):
+    assert load_scales([str(tmp_path / "nowhere.pt")], table, wanted=False) == {}

@@ -7,12 +7,12 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from ignite.engine import Engine
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from scripts.cohort.datalist import Case
 from scripts.decode.dicom_seg import WriteDicomSeg
-from scripts.decode.volumes import ReadVolume
+from scripts.decode.volumes import AsStored, ReadVolume
 from scripts.job.job import Job
 
 SHAPE = (10, 8, 6)  # columns, rows, slices
@@ -51,17 +51,24 @@ def job(tmp_path):
 
 
 def predicted(folder: Path, table, tmp_path: Path) -> dict:
-    """A sample as inference hands it on: the first organ in one corner of the body, the third in another."""
-    sample = ReadVolume(table, str(tmp_path / "attention"))({"case": Case("a", "a", "portal", folder)})
+    """A sample, its prediction as object numbers: the first organ in one corner of the body, the third in another."""
+    sample = ReadVolume(table, str(tmp_path / "attention"))({"case": "a", "image": str(folder)})
     objects = torch.zeros(sample["image"].shape, dtype=torch.int16)
     objects[0, 1:3, 4:7, 2:4] = 1
     objects[0, 8, 1, 5] = 3
     return sample | {"pred": objects}
 
 
+def write(table, tmp_path: Path, job: Job, sample: dict, wanted: bool = True) -> None:
+    """Let the handler write a sample as inference hands it on."""
+    engine = Engine(lambda engine, batch: None)
+    engine.state.batch, engine.state.output = [sample], [{"pred": AsStored(table)(sample)["pred"]}]
+    WriteDicomSeg(table, str(tmp_path / "out"), job, wanted)(engine)
+
+
 def test_segments_lie_where_they_were_drawn(tmp_path, table, job):
     sample = predicted(write_series(tmp_path / "series"), table, tmp_path)
-    WriteDicomSeg(table, str(tmp_path / "out"), job)(sample)
+    write(table, tmp_path, job, sample)
     written = highdicom.seg.segread(tmp_path / "out" / "a.dcm")
     described = [written.get_segment_description(number) for number in (1, 2)]
     assert [item.segment_label for item in described] == ["liver", "left_kidney"]
@@ -78,7 +85,7 @@ def test_segments_lie_where_they_were_drawn(tmp_path, table, job):
 
 def test_it_refers_to_the_series_and_its_patient(tmp_path, table, job):
     folder = write_series(tmp_path / "series")
-    WriteDicomSeg(table, str(tmp_path / "out"), job)(predicted(folder, table, tmp_path))
+    write(table, tmp_path, job, predicted(folder, table, tmp_path))
     first, written = pydicom.dcmread(folder / "001.dcm"), pydicom.dcmread(tmp_path / "out" / "a.dcm")
     assert (written.PatientID, written.StudyInstanceUID) == ("p1", first.StudyInstanceUID)
     assert written.ReferencedSeriesSequence[0].SeriesInstanceUID == first.SeriesInstanceUID
@@ -88,7 +95,7 @@ def test_it_refers_to_the_series_and_its_patient(tmp_path, table, job):
 
 def test_a_series_without_identifiers_is_named_and_left(tmp_path, table, job, capsys):
     folder = write_series(tmp_path / "series", identified=False)
-    WriteDicomSeg(table, str(tmp_path / "out"), job)(predicted(folder, table, tmp_path))
+    write(table, tmp_path, job, predicted(folder, table, tmp_path))
     assert job.failed == ["a"]
     said = capsys.readouterr().err
     assert "case a: a DICOM SEG cannot refer to this series" in said
@@ -105,6 +112,6 @@ def test_nothing_is_written_where_there_is_no_reason(reason, tmp_path, table, jo
         sample["pred"] = torch.zeros_like(sample["pred"])
     if reason == "failed":
         sample["failed"] = "cannot be read"
-    assert WriteDicomSeg(table, str(tmp_path / "out"), job, wanted=reason != "not wanted")(sample) is sample
+    write(table, tmp_path, job, sample, wanted=reason != "not wanted")
     assert not (tmp_path / "out" / "a.dcm").exists()
     assert job.failed == []

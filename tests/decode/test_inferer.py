@@ -213,3 +213,28 @@ def test_few_objects_are_held_at_a_time(batch_size):
 def test_a_bare_tensor_is_taken_as_of_one_millimetre():
     inferer = QueryInferer(QueryGrid(2, 16, [1, 1, 0], [-160, 240]), 8, no_coarse)
     assert torch.equal(inferer(torch.zeros(1, 1, 40, 36, 12), copy_mask, attention=boxes()), boxes())
+
+
+@pytest.mark.parametrize("spacing", [[0, 0, 0], [1.5, 1.5, 0]])
+def test_what_is_most_probable_is_what_is_drawn(spacing):
+    inferer = QueryInferer(QueryGrid(2, 16, spacing, [-160, 240]), 8, no_coarse, calibration={1: Scale(1, 0, 0.3)})
+
+    def unsure(patches):
+        return copy_mask(patches) / 8 + patches[:, 1:].cumsum(3) / 16 - 1
+
+    found = inferer.probabilities(volume(), unsure, 4, attention=boxes())
+    assert found.shape == (1, 4, *volume().shape[2:])
+    assert torch.allclose(found.sum(1), torch.ones(()))
+    assert torch.equal(found.argmax(1)[0], inferer(volume(), unsure, attention=boxes())[0, 0].long())
+    assert ((found > 0.02) & (found < 0.98)).any()
+
+
+def test_the_probability_of_a_single_object_is_its_standing():
+    attention = torch.zeros(1, 1, 16, 16, 1, dtype=torch.int16)
+    attention[0, 0, 4:12, 4:12] = 1
+    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, calibration={1: Scale(2, 1, 0.2)})
+    logits = torch.linspace(-2, 2, 256).view(1, 1, 16, 16)
+    found = inferer.probabilities(volume((16, 16, 1)), lambda patches: logits, 2, attention=attention)
+    standing = Scale(2, 1, 0.2).standing(logits[0, 0])
+    assert torch.allclose(found[0, 1, :, :, 0], standing.where(found[0, 1, :, :, 0] > 0, 0), atol=1e-6)
+    assert (found[0, 1, :, :, 0] > 0)[standing > 0.5].all()

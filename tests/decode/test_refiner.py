@@ -50,3 +50,13 @@ def test_a_batch_is_image_and_attention_with_the_object_as_label():
     inputs, label = PrepareQueries(Views(16, area=(1, 1), rotation=0))(batch, torch.device("cpu"))
     assert torch.equal(inputs[:, 1:], attention[:, :, 2:18, 2:18])
     assert torch.equal(label, target[:, :, 2:18, 2:18])
+
+
+@pytest.mark.parametrize(("frozen", "rates"), [(False, [0.02, 0.005]), (True, [0.02])])
+def test_an_encoder_that_is_tuned_learns_at_its_own_rate(frozen, rates):
+    encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8))
+    refiner = Refiner(encoder, frozen, width=8)
+    groups = refiner.rates(0.02, 0.25)
+    assert [group["lr"] for group in groups] == rates
+    learnt = {id(weight) for group in groups for weight in group["params"]}
+    assert learnt == {id(weight) for weight in refiner.parameters() if weight.requires_grad}

@@ -8,9 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
+from monai.transforms import Compose
 
-from scripts.cohort.datalist import Case
-from scripts.decode.volumes import PrepareVolume, ReadVolume, WriteLabelMap
+from scripts.decode.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset, WriteLabelMap
+from scripts.errors import SemclError
 from scripts.job.job import Job
 from tests.conftest import write_nifti
 
@@ -22,14 +24,24 @@ def job(tmp_path):
     return Job("inference", "bundle", str(tmp_path / "out"), {}, 0)
 
 
+def stepped(sample: dict) -> Engine:
+    """An evaluator after a step over one sample, whose prediction is its attention."""
+    engine = Engine(lambda engine, batch: None)
+    engine.state.batch, engine.state.output = [sample], [{"pred": sample["attention"]}]
+    return engine
+
+
 def test_a_prediction_lies_where_its_image_lies(tmp_path, table, job):
     image = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
     label = np.random.default_rng(1).choice([0, 2, 5, 9], size=(6, 5, 4)).astype(np.uint8)
     path = write_nifti(tmp_path / "images" / "a.nii.gz", image, STORED)
     write_nifti(tmp_path / "attention" / "a.nii.gz", label, STORED)
-    sample = ReadVolume(table, str(tmp_path / "attention"))({"case": Case("a", "a", "portal", path)})
-    sample["pred"] = sample["attention"]
-    WriteLabelMap(table, str(tmp_path / "out"), job)(sample)
+    sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
+    drawn = AsStored(table)({**sample, "pred": sample["attention"]})["pred"]
+    assert np.array_equal(drawn, label[None])
+    engine = stepped(sample)
+    engine.state.output = [{"pred": drawn}]
+    WriteLabelMap(str(tmp_path / "out"), job)(engine)
     written = nib.load(tmp_path / "out" / "a.nii.gz")
     assert np.array_equal(np.asarray(written.dataobj), label)
     assert np.allclose(written.affine, STORED)
@@ -38,11 +50,24 @@ def test_a_prediction_lies_where_its_image_lies(tmp_path, table, job):
 
 def test_without_an_attention_map_there_is_none_to_pass_on(tmp_path, table):
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
-    sample = ReadVolume(table, str(tmp_path / "attention"))({"case": Case("a", "a", "portal", path)})
+    sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
     assert "attention" not in sample
     image, target, _, given = PrepareVolume()({"image": torch.zeros(1, 1, 6, 5, 4)}, torch.device("cpu"))
     assert image.shape == (1, 1, 6, 5, 4)
     assert (target, given) == (None, {})
+
+
+def test_a_scan_is_named_by_its_file_and_keeps_what_came_with_it(tmp_path, table):
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
+    sample = ReadVolume(table, str(tmp_path))({"image": str(path), "model": "semcl"})
+    assert (sample["case"], sample["source"], sample["model"]) == ("a", str(path), "semcl")
+    assert ReadVolume(table, str(tmp_path))({"image": str(path), "case": "b"})["case"] == "b"
+
+
+def test_an_error_that_is_no_fault_of_the_case_is_raised(table):
+    with pytest.raises(RuntimeError, match="applying transform") as caught:
+        VolumeDataset([{"case": "a"}], ReadVolume(table, "nowhere"))[0]
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def no_volume(path: Path) -> None:
@@ -77,11 +102,13 @@ def test_a_case_that_cannot_be_read_is_told_and_nothing_is_written(name, harm, m
     path = write_nifti(tmp_path / "a.nii.gz", noise)
     write_nifti(tmp_path / "attention" / "a.nii.gz", np.zeros((6, 5, 4), np.uint8))
     harm(tmp_path / name)
-    sample = ReadVolume(table, str(tmp_path / "attention"))({"case": Case("a", "a", "portal", path)})
+    read = ReadVolume(table, str(tmp_path / "attention"))
+    with pytest.raises(SemclError, match=f"^{message}"):
+        read({"case": "a", "image": str(path)})
+    sample = VolumeDataset([{"case": "a", "image": str(path)}], Compose([read]))[0]
     assert sample["failed"].startswith(message)
     assert sample["image"].shape == sample["attention"].shape == (1, 1, 1, 1)
-    sample["pred"] = sample["attention"]
-    WriteLabelMap(table, str(tmp_path / "out"), job)(sample)
+    WriteLabelMap(str(tmp_path / "out"), job)(stepped(sample))
     assert list((tmp_path / "out").glob("*.nii.gz")) == []
     assert job.failed == ["a"]
     assert f"error: {message}" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from scripts.contrast.dataset import QueryDataset
 from scripts.contrast.encoder import QueryEncoder
 from scripts.contrast.store import QueryStore
 from scripts.evaluate.embeddings import COLUMNS, Embeddings, choose, embed
@@ -69,7 +70,7 @@ def embedded(
 ) -> Embeddings:
     chosen = np.arange(len(store.index)) if queries is None else np.array(queries)
     _, patients, phases, _ = zip(*CASES, strict=True)
-    return embed(store, patients, phases, network, chosen, CPU, batch_size, "embed, test")
+    return embed(QueryDataset(store), patients, phases, network, chosen, CPU, batch_size, "embed, test")
 
 
 def patch(store: QueryStore, query: int) -> torch.Tensor:

@@ -1,0 +1,114 @@
+"""The algorithm as AutoRunner handles it: generated for a fold, trained in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.apps.auto3dseg import BundleAlgo
+
+from ..cohort import datalist
+from ..errors import SemclError
+from ..files import write_text
+from .bundle import check_numbers, shared_numbers, write_bundle
+from .fitting import channels, fit
+from .generated import CONFIG, STAGES
+from .source import cases_of, modality_of, read_datalist, read_yaml, table_of
+
+
+def template_path() -> str:
+    """The folder that Auto3DSeg copies for each fold, to be given with the class:
+
+    ``AutoRunner(..., algos={"semcl": {"_target_": "semcl.auto3dseg.SemclAlgo", "template_path": template_path()}})``
+    """
+    return str(Path(__file__).resolve().parent / "template")
+
+
+class SemclAlgo(BundleAlgo):
+    """SemCL's stages as one algorithm of Auto3DSeg; unlike others it may have any name without an underscore.
+
+    Numbers of the stages are taken from AutoRunner's input under the algorithm's name, by stage or under ``common``:
+    ``{"modality": "ct", ..., "semcl": {"common": {"patch_size": 128}, "train": {"max_epochs": 100}}}``.
+
+    Args:
+        template_path: what the function of that name gives, or a copy of that folder.
+    """
+
+    def pre_check_skip_algo(self, skip_bundlegen: bool = False, skip_info: str = "") -> tuple[bool, str]:
+        """Skip data SemCL cannot learn from, which others can: several channels, classes that overlap."""
+        if channels(read_yaml(self.data_stats_files)) != 1:
+            return True, "SemCL looks at images of one channel."
+        if read_yaml(self.data_list_file).get("sigmoid"):
+            return True, "SemCL's organs do not overlap, so it cannot draw classes that do (sigmoid)."
+        return skip_bundlegen, skip_info
+
+    def export_to_disk(self, output_path: str, algo_name: str, **kwargs: Any) -> None:
+        """Copy the template into a folder, as the algorithm of that name, and fill it in for a fold."""
+        self.output_path = str(Path(output_path) / algo_name)
+        shutil.rmtree(self.output_path, ignore_errors=True)
+        shutil.copytree(str(self.template_path), self.output_path, ignore=shutil.ignore_patterns("__pycache__"))
+        self.fill_records = self.fill_template_config(self.data_stats_files, self.output_path, **kwargs)
+
+    def fill_template_config(self, data_stats_filename: str, algo_path: str, **kwargs: Any) -> dict[str, Any]:
+        """Write the fold's cohort, the bundle's configs and the numbers they run with; return the numbers.
+
+        Args:
+            data_stats_filename: Auto3DSeg's datastats.yaml.
+            algo_path: the folder that was copied.
+            kwargs: ``fold``, kept for validation.
+
+        Raises:
+            SemclError: for what ``modality_of``, ``cases_of``, ``table_of``, ``fit`` and ``check_numbers`` refuse, and
+                for a search of hyperparameters, which names no fold.
+        """
+        if "fold" not in kwargs:
+            raise SemclError(
+                "no fold to generate the algorithm for",
+                found=f"{sorted(kwargs)}",
+                expected="fold",
+                remedy="leave out hpo: SemCL's numbers are not searched",
+            )
+        source, stats, folder = read_yaml(self.data_list_file), read_yaml(data_stats_filename), Path(algo_path)
+        modality, cases = modality_of(source), cases_of(source, kwargs["fold"])
+        table = table_of(source, cases, stats)
+        own = dict(source.get(self.name) or {})
+        check_numbers(own, STAGES)
+        numbers = {group: dict(own.get(group) or {}) for group in ("common", *STAGES)}
+        numbers["common"] = fit(stats, modality, shared_numbers() | numbers["common"]) | numbers["common"]
+        if not any(name in source for name in ("label_table", "class_names")) and not read_datalist(source).get(
+            "labels"
+        ):  # organs without names may be partners
+            for stage in ("pretrain", "train"):
+                numbers[stage].setdefault("train#views#flip_axes", [])
+        write_bundle(folder / "bundle")
+        cohort = folder / "cohort"
+        cohort.mkdir(exist_ok=True)
+        table.save(cohort)
+        datalist.save(cases, cohort)
+        datalist.load(cohort, need_label=True)
+        config = folder / "configs" / CONFIG
+        filled = read_yaml(config) | {"bundle_root": str(folder), "fold": int(kwargs["fold"])} | numbers
+        head = config.read_text(encoding="utf-8").partition("\n\n")[0]
+        write_text(config, f"{head}\n\n{yaml.safe_dump(filled, sort_keys=False, default_flow_style=None)}")
+        return {CONFIG: filled}
+
+    def train(
+        self, train_params: dict[str, Any] | None = None, device_setting: dict[str, Any] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the chain in a process of its own, on the first of the devices, by this process's Python.
+
+        Args:
+            train_params: numbers as "stage#key": {"train#max_epochs": 100}; those of other algorithms are left alone.
+            device_setting: as AutoRunner.set_device_info makes it.
+        """
+        given = self.device_setting | (device_setting or {})
+        first = str(given["CUDA_VISIBLE_DEVICES"]).split(",")[0]
+        prefix = given.get("CMD_PREFIX") or sys.executable
+        done: subprocess.CompletedProcess[str] = super().train(
+            train_params, given | {"CUDA_VISIBLE_DEVICES": first, "CMD_PREFIX": prefix}
+        )
+        return done

@@ -1,0 +1,66 @@
+"""A folder that Auto3DSeg generated: where things lie in it, and the numbers its stages run with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+STAGES = ("coarse", "pretrain", "train", "inference")
+SUFFIXES = (".yaml", ".yml", ".json")
+CONFIG = "hyper_parameters.yaml"
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The algorithm of one fold: its folder, the fold, and its numbers by stage ("common" for all)."""
+
+    folder: Path
+    fold: int
+    numbers: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, config_file: str | Sequence[str], override: Mapping[str, Any]) -> Generated:
+        """What the files of configs/ say.
+
+        Args:
+            config_file: files, as a list or separated by commas; the folder is the one their folder lies in, so that
+                it may be moved.
+            override: numbers as "stage#key"; others, which may be other algorithms', are not looked at.
+        """
+        listed = config_file.split(",") if isinstance(config_file, str) else list(config_file)
+        files = [file for file in listed if file.endswith(SUFFIXES)]
+        content = ConfigParser.load_config_files(files)
+        numbers = {group: dict(content.get(group) or {}) for group in ("common", *STAGES)}
+        for key, value in override.items():
+            group, _, name = key.partition("#")
+            if name and group in numbers:
+                numbers[group][name] = value
+        return cls(Path(files[0]).resolve().parent.parent, int(content["fold"]), numbers)
+
+    @property
+    def cohort(self) -> Path:
+        """Folder of the cohort, to which the stages write."""
+        return self.folder / "cohort"
+
+    @property
+    def models(self) -> Path:
+        """Folder of the weights, and of progress.yaml."""
+        return self.cohort / "models"
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the bundle."""
+        return self.folder / "bundle"
+
+    def config(self, stage: str) -> str:
+        """The config of a stage."""
+        return str(self.bundle / "configs" / f"{stage}.yaml")
+
+    def overrides(self, stage: str) -> dict[str, Any]:
+        """What is overridden in it."""
+        places = {"bundle_root": str(self.bundle), "dataset_dir": str(self.cohort)}
+        return {**self.numbers["common"], **self.numbers[stage], **places}

@@ -1,0 +1,75 @@
+"""Inference for the ensemble: class probabilities of a scan on the voxels it is stored with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Invert, Orientation
+
+from ..cohort.datalist import case_id
+from ..cohort.islands import without_islands
+from ..cohort.volume import read_stored
+from .generated import Generated
+from .source import image_of
+
+
+class InferClass:
+    """A trained algorithm, put together by inference.yaml; the name is MONAI's.
+
+    Args:
+        config_file: files of configs/ of the generated folder, as a list or separated by commas.
+        override: ``rank``, by which one of several devices is taken, and numbers as "inference#key".
+    """
+
+    def __init__(self, config_file: str | Sequence[str], **override: Any) -> None:
+        algorithm = Generated.read(config_file, override)
+        parser = ConfigParser()
+        parser.read_config(algorithm.config("inference"))
+        parser.update(algorithm.overrides("inference"))
+        if torch.cuda.is_available() and "rank" in override:
+            parser.update({"device": torch.device("cuda", int(override["rank"]))})
+        names = ("device", "amp", "labels", "network", "inferer", "smallest_island")
+        self.device, self.amp, self.labels, self.network, self.inferer, self.smallest = (
+            parser.get_parsed_content(name) for name in names
+        )
+        for number in range(2):  # weights, calibration
+            parser.get_parsed_content(f"handlers#{number}")(None)
+        self.network.eval()
+
+    @torch.no_grad()
+    def infer(self, image_file: Mapping[str, Any] | str) -> MetaTensor:
+        """Class probabilities (K + 1, X, Y, Z), background first, on the voxels of the file and with its meta data.
+
+        What is drawn most probably is what inference.yaml would write.
+
+        Args:
+            image_file: a path, or an entry of the datalist, ``{"image": path}``.
+
+        Raises:
+            SemclError: when the scan cannot be read.
+        """
+        path = image_of(image_file)
+        stored = read_stored(path, case_id(Path(path)) or path)
+        orient = Orientation(axcodes="RAS", labels=None)
+        image = cast(MetaTensor, orient(stored))
+        with torch.autocast(self.device.type, enabled=self.amp):
+            found = self.inferer.probabilities(image[None].to(self.device), self.network, len(self.labels) + 1)[0]
+        found = MetaTensor(_without_islands(found, self.smallest), meta=image.meta)
+        found.applied_operations = image.applied_operations
+        turned: MetaTensor = Invert(orient)(found)
+        return turned
+
+
+def _without_islands(probabilities: torch.Tensor, smallest: float) -> torch.Tensor:
+    """Probabilities (K + 1, X, Y, Z) that are background's alone on small islands of an organ."""
+    drawn = probabilities.argmax(0).cpu().numpy()
+    islands = torch.from_numpy(without_islands(drawn, smallest) != drawn).to(probabilities.device)
+    background = torch.zeros_like(probabilities[:, :1, 0, 0])
+    background[0] = 1
+    probabilities[:, islands] = background
+    return probabilities

@@ -1,0 +1,5 @@
+"""Class probabilities by this algorithm, for the ensemble."""
+
+from semcl.auto3dseg import InferClass
+
+__all__ = ["InferClass"]

@@ -1,0 +1,73 @@
+"""Gaussian blur of the images of a batch, each by its own width."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+REACH = 3  # standard deviations a blur looks to each side
+TILE = 64  # voxels of an axis blurred by one product
+
+
+def blur(image: torch.Tensor, sigmas: NDArray[np.float64]) -> torch.Tensor:
+    """Gaussian blur of images (B, C, *spatial), each with its own standard deviation in voxels; edges are repeated."""
+    gaussians = Gaussians(sigmas, image)
+    for axis in range(2, image.ndim):
+        image = gaussians.along(axis, image, torch.empty_like(image, memory_format=torch.contiguous_format))
+    return image
+
+
+class Gaussians:
+    """Gaussians of a batch of images, on its device and of its type.
+
+    Args:
+        sigmas: standard deviations (B,), voxels; all are cut off where three of the widest end.
+        image: what they are for.
+    """
+
+    def __init__(self, sigmas: NDArray[np.float64], image: torch.Tensor) -> None:
+        self.reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
+        steps = np.arange(-self.reach, self.reach + 1)
+        kernels = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
+        kernels[kernels < torch.finfo(image.dtype).eps ** 1.25] = 0  # below any rounding
+        kernels /= kernels.sum(1, keepdims=True)
+        self.still = kernels[:, self.reach] == 1  # these images stay as they are
+        self.kernels = torch.from_numpy(kernels).to(image.device, image.dtype, non_blocking=True)  # (B, taps)
+        self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
+
+    def along(self, axis: int, image: torch.Tensor, out: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+        """Blur an axis of images (B, C, *spatial), ``part`` of the batch; into ``out``; edges are repeated.
+
+        By products with matrices, on a CPU as on a GPU faster than sums over shifted images.
+        """
+        size, after = image.shape[axis], math.prod(image.shape[axis + 1 :])
+        shape = [len(image), -1, size] if after == 1 else [-1, size, after]
+        lines, blurred = image.reshape(shape), out.view(shape)
+        count = math.ceil(size / TILE)
+        for number in range(count):
+            start, stop = size * number // count, size * (number + 1) // count
+            matrix, seen = self.matrix(size, start, stop)[part], slice(max(0, start - self.reach), stop + self.reach)
+            if after == 1:
+                torch.bmm(lines[:, :, seen], matrix.mT, out=blurred[:, :, start:stop])
+            else:
+                each = matrix[:, None].expand(-1, len(lines) // len(image), -1, -1).reshape(-1, *matrix.shape[1:])
+                torch.bmm(each, lines[:, seen], out=blurred[:, start:stop])
+        return out
+
+    def matrix(self, size: int, start: int, stop: int) -> torch.Tensor:
+        """Matrices (B, stop - start, seen) that blur these voxels of an axis of ``size``, of the voxels they see."""
+        if (size, start, stop) not in self._matrices:
+            (count, taps), rows = self.kernels.shape, stop - start
+            band = self.kernels.new_zeros(count, rows, rows + taps - 1)  # also over what is beyond the ends
+            band.as_strided([count, rows, taps], [rows * band.shape[2], band.shape[2] + 1, 1]).copy_(
+                self.kernels[:, None]
+            )
+            low, high = max(0, self.reach - start), band.shape[2] - max(0, stop + self.reach - size)
+            matrix = band[:, :, low:high]
+            matrix[:, :, 0] += band[:, :, :low].sum(2)
+            matrix[:, :, -1] += band[:, :, high:].sum(2)
+            self._matrices[size, start, stop] = matrix
+        return self._matrices[size, start, stop]

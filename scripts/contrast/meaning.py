@@ -1,0 +1,61 @@
+"""Batches of pretraining: views of each query, and what decides which of them mean the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+
+from .. import ranks
+from ..errors import SemclError
+from .views import Views
+
+MEANINGS = ("cluster", "object", "phase", "query")
+
+
+class PrepareViews(PrepareBatch):
+    """Batches of pretraining: ``count`` views of each query as input, its meaning as label.
+
+    Gives inputs (V*B, 2, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,); with
+    ``tones`` the labels and the mean intensity under the mask of each view, (V*B,) in [0, 1].
+
+    Args:
+        views: draws a view.
+        count: V.
+        meaning: what views must have in common to be pulled together: "cluster" (organ x phase, arXiv 2106.01596),
+            "object" (the organ alone), "phase" (of the scan alone) or "query" (their own query, as SimCLR does).
+        tones: give the mean intensities too, for the loss's intensity-adaptive weights (arXiv 2210.08652).
+
+    Raises:
+        SemclError: for another meaning.
+    """
+
+    def __init__(self, views: Views, count: int = 2, meaning: str = "cluster", tones: bool = False) -> None:
+        if meaning not in MEANINGS:
+            raise SemclError(
+                "there is no such meaning",
+                found=f"meaning {meaning}",
+                expected=f"one of {', '.join(MEANINGS)}",
+                remedy="set meaning",
+            )
+        self.views, self.count, self.meaning, self.tones = views, count, meaning, tones
+
+    def __call__(
+        self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
+        image, attention = (batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention"))
+        if self.meaning == "query":
+            label = ranks.own(torch.arange(len(image) * ranks.count(), device=image.device))
+        else:
+            label = batchdata[self.meaning].to(device, non_blocking=non_blocking)
+        views = [self.views(image, attention) for _ in range(self.count)]
+        inputs, labels = torch.cat([torch.cat(view, dim=1) for view in views]), label.repeat(self.count)
+        return inputs, (labels, torch.cat([mean_tone(*view) for view in views])) if self.tones else labels
+
+
+def mean_tone(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean intensity under the mask (B,), of images in [-1, 1] brought to [0, 1]; 1/2 under an empty mask."""
+    area = mask.flatten(1).sum(1)
+    tone = ((image + 1) * mask).flatten(1).sum(1) / 2
+    return torch.where(area > 0, tone / area.clamp_min(1), 0.5).clamp(0, 1)

@@ -1,0 +1,231 @@
+"""What a study runs: units of one pretraining and the cells that build on it, each with a folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cohort.datalist import Case, save
+from ..cohort.labels import LabelTable
+from ..errors import SemclError
+from .strategy import Strategy
+
+PROTOCOLS = {"frozen": True, "tuned": False}  # freeze_encoder
+STAGES = ("pretrain", "embed", "train", "inference")
+OWN_SPLIT = "own"  # the cohort's training and testing cases
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One refiner: a protocol and a share of labels on top of a unit's encoder."""
+
+    protocol: str
+    labelled: float
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.protocol}-{self.labelled * 100:g}%"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One pretraining, and the cells that start from its encoder."""
+
+    split: str
+    strategy: Strategy
+    seed: int
+    folder: Path
+
+    def cell_folder(self, cell: Cell) -> Path:
+        """Where a cell lies."""
+        return self.folder / cell.name
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"{self.strategy.name}, split {self.split}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a study runs.
+
+    Args:
+        out: the study's folder.
+        bundle_root: the bundle.
+        overlays: config files given to every stage, in order.
+        strategies: what is compared.
+        splits: name -> folder with the datalist.
+        seeds: how many.
+        cells: of each unit.
+    """
+
+    out: Path
+    bundle_root: Path
+    overlays: tuple[Path, ...]
+    strategies: tuple[Strategy, ...]
+    splits: dict[str, Path]
+    seeds: int
+    cells: tuple[Cell, ...]
+
+    def units(self) -> list[Unit]:
+        """All units: every strategy of a seed and split before the next seed, so that what is there can be compared."""
+        return [
+            Unit(split, strategy, seed, self.out / "runs" / _folder(split, strategy, seed))
+            for seed in range(self.seeds)
+            for split in self.splits
+            for strategy in self.strategies
+        ]
+
+    def settings(self, unit: Unit) -> str:
+        """A hash of all numbers a unit runs with: its stages' configs, the overlays and the sweep."""
+        files = [self.bundle_root / "configs" / f"{name}.yaml" for name in ("common", *STAGES)]
+        texts = [path.read_text(encoding="utf-8") for path in (*files, *self.overlays, unit.strategy.overlay)]
+        datalist = (self.splits[unit.split] / "datalist.json").read_text()
+        made_of = [texts, unit.strategy.overrides, unit.seed, datalist]
+        return hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:12]
+
+
+def _folder(split: str, strategy: Strategy, seed: int) -> str:
+    return f"split {split}/{strategy.name}/seed {seed}".replace(" ", "_")
+
+
+def shard(units: Sequence[Unit], share: str | None) -> list[Unit]:
+    """The units of a share "i/n", i from 1 to n; all of them for None.
+
+    Raises:
+        SemclError: for a share that is not of this form.
+    """
+    if share is None:
+        return list(units)
+    number, _, count = str(share).partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise SemclError(
+            "a shard cannot be understood",
+            found=f"--shard {share}",
+            expected="i/n, i from 1 to n",
+            remedy="set --shard",
+        )
+    return list(units[int(number) - 1 :: int(count)])
+
+
+def cells(protocols: Sequence[str], labels: Sequence[str | float]) -> tuple[Cell, ...]:
+    """The cells of every unit.
+
+    Raises:
+        SemclError: for a protocol nobody knows, or a share of labels that is none.
+    """
+    for protocol in protocols:
+        if protocol not in PROTOCOLS:
+            raise SemclError(
+                "there is no such protocol",
+                found=protocol,
+                expected=f"{' or '.join(PROTOCOLS)}: the encoder while the decoder is trained",
+                remedy="set --protocols",
+            )
+    shares = [_share(label) for label in labels]
+    if not protocols or not shares or len(set(shares)) < len(shares) or len(set(protocols)) < len(protocols):
+        raise SemclError(
+            "nothing to run, or something twice",
+            found=f"protocols {', '.join(protocols)}, labels {', '.join(map(str, labels))}",
+            expected="each once",
+            remedy="set --protocols and --labels",
+        )
+    return tuple(Cell(protocol, share) for share in shares for protocol in protocols)
+
+
+def _share(label: str | float) -> float:
+    text = str(label)
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0
+    if not 0 < share <= 1:
+        raise SemclError(
+            "a share of labels", found=text, expected="0% to 100%, or 0 to 1, above 0", remedy="set --labels 10%,100%"
+        )
+    return share
+
+
+def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int, seed: int = 0) -> dict[str, Path]:
+    """The datalists of the study's splits, as folders: the cohort's own for ``folds`` 0, else a fold each to be tested.
+
+    Folds are of patients who have label maps, at random; unlabelled scans of others are trained on in every split
+    (pretraining needs no label maps). Testing cases have label maps.
+
+    Raises:
+        SemclError: when there are fewer patients than folds, or nobody to test.
+    """
+    labelled = sorted({case.patient for case in cases if case.label is not None})
+    if folds and not 2 <= folds <= len(labelled):
+        raise SemclError(
+            "the cohort cannot be split so",
+            found=f"--folds {folds}, {len(labelled)} patients with label maps",
+            expected="2 folds or more, and a patient each; 0 for the cohort's own training and testing cases",
+            remedy="set --folds",
+        )
+    if folds:
+        order = np.random.default_rng(seed).permutation(labelled).tolist()
+        part = {patient: number % folds for number, patient in enumerate(order)}
+        splits = {str(fold): list(_assigned(cases, part, fold)) for fold in range(folds)}
+    else:
+        splits = {OWN_SPLIT: [case for case in cases if case.fold is not None or case.label is not None]}
+    written = {}
+    for name, members in splits.items():
+        if not any(case.fold is None for case in members):
+            raise SemclError(
+                "nobody is left to be tested",
+                found="no testing case with a label map",
+                expected="at least one",
+                remedy="set --folds, or prepare the cohort with another --test_share",
+            )
+        folder = out / "splits" / name
+        table.save(folder)
+        save(members, folder)
+        written[name] = folder
+    return written
+
+
+def _assigned(cases: Sequence[Case], part: dict[str, int], tested: int) -> Iterator[Case]:
+    """Cases as a split has them: those of the tested part without a fold, the others with their part as fold."""
+    for case in cases:
+        own = part.get(case.patient, 0 if tested else 1)
+        if own != tested:
+            yield replace(case, fold=own)
+        elif case.label is not None:
+            yield replace(case, fold=None)
+
+
+def steps(plan: Plan, unit: Unit, cohort: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stages of a unit in order, as ``unit.py`` runs them: config files, overrides, and where they write.
+
+    ``cohort`` holds what all stages take (attention_dir, store_dir).
+    """
+    configs = plan.bundle_root / "configs"
+    shared = [*map(str, plan.overlays), str(unit.strategy.overlay)]
+    base = {"dataset_dir": str(plan.splits[unit.split]), "seed": unit.seed, **cohort, **unit.strategy.overrides}
+    encoder = str(unit.folder / "models" / "encoder.pt")
+    found = []
+
+    def add(stage: str, folder: Path, title: str, **overrides: Any) -> None:
+        files = [str(configs / f"{stage}.yaml"), *shared]
+        own = {**base, "output_dir": str(folder), **overrides}
+        found.append({"stage": stage, "title": title, "files": files, "overrides": own})
+
+    if unit.strategy.pretrains:
+        add("pretrain", unit.folder, "pretrain")
+        add("embed", unit.folder, "embed", map_points=600)
+    for cell in plan.cells:
+        folder = unit.cell_folder(cell)
+        start = {"encoder_weights": encoder} if unit.strategy.pretrains else {}
+        freeze = PROTOCOLS[cell.protocol]
+        add("train", folder, f"{cell.name} train", freeze_encoder=freeze, labelled=cell.labelled, **start)
+        add("inference", folder, f"{cell.name} inference")
+    return found

@@ -1,0 +1,179 @@
+"""What the cells of a study found, brought together: values by organ, strategy, seed and patient; costs; embeddings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.bundle import ConfigParser
+from numpy.typing import NDArray
+
+from ..errors import SemclError
+from ..evaluate.measures import METRICS
+from ..evaluate.rows import Row
+from ..evaluate.statistics import ALL
+from .plan import Cell, Plan, Unit, steps
+from .strategy import FLOOR
+
+Values = NDArray[np.float64]
+KNOWN = {metric.name for metric in METRICS}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measured value of a cell: of which seed, strategy, protocol and share of labels."""
+
+    seed: int
+    cell: Cell
+    row: Row
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The metrics in a table of rows as ``write_rows`` leaves it."""
+    with open(path, newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["metric"] in KNOWN]
+    return [Row(**{name: line[name] for name in line if name != "value"}, value=float(line["value"])) for line in lines]
+
+
+class Results:
+    """The measured cells of a plan.
+
+    Args:
+        plan: the study, all of whose units are done.
+        floor: split -> rows of the coarse maps of its testing cases.
+        organs: names, in the order of the label table.
+        phases: names.
+
+    Attributes:
+        methods: the coarse map, then the strategies.
+        sizes: how many cases and patients were tested.
+
+    Raises:
+        SemclError: when nothing was measured.
+    """
+
+    def __init__(
+        self, plan: Plan, floor: Mapping[str, Sequence[Row]], organs: Sequence[str], phases: Sequence[str]
+    ) -> None:
+        self.plan, self.phases = plan, tuple(phases)
+        self.methods = (FLOOR, *(strategy.name for strategy in plan.strategies))
+        self.measured = list(self._read(floor))
+        there = {found.row.organ for found in self.measured}
+        self.organs = tuple(organ for organ in organs if organ in there)
+        if not self.organs:
+            raise SemclError(
+                "there is nothing to compare",
+                found="no organ in the label maps of the testing cases",
+                expected="at least one organ in one case",
+                remedy="check that the label maps are those of these scans",
+            )
+        tested = {(found.row.case, found.row.patient) for found in self.measured}
+        self.sizes = len(tested), len({patient for _, patient in tested})
+
+    def _read(self, floor: Mapping[str, Sequence[Row]]) -> Iterable[Measured]:
+        for unit in self.plan.units():
+            for cell in self.plan.cells:
+                rows = read_rows(unit.cell_folder(cell) / "rows.csv")
+                yield from (Measured(unit.seed, cell, row) for row in rows)
+        for of_split in floor.values():  # the same for every seed and cell
+            for row in of_split:
+                yield from (Measured(seed, cell, row) for seed in range(self.plan.seeds) for cell in self.plan.cells)
+
+    def values(self, cell: Cell, metric: str = "dice", phase: str | None = None) -> dict[str, dict[str, Values]]:
+        """Organ (or ``ALL``, a patient's mean over organs) -> method -> values (seeds, patients), scans averaged.
+
+        An organ holds the patients who have it, in alphabetical order.
+        """
+        collected: dict[tuple[str, str, int, str], list[float]] = defaultdict(list)
+        for found in self.measured:
+            row = found.row
+            if found.cell == cell and row.metric == metric and phase in (None, row.phase):
+                for organ in (row.organ, ALL):
+                    collected[organ, row.method, found.seed, row.patient].append(row.value)
+        tables: dict[str, dict[str, Values]] = {}
+        for organ in (ALL, *self.organs):
+            patients = sorted({key[3] for key in collected if key[0] == organ})
+            if patients:
+                tables[organ] = {
+                    method: np.array(
+                        [
+                            [np.mean(collected[organ, method, seed, patient]) for patient in patients]
+                            for seed in range(self.plan.seeds)
+                        ]
+                    )
+                    for method in self.methods
+                }
+        return tables
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every value with its seed, protocol and share of labels."""
+        return [
+            {
+                "seed": found.seed,
+                "protocol": found.cell.protocol,
+                "labelled": found.cell.labelled,
+                **{name: getattr(found.row, name) for name in Row.__dataclass_fields__},
+            }
+            for found in self.measured
+        ]
+
+    def costs(self) -> list[dict[str, Any]]:
+        """A line a strategy: mean over seeds and splits of what its stages took on the machines they ran on."""
+        lines = []
+        for strategy in self.plan.strategies:
+            units = [unit for unit in self.plan.units() if unit.strategy == strategy]
+            notes = [note for unit in units for note in _notes(unit, self.plan.cells)]
+            line: dict[str, Any] = {"strategy": strategy.name}
+            for stage in ("pretrain", "train", "inference"):
+                took = [note["seconds"] for note in notes if note["stage"] == stage]
+                line[f"{stage}_seconds"] = float(np.mean(took)) if took else 0.0
+            for stage in ("pretrain", "train"):
+                seen = [queries_seen(step) for step in steps(self.plan, units[0], {}) if step["stage"] == stage]
+                line[f"{stage}_queries"] = seen[0] if seen else 0
+            for kind in ("resident_mib", "gpu_mib"):
+                peaks = [note["peak_memory"][kind] for note in notes if kind in note["peak_memory"]]
+                if peaks:
+                    line[kind] = max(peaks)
+            lines.append(line)
+        return lines
+
+    def embeddings(self) -> list[dict[str, Any]]:
+        """A line a measure of the embed stage: method, and "untrained" -> mean over seeds and splits."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for unit in self.plan.units():
+            path = unit.folder / "embeddings" / "summary.json"
+            if not path.is_file():
+                continue
+            content = json.loads(path.read_text())
+            for measure in content["measures"]:
+                of = dict(zip(content["encoders"], measure["found"], strict=True))
+                line = found.setdefault(measure["title"], {})
+                for method, value in ((unit.strategy.name, of["pretrained"]), ("untrained", of["untrained"])):
+                    if value is not None:
+                        line.setdefault(method, []).append(value)
+        return [
+            {"measure": title, **{method: float(np.mean(values)) for method, values in line.items()}}
+            for title, line in found.items()
+        ]
+
+
+def _notes(unit: Unit, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    folders = [unit.folder, *(unit.cell_folder(cell) for cell in cells)]
+    paths = [path for folder in folders for path in sorted((folder / "jobs").glob("*.json"))]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def queries_seen(step: Mapping[str, Any]) -> int:
+    """Queries a stage of training is shown: epochs x steps x queries of a batch, as its config resolves them."""
+    parser = ConfigParser()
+    parser.read_config(step["files"])
+    parser.update(step["overrides"])
+    keys = ("max_epochs", "epoch_length", "clusters_per_batch", "queries_per_cluster")
+    return math.prod(int(parser.get_parsed_content(key)) for key in keys)

@@ -1,0 +1,162 @@
+"""Units of a study spread over processes of this machine, with a bar over its cells."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ..errors import SemclError
+from ..files import write_text
+from ..job.job import INTERRUPTED
+from .plan import Plan, Unit, steps
+
+POLL = 0.2  # seconds
+TAIL = 12  # lines of a failed unit's log that are shown
+
+
+class Runner:
+    """Runs units, each in a process of its own that writes unit.log, and shows how many of their stages are done.
+
+    Args:
+        plan: the study.
+        shared: what all stages take (attention_dir, store_dir).
+        tolerance: mm, of NSD where the label table gives an organ none.
+        workers: processes at once; they share the cores, and the GPUs by turns.
+    """
+
+    def __init__(self, plan: Plan, shared: dict[str, Any], tolerance: float, workers: int) -> None:
+        self.plan, self.shared, self.tolerance, self.workers = plan, shared, tolerance, workers
+        self.running: dict[int, tuple[Unit, subprocess.Popen[bytes]]] = {}  # by place among the workers
+        self.failed: list[Unit] = []
+
+    def run(self, units: Sequence[Unit]) -> None:
+        """Run those that are not done.
+
+        Raises:
+            SemclError: when a finished unit was run with other numbers, before anything runs; or, after all have run,
+                when some failed.
+        """
+        waiting = [unit for unit in units if not self.done(unit)]
+        notes = {unit.folder: self.note(unit) for unit in waiting}
+        total = sum(len(note["steps"]) for note in notes.values())
+        if waiting:
+            print(f"study: {len(units) - len(waiting)} of {len(units)} units done, {len(waiting)} to run", flush=True)
+        every = 0.1 if sys.stderr.isatty() else 30  # seconds; a log is not a terminal
+        try:
+            with tqdm(total=total, desc="study", unit="stage", mininterval=every, smoothing=0.1) as bar:
+                while waiting or self.running:
+                    for place in range(self.workers):
+                        if waiting and place not in self.running:
+                            self.start(place, waiting.pop(0), notes)
+                    time.sleep(POLL)
+                    self.collect()
+                    finished = sum(_completed(note) for note in notes.values())
+                    bar.update(finished - bar.n)
+        except (KeyboardInterrupt, SystemExit):
+            self.stop()
+            raise
+        if self.failed:
+            raise self.failure(len(units))
+
+    def note(self, unit: Unit) -> dict[str, Any]:
+        """What the unit's process is told."""
+        return {
+            "settings": self.plan.settings(unit),
+            "method": unit.strategy.name,
+            "split": str(self.plan.splits[unit.split]),
+            "tolerance": self.tolerance,
+            "cells": {cell.name: str(unit.cell_folder(cell)) for cell in self.plan.cells},
+            "steps": steps(self.plan, unit, self.shared),
+        }
+
+    def done(self, unit: Unit) -> bool:
+        """Whether every cell of a unit is there.
+
+        Raises:
+            SemclError: when it was run with other numbers.
+        """
+        path = unit.folder / "unit.json"
+        if not path.is_file():
+            return False
+        before, now = json.loads(path.read_text())["settings"], self.plan.settings(unit)
+        if before != now:
+            raise SemclError(
+                f"{unit.title} was run with other numbers",
+                found=f"settings {before} in {path}, {now} now",
+                expected="the configs, overlays and splits the study was started with",
+                remedy="undo the change, or start another study with --out",
+            )
+        return all((unit.cell_folder(cell) / "rows.csv").is_file() for cell in self.plan.cells)
+
+    def start(self, place: int, unit: Unit, notes: dict[Path, dict[str, Any]]) -> None:
+        """Start a unit's process."""
+        path = unit.folder / "unit.json"
+        write_text(path, json.dumps(notes[unit.folder], indent=1))
+        environment = dict(os.environ)
+        if self.workers > 1:
+            environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
+            if torch.cuda.device_count() > 1:
+                environment["CUDA_VISIBLE_DEVICES"] = str(place % torch.cuda.device_count())
+        command = [sys.executable, "-m", "scripts.study.unit", str(path)]
+        with open(unit.folder / "unit.log", "ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.plan.bundle_root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.running[place] = unit, process
+
+    def collect(self) -> None:
+        """Take what has ended out of the running ones."""
+        for place, (unit, process) in list(self.running.items()):
+            if process.poll() is not None:
+                del self.running[place]
+                if process.returncode:
+                    self.failed.append(unit)
+                    tqdm.write(f"study: {unit.title} failed, see {unit.folder / 'unit.log'}", file=sys.stderr)
+
+    def stop(self) -> None:
+        """Stop what runs in an orderly way, so that it can go on."""
+        for _, process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        for _, process in self.running.values():
+            process.wait()
+        self.running = {}
+
+    def failure(self, count: int) -> SemclError:
+        """What to say when units failed."""
+        first = self.failed[0]
+        lines = (first.folder / "unit.log").read_text(errors="replace").splitlines()
+        return SemclError(
+            f"{len(self.failed)} of {count} units failed",
+            found="\n".join([f"{', '.join(unit.title for unit in self.failed)}; the first said", *lines[-TAIL:]]),
+            expected="units that complete",
+            remedy="mend the cause and run the study again: what is done is kept, the rest goes on",
+        )
+
+
+def _completed(note: dict[str, Any]) -> int:
+    """How many stages of a unit have completed."""
+    count = 0
+    for step in note["steps"]:
+        manifest = Path(step["overrides"]["output_dir"]) / "jobs" / f"{step['stage']}.json"
+        count += manifest.is_file() and json.loads(manifest.read_text())["status"] == "completed"
+    return count
+
+
+def listen() -> None:
+    """Let SIGTERM end the study as Ctrl-C does, with the exit code of an interrupted run."""
+
+    def stop(number: int, frame: object) -> None:
+        print("\nstudy: stopped; run it again to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+    signal.signal(signal.SIGTERM, stop)

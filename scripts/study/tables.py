@@ -1,0 +1,200 @@
+"""The study's tables: organ by strategy, as data, as CSV and as LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..evaluate.statistics import ALL
+from .plan import Cell
+from .results import Results, Values
+from .seeds import Difference, compare
+from .strategy import FLOOR
+
+BASELINE = "scratch"
+
+
+class Table:
+    """One protocol and share of labels: mean Dice of each organ by each method, and whether differences mean something.
+
+    Args:
+        results: the study's.
+        cell: the protocol and share.
+
+    Attributes:
+        best: the strategy with the highest mean over all organs; ``next_best`` the one after, None for a single one.
+        against_next: ``best`` against ``next_best``, all organs, then each.
+        against_baseline: each strategy against ``scratch``, or against the coarse map where ``scratch`` was not run.
+    """
+
+    def __init__(self, results: Results, cell: Cell) -> None:
+        self.results, self.cell = results, cell
+        self.values = results.values(cell)
+        strategies = sorted(results.methods[1:], key=lambda name: -float(self.values[ALL][name].mean()))
+        self.best, self.next_best = strategies[0], strategies[1] if len(strategies) > 1 else None
+        self.baseline = BASELINE if BASELINE in strategies else FLOOR
+        organs = results.organs
+        self.against_next = compare(self.values, self.next_best, self.best, organs) if self.next_best else []
+        self.against_baseline = {
+            name: compare(self.values, self.baseline, name, organs)
+            for name in results.methods[1:]
+            if name != self.baseline
+        }
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        share = "" if self.cell.labelled == 1 else f", {self.cell.labelled:.0%} of the labelled patients"
+        return {"frozen": "Encoder frozen", "tuned": "Encoder tuned"}[self.cell.protocol] + share
+
+    def lines(self) -> list[dict[str, Any]]:
+        """A line an organ, all of them first: method -> (mean, standard deviation over patients)."""
+        return [
+            {
+                "organ": organ,
+                "patients": self.values[organ][FLOOR].shape[1],
+                "found": {method: spread(self.values[organ][method]) for method in self.results.methods},
+                "best": max(self.results.methods, key=lambda method: self.values[organ][method].mean()),
+                "p_next": _p_of(self.against_next, organ),
+                "p_baseline": _p_of(self.against_baseline.get(self.best, []), organ),
+            }
+            for organ in (ALL, *self.results.organs)
+        ]
+
+    def phases(self) -> list[dict[str, Any]]:
+        """A line a phase: method -> (mean, standard deviation over patients) of all organs."""
+        lines = []
+        for phase in self.results.phases:
+            values = self.results.values(self.cell, phase=phase)
+            if values:
+                found = {method: spread(values[ALL][method]) for method in self.results.methods}
+                lines.append({"phase": phase, "patients": values[ALL][FLOOR].shape[1], "found": found})
+        return lines
+
+    def content(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {
+            "protocol": self.cell.protocol,
+            "labelled": self.cell.labelled,
+            "best": self.best,
+            "next_best": self.next_best,
+            "baseline": self.baseline,
+            "organs": self.lines(),
+            "phases": self.phases(),
+            "against_next": [_plain(line) for line in self.against_next],
+            "against_baseline": {
+                name: [_plain(line) for line in lines] for name, lines in self.against_baseline.items()
+            },
+        }
+
+    def in_words(self) -> str:
+        """The result in one sentence."""
+        mean = float(self.values[ALL][self.best].mean())
+        said = f"{self.title}: {self.best} has the highest mean Dice, {mean:.3f}"
+        if not self.against_next:
+            return f"{said}."
+        return f"{said}; {_told(self.against_next[0])}" + (
+            f"; {_told(self.against_baseline[self.best][0])}."
+            if self.best in self.against_baseline and self.next_best != self.baseline
+            else "."
+        )
+
+    def latex(self) -> str:
+        """The table for a paper (booktabs)."""
+        methods = self.results.methods
+        head = " & ".join(["Organ", *map(_tex, methods), "$p$ next", "$p$ " + _tex(self.baseline)])
+        body = []
+        for line in self.lines():
+            entries = []
+            for method in methods:
+                mean, sd = line["found"][method]
+                entry = f"{mean:.3f}" + ("" if sd is None else f" $\\pm$ {sd:.3f}")
+                entries.append(f"\\textbf{{{entry}}}" if method == line["best"] else entry)
+            cells = [_tex(line["organ"]), *entries, *(_tex_p(line[key]) for key in ("p_next", "p_baseline"))]
+            body.append(" & ".join(cells) + r" \\")
+        rows = "\n".join([body[0], r"\midrule", *body[1:]])
+        caption = (
+            f"{self.title}. Dice, mean $\\pm$ SD over {self.results.sizes[1]} patients of the mean over "
+            f"{self.results.plan.seeds} seeds. $p$: {_tex(self.best)} against the next best and against "
+            f"{_tex(self.baseline)}, bootstrap over seeds and patients, corrected over organs (Holm)."
+        )
+        return (
+            f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\begin{{tabular}}{{l{'c' * len(methods)}cc}}\n"
+            f"\\toprule\n{head} \\\\\n\\midrule\n{rows}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+        )
+
+
+def spread(values: Values) -> tuple[float, float | None]:
+    """Mean, and standard deviation over patients of the mean over seeds (None for one patient)."""
+    by_patient = values.mean(0)
+    return float(by_patient.mean()), float(by_patient.std(ddof=1)) if len(by_patient) > 1 else None
+
+
+def as_csv(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Lines of plain data as CSV, numbers to six digits."""
+    listed = list(lines)
+    text = io.StringIO()
+    names = list(dict.fromkeys(key for line in listed for key in line))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {key: f"{value:.6f}" if isinstance(value, float) else value for key, value in line.items()} for line in listed
+    )
+    return text.getvalue()
+
+
+def organ_lines(tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """Every table's lines in one long form: a line a protocol, share, organ and method."""
+    return [
+        {
+            "protocol": table.cell.protocol,
+            "labelled": table.cell.labelled,
+            "organ": line["organ"],
+            "method": method,
+            "patients": line["patients"],
+            "seeds": table.results.plan.seeds,
+            "mean": mean,
+            "sd": sd,
+        }
+        for table in tables
+        for line in table.lines()
+        for method, (mean, sd) in line["found"].items()
+    ]
+
+
+def _p_of(lines: Sequence[Difference], organ: str) -> float | None:
+    for line in lines:
+        if line.organ == organ:
+            return line.p if line.p_holm is None else line.p_holm
+    return None
+
+
+def _told(line: Difference) -> str:
+    interval = "" if line.low is None else f" (95 % interval {line.low:+.3f} to {line.high:+.3f}, p = {line.p:.2g})"
+    return f"{line.difference:+.3f} over {line.first}{interval}: {line.verdict}"
+
+
+def _plain(line: Difference) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(line), "verdict": line.verdict}
+
+
+def _tex(text: str) -> str:
+    return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
+
+
+def _tex_p(p: float | None) -> str:
+    if p is None:
+        return "--"
+    return "$<$ 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def share_of_runs(lines: Sequence[Difference], level: float) -> float:
+    """Of the single training runs, the share that Wilcoxon's test alone would have called significant."""
+    found = [p for line in lines for p in line.runs if p is not None]
+    return float(np.mean([p < level for p in found])) if found else 0.0

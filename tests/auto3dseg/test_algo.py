@@ -1,0 +1,120 @@
+"""The algorithm as AutoRunner handles it, without AutoRunner."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.auto3dseg import SemclAlgo, template_path
+from scripts.cohort import datalist
+from scripts.cohort.labels import LabelTable
+from scripts.errors import SemclError
+from tests.auto3dseg.test_fitting import stats
+
+
+@pytest.fixture
+def made(phantoms, tmp_path):
+    """Makes an algorithm for the phantoms, with more in AutoRunner's input."""
+
+    def make(name="semcl", channels=1, **more) -> SemclAlgo:
+        datastats = stats([128, 96, 46], [3.0, 3.0, 5.0], channels)
+        datastats["stats_summary"]["label_stats"] = {"labels": list(range(14))}
+        (tmp_path / "datastats.yaml").write_text(yaml.safe_dump(datastats))
+        listed = json.loads((phantoms / "datalist.json").read_text())
+        listed["training"][0]["fold"] = 2  # for two folds beside the first, whatever the phantoms' split
+        (tmp_path / "datalist.json").write_text(json.dumps(listed))
+        source = {"modality": "ct", "datalist": str(tmp_path / "datalist.json"), "dataroot": str(phantoms)}
+        (tmp_path / "input.yaml").write_text(yaml.safe_dump(source | more))
+        algorithm = SemclAlgo(template_path())
+        algorithm.name = name
+        algorithm.set_data_stats(str(tmp_path / "datastats.yaml"))
+        algorithm.set_data_source(str(tmp_path / "input.yaml"))
+        return algorithm
+
+    return make
+
+
+def numbers(folder: Path) -> dict:
+    return yaml.safe_load((folder / "configs" / "hyper_parameters.yaml").read_text())
+
+
+def test_numbers_are_fitted_and_the_inputs_own_go_over_them(made, tmp_path):
+    own = {"common": {"spacing": [5.0, 5.0, 0.0]}, "train": {"max_epochs": 3}}
+    algorithm = made("mine", mine=own, semcl={"common": {"spacing": [9.0, 9.0, 9.0]}})
+    algorithm.export_to_disk(str(tmp_path), "mine_1", fold=1)
+    found = numbers(tmp_path / "mine_1")
+    assert found["common"] == {"window": [-80, 220], "spacing": [5.0, 5.0, 0.0], "coarse_size": [64, 56, 32]}
+    assert found["train"]["max_epochs"] == 3
+    assert algorithm.fill_records["hyper_parameters.yaml"] == found
+    assert found["bundle_root"] == str(tmp_path / "mine_1")
+    assert {case.fold for case in datalist.load(tmp_path / "mine_1" / "cohort")} >= {None, 0}
+
+
+@pytest.mark.parametrize(("more", "fixed"), [({}, True), ({"class_names": [f"organ{n}" for n in range(13)]}, False)])
+def test_organs_without_names_are_never_mirrored(made, tmp_path, more, fixed):
+    algorithm = made(**more)
+    algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    found = numbers(tmp_path / "semcl_1")
+    for stage in ("pretrain", "train"):
+        assert found[stage].get("train#views#flip_axes") == ([] if fixed else None)
+    assert LabelTable.load(tmp_path / "semcl_1" / "cohort").flip_axes == [0]
+
+
+def test_generated_again_nothing_of_before_is_left(made, tmp_path):
+    algorithm = made()
+    algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    old = tmp_path / "semcl_1" / "cohort" / "models" / "model.pt"
+    old.parent.mkdir()
+    old.touch()
+    algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    assert not old.exists()
+
+
+def test_data_for_other_algorithms_is_skipped(made):
+    assert made().pre_check_skip_algo() == (False, "")
+    assert made(channels=4).pre_check_skip_algo()[0]
+    assert made(sigmoid=True).pre_check_skip_algo()[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"modality": "xray"}, "a modality SemCL does not know"),
+        ({"semcl": {"train": {"max_epoch": 1}}}, "did you mean --max_epochs"),
+        ({"dataroot": "nowhere"}, r"a file of the datalist is missing\n  found:    no .*nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_trained(made, tmp_path, more, said):
+    with pytest.raises(SemclError, match=said):
+        made(**more).export_to_disk(str(tmp_path), "semcl_1", fold=1)
+
+
+def test_a_search_of_hyperparameters_is_refused(made, tmp_path):
+    with pytest.raises(SemclError, match="no fold to generate the algorithm for"):
+        made().export_to_disk(str(tmp_path), "semcl_1", fill_with_datastats=False)
+
+
+@pytest.mark.parametrize(("prefix", "started"), [("", sys.executable), ("nice python", "nice python")])
+def test_it_is_trained_on_the_first_device_by_this_python(made, tmp_path, monkeypatch, prefix, started):
+    algorithm = made()
+    algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    commands = []
+    monkeypatch.setattr(algorithm, "_run_cmd", commands.append)
+    given = {"CUDA_VISIBLE_DEVICES": "3,1", "NUM_NODES": 1, "CMD_PREFIX": prefix}
+    algorithm.train({"train#max_epochs": 2}, given)
+    assert algorithm.device_setting["CUDA_VISIBLE_DEVICES"] == "3"
+    (command,) = commands
+    assert command.startswith(f"{started} {tmp_path / 'semcl_1'}/scripts/train.py run ")
+    assert "--train#max_epochs=2" in command
+
+
+def test_its_state_survives_the_file_autorunner_keeps_it_in(made, tmp_path):
+    from monai.auto3dseg import algo_from_json, algo_to_json
+
+    algorithm = made()
+    algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    again, _ = algo_from_json(algo_to_json(algorithm, template_path=algorithm.template_path))
+    assert type(again) is type(algorithm)
+    assert again.state_dict() == algorithm.state_dict()

@@ -1,0 +1,57 @@
+"""The bundle's configs as part of an installed package."""
+
+import re
+
+import pytest
+import yaml
+from monai.bundle import ConfigParser
+
+from scripts.auto3dseg import bundle
+from scripts.auto3dseg.generated import STAGES
+from scripts.errors import SemclError
+
+
+def test_configs_are_written_with_the_name_the_package_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "PACKAGE", "semcl")
+    bundle.write_bundle(tmp_path)
+    for path in (tmp_path / "configs").glob("*.yaml"):
+        told = re.sub(r"\s#.*|^#.*", "", path.read_text(), flags=re.M)
+        assert "scripts" not in told, path
+    config = ConfigParser()
+    config.read_config(str(tmp_path / "configs" / "train.yaml"))
+    network = config.get_parsed_content("network_def")
+    assert type(network).__module__ == "semcl.decode.refiner"
+
+
+def test_a_missing_bundle_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "__file__", str(tmp_path / "semcl" / "auto3dseg" / "bundle.py"))
+    with pytest.raises(SemclError, match="the bundle's configs are missing"):
+        bundle.bundle_folder()
+
+
+@pytest.mark.parametrize("place", ["semcl/bundle", "bundle", "."])
+def test_the_bundle_is_found_installed_and_in_a_checkout_and_in_a_zoo_bundle(tmp_path, monkeypatch, place):
+    (tmp_path / place / "configs").mkdir(parents=True)
+    (tmp_path / place / "configs" / "common.yaml").write_text(yaml.safe_dump({}))
+    monkeypatch.setattr(bundle, "__file__", str(tmp_path / "semcl" / "auto3dseg" / "bundle.py"))
+    assert bundle.bundle_folder() == (tmp_path / place).resolve()
+
+
+def test_numbers_of_any_config_are_accepted():
+    bundle.check_numbers(
+        {"common": {"patch_size": 32}, "train": {"max_epochs": 3, "train#views#rotation": 5.0, "skips": [0]}}, STAGES
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"trane": {}}, r"numbers of a stage that is not there\n  found:    trane"),
+        ({"train": {"max_epoch": 3}}, r"unknown key --max_epoch\n(.*\n)*.*did you mean --max_epochs"),
+        ({"train": {"train#views#rotatoin": 3.0}}, "did you mean --train#views#rotation"),
+        ({"common": {"patch_size": "big"}}, "--patch_size is of the wrong kind"),
+    ],
+)
+def test_mistyped_numbers_are_refused(numbers, said):
+    with pytest.raises(SemclError, match=said):
+        bundle.check_numbers(numbers, STAGES)

@@ -1,0 +1,91 @@
+"""What happens around the stages: their order, going on, beginning anew, the score."""
+
+import shutil
+from contextlib import suppress
+
+import pytest
+import yaml
+
+from scripts.auto3dseg import chain
+from scripts.auto3dseg.generated import STAGES
+from scripts.errors import SemclError
+
+
+@pytest.fixture
+def folder(cohort, tmp_path):
+    """A generated folder over the phantoms."""
+    made = tmp_path / "semcl_0"
+    (made / "configs").mkdir(parents=True)
+    (made / "configs" / "hyper_parameters.yaml").write_text(yaml.safe_dump({"fold": 0, "train": {"max_epochs": 3}}))
+    shutil.move(cohort, made / "cohort")
+    return made
+
+
+@pytest.fixture
+def stages(folder, monkeypatch):
+    """Stages that only note what they were run with, and leave a checkpoint where they are interrupted."""
+    runs, stop = [], set()
+
+    class Workflow:
+        def __init__(self, config, logging_file, **overrides):
+            self.stage, self.overrides = config.rpartition("/")[2].removesuffix(".yaml"), overrides
+
+        def initialize(self):
+            runs.append((self.stage, self.overrides.get("resume", False)))
+
+        def run(self):
+            if self.stage in stop:
+                (folder / "cohort" / "jobs" / f"{self.stage}.checkpoint.pt").touch()
+                raise KeyboardInterrupt
+
+        def finalize(self):
+            pass
+
+    monkeypatch.setattr(chain, "ConfigWorkflow", Workflow)
+    monkeypatch.setattr(chain, "plain_errors", lambda: None)
+    monkeypatch.setattr(chain, "dice_of", lambda cases, table, predictions: {"liver": 0.5, "spleen": 0.75})
+
+    def train(interrupted=(), **override):
+        runs.clear()
+        stop.clear()
+        stop.update(interrupted)
+        with suppress(KeyboardInterrupt):
+            chain.train(str(folder / "configs" / "hyper_parameters.yaml"), **override)
+        return list(runs)
+
+    return train
+
+
+def test_all_stages_run_in_order_and_the_score_is_written(stages, folder):
+    assert stages() == [(stage, False) for stage in STAGES]
+    (scored,) = yaml.safe_load((folder / "cohort" / "models" / "progress.yaml").read_text())
+    assert scored == {"best_avg_dice_score": 0.625, "fold": 0, "organs": {"liver": 0.5, "spleen": 0.75}}
+
+
+def test_an_interrupted_chain_goes_on_in_the_stage_it_was_in(stages, folder):
+    assert stages(interrupted=["pretrain"]) == [("coarse", False), ("pretrain", False)]
+    assert not (folder / "cohort" / "models" / "progress.yaml").exists()
+    assert stages() == [("pretrain", True), ("train", False), ("inference", False)]
+
+
+def test_a_finished_chain_begins_anew(stages):
+    stages()
+    assert stages(interrupted=["coarse"]) == [("coarse", False)]
+    assert stages()[0] == ("coarse", True)
+
+
+def test_with_other_numbers_it_begins_anew(stages):
+    stages(interrupted=["train"])
+    assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in STAGES]
+
+
+def test_mistyped_numbers_are_refused_and_leave_an_earlier_run_alone(stages, folder):
+    stages()
+    with pytest.raises(SemclError, match="did you mean --max_epochs"):
+        stages(**{"coarse#max_epoch": 5})
+    assert (folder / "cohort" / "models" / "progress.yaml").is_file()
+
+
+def test_other_algorithms_numbers_are_named_and_left_alone(stages, capsys):
+    stages(num_epochs=3, **{"train#max_epochs": 3})
+    assert "SemCL: num_epochs left to other algorithms" in capsys.readouterr().out

@@ -1,0 +1,38 @@
+"""The folder of a fold, as its files and the command line describe it."""
+
+from pathlib import Path
+
+import yaml
+
+from scripts.auto3dseg.generated import Generated
+
+CONTENT = {"fold": 2, "common": {"patch_size": 32}, "train": {"max_epochs": 3}}
+
+
+def config(folder: Path) -> str:
+    path = folder / "configs" / "hyper_parameters.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(CONTENT))
+    (folder / "configs" / "notes.txt").write_text("anything")
+    return str(path)
+
+
+def test_places_are_where_the_file_is(tmp_path):
+    read = Generated.read(config(tmp_path / "moved"), {})
+    assert (read.folder, read.fold) == (tmp_path / "moved", 2)
+    assert read.models == tmp_path / "moved" / "cohort" / "models"
+    assert Path(read.config("train")) == tmp_path / "moved" / "bundle" / "configs" / "train.yaml"
+
+
+def test_numbers_of_a_stage_go_over_shared_ones_and_overrides_over_both(tmp_path):
+    read = Generated.read(config(tmp_path), {"train#max_epochs": 5, "train#train#views#rotation": 1.0, "num_epochs": 9})
+    given = read.overrides("train")
+    assert (given["patch_size"], given["max_epochs"], given["train#views#rotation"]) == (32, 5, 1.0)
+    assert "num_epochs" not in given
+    assert "max_epochs" not in read.overrides("coarse")
+
+
+def test_other_files_of_the_folder_are_not_read(tmp_path):
+    path = config(tmp_path)
+    everything = [path, str(tmp_path / "configs" / "notes.txt")]
+    assert Generated.read(everything, {}) == Generated.read(path, {})

@@ -1,0 +1,139 @@
+"""Auto3DSeg's input as a cohort: cases, folds, label table."""
+
+import json
+
+import pytest
+
+from scripts.auto3dseg.source import cases_of, image_of, modality_of, table_of
+from scripts.cohort.labels import Organ
+from scripts.errors import SemclError
+
+STATS = {"stats_summary": {"label_stats": {"labels": [0, 1, 3]}}}
+
+
+def source(folder, folds=(0, 0, 1, 1, 2), entry=None, **more):
+    """An input whose datalist has a case a fold, the first of which ``entry`` changes."""
+    training = [{"image": f"im/c{n}.nii.gz", "label": f"la/c{n}.nii.gz", "fold": fold} for n, fold in enumerate(folds)]
+    training[0] |= entry or {}
+    path = folder / "list.json"
+    path.write_text(json.dumps({"training": training, **more.pop("datalist", {})}))
+    return {"modality": "CT", "datalist": str(path), "dataroot": str(folder), **more}
+
+
+@pytest.mark.parametrize(("given", "expected"), [("ct", "CT"), ("CT", "CT"), ("MRI", "MR"), ("mr", "MR")])
+def test_modalities_go_by_several_names(given, expected):
+    assert modality_of({"modality": given}) == expected
+
+
+@pytest.mark.parametrize("given", [{"modality": "pet"}, {}])
+def test_an_unknown_modality_is_refused(given):
+    with pytest.raises(SemclError, match=r"a modality SemCL does not know\n(.*\n)*.*one of ct, mr, mri"):
+        modality_of(given)
+
+
+def test_a_fold_is_kept_for_validation_and_the_others_are_for_cross_fitting(tmp_path):
+    cases = cases_of(source(tmp_path), 1)
+    assert {case.case: case.fold for case in cases} == {
+        "im_c0": 0,
+        "im_c1": 0,
+        "im_c4": 2,
+        "im_c2": None,
+        "im_c3": None,
+    }
+    assert cases[0].image == tmp_path / "im" / "c0.nii.gz"
+    assert cases[0].label == tmp_path / "la" / "c0.nii.gz"
+
+
+def test_a_single_other_fold_is_split_by_patient(tmp_path):
+    given = source(tmp_path, folds=(0, 1, 1, 1, 1, 1), entry={"fold": 1, "patient": "one"})
+    path = tmp_path / "list.json"
+    content = json.loads(path.read_text())
+    content["training"][1] |= {"patient": "one", "case": "second"}
+    content["training"][5]["fold"] = 0
+    path.write_text(json.dumps(content))
+    cases = cases_of(given, 0)
+    folds = {case.case: case.fold for case in cases}
+    assert folds["im_c5"] is None
+    assert folds["im_c0"] == folds["second"]
+    assert {fold for fold in folds.values() if fold is not None} == {0, 1, 2}
+    assert cases == cases_of(given, 0)
+
+
+def test_entries_without_a_fold_are_trained_on(tmp_path):
+    cases = cases_of(source(tmp_path, folds=(None, None, 0, 1)), 0)
+    assert {case.case for case in cases if case.fold is not None} == {"im_c0", "im_c1", "im_c3"}
+
+
+@pytest.mark.parametrize(
+    ("folds", "fold", "entry", "said"),
+    [
+        ((0, 1), 0, {"label": None}, "case im_c0: an image without a label map"),
+        ((0, 1), 0, {"image": ["a.nii", "b.nii"]}, r"an image of several files\n  found:    2 files"),
+        ((0, 0), 1, None, r"nothing to be scored on\n  found:    0 of 2"),
+        ((1, 1), 1, None, r"nothing to train on, or .*\n  found:    2 of 2"),
+        ((0, 1), 0, None, r"too few patients to train on\n  found:    1 outside of fold 0"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused(tmp_path, folds, fold, entry, said):
+    with pytest.raises(SemclError, match=said):
+        cases_of(source(tmp_path, folds, entry), fold)
+
+
+def test_an_entry_may_be_a_path_or_name_a_list_of_one():
+    assert [image_of("a.nii"), image_of({"image": "a.nii"}), image_of({"image": ["a.nii"]})] == ["a.nii"] * 3
+
+
+def table(folder, phase=None, **more):
+    given = source(folder, entry={"phase": phase} if phase else None, **more)
+    return table_of(given, cases_of(given, 0), STATS)
+
+
+def test_the_label_table_of_the_input_comes_first(tmp_path):
+    (tmp_path / "labels.yaml").write_text("organs: {spleen: 2, liver: 1}\nphases: [portal]")
+    found = table(tmp_path, "native", label_table=str(tmp_path / "labels.yaml"), class_names=["other"])
+    assert found.names == ("liver", "spleen")  # in the order of Auto3DSeg's classes
+    assert found.phases == ("portal", "unknown", "native")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["left_kidney", "tumour", "right_kidney"],
+        ["background", "left_kidney", "tumour", "right_kidney"],
+        [{"name": "left_kidney"}, {"name": "right_kidney", "index": [3]}, {"name": "tumour", "index": 2}],
+    ],
+)
+def test_class_names_find_their_partners(tmp_path, names):
+    found = table(tmp_path, class_names=names)
+    assert found.organs == (
+        Organ("left_kidney", 1, "right_kidney"), Organ("tumour", 2), Organ("right_kidney", 3, "left_kidney"),
+    )  # fmt: skip
+    assert found.phases == ("unknown",)
+
+
+@pytest.mark.parametrize("labels", [{"0": "background", "1": "liver"}, {"background": 0, "liver": 1}])
+def test_labels_of_the_datalist_either_way_round(tmp_path, labels):
+    assert table(tmp_path, datalist={"labels": labels}).organs == (Organ("liver", 1),)
+
+
+def test_without_names_organs_are_numbered(tmp_path):
+    assert table(tmp_path).names == ("label_1", "label_2", "label_3")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"class_names": [{"name": "a", "index": 2}]}, r"organs are not numbered .*\n  found:    numbers 2"),
+        ({"class_names": [{"name": "a", "index": [1, 2]}]}, "a class of several labels"),
+        ({"label_table": "nowhere.yaml"}, r"there is no label table\n  found:    no nowhere.yaml"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path, more, said):
+    with pytest.raises(SemclError, match=said):
+        table(tmp_path, **more)
+
+
+def test_label_maps_of_background_alone_are_refused(tmp_path):
+    given = source(tmp_path)
+    with pytest.raises(SemclError, match="no organ is labelled"):
+        table_of(given, cases_of(given, 0), {"stats_summary": {"label_stats": {"labels": [0]}}})

@@ -1,0 +1,65 @@
+"""Exports of the network by MONAI's own commands compute what the network does, on patches of real queries."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from monai.bundle import ckpt_export, load_bundle_config, onnx_export
+
+from tests.stages import ROOT
+from tests.test_configs import parser
+
+CONFIGS = ROOT / "bundle" / "configs"
+EXPORT = {
+    "net_id": "network_def",
+    "meta_file": str(CONFIGS / "metadata.json"),
+    "config_file": str(CONFIGS / "inference.yaml"),
+}
+
+
+@pytest.fixture(scope="module")
+def queries(phantoms, tmp_path_factory) -> torch.Tensor:
+    """Patches (B, 2, P, P) of every organ of a cohort, as training reads them."""
+    folder = tmp_path_factory.mktemp("export")
+    config = parser(
+        "train", dataset_dir=str(phantoms), attention_dir=str(phantoms / "labels"), store_dir=str(folder), margin=0
+    )
+    dataset = config.get_parsed_content("train#dataset")
+    chosen = [dataset[item] for item in range(0, len(dataset), len(dataset) // 30)]
+    return torch.stack([torch.cat([sample["image"], sample["attention"]]) for sample in chosen])
+
+
+@pytest.fixture(scope="module")
+def network(queries, tmp_path_factory) -> tuple[torch.nn.Module, Path]:
+    """A refiner whose normalisations have seen these queries, and the file of its weights."""
+    torch.manual_seed(0)
+    network = parser("inference").get_parsed_content("network_def")
+    with torch.no_grad():
+        network.train()(queries)
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    torch.save(network.state_dict(), path)
+    return network.eval(), path
+
+
+def test_torchscript_computes_what_the_network_does(queries, network, tmp_path):
+    path = tmp_path / "model.ts"
+    ckpt_export(ckpt_file=str(network[1]), filepath=str(path), **EXPORT)
+    exported = torch.jit.load(path)
+    with torch.no_grad():
+        expected = network[0](queries)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(exported(queries), expected, rtol=1e-4, atol=1e-5)
+    assert load_bundle_config(str(path), "inference.json").get("network_def")["_target_"] == "scripts.Refiner"
+
+
+def test_onnx_computes_what_the_network_does(queries, network, tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx_export(ckpt_file=str(network[1]), filepath=str(path), **EXPORT)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (name,) = [given.name for given in session.get_inputs()]
+    got = np.concatenate([session.run(None, {name: query[None].numpy()})[0] for query in queries])
+    with torch.no_grad():
+        expected = network[0](queries).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)

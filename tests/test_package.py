@@ -1,0 +1,156 @@
+"""The package as other projects meet it: what it needs, what it imports, what is public."""
+
+import ast
+import configparser
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scripts
+from scripts.errors import SemclError
+from scripts.extras import require
+from tests.stages import ROOT
+
+CORE = {"torch", "monai", "numpy", "nibabel", "pytorch-ignite", "fire", "pyyaml", "itk", "tqdm"}
+REPORT = ("scipy", "matplotlib", "jinja2", "sklearn")
+WITHOUT = f"""
+import sys
+from importlib.machinery import PathFinder
+
+found = PathFinder.find_spec
+
+def unless_absent(name, path=None, target=None):
+    return None if name.partition(".")[0] in {REPORT} else found(name, path, target)
+
+PathFinder.find_spec = unless_absent
+"""
+
+
+def python(code: str, *arguments: str) -> str:
+    """What a process of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def needed(section: str, option: str) -> set[str]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = [line.partition("#")[0].strip() for line in config[section][option].splitlines()]
+    return {line.partition(">")[0].partition("=")[0] for line in lines if line}
+
+
+def test_an_install_brings_nothing_heavy_but_what_the_stages_need():
+    assert needed("options", "install_requires") == CORE
+    assert needed("options.extras_require", "report") == {"scipy", "matplotlib", "jinja2", "scikit-learn"}
+
+
+def test_coarse_pretrain_train_and_inference_need_no_extra(cohort):
+    code = f"""{WITHOUT}
+from tests.stages import run_here
+for stage in ("coarse", "pretrain", "train", "inference"):
+    fewer = {{}} if stage == "inference" else {{"max_epochs": 1, "epoch_length": 2}}
+    run_here(stage, dataset_dir=sys.argv[1], **fewer)
+print(sorted(set({REPORT}) & set(sys.modules)))
+"""
+    assert python(code, str(cohort)).splitlines()[-1] == "[]"
+    assert len(list((cohort / "predictions").glob("*.nii.gz"))) > 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["phantom", "--out", "o"], ["evaluate", "--pred", "p", "--truth", "t"]], ids=["phantom", "evaluate"]
+)
+def test_a_command_without_its_extra_names_it(arguments, tmp_path):
+    code = f"""{WITHOUT}
+import runpy
+runpy.run_module("scripts", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "error: the extra `report` is not installed" in done.stderr
+    assert "pip install 'semcl[report]'" in done.stderr
+
+
+def test_an_extra_names_what_is_missing_of_it():
+    require("report", "json")
+    with pytest.raises(
+        SemclError, match=r"the extra `x` is not installed\n  found:    no nowhere\n  expected: json, nowhere"
+    ):
+        require("x", "json", "nowhere")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["prepare", "--help"], ["embed", "--help"]])
+def test_help_loads_nothing_that_takes_time(arguments):
+    code = """
+import runpy, sys
+try:
+    runpy.run_module("scripts", run_name="__main__")
+except SystemExit:
+    pass
+print(sorted({"torch", "monai", "numpy", "nibabel", "itk"} & set(sys.modules)), file=sys.__stdout__)
+"""
+    assert python(code, *arguments).splitlines()[-1] == "[]"
+
+
+def test_the_package_loads_nothing_until_it_is_asked():
+    code = "import sys, scripts; print(sorted({'torch', 'monai', 'numpy', 'yaml', 'fire'} & set(sys.modules)))"
+    assert python(code).strip() == "[]"
+
+
+def test_all_public_names_load_little_beyond_monai():
+    code = f"""{WITHOUT}
+import monai
+import torch._dynamo  # by torch.compiler.disable
+before = set(sys.modules)
+import scripts
+for name in scripts.__all__:
+    getattr(scripts, name)
+print(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names)))
+"""
+    assert set(ast.literal_eval(python(code))) <= {"scripts", "itk", "itkConfig", "yaml", "_yaml", "tqdm", "ignite"}
+
+
+def test_every_public_name_is_there():
+    for name in scripts.__all__:
+        assert getattr(scripts, name) is not None
+    assert set(scripts.__all__) <= set(dir(scripts))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        scripts.nothing  # noqa: B018
+
+
+def test_editors_are_told_the_same_names():
+    tree = ast.parse(Path(inspect.getfile(scripts)).read_text())
+    (block,) = [part for part in tree.body if isinstance(part, ast.If)]
+    told = {
+        name.asname or name.name: f"{part.module}:{name.name}" if name.asname else part.module
+        for part in block.body
+        for name in part.names
+    }
+    assert told == scripts._PUBLIC
+
+
+def test_the_version_is_a_semantic_one():
+    numbers = scripts.__version__.split(".")
+    assert len(numbers) == 3
+    assert all(number.isdecimal() for number in numbers)
+    assert f"## {scripts.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_public_modules_are_installed():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    packages = {line.strip() for line in config["options"]["packages"].splitlines() if line.strip()}
+    found = {
+        ".".join(("semcl", *path.parent.relative_to(ROOT / "scripts").parts))
+        for path in (ROOT / "scripts").rglob("__init__.py")
+    }
+    assert packages == found | {"semcl.bundle"}
+    assert importlib.import_module("semcl").__all__ == scripts.__all__

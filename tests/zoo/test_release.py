@@ -1,0 +1,201 @@
+"""The release is whole, is what the Model Zoo asks for, and runs without this repository."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
+
+from scripts.cohort.labels import LabelTable
+from scripts.errors import SemclError
+from tests.zoo import isolated
+from tools import release as tool
+from tools.release import NAME, release
+
+SCHEMA = "tests/fixtures/meta_schema_20240725.json"
+
+
+@pytest.fixture(scope="module")
+def site(bundle, tmp_path_factory) -> Path:
+    """The packages metadata requires, alone."""
+    return isolated.packages(isolated.requirements(bundle), tmp_path_factory.mktemp("site") / "packages")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Path:
+    """What `make bundle` writes."""
+    out = tmp_path_factory.mktemp("dist")
+    release(str(out))
+    return out
+
+
+def test_it_holds_what_the_zoo_asks_for(plain):
+    bundle = plain / NAME
+    for name in (
+        "LICENSE",
+        "configs/metadata.json",
+        "configs/inference.json",
+        "docs/README.md",
+        "docs/data_license.txt",
+    ):
+        assert (bundle / name).is_file(), name
+    assert not [path for path in bundle.rglob("*") if path.is_symlink() or path.name == "__pycache__"]
+    assert not (bundle / "models").exists()
+    assert (bundle / "scripts" / "contrast" / "loss.py").read_text() == Path("scripts/contrast/loss.py").read_text()
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert metadata == json.loads(Path("bundle/configs/metadata.json").read_text())
+    with zipfile.ZipFile(plain / f"{NAME}_v{metadata['version']}.zip") as file:
+        packed = {name for name in file.namelist() if not name.endswith("/")}
+    assert packed == {str(path.relative_to(plain)) for path in bundle.rglob("*") if path.is_file()}
+    assert max(path.stat().st_size for path in bundle.rglob("*")) < 25 * 2**20
+
+
+def test_json_configs_say_what_the_yaml_ones_do(plain):
+    for name in ("train", "inference"):
+        path = plain / NAME / "configs" / name
+        assert json.loads(path.with_suffix(".json").read_text()) == yaml.safe_load(
+            path.with_suffix(".yaml").read_text()
+        )
+
+
+def test_the_readme_has_the_zoos_sections_and_names_what_is_there(plain):
+    bundle = plain / NAME
+    text = (bundle / "docs" / "README.md").read_text()
+    heads = [line for line in text.splitlines() if line.startswith("#")]
+    wanted = ["# Model Overview", "## Data", "### Preprocessing", "## Training configuration", "### Memory Consumption"]
+    wanted += ["### Input", "### Output", "## Performance", "## MONAI Bundle Commands", "# References", "# License"]
+    assert [head for head in wanted if head not in heads] == []
+    words = text.replace("`", " ").replace("'", " ").replace("[", " ").replace("]", " ").replace(",", " ").split()
+    named = {word for word in words if word.startswith("configs/")}
+    assert named
+    assert [name for name in named if not (bundle / name).is_file()] == []
+
+
+@pytest.mark.parametrize("which", ["without models", "with models"])
+def test_metadata_is_valid_against_the_schema(which, plain, bundle):
+    root = plain / NAME if which == "without models" else bundle
+    verify_metadata(meta_file=str(root / "configs" / "metadata.json"), filepath=SCHEMA)
+
+
+def test_metadata_speaks_of_the_models(bundle, trained, numbers):
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    organs = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    assert organs == {"0": "background"} | {
+        str(organ.index): organ.name.replace("_", " ") for organ in LabelTable.load(trained).organs
+    }
+    assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [numbers["patch_size"]] * 2
+    of = {"metric": "dice", "organ": "all organs", "method": "refined"}
+    (dice,) = [
+        line["mean"]
+        for line in json.loads((trained / "summary.json").read_text())["means"]
+        if of.items() <= line.items()
+    ]
+    assert metadata["eval_metrics"]["mean_dice"] == pytest.approx(dice, abs=1e-3)
+    assert metadata["data_source"] == "Abdominal CT phantoms the bundle makes itself, no scans of people"
+
+
+def test_network_and_weights_pass_the_zoos_checks(bundle, tmp_path):
+    given = {"net_id": "network_def", "meta_file": str(bundle / "configs" / "metadata.json"),
+             "config_file": str(bundle / "configs" / "inference.json"), "bundle_root": str(bundle)}  # fmt: skip
+    verify_net_in_out(**given)
+    ckpt_export(ckpt_file=str(bundle / "models" / "model.pt"), filepath=str(tmp_path / "model.ts"), **given)
+    torch.jit.load(tmp_path / "model.ts")
+
+
+def test_numbers_are_put_in_and_comments_left(bundle, numbers):
+    source, text = Path("bundle/configs/common.yaml").read_text(), (bundle / "configs" / "common.yaml").read_text()
+    assert yaml.safe_load(text) == yaml.safe_load(source) | numbers
+    assert [line.partition("#")[2] for line in text.splitlines()] == [
+        line.partition("#")[2] for line in source.splitlines()
+    ]
+
+
+def test_models_that_do_not_fit_the_configs_are_refused(trained, tmp_path):
+    with pytest.raises(SemclError, match=r"coarse.pt does not fit the network of this config"):
+        release(str(tmp_path), cohort=str(trained))
+
+
+def test_models_that_are_not_there_are_refused(tmp_path):
+    (tmp_path / "cohort" / "models").mkdir(parents=True)
+    with pytest.raises(
+        SemclError, match=r"(?s)the cohort has no models.*no coarse.pt, encoder.pt, model.pt, labels.yaml"
+    ):
+        release(str(tmp_path / "dist"), cohort=str(tmp_path / "cohort"))
+
+
+def test_models_of_scans_need_a_word_on_whose_these_are(trained, numbers, tmp_path):
+    cohort = Path(shutil.copytree(trained, tmp_path / "cohort", ignore=shutil.ignore_patterns("store", "predictions")))
+    listed = (cohort / "datalist.json").read_text()
+    (cohort / "datalist.json").write_text(listed.replace('"case": "patient001', '"case": "somebody'))
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(numbers))
+    given = {"out": str(tmp_path / "dist"), "cohort": str(cohort), "overlay": str(tmp_path / "small.yaml")}
+    with pytest.raises(SemclError, match=r"(?s)of which nothing is said.*somebody\w* is no phantom.*--data_license"):
+        release(**given)
+    (tmp_path / "terms.txt").write_text("CT of a hospital\nwith leave of its ethics committee\n")
+    release(**given, data_license=str(tmp_path / "terms.txt"))
+    bundle = tmp_path / "dist" / NAME
+    assert json.loads((bundle / "configs" / "metadata.json").read_text())["data_source"] == "CT of a hospital"
+    assert "ethics" in (bundle / "docs" / "data_license.txt").read_text()
+
+
+def test_large_models_are_left_out_of_the_zip_and_named(trained, numbers, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "SMALL", (trained / "models" / "coarse.pt").stat().st_size - 1)
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(numbers))
+    given = {"out": str(tmp_path), "cohort": str(trained), "overlay": str(tmp_path / "small.yaml")}
+    with pytest.raises(SemclError, match=r"(?s)models too large for the zoo.*coarse.pt.*--url"):
+        release(**given)
+    release(**given, url="https://example.org/models/")
+    (listed,) = yaml.safe_load((tmp_path / NAME / "large_files.yml").read_text())["large_files"]
+    assert listed["path"] == "models/coarse.pt"
+    assert listed["url"] == "https://example.org/models/coarse.pt"
+    assert (listed["hash_type"], len(listed["hash_val"])) == ("sha256", 64)
+    with zipfile.ZipFile(next(tmp_path.glob("*.zip"))) as file:
+        assert f"{NAME}/models/model.pt" in file.namelist()
+        assert f"{NAME}/models/coarse.pt" not in file.namelist()
+
+
+def test_the_zoos_unit_tests_pass(zoo, site):
+    done = isolated.run(site, zoo, f"ci/unit_tests/{isolated.UNIT_TESTS.name}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Ran 3 tests" in done.stderr
+
+
+def test_the_models_that_came_with_it_segment_new_scans(bundle, site, trained, tmp_path):
+    scan = next((trained / "predictions").glob("*.nii.gz")).name
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / scan).symlink_to(trained / "images" / scan)
+    given = ["--config_file", str(bundle / "configs" / "inference.yaml"), "--dataset_dir", str(tmp_path / "scans")]
+    done = isolated.run(site, tmp_path, "-m", "monai.bundle", "run", *given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    drawn, before = (nib.load(folder / "predictions" / scan) for folder in (tmp_path / "scans", trained))
+    assert np.array_equal(drawn.dataobj, before.dataobj)
+    assert np.array_equal(drawn.affine, before.affine)
+
+
+def test_monai_loads_the_network_from_nothing_but_the_release(zoo, site):
+    code = f"""
+import importlib.util, sys
+assert [importlib.util.find_spec(name) for name in ("semcl", "scripts", "tests", "sklearn")] == [None] * 4
+sys.path.insert(0, "models/{NAME}")
+import monai.bundle, torch
+weights = torch.load("models/{NAME}/models/model.pt", weights_only=True)
+for kind in ("train", "inference"):
+    network = monai.bundle.load("{NAME}", bundle_dir="models", workflow_type=kind)
+    assert weights.keys() == network.state_dict().keys()
+    assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+assert sys.modules["scripts"].__file__.endswith("zoo/models/{NAME}/scripts/__init__.py")
+"""
+    done = isolated.run(site, zoo, "-W", "ignore", "-c", code)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_every_requirement_is_pinned(bundle):
+    lines = isolated.requirements(bundle)
+    assert all("==" in line for line in lines)
+    assert {"monai", "torch", "numpy", "nibabel", "pytorch-ignite"} <= {line.partition("==")[0] for line in lines}

@@ -1,0 +1,179 @@
+"""``make bundle``: the bundle as the Model Zoo wants it, whole in one folder, and its zip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fire
+import yaml
+from monai.bundle import ConfigParser
+
+from scripts.cohort.datalist import Case
+from scripts.cohort.datalist import load as load_cases
+from scripts.cohort.labels import LabelTable
+from scripts.cohort.phantom import plan
+from scripts.errors import SemclError
+from scripts.handover import load_weights
+
+ROOT = Path(__file__).parent.parent
+NAME = "semantic_contrastive_organ_segmentation"
+JSON = ("train", "inference")  # also as JSON: monai.bundle.load reads nothing else
+NETWORKS = {  # weights -> who makes them, and a config and the id of the network they must fit
+    "coarse.pt": ("coarse.yaml", "inference", "coarse_def"),
+    "encoder.pt": ("pretrain.yaml", "train", "encoder"),
+    "model.pt": ("train.yaml", "inference", "network_def"),
+}
+SMALL = 25 * 2**20  # bytes; larger files the zoo keeps elsewhere
+
+
+def release(
+    out: str = "dist",
+    cohort: str | None = None,
+    overlay: str | None = None,
+    data_license: str | None = None,
+    url: str | None = None,
+) -> None:
+    """Write ``out``/<name>/ and ``out``/<name>_v<version>.zip.
+
+    Args:
+        out: folder.
+        cohort: whose models go with it; without it there are none.
+        overlay: YAML with numbers of common.yaml that the models were trained with.
+        data_license: text on the cohort's scans, what they are in its first line; phantoms have one.
+        url: where files of more than 25 MB will be downloaded from.
+
+    Raises:
+        SemclError: when models are missing or do not fit the configs, are of scans without a ``data_license``, or are
+            large without a ``url``.
+    """
+    bundle = Path(out) / NAME
+    shutil.rmtree(bundle, ignore_errors=True)
+    ignored = shutil.ignore_patterns("__pycache__", "models", "eval")
+    shutil.copytree(ROOT / "bundle", bundle, ignore=ignored)  # what links point to is copied
+    configs = bundle / "configs"
+    set_numbers(configs / "common.yaml", yaml.safe_load(Path(overlay).read_text()) if overlay else {})
+    for name in JSON:
+        content = yaml.safe_load((configs / f"{name}.yaml").read_text())
+        (configs / f"{name}.json").write_text(json.dumps(content, indent=4) + "\n")
+    metadata = json.loads((configs / "metadata.json").read_text())
+    set_shapes(metadata, yaml.safe_load((configs / "common.yaml").read_text()))
+    large = []
+    if cohort is not None:
+        copy_models(Path(cohort) / "models", bundle)
+        license_data(load_cases(cohort), data_license, bundle / "docs" / "data_license.txt")
+        describe_models(metadata, Path(cohort), bundle)
+        large = note_large_files(bundle, url)
+    (configs / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
+    archive = Path(out) / f"{NAME}_v{metadata['version']}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(path for path in bundle.rglob("*") if path.is_file() and path not in large):
+            file.write(path, path.relative_to(out))
+    print(f"{bundle} and {archive}, {'with models of ' + cohort if cohort else 'without models'}")
+
+
+def set_numbers(path: Path, numbers: Mapping[str, Any]) -> None:
+    """Put numbers into a YAML file of one number a line, and leave its comments; others are named and left out."""
+    text = path.read_text()
+    known = yaml.safe_load(text)
+    for name in (name for name in numbers if name in known):
+        line = f"{name}: {json.dumps(numbers[name])} "
+        text = re.sub(rf"^{name}: [^#\n]*", lambda _, line=line: line, text, flags=re.M)
+    path.write_text(text)
+    others = [name for name in numbers if name not in known]
+    if others:
+        print(f"not in {path.name}, left out: {', '.join(others)}")
+
+
+def set_shapes(metadata: dict[str, Any], numbers: Mapping[str, Any]) -> None:
+    """Let metadata say the patches the networks take."""
+    shape = [numbers["patch_size"]] * numbers["spatial_dims"]
+    for form in (metadata["network_data_format"], metadata["pretrain_data_format"]):
+        for tensor in (*form["inputs"].values(), *form["outputs"].values()):
+            tensor["spatial_shape"] = shape if tensor["spatial_shape"] else []
+
+
+def copy_models(models: Path, bundle: Path) -> None:
+    """Copy what inference and fine-tuning need, and see that the networks of the configs take it."""
+    missing = [name for name in (*NETWORKS, "labels.yaml") if not (models / name).is_file()]
+    if missing:
+        raise SemclError(
+            "the cohort has no models",
+            found=f"no {', '.join(missing)} in {models}",
+            expected="those of a finished run",
+            remedy="run coarse.yaml, pretrain.yaml and train.yaml on the cohort first",
+        )
+    (bundle / "models").mkdir()
+    for path in sorted(models.glob("*")):
+        if path.name.split(".")[0] in ("coarse", "encoder", "model", "labels"):
+            shutil.copy(path, bundle / "models")
+    for name, (made_by, config, key) in NETWORKS.items():
+        parser = ConfigParser()
+        parser.read_config(str(bundle / "configs" / f"{config}.yaml"))
+        parser.update({"bundle_root": str(bundle), "ckpt_dir": str(bundle / "models")})
+        load_weights(bundle / "models" / name, parser.get_parsed_content(key), made_by)
+
+
+def license_data(cases: Sequence[Case], given: str | None, path: Path) -> None:
+    """Put the text on the scans the models were trained on where it belongs; that on phantoms lies there already."""
+    if given is not None:
+        shutil.copy(given, path)
+    elif {case.case for case in cases} != {case.case for case in plan(Path(), len(cases))}:
+        raise SemclError(
+            "models of scans of which nothing is said",
+            found=f"no data_license, and {cases[0].case} is no phantom",
+            expected="a text on what the scans are, whose, and under what terms models of them may be passed on",
+            remedy="write it and give --data_license",
+        )
+
+
+def describe_models(metadata: dict[str, Any], cohort: Path, bundle: Path) -> None:
+    """Let metadata say what the models were trained on, which organs they draw, and, where measured, how well."""
+    organs = {str(organ.index): organ.name.replace("_", " ") for organ in LabelTable.load(bundle / "models").organs}
+    metadata["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "background", **organs}
+    metadata["data_source"] = (bundle / "docs" / "data_license.txt").read_text().splitlines()[0]
+    summary = cohort / "summary.json"
+    if summary.is_file():
+        means = json.loads(summary.read_text())["means"]
+        metadata["eval_metrics"] = {
+            f"mean_{line['metric']}": round(line["mean"], 3)
+            for line in means
+            if line["method"] == "refined" and line["organ"] == "all organs"
+        }
+
+
+def note_large_files(bundle: Path, url: str | None) -> list[Path]:
+    """The files the zip leaves out, written into large_files.yml with where they are downloaded from."""
+    large = [path for path in sorted((bundle / "models").glob("*")) if path.stat().st_size > SMALL]
+    if large and not url:
+        raise SemclError(
+            "models too large for the zoo",
+            found=", ".join(f"{path.name} of {path.stat().st_size / 2**20:.0f} MiB" for path in large),
+            expected=f"files up to {SMALL // 2**20} MiB, or the address of a folder that holds them",
+            remedy="upload them and give --url",
+        )
+    files = [
+        {
+            "path": f"models/{path.name}",
+            "url": f"{str(url).rstrip('/')}/{path.name}",
+            "hash_val": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "hash_type": "sha256",
+        }
+        for path in large
+    ]
+    if files:
+        (bundle / "large_files.yml").write_text(yaml.safe_dump({"large_files": files}, sort_keys=False))
+    return large
+
+
+if __name__ == "__main__":
+    try:
+        fire.Fire(release)
+    except SemclError as error:
+        raise SystemExit(f"error: {error}") from None
