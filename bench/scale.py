@@ -134,7 +134,7 @@ def of_a_scan(folder: Path, spacing: Sequence[float]) -> dict[str, float]:
     scene = Scene(spacing)
     found["inference network"] = seconds(scene.bare())
     found["inference"] = seconds(scene.ours) + seconds(
-        lambda: ReadVolume(labels, str(folder / "labels"))({"case": case})
+        lambda: ReadVolume(labels, str(folder / "labels"))({"image": str(case.image)})
     )
     rows = measure_case(case, {"coarse": case.label, "refined": case.label}, labels, 2.0)
     found["evaluate"] = seconds(

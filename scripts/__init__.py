@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .job.job import Job
     from .job.trouble import plain_errors
     from .progress import AsSamples, LossCurve, Progress
+    from .ranks import join_ranks, leave_ranks
+    from .ranks import share as share_batch
     from .settings import bundle_root, load_common, models_dir
     from .version import __version__
 
@@ -93,7 +95,9 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "cross_fit": "cohort.coarse",
     "digest": "cohort.datalist",
     "in_training": "device",
+    "join_ranks": "ranks",
     "leave_out": "cohort.datalist",
+    "leave_ranks": "ranks",
     "load_cases": "cohort.datalist:load",
     "load_common": "settings",
     "load_scales": "decode.calibration",
@@ -101,6 +105,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "on_device": "device",
     "plain_errors": "job.trouble",
     "require_attention": "cohort.attention",
+    "share_batch": "ranks:share",
     "share_of_patients": "cohort.datalist",
     "trained": "handover",
     "write_maps": "cohort.coarse",

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from scripts.cohort.coarse import ReadCoarse
-from scripts.contrast.views import PrepareViews
+from scripts.contrast.meaning import PrepareViews
 from scripts.decode.refiner import PrepareQueries
 from scripts.job.trouble import explain
-from tests.stages import run_here
+from tests.stages import ROOT, run_here
 
 PATIENCE = 120  # seconds a test waits for its ranks
 FORKED = multiprocessing.get_context("forkserver")
@@ -75,7 +75,7 @@ def _run(
     if harm is not None:
         harm(rank)
     try:
-        run_here(stage, overlays=["multi_gpu"], **given)
+        run_here(stage, ROOT / "bundle" / "configs" / "multi_gpu.yaml", **given)
     except Exception as error:
         cause = explain(error)
         if cause is None:
