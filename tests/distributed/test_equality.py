@@ -81,10 +81,11 @@ def test_two_ranks_end_as_one(run, stage, given, files):
     assert max(apart(one, two, name) for name in files) < 1e-5
 
 
-def test_in_float32_the_first_steps_are_the_same(run):
+def test_in_float32_the_first_step_is_the_same_and_the_next_nearly(run):
     short = {"max_epochs": 2, "epoch_length": 1}
-    one, two = (run("pretrain", ranks, None, **short) for ranks in (1, 2))
-    assert losses(two) == pytest.approx(losses(one), abs=1e-5)
+    one, two = (losses(run("pretrain", ranks, None, **short)) for ranks in (1, 2))
+    assert two[0] == pytest.approx(one[0], abs=1e-5)
+    assert two[1] == pytest.approx(one[1], abs=2e-3)  # AdamW's first step is long even where rounding made it
 
 
 def test_training_moves_the_weights_much_further_than_ranks_differ(run):

@@ -200,6 +200,7 @@ def test_gpus_are_given_by_turns(plan, monkeypatch):
 # stopped
 
 STUDY = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
@@ -207,6 +208,7 @@ from scripts.study import runner
 from tests.study.made import copied_bundle, made_plan
 runner.UNIT, runner.POLL = "fake.unit", 0.02
 plan = made_plan(Path({folder!r}), Path({folder!r}) / "bundle")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with it ignored
 runner.listen()
 runner.Runner(plan, 2).run(plan.units())
 """
