@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the table
+    from . import ranks
     from .cohort.attention import require_attention
     from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit, write_maps
     from .cohort.datalist import Case, digest, leave_out, share_of_patients
@@ -31,7 +32,6 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .decode.dicom_seg import WriteDicomSeg
     from .decode.ensemble import Ensemble, LoadMembers
     from .decode.inferer import QueryInferer
-    from .decode.islands import RemoveIslands
     from .decode.predictions import Predictions
     from .decode.refiner import PrepareQueries, Refiner
     from .decode.turns import Turns
@@ -82,7 +82,6 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "ReadCoarse": "cohort.coarse",
     "ReadVolume": "decode.volumes",
     "Refiner": "decode.refiner",
-    "RemoveIslands": "decode.islands",
     "SaveWeights": "handover",
     "SemanticContrastiveLoss": "contrast.loss",
     "SemclError": "errors",

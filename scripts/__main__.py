@@ -230,25 +230,27 @@ def study(
         bundle_root: folder of the bundle.
     """
     _refuse(unknown, study)
+    counts = {"seeds": seeds, "folds": folds} | ({} if workers is None else {"workers": workers})
+    whole = {name: _whole(name, value) for name, value in counts.items()}
     from .study.study import Study, usual_workers
 
-    root, cohort = Path(bundle_root), Path(str(dataset_dir))
+    root, cohort = Path(str(bundle_root)), Path(str(dataset_dir))
     overlays = [root / "configs" / f"{preset}.yaml"] if preset else []
     Study(
         dataset_dir=cohort,
         bundle_root=root,
         out=Path(str(out)) if out else cohort / "study",
         strategies=_listed(strategies),
-        seeds=int(_number("seeds", seeds)),
-        folds=int(_number("folds", folds)),
+        seeds=whole["seeds"],
+        folds=whole["folds"],
         protocols=_listed(protocols),
         labels=_listed(labels),
         overlays=[*overlays, *([Path(str(overlay))] if overlay else [])],
-        sweep=sweep,
+        sweep=None if sweep is None else str(sweep),
         attention_dir=Path(str(attention_dir)) if attention_dir else None,
         tolerance=_number("tolerance", tolerance),
-        workers=usual_workers() if workers is None else int(_number("workers", workers)),
-        share=shard,
+        workers=whole["workers"] if "workers" in whole else usual_workers(),
+        share=None if shard is None else str(shard),
     ).run()
 
 
@@ -256,6 +258,13 @@ def _listed(given: object) -> list[str]:
     """What was separated by commas; fire makes a tuple of it, or a number of a single one."""
     parts = given if isinstance(given, list | tuple) else str(given).split(",")
     return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _whole(name: str, value: object) -> int:
+    number = _number(name, value)
+    if number % 1:  # infinity too
+        raise SemclError(f"--{name} is no whole number", found=value, expected="1, 2, ...", remedy=f"set --{name}")
+    return int(number)
 
 
 def _number(name: str, value: object) -> float:

@@ -66,9 +66,12 @@ def run_stage(
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-def workflow_of(stage: str, *overlays: Path, **overrides: object) -> ConfigWorkflow:
-    """A stage with its smallest numbers, not run yet."""
-    config = [str(ROOT / "bundle" / "configs" / f"{stage}.yaml"), *map(str, overlays)]
+def workflow_of(stage: str, *overlays: str | Path, **overrides: object) -> ConfigWorkflow:
+    """A stage with its smallest numbers, and overlays by name or path, not run yet."""
+    files = [
+        one if isinstance(one, Path) else ROOT / "bundle" / "configs" / f"{one}.yaml" for one in (stage, *overlays)
+    ]
+    config = list(map(str, files))
     small = {key: ast.literal_eval(value) if isinstance(value, str) else value for key, value in SMALL[stage].items()}
     given = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
     return ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small | given))

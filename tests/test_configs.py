@@ -10,6 +10,7 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_net_in_out
 from monai.losses import DiceLoss
 
+from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.version import __version__
 
 CONFIGS = Path("bundle/configs")
@@ -23,7 +24,7 @@ STAGES = {
     "maps": None,
     "store": None,
 }
-OVERLAYS = {"common", "fast", "faithful", "multi_gpu", "tensorboard"}
+OVERLAYS = {"common", "faithful", "fast", "multi_gpu", "tensorboard"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -176,3 +177,142 @@ def test_the_faithful_networks_fit_from_stage_to_stage():
     refiner = faithful("train").get_parsed_content("network_def")
     refiner.encoder.load_state_dict(encoder)
     faithful("inference").get_parsed_content("network_def").load_state_dict(refiner.state_dict())
+
+
+# strategies of a study: one difference each
+
+STRATEGIES = {path.stem: path for path in (CONFIGS / "strategies").glob("*.yaml")}
+DIFFERENCES = {
+    "scratch": {"encoder_weights": None},
+    "simclr": {"meaning": "query"},
+    "simclr-image": {"meaning": "query", "show_attention": False},
+    "supcon-phase": {"meaning": "phase"},
+    "organ": {"meaning": "object"},
+    "semantic": {"meaning": "cluster"},
+    "dcc": {"meaning": "query", "intensity_weights": True},
+}
+
+
+def merged(stage: str, *overlays: Path) -> dict:
+    return ConfigParser.load_config_files([str(CONFIGS / f"{stage}.yaml"), *map(str, overlays)])
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@pytest.mark.parametrize("stage", ["pretrain", "train", "embed", "inference"])
+def test_a_strategy_differs_in_what_its_overlay_names_alone(stage, name):
+    plain, other = merged(stage), merged(stage, STRATEGIES[name])
+    assert yaml.safe_load(STRATEGIES[name].read_text()) == DIFFERENCES[name]
+    changed = {key for key in plain.keys() | other.keys() if plain.get(key, ...) != other.get(key, ...)}
+    already = {"meaning"} if name == "semantic" and stage == "pretrain" else set()
+    assert changed == DIFFERENCES[name].keys() - already
+    assert {key: other[key] for key in DIFFERENCES[name]} == DIFFERENCES[name]
+    refers = re.findall(r"@(\w+)", json.dumps(plain))
+    used = {key for key in changed if key in refers}
+    expected = {"pretrain": {"meaning", "show_attention", "intensity_weights"}, "train": {"encoder_weights"}}
+    assert used == changed & (expected | {"embed": {"show_attention"}}).get(stage, set())
+
+
+@pytest.fixture(scope="module")
+def pretrained_by(phantoms, tmp_path_factory):
+    """Gives what a strategy's pretraining is made of: a parser of its config, on a store made once."""
+    store = tmp_path_factory.mktemp("strategies") / "store"
+    given = {"dataset_dir": str(phantoms), "attention_dir": str(phantoms / "labels"), "store_dir": str(store)}
+    small = {"patch_size": 32, "spacing": [5, 5, 0], "widths": [4, 8, 8, 16], "epoch_length": 1}
+
+    def parse(*overlays: str) -> ConfigParser:
+        config = ConfigParser()
+        config.read_config([str(CONFIGS / "pretrain.yaml"), *(str(STRATEGIES[name]) for name in overlays)])
+        config.update(given | small)
+        config.parse()
+        return config
+
+    return parse
+
+
+def first_batch(config: ConfigParser) -> tuple[dict, torch.Tensor, object]:
+    """Of a config's pretraining: queries as they are drawn, inputs, and what the loss is told of them."""
+    views = config.get_parsed_content("train#views")
+    views.set_random_state(0)
+    batch = next(iter(config.get_parsed_content("train#dataloader")))
+    return batch, *config.get_parsed_content("train#trainer").prepare_batch(batch, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"scratch"}))
+def test_a_strategy_s_labels_are_of_its_meaning(name, pretrained_by):
+    batch, _, told = first_batch(pretrained_by(name))
+    labels = told[0] if name == "dcc" else told
+    meaning = DIFFERENCES[name]["meaning"]
+    assert labels.tolist() == batch[meaning].tolist() * 2
+    queries = batch["query"].tolist()
+    if meaning == "query":
+        assert len(set(labels.tolist())) == len(set(queries))
+    together = [
+        (one, other) for one in range(len(labels)) for other in range(len(labels)) if labels[one] == labels[other]
+    ]
+    rows = {key: batch[key].repeat(2) for key in ("query", "object", "phase")}
+    same = {"cluster": ("object", "phase"), "object": ("object",), "phase": ("phase",), "query": ("query",)}[meaning]
+    expected = [
+        (one, other)
+        for one in range(len(labels))
+        for other in range(len(labels))
+        if all(rows[key][one] == rows[key][other] for key in same)
+    ]
+    assert together == expected
+    assert len(together) > len(labels)
+
+
+def test_all_strategies_see_the_same_batches(pretrained_by):
+    plain, inputs, _ = first_batch(pretrained_by())
+    for name in STRATEGIES:
+        batch, seen, _ = first_batch(pretrained_by(name))
+        assert torch.equal(batch["query"], plain["query"])
+        assert torch.equal(seen[:, :1], inputs[:, :1])
+        if name == "simclr-image":
+            assert not seen[:, 1:].any()
+        else:
+            assert torch.equal(seen[:, 1:], inputs[:, 1:])
+    assert inputs[:, 1:].any()
+
+
+def test_dcc_weighs_pairs_by_the_mean_intensities_under_their_masks(pretrained_by):
+    config = pretrained_by("dcc")
+    _, inputs, told = first_batch(config)
+    labels, tones = told
+    image, mask = inputs[:, 0].double(), inputs[:, 1].double()
+    by_hand = ((image + 1) / 2 * mask).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
+    by_hand = torch.where(mask.sum((1, 2)) > 0, by_hand.clamp(0, 1), 0.5)
+    assert torch.allclose(tones.double(), by_hand, atol=1e-6)
+    embeddings = torch.randn(len(inputs), 256, generator=torch.Generator().manual_seed(0))
+    loss = config.get_parsed_content("train#trainer").loss_function(embeddings, told)
+    expected = SemanticContrastiveLoss(0.1)(embeddings, labels, by_hand.float())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert loss.item() != pytest.approx(SemanticContrastiveLoss(0.1)(embeddings, labels).item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["simclr", "semantic"])
+def test_other_strategies_weigh_all_pairs_alike(name, pretrained_by):
+    config = pretrained_by(name)
+    _, inputs, labels = first_batch(config)
+    embeddings = torch.randn(len(inputs), 256, generator=torch.Generator().manual_seed(0))
+    loss = config.get_parsed_content("train#trainer").loss_function(embeddings, labels)
+    assert loss.item() == SemanticContrastiveLoss(0.1)(embeddings, labels).item()
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_scratch_alone_starts_from_no_weights(name):
+    config = parser("train", dataset_dir="cohort", **yaml.safe_load(STRATEGIES[name].read_text()))
+    path = config.get_parsed_content("encoder_weights")
+    assert path == (None if name == "scratch" else "cohort/models/encoder.pt")
+    handlers = merged("train", STRATEGIES[name])["train"]["handlers"]
+    assert [handler["path"] for handler in handlers if handler["_target_"] == "scripts.LoadWeights"] == [
+        "@encoder_weights"
+    ]
+
+
+@pytest.mark.parametrize(("stage", "epochs"), [("pretrain", 8), ("train", 12)])
+def test_the_fast_preset_shortens_training_alone(stage, epochs):
+    config = ConfigParser()
+    config.read_config([str(CONFIGS / f"{stage}.yaml"), str(CONFIGS / "fast.yaml")])
+    assert config.get_parsed_content("max_epochs") == epochs
+    plain, other = merged(stage), merged(stage, CONFIGS / "fast.yaml")
+    assert [key for key in plain if plain[key] != other[key]] == ["max_epochs"]

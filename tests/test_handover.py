@@ -145,6 +145,14 @@ def test_a_run_does_not_start_without_its_weights(tmp_path: Path) -> None:
     assert steps == []
 
 
+def test_without_a_path_a_run_starts_from_the_module_as_it_is() -> None:
+    other, seen = network(seed=1), []
+    trainer = Engine(lambda engine, batch: seen.append(same(other, network(seed=1))))
+    LoadWeights(None, other, "pretrain.yaml", ORIGIN).attach(trainer)
+    trainer.run([0, 1], max_epochs=1)
+    assert seen == [True, True]
+
+
 def test_a_damaged_file_is_refused(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:100])
     with pytest.raises(SemclError, match=r"(?s)cannot be read as weights.*run pretrain.yaml again"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -80,12 +79,15 @@ def release(
 
 def set_numbers(path: Path, numbers: Mapping[str, Any]) -> None:
     """Put numbers into a YAML file of one number a line, and leave its comments; others are named and left out."""
-    text = path.read_text()
-    known = yaml.safe_load(text)
-    for name in (name for name in numbers if name in known):
-        line = f"{name}: {json.dumps(numbers[name])} "
-        text = re.sub(rf"^{name}: [^#\n]*", lambda _, line=line: line, text, flags=re.M)
-    path.write_text(text)
+    known = yaml.safe_load(path.read_text())
+    lines = []
+    for line in path.read_text().splitlines():
+        name, _, rest = line.partition(":")
+        comment = "".join(rest.partition("#")[1:])
+        lines.append(
+            f"{name}: {json.dumps(numbers[name])} {comment}".rstrip() if name in numbers and name in known else line
+        )
+    path.write_text("\n".join(lines) + "\n")
     others = [name for name in numbers if name not in known]
     if others:
         print(f"not in {path.name}, left out: {', '.join(others)}")

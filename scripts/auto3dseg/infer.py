@@ -12,7 +12,6 @@ from monai.data import MetaTensor
 from monai.transforms import Invert, Orientation
 
 from ..cohort.datalist import case_id
-from ..cohort.islands import without_islands
 from ..cohort.volume import read_stored
 from .generated import Generated
 from .source import image_of
@@ -33,12 +32,9 @@ class InferClass:
         parser.update(algorithm.overrides("inference"))
         if torch.cuda.is_available() and "rank" in override:
             parser.update({"device": torch.device("cuda", int(override["rank"]))})
-        names = ("device", "amp", "labels", "network", "inferer", "smallest_island")
-        self.device, self.amp, self.labels, self.network, self.inferer, self.smallest = (
-            parser.get_parsed_content(name) for name in names
-        )
-        for number in range(2):  # weights, calibration
-            parser.get_parsed_content(f"handlers#{number}")(None)
+        names = ("device", "amp", "labels", "network", "inferer")
+        self.device, self.amp, self.labels, self.network, self.inferer = map(parser.get_parsed_content, names)
+        parser.get_parsed_content("handlers#0")(None)  # weights
         self.network.eval()
 
     @torch.no_grad()
@@ -59,17 +55,7 @@ class InferClass:
         image = cast(MetaTensor, orient(stored))
         with torch.autocast(self.device.type, enabled=self.amp):
             found = self.inferer.probabilities(image[None].to(self.device), self.network, len(self.labels) + 1)[0]
-        found = MetaTensor(_without_islands(found, self.smallest), meta=image.meta)
+        found = MetaTensor(found, meta=image.meta)
         found.applied_operations = image.applied_operations
         turned: MetaTensor = Invert(orient)(found)
         return turned
-
-
-def _without_islands(probabilities: torch.Tensor, smallest: float) -> torch.Tensor:
-    """Probabilities (K + 1, X, Y, Z) that are background's alone on small islands of an organ."""
-    drawn = probabilities.argmax(0).cpu().numpy()
-    islands = torch.from_numpy(without_islands(drawn, smallest) != drawn).to(probabilities.device)
-    background = torch.zeros_like(probabilities[:, :1, 0, 0])
-    background[0] = 1
-    probabilities[:, islands] = background
-    return probabilities

@@ -210,3 +210,7 @@ class LabelTable:
     def cluster(self, number: int, phase: int) -> int:
         """Cluster label 0..K*P-1 of object ``number`` (1..K) seen in phase ``phase`` (0..P-1)."""
         return (number - 1) * len(self.phases) + phase
+
+    def phase_of(self, cluster: int) -> int:
+        """Number of the phase, 0..P-1, of a cluster label."""
+        return cluster % len(self.phases)

@@ -39,7 +39,7 @@ class Gaussians:
         self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
 
     def along(self, axis: int, image: torch.Tensor, out: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
-        """Blur an axis of images (B, C, *spatial), ``part`` of the batch; into ``out``; edges are repeated.
+        """Blur an axis of images (B, C, *spatial), ``part`` of the batch, into ``out``; edges are repeated.
 
         By products with matrices, on a CPU as on a GPU faster than sums over shifted images.
         """
@@ -62,9 +62,8 @@ class Gaussians:
         if (size, start, stop) not in self._matrices:
             (count, taps), rows = self.kernels.shape, stop - start
             band = self.kernels.new_zeros(count, rows, rows + taps - 1)  # also over what is beyond the ends
-            band.as_strided([count, rows, taps], [rows * band.shape[2], band.shape[2] + 1, 1]).copy_(
-                self.kernels[:, None]
-            )
+            diagonals = band.as_strided([count, rows, taps], [rows * band.shape[2], band.shape[2] + 1, 1])
+            diagonals.copy_(self.kernels[:, None])
             low, high = max(0, self.reach - start), band.shape[2] - max(0, stop + self.reach - size)
             matrix = band[:, :, low:high]
             matrix[:, :, 0] += band[:, :, :low].sum(2)

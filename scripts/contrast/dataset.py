@@ -30,8 +30,8 @@ class QueryDataset(Dataset[dict[str, Any]]):
         case, _, number, cluster, *start = self.store.index[item].tolist()
         grid = self.store.grid
         patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
-        sample: dict[str, Any] = {"image": patch.float()[None], "cluster": cluster, "object": number}
-        sample["phase"] = cluster % len(self.store.table.phases)
+        sample: dict[str, Any] = {"image": patch.float()[None], "query": item, "cluster": cluster, "object": number}
+        sample["phase"] = self.store.table.phase_of(cluster)
         for name in ("attention", "target") if self.target else ("attention",):
             mask = grid.cut(self.store.volume(case, name), start, self.margin) == number
             sample[name] = mask.float()[None] * (name == "target" or self.show_attention)

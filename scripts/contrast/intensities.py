@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .blur import REACH, Gaussians, blur
+from .blur import Gaussians
 from .noise import Noise
-
-__all__ = ["REACH", "blur", "change_intensities", "slabs"]
 
 SLAB = 1 << 17  # voxels a thread of a CPU works on at once
 
@@ -44,7 +42,7 @@ class Intensities:
         draws: by name, a number an image: "blur" (standard deviation, voxels), "gamma", "gain" and "offset" (of the
             image), "noise" (standard deviation) with "noise_seed". Those missing change nothing.
         blurred: how many of the last axes have been blurred already.
-        base: what has been taken from the images.
+        base: what has been taken from the images, as air is where nothing is to be 0.
     """
 
     def __init__(
@@ -61,15 +59,13 @@ class Intensities:
         if "noise" in draws:
             numbers["noise"] = draws["noise"]
         self.names = list(numbers)
-        values = torch.from_numpy(
-            np.array(list(numbers.values())).reshape(len(numbers), count, *[1] * (image.ndim - 1))
-        )
-        self.numbers = values.to(image.device, image.dtype, non_blocking=True)
+        values = np.array(list(numbers.values())).reshape(len(numbers), count, *[1] * (image.ndim - 1))
+        self.numbers = torch.from_numpy(values).to(image.device, image.dtype, non_blocking=True)
         self.nothing = torch.finfo(image.dtype).tiny ** 0.5
         self.base = base
         self.axes = range(2, image.ndim - blurred)
         self.gaussians = Gaussians(draws["blur"], image) if "blur" in draws else None
-        self.noise = Noise(int(draws["noise_seed"][0]), image.device) if "noise" in draws else None
+        self.noise = Noise(draws["noise_seed"], image.device) if "noise" in draws else None
         self.free: torch.Tensor | None = None
 
     def change(self, image: torch.Tensor, part: slice, out: torch.Tensor) -> None:
@@ -82,7 +78,7 @@ class Intensities:
         """
         numbers = dict(zip(self.names, self.numbers[:, part].unbind(), strict=True))
         if self.free is None or len(self.free) != len(image):
-            self.free = torch.empty_like(image)
+            self.free = torch.empty_like(image, memory_format=torch.contiguous_format)
         free = self.free
         if self.gaussians is not None and not self.gaussians.still[part].all():
             for axis in self.axes:
@@ -96,5 +92,5 @@ class Intensities:
         if "offset" in numbers:
             image.add_(numbers["offset"])
         if self.noise is not None:
-            image.add_(self.noise.fill(free).mul_(numbers["noise"]))
+            image.add_(self.noise.fill(free, part).mul_(numbers["noise"]))
         torch.clamp(image, -1, 1, out=out)

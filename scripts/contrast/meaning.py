@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from monai.engines import PrepareBatch
 
-from .. import ranks
 from ..errors import SemclError
 from .views import Views
 
@@ -45,10 +44,7 @@ class PrepareViews(PrepareBatch):
         self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
         image, attention = (batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention"))
-        if self.meaning == "query":
-            label = ranks.own(torch.arange(len(image) * ranks.count(), device=image.device))
-        else:
-            label = batchdata[self.meaning].to(device, non_blocking=non_blocking)
+        label = batchdata[self.meaning].to(device, non_blocking=non_blocking)
         views = [self.views(image, attention) for _ in range(self.count)]
         inputs, labels = torch.cat([torch.cat(view, dim=1) for view in views]), label.repeat(self.count)
         return inputs, (labels, torch.cat([mean_tone(*view) for view in views])) if self.tones else labels

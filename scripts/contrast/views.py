@@ -37,7 +37,7 @@ class Views(Randomizable):
         brightness: largest shift of intensities (of the window's level; the window is 2 wide).
         gamma: largest change of the logarithm of a gamma applied to intensities brought to [0, 1].
         blur: largest standard deviation of a Gaussian blur, voxels.
-        noise: standard deviation of added noise.
+        noise: standard deviation of added Gaussian noise (``Noise``).
         table: the label table, to refuse flips that turn an organ into its left-right partner.
 
     Raises:
@@ -121,7 +121,7 @@ class Views(Randomizable):
             self.last["blur"] = self.R.uniform(0, self.blur, size=count)
         if self.noise:
             self.last["noise"] = np.full(count, self.noise)
-            self.last["noise_seed"] = self.R.randint(2**31, size=1).astype(np.float64)
+            self.last["noise_seed"] = self.R.randint(2**31, size=count).astype(np.float64)
 
     def matrices(self, dims: int, ratio: float) -> NDArray[np.float64]:
         """Affine matrices (B, dims, dims + 1) of ``affine_grid`` for the last draws.
@@ -142,15 +142,15 @@ class Views(Randomizable):
         """One view of each query.
 
         Args:
-            image: (B, 1, S, S[, S]) in [-1, 1], S at least P.
+            image: (B, C, S, S[, S]) in [-1, 1], S at least P.
             masks: (B, M, S, S[, S]), zeros and ones.
 
         Returns:
-            image (B, 1, P, P[, P]), interpolated linearly, and masks (B, M, P, P[, P]), nearest neighbour.
+            image (B, C, P, P[, P]), interpolated linearly, and masks (B, M, P, P[, P]), nearest neighbour.
         """
         dims, ratio = image.ndim - 2, self.patch_size / image.shape[-1]
         self.randomize((len(image) * ranks.count(), dims))
-        self.last = {name: drawn if name == "noise_seed" else ranks.own(drawn) for name, drawn in self.last.items()}
+        self.last = {name: ranks.own(drawn) for name, drawn in self.last.items()}
         theta = torch.from_numpy(self.matrices(dims, ratio)).to(image.device, torch.float32, non_blocking=True)
         if dims == 3 and not self.elastic:
             return self._axial_views(image, masks, theta)
@@ -167,7 +167,7 @@ class Views(Randomizable):
     def _axial_views(
         self, image: torch.Tensor, masks: torch.Tensor, theta: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Views of volumes that turn in the axial plane only; one product samples and blurs their third axis."""
+        """Views of volumes that turn in the axial plane only: one product samples and blurs their third axis."""
         side = self.patch_size
         places = _axial_places(theta, side, image.shape[-1])
         intensities = Intensities(image, self.last, blurred=1, base=AIR)
@@ -226,17 +226,19 @@ def _axial_sample(
     along = along.to(volume.dtype)  # (B, S, P)
     if smooth is not None:
         along = along @ smooth.mT
+    drawn = volume.new_empty(count, channels, side, side, side)
     parts = slabs(volume)
+    if not parts:
+        return drawn
     step = parts[0].stop
     first = torch.arange(count * channels, device=volume.device, dtype=torch.int32) % (step * channels)
     index = (index[:, None] + first.view(count, channels, 1, 1) * size**2).flatten(1, 2)
     weight = weight[:, None].expand(-1, channels, -1, -1).flatten(1, 2)
-    drawn = volume.new_empty(count, channels, side, side, side)
     split = (values.split(step) for values in (volume, index, weight, along, drawn))
-    for part, given, bags, weights, matrix, view in zip(parts, *split, strict=True):
+    for part, given, bags, near, matrix, view in zip(parts, *split, strict=True):
         table = (given - outside if outside else given).reshape(-1, size)
-        shares = weights.flatten(0, 1)
-        lines = functional.embedding_bag(bags.flatten(0, 1), table, mode="sum", per_sample_weights=shares)
+        weights = near.flatten(0, 1)
+        lines = functional.embedding_bag(bags.flatten(0, 1), table, mode="sum", per_sample_weights=weights)
         torch.bmm(lines.view(len(given), -1, size), matrix, out=view.view(len(given), -1, side))
         if change is not None:
             change(view, part, view)

@@ -10,11 +10,13 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
+from torch.nn import functional
 
 from ..cohort.resample import spread, strongest
 from ..contrast.query import QueryGrid
 from .calibration import Scale
 from .drawn import Drawn
+from .finishing import finished
 from .patches import Patches
 from .turns import Turns
 
@@ -43,6 +45,8 @@ class QueryInferer(Inferer):
         calibration: object number -> its scale, or a function that gives that when the first volume comes; the others'
             probabilities are taken as they are, drawn from 1/2 on.
         turns: test-time views of each query, None for none.
+        smallest_island: parts of an object below this share of its largest part are removed at last.
+        keep_slices: 2-D only: on slices where an object is drawn nowhere, the coarse map stays (``finished``).
     """
 
     def __init__(
@@ -53,10 +57,13 @@ class QueryInferer(Inferer):
         grow: int = 1,
         calibration: Mapping[int, Scale] | Callable[[], Mapping[int, Scale]] | None = None,
         turns: Turns | None = None,
+        smallest_island: float = 0,
+        keep_slices: bool = False,
     ) -> None:
         self.grid, self.batch_size, self.coarse = grid, batch_size, coarse
         self.grow, self.calibration = grow, calibration or {}
         self.turns = turns or Turns(1)
+        self.smallest_island, self.keep_slices = smallest_island, keep_slices and grid.spatial_dims == 2
 
     def __call__(
         self, inputs: torch.Tensor, network: Network, attention: torch.Tensor | None = None, **kwargs: Any
@@ -68,9 +75,10 @@ class QueryInferer(Inferer):
             network: query (B, 2, P, P[, P]) -> logit (B, 1, P, P[, P]).
             attention: object numbers (1, 1, X, Y, Z) of a coarse map; None to make one.
         """
-        patches, shape = self._patches(inputs, attention)
+        patches, shape, coarse = self._patches(inputs, attention)
         floor = torch.full(shape, LEVEL, device=inputs.device)
-        return strongest(self._scores(patches, network, shape, LEVEL), floor)[None, None]
+        drawn = strongest(self._scores(patches, network, shape, LEVEL), floor)
+        return finished(drawn, coarse, self.smallest_island, self.keep_slices)[None, None]
 
     def probabilities(
         self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None
@@ -79,6 +87,7 @@ class QueryInferer(Inferer):
 
         They are the softmax of the logarithms of each object's odds over those of its threshold, background's being 0:
         what is most probable is what calling the inferer draws, and of a single object its standing is the probability.
+        Where islands go or slices stay at last, the probability is 1 of what calling the inferer gives.
 
         Args:
             inputs: as of a call.
@@ -86,22 +95,29 @@ class QueryInferer(Inferer):
             classes: C, objects and background.
             attention: as of a call.
         """
-        patches, shape = self._patches(inputs, attention)
+        patches, shape, coarse = self._patches(inputs, attention)
         odds = torch.zeros((classes, *shape), device=inputs.device)
         odds[0] = 1
         for number, box, standing in self._scores(patches, network, shape, NEGLIGIBLE):
             certain = standing.clamp(max=1 - torch.finfo(standing.dtype).eps)
             odds[number][box] = certain / (1 - certain)
-        return odds.div_(odds.sum(0))[None]
+        drawn = odds.argmax(0)
+        last = finished(drawn, coarse, self.smallest_island, self.keep_slices)
+        changed = last != drawn
+        odds.div_(odds.sum(0))[:, changed] = functional.one_hot(last[changed].long(), classes).T.to(odds.dtype)
+        return odds[None]
 
-    def _patches(self, inputs: torch.Tensor, attention: torch.Tensor | None) -> tuple[Patches, tuple[int, ...]]:
-        """The queries of a volume, and its shape (X, Y, Z)."""
+    def _patches(
+        self, inputs: torch.Tensor, attention: torch.Tensor | None
+    ) -> tuple[Patches, tuple[int, ...], torch.Tensor]:
+        """The queries of a volume, its shape (X, Y, Z), and its coarse map (X, Y, Z)."""
         image = inputs[0]
         if not isinstance(image, MetaTensor):
             image = MetaTensor(image)
         coarse = self.coarse(inputs) if attention is None else attention
-        objects = self.grid.attention(convert_to_tensor(coarse, track_meta=False)[0, 0], image)
-        return Patches(self.grid, image, objects, self.grow), tuple(image.shape[1:])
+        numbers = convert_to_tensor(coarse, track_meta=False)[0, 0]
+        objects = self.grid.attention(numbers, image)
+        return Patches(self.grid, image, objects, self.grow), tuple(image.shape[1:]), numbers
 
     def _scores(
         self, patches: Patches, network: Network, shape: Sequence[int], least: float

@@ -7,10 +7,11 @@ import hashlib
 import inspect
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
@@ -42,6 +43,22 @@ def running_config() -> dict[str, Any]:
             return {key: value for key, value in merged.items() if not key.startswith("_")}
         frame = frame.f_back
     return {}
+
+
+class Shipped(NamedTuple):
+    """A stage's config as it ships, what other stages have and what they share, and the latter alone."""
+
+    own: dict[str, Any]
+    others: dict[str, Any]
+    common: dict[str, Any]
+
+
+def shipped(bundle_root: Path, stage: str) -> Shipped:
+    """The configs of a bundle, as a stage's is checked against them."""
+    written = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (bundle_root / "configs").glob("*.yaml")}
+    stages = {name: content for name, content in written.items() if "run" in content}  # not overlays
+    others = {key: value for one in stages.values() for key, value in one.items()} | written["common"]
+    return Shipped(stages[stage], others, written["common"])
 
 
 def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:
@@ -137,8 +154,11 @@ def _locate(target: str) -> Any:
         return None
     path = target if "." in target else f"{ComponentLocator().get_component_module_name(target)}.{target}"
     module, _, name = path.rpartition(".")
-    own = sys.modules.get(__name__.partition(".")[0])
-    return getattr(own, name, None) if module in ("scripts", "semcl") else optional_import(module, name=name)[0]
+    package, _, rest = module.partition(".")
+    if package in ("scripts", "semcl"):  # one package, under the name it was imported by
+        module = f"{__name__.partition('.')[0]}.{rest}".rstrip(".")
+    found, there = optional_import(module, name=name)
+    return found if there else None
 
 
 def _unknown(key: str, known: set[str], why: str) -> SemclError:

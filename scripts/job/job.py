@@ -15,7 +15,6 @@ from types import FrameType
 from typing import IO, Any
 
 import torch
-import yaml
 
 from .. import ranks
 from ..cohort.datalist import Case
@@ -77,12 +76,9 @@ class Job:
         """
         ranks.refuse_strangers()
         running = config.running_config()
-        written = {path.stem: _read(path) for path in (self.bundle_root / "configs").glob("*.yaml")}
-        configs = {name: content for name, content in written.items() if "run" in content}  # not overlays
-        shared, own = written["common"], configs[self.stage]
-        others = {key: value for one in configs.values() for key, value in one.items()} | shared
-        self.config = config.flatten({**running, "common": shared})
-        ranks.first_alone(lambda: self._open(config.check(running, own, others)))
+        shipped = config.shipped(self.bundle_root, self.stage)
+        self.config = config.flatten({**running, "common": shipped.common})
+        ranks.first_alone(lambda: self._open(config.check(running, shipped.own, shipped.others)))
         self._listen()
 
     def _open(self, wrong: Sequence[SemclError]) -> None:
@@ -251,11 +247,6 @@ class Job:
         if self.note.get("status") == "running" and self.locks:
             with suppress(OSError):  # on a full disk it keeps saying that it runs
                 self._write("failed")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
 
 
 def _read_note(path: Path) -> dict[str, Any]:

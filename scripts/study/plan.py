@@ -6,18 +6,25 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
+import yaml
+from monai.bundle import ConfigParser
 
-from ..cohort.datalist import Case, save
+from ..cohort.attention import attention_path
+from ..cohort.datalist import Case, digest, load, save
 from ..cohort.labels import LabelTable
-from ..errors import SemclError
+from ..errors import SemclError, raise_all
+from ..files import checksum
+from ..job import config
+from ..version import __version__
 from .strategy import Strategy
 
 PROTOCOLS = {"frozen": True, "tuned": False}  # freeze_encoder
-STAGES = ("pretrain", "embed", "train", "inference")
 OWN_SPLIT = "own"  # the cohort's training and testing cases
 
 
@@ -65,6 +72,9 @@ class Plan:
         splits: name -> folder with the datalist.
         seeds: how many.
         cells: of each unit.
+        attention_dir: the attention maps of all cases.
+        tolerance: mm, of NSD where the label table gives an organ none.
+        data: split -> hash of what is learnt from and tested on.
     """
 
     out: Path
@@ -74,27 +84,82 @@ class Plan:
     splits: dict[str, Path]
     seeds: int
     cells: tuple[Cell, ...]
+    attention_dir: Path
+    tolerance: float
+    data: dict[str, str]
 
     def units(self) -> list[Unit]:
         """All units: every strategy of a seed and split before the next seed, so that what is there can be compared."""
         return [
-            Unit(split, strategy, seed, self.out / "runs" / _folder(split, strategy, seed))
+            Unit(split, strategy, seed, self.out / "runs" / split / quote(strategy.name, " =,") / f"seed {seed}")
             for seed in range(self.seeds)
             for split in self.splits
             for strategy in self.strategies
         ]
 
-    def settings(self, unit: Unit) -> str:
-        """A hash of all numbers a unit runs with: its stages' configs, the overlays and the sweep."""
-        files = [self.bundle_root / "configs" / f"{name}.yaml" for name in ("common", *STAGES)]
-        texts = [path.read_text(encoding="utf-8") for path in (*files, *self.overlays, unit.strategy.overlay)]
-        datalist = (self.splits[unit.split] / "datalist.json").read_text()
-        made_of = [texts, unit.strategy.overrides, unit.seed, datalist]
-        return hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:12]
+    def store(self, strategy: Strategy) -> Path:
+        """The query store of a strategy: one for all, but for those that may cut other queries."""
+        return self.out / "stores" / (quote(strategy.name, " =,") if strategy.own_grid else "store")
+
+    def settings(self, unit: Unit) -> dict[str, Any]:
+        """All that a unit's results depend on: numbers, and hashes of files by what is in them."""
+        stages = dict.fromkeys(step["stage"] for step in steps(self, unit))
+        files = [self.bundle_root / "configs" / f"{name}.yaml" for name in ("common", *stages)]
+        return {
+            **{path.name: _numbers(path.read_text(encoding="utf-8")) for path in files},
+            "overlays": [_numbers(path.read_text(encoding="utf-8")) for path in self.overlays],
+            "strategy": _numbers(unit.strategy.overlay.read_text(encoding="utf-8")),
+            "sweep": {key: str(value) for key, value in unit.strategy.overrides.items()},
+            "cohort": self.data[unit.split],
+            "tolerance": self.tolerance,
+            "version": __version__,
+        }
+
+    def check(self) -> None:
+        """Check every stage's config with its overlays and overrides, as the stages themselves do, before any runs.
+
+        Raises:
+            SemclError: for unknown keys and values of the wrong kind, with the strategies they are of.
+        """
+        errors = []
+        for strategy in self.strategies:
+            unit = Unit(next(iter(self.splits)), strategy, 0, self.out)
+            for stage, step in {step["stage"]: step for step in steps(self, unit)}.items():
+                merged = ConfigParser(ConfigParser.load_config_files(step["files"]))
+                merged.update(step["overrides"])
+                shipped = config.shipped(self.bundle_root, stage)
+                errors += [
+                    SemclError(
+                        f"{strategy.name}, {stage}: {error.problem}",
+                        found=error.found,
+                        expected=error.expected,
+                        remedy=error.remedy,
+                    )
+                    for error in config.check(merged.get(), shipped.own, shipped.others)
+                ]
+        raise_all(errors, of="the configs")
 
 
-def _folder(split: str, strategy: Strategy, seed: int) -> str:
-    return f"split {split}/{strategy.name}/seed {seed}".replace(" ", "_")
+def hash_data(splits: dict[str, Path], attention_dir: Path) -> dict[str, str]:
+    """Split -> hash of its label table, of who is in it, and of their attention and label maps."""
+    read = cache(checksum)
+    found = {}
+    for name, folder in splits.items():
+        cases = load(folder)
+        maps = [path for case in cases for path in (attention_path(attention_dir, case.case), case.label) if path]
+        who = [digest(cases), [case.annotated for case in cases]]
+        found[name] = _hash([LabelTable.load(folder).content(), who, [read(path) for path in maps]])
+    return found
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:12]
+
+
+@cache
+def _numbers(text: str) -> str:
+    """A hash of a config file that its comments do not change."""
+    return _hash(yaml.safe_load(text))
 
 
 def shard(units: Sequence[Unit], share: str | None) -> list[Unit]:
@@ -105,7 +170,7 @@ def shard(units: Sequence[Unit], share: str | None) -> list[Unit]:
     """
     if share is None:
         return list(units)
-    number, _, count = str(share).partition("/")
+    number, _, count = share.partition("/")
     if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
         raise SemclError(
             "a shard cannot be understood",
@@ -158,7 +223,7 @@ def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int
     """The datalists of the study's splits, as folders: the cohort's own for ``folds`` 0, else a fold each to be tested.
 
     Folds are of patients who have label maps, at random; unlabelled scans of others are trained on in every split
-    (pretraining needs no label maps). Testing cases have label maps.
+    (pretraining needs no label maps). Testing cases have label maps. Studies of other folds lie side by side.
 
     Raises:
         SemclError: when there are fewer patients than folds, or nobody to test.
@@ -174,18 +239,22 @@ def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int
     if folds:
         order = np.random.default_rng(seed).permutation(labelled).tolist()
         part = {patient: number % folds for number, patient in enumerate(order)}
-        splits = {str(fold): list(_assigned(cases, part, fold)) for fold in range(folds)}
+        splits = {f"fold {fold + 1} of {folds}": list(_assigned(cases, part, fold)) for fold in range(folds)}
     else:
         splits = {OWN_SPLIT: [case for case in cases if case.fold is not None or case.label is not None]}
-    written = {}
-    for name, members in splits.items():
-        if not any(case.fold is None for case in members):
+    for what, there in {
+        "tested": all(any(case.fold is None for case in members) for members in splits.values()),
+        "trained on": all(any(case.fold is not None and case.label for case in one) for one in splits.values()),
+    }.items():
+        if not there:
             raise SemclError(
-                "nobody is left to be tested",
-                found="no testing case with a label map",
+                f"nobody is left to be {what}",
+                found=f"no {'testing' if what == 'tested' else 'training'} case with a label map",
                 expected="at least one",
                 remedy="set --folds, or prepare the cohort with another --test_share",
             )
+    written = {}
+    for name, members in splits.items():
         folder = out / "splits" / name
         table.save(folder)
         save(members, folder)
@@ -203,29 +272,32 @@ def _assigned(cases: Sequence[Case], part: dict[str, int], tested: int) -> Itera
             yield replace(case, fold=None)
 
 
-def steps(plan: Plan, unit: Unit, cohort: dict[str, Any]) -> list[dict[str, Any]]:
-    """The stages of a unit in order, as ``unit.py`` runs them: config files, overrides, and where they write.
-
-    ``cohort`` holds what all stages take (attention_dir, store_dir).
-    """
-    configs = plan.bundle_root / "configs"
+def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:
+    """The stages of a unit in order, as ``unit.py`` runs them: config files, overrides, and where they write."""
     shared = [*map(str, plan.overlays), str(unit.strategy.overlay)]
-    base = {"dataset_dir": str(plan.splits[unit.split]), "seed": unit.seed, **cohort, **unit.strategy.overrides}
+    base = {
+        "bundle_root": str(plan.bundle_root),
+        "dataset_dir": str(plan.splits[unit.split]),
+        "attention_dir": str(plan.attention_dir),
+        "seed": unit.seed,
+        **unit.strategy.overrides,
+    }
+    store = {"store_dir": str(plan.store(unit.strategy))}
     encoder = str(unit.folder / "models" / "encoder.pt")
     found = []
 
     def add(stage: str, folder: Path, title: str, **overrides: Any) -> None:
-        files = [str(configs / f"{stage}.yaml"), *shared]
+        files = [str(plan.bundle_root / "configs" / f"{stage}.yaml"), *shared]
         own = {**base, "output_dir": str(folder), **overrides}
         found.append({"stage": stage, "title": title, "files": files, "overrides": own})
 
     if unit.strategy.pretrains:
-        add("pretrain", unit.folder, "pretrain")
-        add("embed", unit.folder, "embed", map_points=600)
+        add("pretrain", unit.folder, "pretrain", **store)
+        add("embed", unit.folder, "embed", map_points=600, **store)
     for cell in plan.cells:
         folder = unit.cell_folder(cell)
         start = {"encoder_weights": encoder} if unit.strategy.pretrains else {}
         freeze = PROTOCOLS[cell.protocol]
-        add("train", folder, f"{cell.name} train", freeze_encoder=freeze, labelled=cell.labelled, **start)
+        add("train", folder, f"{cell.name} train", freeze_encoder=freeze, labelled=cell.labelled, **start, **store)
         add("inference", folder, f"{cell.name} inference")
     return found

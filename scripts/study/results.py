@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.bundle import ConfigParser
 from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..evaluate.measures import METRICS
 from ..evaluate.rows import Row
 from ..evaluate.statistics import ALL
-from .plan import Cell, Plan, Unit, steps
+from .plan import Cell, Plan, Unit
 from .strategy import FLOOR
+from .unit import QUERIES
 
 Values = NDArray[np.float64]
 KNOWN = {metric.name for metric in METRICS}
@@ -129,14 +128,14 @@ class Results:
         lines = []
         for strategy in self.plan.strategies:
             units = [unit for unit in self.plan.units() if unit.strategy == strategy]
-            notes = [note for unit in units for note in _notes(unit, self.plan.cells)]
+            notes = [note for unit in units for note in _read_all(unit, self.plan.cells, "jobs/*.json")]
+            shown = [seen for unit in units for seen in _read_all(unit, self.plan.cells, QUERIES)]
             line: dict[str, Any] = {"strategy": strategy.name}
             for stage in ("pretrain", "train", "inference"):
                 took = [note["seconds"] for note in notes if note["stage"] == stage]
                 line[f"{stage}_seconds"] = float(np.mean(took)) if took else 0.0
             for stage in ("pretrain", "train"):
-                seen = [queries_seen(step) for step in steps(self.plan, units[0], {}) if step["stage"] == stage]
-                line[f"{stage}_queries"] = seen[0] if seen else 0
+                line[f"{stage}_queries"] = max((seen[stage] for seen in shown if stage in seen), default=0)
             for kind in ("resident_mib", "gpu_mib"):
                 peaks = [note["peak_memory"][kind] for note in notes if kind in note["peak_memory"]]
                 if peaks:
@@ -164,16 +163,7 @@ class Results:
         ]
 
 
-def _notes(unit: Unit, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def _read_all(unit: Unit, cells: Sequence[Cell], pattern: str) -> list[dict[str, Any]]:
+    """What the JSON files of a unit and its cells say."""
     folders = [unit.folder, *(unit.cell_folder(cell) for cell in cells)]
-    paths = [path for folder in folders for path in sorted((folder / "jobs").glob("*.json"))]
-    return [json.loads(path.read_text()) for path in paths]
-
-
-def queries_seen(step: Mapping[str, Any]) -> int:
-    """Queries a stage of training is shown: epochs x steps x queries of a batch, as its config resolves them."""
-    parser = ConfigParser()
-    parser.read_config(step["files"])
-    parser.update(step["overrides"])
-    keys = ("max_epochs", "epoch_length", "clusters_per_batch", "queries_per_cluster")
-    return math.prod(int(parser.get_parsed_content(key)) for key in keys)
+    return [json.loads(path.read_text()) for folder in folders for path in sorted(folder.glob(pattern))]

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +18,10 @@ from ..errors import SemclError
 from ..files import write_text
 from ..job.job import INTERRUPTED
 from .plan import Plan, Unit, steps
+from .unit import has_completed
 
 POLL = 0.2  # seconds
+UNIT = "scripts.study.unit"  # as the bundle, where it is run, names it
 TAIL = 12  # lines of a failed unit's log that are shown
 
 
@@ -29,13 +30,11 @@ class Runner:
 
     Args:
         plan: the study.
-        shared: what all stages take (attention_dir, store_dir).
-        tolerance: mm, of NSD where the label table gives an organ none.
         workers: processes at once; they share the cores, and the GPUs by turns.
     """
 
-    def __init__(self, plan: Plan, shared: dict[str, Any], tolerance: float, workers: int) -> None:
-        self.plan, self.shared, self.tolerance, self.workers = plan, shared, tolerance, workers
+    def __init__(self, plan: Plan, workers: int) -> None:
+        self.plan, self.workers = plan, workers
         self.running: dict[int, tuple[Unit, subprocess.Popen[bytes]]] = {}  # by place among the workers
         self.failed: list[Unit] = []
 
@@ -47,24 +46,23 @@ class Runner:
                 when some failed.
         """
         waiting = [unit for unit in units if not self.done(unit)]
-        notes = {unit.folder: self.note(unit) for unit in waiting}
-        total = sum(len(note["steps"]) for note in notes.values())
-        if waiting:
-            print(f"study: {len(units) - len(waiting)} of {len(units)} units done, {len(waiting)} to run", flush=True)
+        if not waiting:
+            return
+        print(f"study: {len(units) - len(waiting)} of {len(units)} units done, {len(waiting)} to run", flush=True)
         every = 0.1 if sys.stderr.isatty() else 30  # seconds; a log is not a terminal
+        total = sum(len(steps(self.plan, unit)) for unit in waiting)
+        ended = 0  # stages of units that ended
         try:
             with tqdm(total=total, desc="study", unit="stage", mininterval=every, smoothing=0.1) as bar:
                 while waiting or self.running:
                     for place in range(self.workers):
                         if waiting and place not in self.running:
-                            self.start(place, waiting.pop(0), notes)
+                            self.start(place, waiting.pop(0))
                     time.sleep(POLL)
-                    self.collect()
-                    finished = sum(_completed(note) for note in notes.values())
-                    bar.update(finished - bar.n)
-        except (KeyboardInterrupt, SystemExit):
+                    ended += sum(len(steps(self.plan, unit)) for unit in self.collect())
+                    bar.update(ended + sum(self.completed(unit) for unit, _ in self.running.values()) - bar.n)
+        finally:
             self.stop()
-            raise
         if self.failed:
             raise self.failure(len(units))
 
@@ -74,9 +72,9 @@ class Runner:
             "settings": self.plan.settings(unit),
             "method": unit.strategy.name,
             "split": str(self.plan.splits[unit.split]),
-            "tolerance": self.tolerance,
+            "tolerance": self.plan.tolerance,
             "cells": {cell.name: str(unit.cell_folder(cell)) for cell in self.plan.cells},
-            "steps": steps(self.plan, unit, self.shared),
+            "steps": steps(self.plan, unit),
         }
 
     def done(self, unit: Unit) -> bool:
@@ -89,42 +87,51 @@ class Runner:
         if not path.is_file():
             return False
         before, now = json.loads(path.read_text())["settings"], self.plan.settings(unit)
-        if before != now:
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if changed:
             raise SemclError(
                 f"{unit.title} was run with other numbers",
-                found=f"settings {before} in {path}, {now} now",
-                expected="the configs, overlays and splits the study was started with",
+                found=f"{', '.join(changed)} changed since {path}",
+                expected="the configs, overlays, cohort and maps the study was started with",
                 remedy="undo the change, or start another study with --out",
             )
         return all((unit.cell_folder(cell) / "rows.csv").is_file() for cell in self.plan.cells)
 
-    def start(self, place: int, unit: Unit, notes: dict[Path, dict[str, Any]]) -> None:
+    def start(self, place: int, unit: Unit) -> None:
         """Start a unit's process."""
         path = unit.folder / "unit.json"
-        write_text(path, json.dumps(notes[unit.folder], indent=1))
+        write_text(path, json.dumps(self.note(unit), indent=1))
         environment = dict(os.environ)
         if self.workers > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
-            if torch.cuda.device_count() > 1:
-                environment["CUDA_VISIBLE_DEVICES"] = str(place % torch.cuda.device_count())
-        command = [sys.executable, "-m", "scripts.study.unit", str(path)]
+            gpus = visible_gpus()
+            if len(gpus) > 1:
+                environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+        command = [sys.executable, "-m", UNIT, str(path)]
         with open(unit.folder / "unit.log", "ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.plan.bundle_root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.running[place] = unit, process
 
-    def collect(self) -> None:
-        """Take what has ended out of the running ones."""
+    def collect(self) -> list[Unit]:
+        """Take those that have ended out of the running ones."""
+        ended = []
         for place, (unit, process) in list(self.running.items()):
             if process.poll() is not None:
                 del self.running[place]
+                ended.append(unit)
                 if process.returncode:
                     self.failed.append(unit)
                     tqdm.write(f"study: {unit.title} failed, see {unit.folder / 'unit.log'}", file=sys.stderr)
+        return ended
+
+    def completed(self, unit: Unit) -> int:
+        """How many stages of a unit have completed."""
+        return sum(has_completed(step) for step in steps(self.plan, unit))
 
     def stop(self) -> None:
-        """Stop what runs in an orderly way, so that it can go on."""
+        """Stop what still runs in an orderly way, so that it can go on."""
         for _, process in self.running.values():
             process.send_signal(signal.SIGTERM)
         for _, process in self.running.values():
@@ -134,7 +141,8 @@ class Runner:
     def failure(self, count: int) -> SemclError:
         """What to say when units failed."""
         first = self.failed[0]
-        lines = (first.folder / "unit.log").read_text(errors="replace").splitlines()
+        log = (first.folder / "unit.log").read_bytes().decode(errors="replace")
+        lines = [line.rpartition("\r")[2] for line in log.split("\n") if line.strip()]  # of a bar its last state
         return SemclError(
             f"{len(self.failed)} of {count} units failed",
             found="\n".join([f"{', '.join(unit.title for unit in self.failed)}; the first said", *lines[-TAIL:]]),
@@ -143,13 +151,11 @@ class Runner:
         )
 
 
-def _completed(note: dict[str, Any]) -> int:
-    """How many stages of a unit have completed."""
-    count = 0
-    for step in note["steps"]:
-        manifest = Path(step["overrides"]["output_dir"]) / "jobs" / f"{step['stage']}.json"
-        count += manifest.is_file() and json.loads(manifest.read_text())["status"] == "completed"
-    return count
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, by the names CUDA_VISIBLE_DEVICES has for them."""
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
 def listen() -> None:

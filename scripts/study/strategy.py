@@ -14,7 +14,11 @@ from ..errors import SemclError
 
 FOLDER = "strategies"  # of the bundle's configs
 FLOOR = "coarse"  # the map every strategy starts from
-NO_PRETRAINING = "encoder_weights"  # an overlay that sets it to null
+NO_PRETRAINING = "encoder_weights"  # an overlay that says what the encoder starts from is not pretrained
+GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store is made by
+FOLDERS = {"bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"}
+OWN = {*FOLDERS, NO_PRETRAINING, "section", "seed", "labelled", "freeze_encoder", "resume"}  # the study itself sets
+AFTER_PRETRAINING = ("train", "inference")
 
 
 @dataclass(frozen=True)
@@ -34,30 +38,82 @@ class Strategy:
     @property
     def content(self) -> dict[str, Any]:
         """The overlay's keys."""
-        found: dict[str, Any] = yaml.safe_load(self.overlay.read_text(encoding="utf-8")) or {}
-        return found
+        return read_overlay(self.overlay)
 
     @property
     def pretrains(self) -> bool:
         """Whether an encoder is pretrained."""
-        content = self.content
-        return NO_PRETRAINING not in content or content[NO_PRETRAINING] is not None
+        return NO_PRETRAINING not in self.content
+
+    @property
+    def own_grid(self) -> bool:
+        """Whether its queries may be cut in another way than those of other strategies."""
+        return not GRID.isdisjoint(map(group, (*self.content, *self.overrides)))
 
     @property
     def about(self) -> str:
         """What the overlay says of itself in its first lines."""
         lines = self.overlay.read_text(encoding="utf-8").splitlines()
-        return " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+        first = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+        return " ".join(line.removeprefix("#").strip() for line in lines[:first])
+
+
+def read_overlay(path: Path) -> dict[str, Any]:
+    """The keys of an overlay.
+
+    Raises:
+        SemclError: when the file holds none, but something else.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = " ".join(str(error).split())
+    if not isinstance(found, dict):
+        raise SemclError(
+            f"{path} is no overlay", found=found, expected="YAML with keys of the configs", remedy=f"edit {path}"
+        )
+    return found
+
+
+def group(key: str) -> str:
+    """The first part of a key of a config: ``train`` of ``train#views#area``."""
+    return key.replace("::", "#").partition("#")[0].lstrip("+")
+
+
+def refuse_own(keys: Sequence[str], where: str) -> None:
+    """Refuse keys that the study itself sets.
+
+    Raises:
+        SemclError: naming them.
+    """
+    taken = sorted({key for key in keys if group(key) in OWN})
+    if taken:
+        raise SemclError(
+            f"the study itself sets {', '.join(taken)}",
+            found=f"{', '.join(taken)} in {where}",
+            expected="other keys of the configs",
+            remedy="use --seeds, --labels, --protocols, --folds, --attention_dir or --out",
+        )
 
 
 def find(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
     """Strategies by the name of an overlay in the bundle's configs/strategies, or by the path of one elsewhere.
 
     Raises:
-        SemclError: for one that is not there, one given twice, or a file that is no overlay.
+        SemclError: for none, one that is not there, one given twice, or a file that is no overlay.
     """
     folder = bundle_root / "configs" / FOLDER
     shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if not shipped:
+        raise SemclError(
+            "the bundle is missing",
+            found=f"no overlays in {folder}",
+            expected="the bundle's folder",
+            remedy="set --bundle_root",
+        )
+    known = f"one of {', '.join(shipped)}, or the path of an overlay of yours"
+    if not names:
+        raise SemclError("no strategy is given", found="none", expected=known, remedy="set --strategies")
     found: list[Strategy] = []
     for name in names:
         path = shipped.get(name, Path(name))
@@ -66,7 +122,7 @@ def find(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
             raise SemclError(
                 "there is no such strategy",
                 found=f"no {name}.yaml in {folder}, and no file {name}",
-                expected=f"one of {', '.join(shipped)}, or the path of an overlay of yours",
+                expected=known,
                 remedy=f"did you mean {near[0]}?" if near else "see docs/study.md for how to add one",
             )
         if path.stem == FLOOR or path.stem in {one.name for one in found}:
@@ -77,31 +133,37 @@ def find(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
                 remedy="give each once, or rename the overlay",
             )
         strategy = Strategy(path.stem, path.resolve())
-        if not isinstance(strategy.content, dict):
-            raise SemclError(
-                "a strategy's file is no overlay", found=f"{path}", expected="keys of a config", remedy=f"edit {path}"
-            )
+        refuse_own([key for key in strategy.content if key != NO_PRETRAINING], str(path))
         found.append(strategy)
     return found
 
 
-def swept(strategies: Sequence[Strategy], sweep: str) -> list[Strategy]:
+def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list[Strategy]:
     """Each strategy once a value of ``sweep``, "key=value,value,...".
 
+    One without pretraining stays as it is where the key is of pretraining alone.
+
     Raises:
-        SemclError: when the sweep is not of this form.
+        SemclError: when the sweep is not of this form, or of a key that the study itself sets.
     """
-    key, _, listed = sweep.partition("=")
-    values = [yaml.safe_load(value) for value in listed.split(",") if value.strip()]
-    if not key.strip() or not values:
+    key, _, listed = (part.strip() for part in sweep.partition("="))
+    try:
+        values = [yaml.safe_load(value) for value in listed.split(",") if value.strip()]
+    except yaml.YAMLError:  # a list, torn at its commas
+        values = []
+    if not key or not values or len({str(value) for value in values}) < len(values):
         raise SemclError(
             "a sweep cannot be understood",
             found=repr(sweep),
-            expected="key=value,value,... with a key of the configs",
-            remedy="for example --sweep temperature=0.05,0.1,0.2",
+            expected="key=value,value,... with a key of the configs, numbers or words, each once",
+            remedy="for example --sweep temperature=0.05,0.1,0.2; give lists as overlays of their own to --strategies",
         )
-    return [
-        Strategy(f"{strategy.name} {key}={value}", strategy.overlay, {key.strip(): value})
-        for strategy in strategies
-        for value in values
-    ]
+    refuse_own([key], f"--sweep {sweep}")
+    later = {name for stage in AFTER_PRETRAINING for name in read_overlay(bundle_root / "configs" / f"{stage}.yaml")}
+    found = []
+    for strategy in strategies:
+        if strategy.pretrains or group(key) in later:
+            found += [Strategy(f"{strategy.name} {key}={value}", strategy.overlay, {key: value}) for value in values]
+        else:
+            found.append(strategy)
+    return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,8 @@ class Table:
     Attributes:
         best: the strategy with the highest mean over all organs; ``next_best`` the one after, None for a single one.
         against_next: ``best`` against ``next_best``, all organs, then each.
-        against_baseline: each strategy against ``scratch``, or against the coarse map where ``scratch`` was not run.
+        against_baseline: each strategy against ``scratch``, or against the coarse map where ``scratch`` was not run, or
+            nothing else was.
     """
 
     def __init__(self, results: Results, cell: Cell) -> None:
@@ -36,7 +39,7 @@ class Table:
         self.values = results.values(cell)
         strategies = sorted(results.methods[1:], key=lambda name: -float(self.values[ALL][name].mean()))
         self.best, self.next_best = strategies[0], strategies[1] if len(strategies) > 1 else None
-        self.baseline = BASELINE if BASELINE in strategies else FLOOR
+        self.baseline = BASELINE if BASELINE in strategies and self.next_best else FLOOR
         organs = results.organs
         self.against_next = compare(self.values, self.next_best, self.best, organs) if self.next_best else []
         self.against_baseline = {
@@ -48,7 +51,7 @@ class Table:
     @property
     def title(self) -> str:
         """In words."""
-        share = "" if self.cell.labelled == 1 else f", {self.cell.labelled:.0%} of the labelled patients"
+        share = "" if self.cell.labelled == 1 else f", {self.cell.labelled * 100:g}% of the labelled patients"
         return {"frozen": "Encoder frozen", "tuned": "Encoder tuned"}[self.cell.protocol] + share
 
     def lines(self) -> list[dict[str, Any]]:
@@ -75,9 +78,17 @@ class Table:
                 lines.append({"phase": phase, "patients": values[ALL][FLOOR].shape[1], "found": found})
         return lines
 
+    def overall(self) -> list[Difference]:
+        """Every comparison of all organs together, once."""
+        found = [lines[0] for lines in self.against_baseline.values()]
+        pairs = {frozenset((line.first, line.second)) for line in found}
+        return found + [line for line in self.against_next[:1] if {line.first, line.second} not in pairs]
+
     def content(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {
+            "title": self.title,
+            "words": self.in_words(),
             "protocol": self.cell.protocol,
             "labelled": self.cell.labelled,
             "best": self.best,
@@ -93,15 +104,11 @@ class Table:
 
     def in_words(self) -> str:
         """The result in one sentence."""
-        mean = float(self.values[ALL][self.best].mean())
-        said = f"{self.title}: {self.best} has the highest mean Dice, {mean:.3f}"
-        if not self.against_next:
-            return f"{said}."
-        return f"{said}; {_told(self.against_next[0])}" + (
-            f"; {_told(self.against_baseline[self.best][0])}."
-            if self.best in self.against_baseline and self.next_best != self.baseline
-            else "."
-        )
+        mean, floor = (float(self.values[ALL][name].mean()) for name in (self.best, FLOOR))
+        said = [f"{self.best} has the highest mean Dice of the strategies, {mean:.3f} (coarse map {floor:.3f})"]
+        told = [lines[0] for lines in (self.against_next, self.against_baseline.get(self.best, [])) if lines]
+        said += list(dict.fromkeys(_told(line) for line in told))  # the next best may be the baseline
+        return f"{self.title}: {'; '.join(said)}."
 
     def latex(self) -> str:
         """The table for a paper (booktabs)."""
@@ -118,9 +125,9 @@ class Table:
             body.append(" & ".join(cells) + r" \\")
         rows = "\n".join([body[0], r"\midrule", *body[1:]])
         caption = (
-            f"{self.title}. Dice, mean $\\pm$ SD over {self.results.sizes[1]} patients of the mean over "
-            f"{self.results.plan.seeds} seeds. $p$: {_tex(self.best)} against the next best and against "
-            f"{_tex(self.baseline)}, bootstrap over seeds and patients, corrected over organs (Holm)."
+            f"{_tex(self.title)}. Dice, mean $\\pm$ SD over {self.results.sizes[1]} patients of the mean over "
+            f"{self.results.plan.seeds} training runs. $p$: {_tex(self.best)} against the next best and against "
+            f"{_tex(self.baseline)}, t-test over training runs and patients, corrected over organs (Holm)."
         )
         return (
             f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\begin{{tabular}}{{l{'c' * len(methods)}cc}}\n"
@@ -179,13 +186,13 @@ def _told(line: Difference) -> str:
 
 
 def _plain(line: Difference) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return {**asdict(line), "verdict": line.verdict}
 
 
 def _tex(text: str) -> str:
-    return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
+    """Text with what LaTeX would read as commands escaped."""
+    words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return re.sub(r"[\\~^_%&#${}]", lambda found: words.get(found[0], "\\" + found[0]), text)
 
 
 def _tex_p(p: float | None) -> str:

@@ -90,7 +90,30 @@ def test_workers_give_the_same_samples_in_the_same_order(store, workers):
         return list(DataLoader(QueryDataset(store, margin=2), batch_sampler=sampler, num_workers=workers))
 
     for here, there in zip(batches(0), batches(workers), strict=True):
-        assert here.keys() == there.keys() == {"image", "attention", "cluster", "object", "phase"}
+        assert here.keys() == there.keys() == {"image", "attention", "query", "cluster", "object", "phase"}
         assert here["image"].shape == (12, 1, 12, 12)
         for name in here:
             assert torch.equal(here[name], there[name])
+
+
+def test_a_sample_names_its_query_and_its_phase(store):
+    dataset, cases = QueryDataset(store), store.index[:, 0]
+    for item in range(len(dataset)):
+        sample = dataset[item]
+        assert sample["query"] == item
+        assert sample["cluster"] == TABLE.cluster(sample["object"], sample["phase"])
+    phases = [{dataset[int(item)]["phase"] for item in np.flatnonzero(cases == case)} for case in np.unique(cases)]
+    assert all(len(found) == 1 for found in phases)  # of the scan, not of the query
+    assert len(set.union(*phases)) > 1
+
+
+def test_attention_is_left_empty_where_it_is_not_shown(store):
+    shown, hidden = (QueryDataset(store, target=True, margin=2, show_attention=show) for show in (True, False))
+    item = int(np.flatnonzero(store.index[:, 0] == 0)[0])
+    assert shown[item]["attention"].any()
+    assert not hidden[item]["attention"].any()
+    for name in shown[item]:
+        if name != "attention":
+            assert torch.equal(torch.as_tensor(shown[item][name]), torch.as_tensor(hidden[item][name]))
+    assert hidden[item]["attention"].shape == shown[item]["attention"].shape
+    assert hidden[item]["attention"].dtype == torch.float32

@@ -8,7 +8,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest
 
-from scripts.contrast.intensities import REACH, blur, change_intensities
+from scripts.contrast import intensities
+from scripts.contrast.blur import REACH, blur
+from scripts.contrast.intensities import change_intensities
 
 SIGMAS = np.array([0.0, 0.3, 0.8, 1.7])
 SHAPES = {"2-D": (13, 9), "3-D": (8, 7, 9), "smaller than the blur": (3, 2)}
@@ -20,7 +22,7 @@ DRAWS = {
     "gain": np.array([0.7, 1.0, 1.4]),
     "offset": np.array([0.1, -0.3, 0.2]),
     "noise": np.array([0.05, 0.02, 0.1]),
-    "noise_seed": np.array([41]),
+    "noise_seed": np.array([41, 42, 43]),
 }
 NAMES = ("blur", "gamma", "gain and offset", "noise")
 INTENSITIES = {
@@ -45,8 +47,9 @@ def reach(sigmas: np.ndarray) -> int:
 
 def expected(image: np.ndarray, draws: dict[str, np.ndarray], order: tuple[str, ...] = NAMES) -> np.ndarray:
     """The changes of images (B, 1, *spatial), one image after the other, by scipy and NumPy."""
-    seed = int(draws.get("noise_seed", [0])[0])
-    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).numpy()
+    seeds = draws.get("noise_seed", np.zeros(len(image))).astype(int).tolist()
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    noise = np.stack([torch.randn(image.shape[1:], generator=one, dtype=torch.float64).numpy() for one in generators])
     changed = []
     for index, given in enumerate(image[:, 0]):
         one = given
@@ -152,7 +155,7 @@ def test_gamma_keeps_the_ends_of_the_window_and_the_order_between(gamma):
 def test_intensities_are_clipped_to_the_window():
     image = images(3, (13, 9))
     wild = {"gain": np.full(3, 9.0), "offset": np.array([3.0, -3.0, 0.0]), "noise": np.ones(3)}
-    changed = change_intensities(image.clone(), wild | {"noise_seed": np.array([1])})
+    changed = change_intensities(image.clone(), wild | {"noise_seed": np.array([1, 2, 3])})
     assert changed.max() == 1
     assert changed.min() == -1
     assert torch.equal(change_intensities(image * 3, {}), (image * 3).clamp(-1, 1))
@@ -160,7 +163,7 @@ def test_intensities_are_clipped_to_the_window():
 
 def test_the_noise_is_gaussian_of_each_images_own_strength():
     strength = np.array([0.01, 0.1, 0.0])
-    draws = {"noise": strength, "noise_seed": np.array([7])}
+    draws = {"noise": strength, "noise_seed": np.array([7, 8, 9])}
     noise = change_intensities(torch.zeros(3, 1, 64, 64, dtype=torch.float64), draws).numpy()
     assert not noise[2].any()
     for index in (0, 1):
@@ -171,10 +174,53 @@ def test_the_noise_is_gaussian_of_each_images_own_strength():
 
 def test_a_seed_gives_its_noise_whatever_was_drawn_before():
     image = images(2, (6, 5)).float() * 0.1
-    draws = {"noise": np.full(2, 0.1), "noise_seed": np.array([7])}
+    draws = {"noise": np.full(2, 0.1), "noise_seed": np.array([7, 8])}
     first = change_intensities(image.clone(), draws)
     torch.rand(5)
     state = torch.get_rng_state()
     assert torch.equal(change_intensities(image.clone(), draws), first)
     assert torch.equal(torch.get_rng_state(), state)  # and nobody else's
-    assert not torch.equal(change_intensities(image.clone(), draws | {"noise_seed": np.array([8])}), first)
+    assert not torch.equal(change_intensities(image.clone(), draws | {"noise_seed": np.array([8, 9])}), first)
+
+
+@pytest.mark.parametrize("shape", [(130, 70), (65, 3), (64, 129)], ids=str)
+@pytest.mark.parametrize("widest", [0.9, 9.0])
+def test_long_axes_are_blurred_as_scipy_does(shape, widest):
+    image, sigmas = images(2, shape, channels=2), np.array([0.5, widest])
+    blurred = blur(image, sigmas)
+    for index, channel in itertools.product(range(2), repeat=2):
+        given = image[index, channel].numpy()
+        by_scipy = gaussian_filter(given, sigmas[index], mode="nearest", radius=reach(sigmas))
+        assert np.abs(blurred[index, channel].numpy() - by_scipy).max() < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(13, 9), (8, 7, 9)], ids=["2-D", "3-D"])
+def test_changes_do_not_depend_on_how_much_is_worked_on_at_once(shape, monkeypatch):
+    image = images(3, shape, channels=2).float()
+    whole = change_intensities(image.clone(), DRAWS)
+    monkeypatch.setattr(intensities, "SLAB", 1)
+    assert len(intensities.slabs(image)) == 3
+    assert torch.allclose(change_intensities(image.clone(), DRAWS), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.8, 1.3, 3.0])
+def test_air_stays_air_under_a_gamma(gamma):
+    image = torch.full((1, 1, 4, 4), -1.0)
+    changed = change_intensities(image, {"gamma": np.array([gamma])})
+    assert (changed == -1).all()
+
+
+def test_a_blur_too_narrow_to_be_seen_is_left_out():
+    image = images(3, (9, 9)).float()
+    narrow = {"blur": np.array([0.0, 0.1, 0.15])}
+    assert torch.equal(change_intensities(image.clone(), narrow), image)
+    by_scipy = gaussian_filter(image[2, 0].double().numpy(), 0.15, mode="nearest")
+    assert np.abs(by_scipy - image[2, 0].numpy()).max() < 1e-7
+
+
+def test_each_channel_is_changed_alike():
+    image = images(3, (13, 9), channels=2)
+    quiet = {name: values for name, values in DRAWS.items() if "noise" not in name}
+    changed = change_intensities(image.clone(), quiet).numpy()
+    for channel in range(2):
+        assert np.abs(changed[:, channel] - expected(image[:, channel, None].numpy(), quiet)[:, 0]).max() < 1e-12

@@ -12,8 +12,8 @@ from scipy.ndimage import affine_transform, map_coordinates
 from torch.nn import functional
 
 from scripts.cohort.labels import LabelTable, Organ
+from scripts.contrast import intensities
 from scripts.contrast.intensities import change_intensities
-from scripts.contrast.meaning import PrepareViews
 from scripts.contrast.views import CONTROL_POINTS, Views, _affine_planes, _axial_places, _axial_sample
 from scripts.errors import SemclError
 
@@ -534,29 +534,6 @@ def test_a_view_stays_in_its_patch_unless_a_shift_is_asked_for():
     assert not shifted.all()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_pretraining_batch_is_view_by_view(count):
-    image, masks = blobs(3, 2, 16)
-    batch = {"image": image, "attention": masks, "cluster": torch.tensor([4, 5, 6])}
-    inputs, labels = PrepareViews(still(16, **GEOMETRY), count=count)(batch, torch.device("cpu"))
-    assert inputs.shape == (3 * count, 2, 16, 16)
-    assert labels.tolist() == [4, 5, 6] * count
-    assert set(inputs[:, 1].unique().tolist()) <= {0.0, 1.0}
-    views = still(16, **GEOMETRY)
-    for view in inputs.split(3):
-        moved, shown = views(image, masks)
-        assert torch.equal(view, torch.cat([moved, shown], dim=1))
-
-
-def test_a_pretraining_batch_is_of_3d_queries_too():
-    image, masks = blobs(2, 3, 16)
-    batch = {"image": image, "attention": masks, "cluster": torch.tensor([4, 5]), "target": masks}
-    inputs, labels = PrepareViews(still(12, **GEOMETRY, **INTENSITY))(batch, torch.device("cpu"))
-    assert inputs.shape == (4, 2, 12, 12, 12)
-    assert labels.tolist() == [4, 5, 4, 5]
-    assert not torch.equal(inputs[:2], inputs[2:])
-
-
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("side", [8, 13])
 def test_sampling_a_volume_slice_by_slice_is_torch_s_grid_sample(side, mode):
@@ -571,3 +548,48 @@ def test_sampling_a_volume_slice_by_slice_is_torch_s_grid_sample(side, mode):
         assert (drawn != expected).float().mean() < 1e-3
     else:
         torch.testing.assert_close(drawn, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("dims", "elastic"), [(2, 0), (3, 0), (3, 0.3)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_views_do_not_depend_on_how_much_is_worked_on_at_once(dims, elastic, channels, monkeypatch):
+    image, masks = blobs(5, dims, 12)
+    image = torch.cat([image, image.flip(2)], dim=1)[:, :channels]
+    masks = torch.cat([masks, masks.flip(3), masks.flip(2)], dim=1)
+    settings = {**GEOMETRY, **INTENSITY, "elastic": elastic}
+    whole = still(10, **settings)(image, masks)
+    for slab in (1, 2 * channels * 12**dims):  # two volumes at once leave one for the last
+        monkeypatch.setattr(intensities, "SLAB", slab)
+        moved, shown = still(10, **settings)(image, masks)
+        assert torch.allclose(moved, whole[0], atol=1e-5)
+        assert torch.equal(shown, whole[1])
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_channels_are_seen_alike(dims):
+    image, masks = blobs(3, dims, 12)
+    both = torch.cat([image, image.flip(2)], dim=1)
+    settings = {**GEOMETRY, "elastic": 0, "gamma": 0.4, "blur": 1.5, "contrast": 0.2, "brightness": 0.2}
+    moved, _ = still(10, **settings)(both, masks)
+    for channel in range(2):
+        alone, _ = still(10, **settings)(both[:, channel, None], masks)
+        assert torch.allclose(moved[:, channel, None], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("names", [(), ("gamma",), ("blur",), ("noise",), tuple(INTENSITY)], ids=str)
+def test_the_recorded_draws_give_the_same_volume_again_without_elastic_deformation(names, channels):
+    image, masks = blobs(3, 3, 14)
+    image = torch.cat([image, image.flip(2)], dim=1)[:, :channels]
+    settings = {**GEOMETRY, "elastic": 0, "area": (0.4, 1.6)}  # with air around
+    plain, _ = still(14, **settings)(image, masks)
+    views = still(14, **settings, **{name: INTENSITY[name] for name in names})
+    moved, _ = views(image, masks)
+    assert torch.allclose(change_intensities(plain.clone(), views.last), moved, atol=2e-5)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_batch_of_nothing_gives_nothing(dims):
+    image = torch.zeros(0, 1, *[8] * dims)
+    moved, shown = still(8, **INTENSITY)(image, image)
+    assert moved.shape == shown.shape == image.shape

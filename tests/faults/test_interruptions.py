@@ -263,7 +263,7 @@ def test_a_stage_on_the_command_line_is_stopped_and_goes_on(whole, again):
 
 def test_inference_that_is_stopped_does_not_name_a_switch_it_does_not_have(again):
     run = again("inference")
-    assert run(Strike("scripts.decode.volumes", "write_label_map", 2, signal.SIGTERM)) == 75
+    assert run(Strike("scripts.decode.volumes", "write_volume", 2, signal.SIGTERM)) == 75
     assert run.status() == "interrupted"
     assert "--resume" not in run.log.read_text()
 
@@ -412,7 +412,7 @@ def predicted(run: Run) -> dict[str, bytes]:
 
 def test_inference_that_was_killed_goes_on_with_the_rest(whole, again):
     run = again("inference")
-    assert run(Strike("scripts.decode.volumes", "write_label_map", 3)) == -signal.SIGKILL
+    assert run(Strike("scripts.decode.volumes", "write_volume", 3)) == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in (run.out / "predictions").glob("*.nii.gz")}
     assert len(done) == 2
     assert run() == 0, run.log.read_text()
@@ -432,7 +432,7 @@ def test_predictions_of_other_weights_are_made_again(whole, again, tmp_path):
     )
     calibration.write(models / "model.pt", "other weights")
     before = {path: path.stat().st_mtime_ns for path in (run.out / "predictions").glob("*.nii.gz")}
-    assert run(Strike("scripts.decode.volumes", "write_label_map", 3)) == -signal.SIGKILL
+    assert run(Strike("scripts.decode.volumes", "write_volume", 3)) == -signal.SIGKILL
     assert len(predicted(run)) == 2  # none of the others is left beside them
     assert run() == 0, run.log.read_text()
     assert all(path.stat().st_mtime_ns != stamp for path, stamp in before.items())

@@ -1,6 +1,7 @@
 """The release is whole, is what the Model Zoo asks for, and runs without this repository."""
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -178,20 +179,24 @@ def test_the_models_that_came_with_it_segment_new_scans(bundle, site, trained, t
     assert np.array_equal(drawn.affine, before.affine)
 
 
-def test_monai_loads_the_network_from_nothing_but_the_release(zoo, site):
+def test_python_needs_nothing_but_the_release(bundle, site, trained):
+    scan = next((trained / "predictions").glob("*.nii.gz"))
+    (served,) = re.findall(r"```\n(import torch\n.*?)```", Path("docs/serving.md").read_text(), re.S)
     code = f"""
 import importlib.util, sys
-assert [importlib.util.find_spec(name) for name in ("semcl", "scripts", "tests", "sklearn")] == [None] * 4
-sys.path.insert(0, "models/{NAME}")
+assert [importlib.util.find_spec(name) for name in ("semcl", "tests", "sklearn")] == [None] * 3
 import monai.bundle, torch
-weights = torch.load("models/{NAME}/models/model.pt", weights_only=True)
+weights = torch.load("models/model.pt", weights_only=True)
 for kind in ("train", "inference"):
-    network = monai.bundle.load("{NAME}", bundle_dir="models", workflow_type=kind)
+    network = monai.bundle.load("{NAME}", bundle_dir="..", workflow_type=kind)
     assert weights.keys() == network.state_dict().keys()
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+{served.replace("scan.nii.gz", str(trained / "images" / scan.name))}
+import nibabel
+assert (labels != nibabel.load("{scan}").get_fdata()).mean() < 1e-4
 assert sys.modules["scripts"].__file__.endswith("zoo/models/{NAME}/scripts/__init__.py")
 """
-    done = isolated.run(site, zoo, "-W", "ignore", "-c", code)
+    done = isolated.run(site, bundle, "-W", "ignore", "-c", code)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -1,0 +1,107 @@
+"""The report of a study: its tables, what they can claim, cost and embeddings, as a page, CSV, LaTeX and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from ..evaluate.report import template
+from ..evaluate.statistics import ALL, LEVEL
+from ..files import write_text
+from ..version import __version__
+from .figures import strategies_figure
+from .results import Results
+from .tables import Table, as_csv, organ_lines, share_of_runs
+
+
+class Report:
+    """What a study found, written into its folder.
+
+    Args:
+        results: of all units.
+        name: of the cohort.
+        folds: how many, 0 for the cohort's own testing cases.
+    """
+
+    def __init__(self, results: Results, name: str, folds: int) -> None:
+        self.results, self.name, self.folds = results, name, folds
+        self.tables = [Table(results, cell) for cell in results.plan.cells]
+
+    def write(self) -> None:
+        """Write rows.csv, results.csv, summary.json, tables.tex, strategies.svg and report.html; print the results."""
+        out, figure, content = self.results.plan.out, strategies_figure(self.tables), self.content()
+        write_text(out / "rows.csv", as_csv(self.results.rows()))
+        write_text(out / "results.csv", as_csv(organ_lines(self.tables)))
+        write_text(out / "tables.tex", "\n".join(table.latex() for table in self.tables))
+        write_text(out / "strategies.svg", figure)
+        write_text(out / "summary.json", json.dumps(content, indent=1))
+        write_text(out / "report.html", self.html(content, figure))
+        for table in content["tables"]:
+            print(table["words"])
+        print(f"report: {out / 'report.html'}")
+
+    def content(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {
+            "counts": self.counts(),
+            "tables": [table.content() for table in self.tables],
+            "claims": self.claims(),
+            "costs": self.results.costs(),
+            "embeddings": self.results.embeddings(),
+        }
+
+    def html(self, content: dict[str, Any], figure: str) -> str:
+        """The page."""
+        methods = self.results.methods
+        measured = {name for line in content["embeddings"] for name in line}
+        return template("report.html.j2", Path(__file__).parent).render(
+            **content,
+            name=self.name,
+            strategies=[{"name": one.name, "about": one.about} for one in self.results.plan.strategies],
+            methods=methods,
+            embedded=[name for name in ("untrained", *methods) if name in measured],
+            figure=Markup(figure),
+            all_organs=ALL,
+            version=__version__,
+        )
+
+    def counts(self) -> str:
+        """Who was compared."""
+        (cases, patients), seeds = self.results.sizes, self.results.plan.seeds
+        split = f"{self.folds} folds, each tested once" if self.folds else "the cohort's own testing cases"
+        runs = "1 training run" if seeds == 1 else f"{seeds} training runs"
+        return f"{cases} cases of {patients} patients ({split}), {runs} of each strategy and split."
+
+    def claims(self) -> list[str]:
+        """What the numbers can and cannot say, in sentences."""
+        lines, seeds = [line for table in self.tables for line in table.overall()], self.results.plan.seeds
+        said = [
+            "A difference counts when the t-test over seeds and patients says so: it asks whether other training "
+            "runs, on other patients like these, would show it too.",
+            "Which strategy is best was seen in these same numbers, which favours it a little against the next best; "
+            "a comparison named beforehand has no such favour.",
+        ]
+        if lines:
+            hold = sum(line.p is not None and line.p < LEVEL for line in lines)
+            said.append(
+                "Wilcoxon's test run by run, as papers report it, takes the runs that happened to be made as given: "
+                f"of all organs together it calls {share_of_runs(lines, LEVEL):.0%} of the single runs here "
+                f"significant (p < {LEVEL:g}); {hold} of {len(lines)} differences hold over seeds and patients."
+            )
+        if seeds == 1:
+            said.append("With one seed nothing can be said of the luck of training: run more with --seeds.")
+        elif seeds < 5:
+            said.append(
+                f"With {seeds} seeds the luck of training is known only roughly: take a p just below {LEVEL:g} as a "
+                "reason to run more seeds."
+            )
+        if self.folds:
+            said.append("Training sets of folds overlap, so patients of different folds are not quite independent.")
+        if self.folds or any(cell.labelled < 1 for cell in self.results.plan.cells):
+            said.append(
+                "The coarse maps come from all labelled cases, whatever a fold or a share of labels holds back."
+            )
+        return said

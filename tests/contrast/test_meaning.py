@@ -1,0 +1,95 @@
+"""Batches of pretraining: views of each query, their labels by what they mean, and their tones."""
+
+import pytest
+import torch
+
+from scripts.contrast.meaning import MEANINGS, PrepareViews, mean_tone
+from scripts.contrast.views import Views
+from scripts.errors import SemclError
+from tests.contrast.test_views import GEOMETRY, INTENSITY, blobs, still
+
+CPU = torch.device("cpu")
+BATCH = {  # of three queries, the first of them drawn twice
+    "query": torch.tensor([70, 3, 8, 70]),
+    "cluster": torch.tensor([4, 5, 6, 4]),
+    "object": torch.tensor([3, 3, 4, 3]),
+    "phase": torch.tensor([0, 1, 0, 0]),
+}
+
+
+def batch(count: int = 4, dims: int = 2, side: int = 16) -> dict[str, torch.Tensor]:
+    image, masks = blobs(count, dims, side)
+    return {"image": image, "attention": masks} | {name: labels[:count] for name, labels in BATCH.items()}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_batch_is_view_by_view(count):
+    given = batch(3)
+    inputs, labels = PrepareViews(still(16, **GEOMETRY), count=count)(given, CPU)
+    assert inputs.shape == (3 * count, 2, 16, 16)
+    assert labels.tolist() == [4, 5, 6] * count
+    assert set(inputs[:, 1].unique().tolist()) <= {0.0, 1.0}
+    views = still(16, **GEOMETRY)
+    for view in inputs.split(3):
+        moved, shown = views(given["image"], given["attention"])
+        assert torch.equal(view, torch.cat([moved, shown], dim=1))
+
+
+def test_a_batch_is_of_3d_queries_too():
+    given = batch(2, dims=3)
+    inputs, labels = PrepareViews(still(12, **GEOMETRY, **INTENSITY))(given | {"target": given["attention"]}, CPU)
+    assert inputs.shape == (4, 2, 12, 12, 12)
+    assert labels.tolist() == [4, 5, 4, 5]
+    assert not torch.equal(inputs[:2], inputs[2:])
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_views_are_pulled_together_by_their_meaning(meaning):
+    _, labels = PrepareViews(still(16), meaning=meaning)(batch(), CPU)
+    assert labels.tolist() == BATCH[meaning].tolist() * 2
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_the_views_do_not_depend_on_their_meaning(meaning):
+    inputs, _ = PrepareViews(still(16, **GEOMETRY, **INTENSITY), meaning=meaning)(batch(), CPU)
+    plain, _ = PrepareViews(still(16, **GEOMETRY, **INTENSITY))(batch(), CPU)
+    assert torch.equal(inputs, plain)
+
+
+def test_an_unknown_meaning_is_refused():
+    with pytest.raises(
+        SemclError, match=r"(?s)no such meaning.*meaning organ.*cluster, object, phase, query.*set mean"
+    ):
+        PrepareViews(Views(16), meaning="organ")
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_tones_are_mean_intensities_under_the_mask(dims):
+    image, mask = blobs(3, dims, 6)
+    mask[1] = 0
+    image[2, 0, 0] = 1.5  # noise leaves the window
+    expected = []
+    for one, shown in zip(image, mask, strict=True):
+        under = [
+            (value + 1) / 2
+            for value, there in zip(one.flatten().tolist(), shown.flatten().tolist(), strict=True)
+            if there
+        ]
+        expected.append(min(max(sum(under) / len(under), 0), 1) if under else 0.5)
+    assert expected[1] == 0.5
+    assert mean_tone(image, mask).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("value", "tone"), [(-1.0, 0.0), (0.0, 0.5), (1.0, 1.0), (-1.4, 0.0), (1.4, 1.0)])
+def test_tones_lie_between_the_ends_of_the_window(value, tone):
+    assert mean_tone(torch.full((1, 1, 4, 4), value), torch.ones(1, 1, 4, 4)).tolist() == [tone]
+
+
+@pytest.mark.parametrize("meaning", ["cluster", "query"])
+def test_tones_are_those_of_the_views_the_network_sees(meaning):
+    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), count=3, meaning=meaning, tones=True)
+    inputs, (labels, tones) = prepare(batch(), CPU)
+    assert labels.tolist() == BATCH[meaning].tolist() * 3
+    assert tones.shape == (12,)
+    assert torch.equal(tones, mean_tone(inputs[:, :1], inputs[:, 1:]))
+    assert len(set(tones.tolist())) > 6

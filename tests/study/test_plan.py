@@ -1,0 +1,316 @@
+"""Plans: splits, units, cells, stages, and the settings by which a changed study is told."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.cohort import datalist
+from scripts.cohort.labels import LabelTable
+from scripts.errors import SemclError
+from scripts.study.plan import Cell, Plan, cells, hash_data, shard, steps, write_splits
+from scripts.study.strategy import find, swept
+from tests.study.made import BUNDLE, TABLE, copied_bundle, made_plan, overlay, strategy_of, write_cases
+
+# splits
+
+
+def sides(folder: Path) -> tuple[set[str], set[str]]:
+    """Patients trained on, and tested, of a split."""
+    cases = datalist.load(folder)
+    return {case.patient for case in cases if case.fold is not None}, {
+        case.patient for case in cases if case.fold is None
+    }
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 8])
+def test_folds_part_the_labelled_patients(tmp_path, folds):
+    cases = write_cases(tmp_path / "cohort")  # 8 with label maps, 2 without
+    splits = write_splits(cases, TABLE, tmp_path / "study", folds)
+    assert list(splits) == [f"fold {number} of {folds}" for number in range(1, folds + 1)]
+    tested = [sides(folder)[1] for folder in splits.values()]
+    assert sorted(itertools.chain(*tested)) == sorted({case.patient for case in cases if case.label})
+    assert max(map(len, tested)) - min(map(len, tested)) <= 1
+
+
+@pytest.mark.parametrize("folds", [0, 2, 3])
+def test_who_is_tested_is_not_trained_on_and_all_others_are(tmp_path, folds):
+    cases = write_cases(tmp_path / "cohort")
+    for folder in write_splits(cases, TABLE, tmp_path / "study", folds).values():
+        trained, tested = sides(folder)
+        assert not trained & tested
+        assert trained | tested == {case.patient for case in cases}
+        assert {"p6", "p7"} <= trained  # without label maps
+        assert all(case.label for case in datalist.load(folder, "testing", need_label=True))
+        assert LabelTable.load(folder) == TABLE
+
+
+def test_all_scans_of_a_patient_are_on_one_side(tmp_path):
+    cases = write_cases(tmp_path / "cohort")
+    cases = [replace(case, label=None) if case.case == "p3_portal" else case for case in cases]
+    for folder in write_splits(cases, TABLE, tmp_path / "study", 3).values():
+        tested = [case.case for case in datalist.load(folder) if case.patient == "p3" and case.fold is None]
+        trained = [case.case for case in datalist.load(folder) if case.patient == "p3" and case.fold is not None]
+        assert (tested, trained) in ((["p3_noncontrast"], []), ([], ["p3_noncontrast", "p3_portal"]))
+
+
+def test_the_own_split_is_the_cohort_s_but_for_testing_cases_without_label_maps(tmp_path):
+    cases = write_cases(tmp_path / "cohort")
+    cases = [replace(case, label=None) if case.case == "p8_noncontrast" else case for case in cases]
+    folder = write_splits(cases, TABLE, tmp_path / "study", 0)["own"]
+    assert {case.case: case.fold for case in datalist.load(folder)} == {
+        case.case: case.fold for case in cases if case.case != "p8_noncontrast"
+    }
+
+
+def test_folds_are_the_same_each_time_and_others_lie_beside_them(tmp_path):
+    cases = write_cases(tmp_path / "cohort")
+    splits = write_splits(cases, TABLE, tmp_path / "study", 3)
+    before = {name: (folder / "datalist.json").read_bytes() for name, folder in splits.items()}
+    assert set(write_splits(cases[::-1], TABLE, tmp_path / "study", 2)).isdisjoint(splits)
+    assert write_splits(cases, TABLE, tmp_path / "study", 3) == splits
+    assert {name: (folder / "datalist.json").read_bytes() for name, folder in splits.items()} == before
+
+
+@pytest.mark.parametrize("folds", [1, 9, -2])
+def test_folds_that_cannot_be_are_refused(tmp_path, folds):
+    cases = write_cases(tmp_path / "cohort")
+    message = rf"(?s)cannot be split so.*--folds {folds}, 8 patients with label maps.*2 folds or more.*set --folds"
+    with pytest.raises(SemclError, match=message):
+        write_splits(cases, TABLE, tmp_path / "study", folds)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [({"testing": 0}, "to be tested.*no testing case"), ({"labelled": 0}, "to be trained on.*no training case")],
+)
+def test_a_cohort_without_one_side_is_refused_before_anything_is_written(tmp_path, numbers, message):
+    with pytest.raises(SemclError, match=rf"(?s)nobody is left {message}.*set --folds, or prepare"):
+        write_splits(write_cases(tmp_path / "cohort", **numbers), TABLE, tmp_path / "study", 0)
+    assert not (tmp_path / "study").exists()
+
+
+# units and shards
+
+
+def test_units_are_every_strategy_of_every_seed_and_split(tmp_path):
+    plan = made_plan(tmp_path, folds=3)
+    units = plan.units()
+    assert [(unit.seed, unit.split, unit.strategy.name) for unit in units] == list(
+        itertools.product((0, 1), plan.splits, ("scratch", "semantic"))
+    )
+    folders = [str(unit.folder) for unit in units]
+    assert len(set(folders)) == len(folders) == 12
+    assert not any(one != other and other.startswith(f"{one}/") for one in folders for other in folders)
+
+
+def test_units_of_names_that_are_alike_have_folders_of_their_own(tmp_path):
+    names = ("a b", "a_b", "a%20b", "a")
+    found = [strategy_of(tmp_path, name, "temperature: 0.2") for name in names]
+    found += swept(found[-1:], "compile_mode=../../x,b/c", BUNDLE)
+    units = made_plan(tmp_path / "made", strategies=tuple(found), seeds=1).units()
+    assert len({unit.folder for unit in units}) == 6
+    assert {unit.folder.parent.parent for unit in units} == {tmp_path / "made" / "study" / "runs" / "own"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12, 20])
+def test_shards_part_the_units(tmp_path, count):
+    units = made_plan(tmp_path, folds=3).units()
+    shares = [shard(units, f"{number}/{count}") for number in range(1, count + 1)]
+    assert sorted(str(unit.folder) for share in shares for unit in share) == sorted(str(unit.folder) for unit in units)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert shard(units, None) == units
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "1/", "/2", "a/b", "-1/2", "1/2/3", ""])
+def test_a_shard_that_is_none_is_refused(share):
+    with pytest.raises(SemclError, match=rf"(?s)a shard cannot be understood.*--shard {share}\n.*i/n, i from 1 to n"):
+        shard([], share)
+
+
+# cells
+
+
+def test_cells_are_every_protocol_of_every_share_of_labels():
+    found = cells(["frozen", "tuned"], ["10%", "0.5", 1.0])
+    assert found == tuple(Cell(protocol, share) for share in (0.1, 0.5, 1.0) for protocol in ("frozen", "tuned"))
+    assert [cell.name for cell in found[::2]] == ["frozen-10%", "frozen-50%", "frozen-100%"]
+    assert [cell.name for cell in cells(["tuned"], ["7%", "12.5%"])] == ["tuned-7%", "tuned-12.5%"]
+
+
+@pytest.mark.parametrize(
+    ("protocols", "labels", "message"),
+    [
+        (["thawed"], ["1"], r"no such protocol.*thawed.*frozen or tuned.*set --protocols"),
+        ([], ["1"], r"nothing to run, or something twice"),
+        (["frozen"], [], r"nothing to run, or something twice"),
+        (["frozen", "frozen"], ["1"], r"something twice.*protocols frozen, frozen.*each once"),
+        (["frozen"], ["50%", "0.5"], r"something twice.*labels 50%, 0\.5"),
+        (["frozen"], ["0%"], r"a share of labels.*0%.*above 0"),
+        (["frozen"], ["101%"], r"a share of labels.*101%"),
+        (["frozen"], ["50"], r"a share of labels.*50.*set --labels 10%,100%"),
+        (["frozen"], ["half"], r"a share of labels.*half"),
+        (["frozen"], ["nan"], r"a share of labels.*nan"),
+    ],
+)
+def test_cells_that_are_none_are_refused(protocols, labels, message):
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        cells(protocols, labels)
+
+
+# stages
+
+
+def test_the_stages_of_a_unit(tmp_path):
+    plan = made_plan(tmp_path, cells=cells(["frozen", "tuned"], ["10%"]), overlays=(tmp_path / "fast.yaml",))
+    semantic = plan.units()[3]
+    found = steps(plan, semantic)
+    assert [step["title"] for step in found] == [
+        "pretrain", "embed",
+        "frozen-10% train", "frozen-10% inference", "tuned-10% train", "tuned-10% inference",
+    ]  # fmt: skip
+    for step in found:
+        assert step["files"] == [
+            str(BUNDLE / "configs" / f"{step['stage']}.yaml"), str(tmp_path / "fast.yaml"),
+            str(BUNDLE / "configs" / "strategies" / "semantic.yaml"),
+        ]  # fmt: skip
+        given = step["overrides"]
+        assert (given["seed"], given["dataset_dir"]) == (1, str(plan.splits["own"]))
+        assert given["attention_dir"] == str(tmp_path / "cohort" / "attention")
+    train = {step["title"]: step["overrides"] for step in found if step["stage"] == "train"}
+    assert [train[f"{name}-10% train"]["freeze_encoder"] for name in ("frozen", "tuned")] == [True, False]
+    assert {given["labelled"] for given in train.values()} == {0.1}
+    assert {given["encoder_weights"] for given in train.values()} == {str(semantic.folder / "models" / "encoder.pt")}
+    assert len({step["overrides"]["output_dir"] for step in found}) == 3
+
+
+def test_without_pretraining_the_encoder_s_start_is_the_overlay_s(tmp_path):
+    plan = made_plan(tmp_path)
+    found = steps(plan, plan.units()[0])
+    assert [step["stage"] for step in found] == ["train", "inference"]
+    assert not any("encoder_weights" in step["overrides"] for step in found)
+
+
+def test_strategies_that_cut_other_queries_have_stores_of_their_own(tmp_path):
+    small = strategy_of(tmp_path, "small", "patch_size: 32")
+    at = swept(find(["semantic"], BUNDLE), "spacing=2,3", BUNDLE)
+    warm = swept(find(["semantic"], BUNDLE), "temperature=2,3", BUNDLE)
+    plan = made_plan(tmp_path, strategies=(*find(["scratch", "dcc"], BUNDLE), small, *at, *warm), seeds=1)
+    stores = {
+        unit.strategy.name: {step["overrides"].get("store_dir") for step in steps(plan, unit)} - {None}
+        for unit in plan.units()
+    }
+    assert {len(store) for store in stores.values()} == {1}
+    names = {name: Path(*store).name for name, store in stores.items()}
+    assert [name for name, store in names.items() if store == "store"] == [
+        "scratch", "dcc", "semantic temperature=2", "semantic temperature=3",
+    ]  # fmt: skip
+    assert len(set(names.values())) == 4
+
+
+# settings
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return made_plan(tmp_path, copied_bundle(tmp_path / "bundle"), overlays=(overlay(tmp_path, "mine", "amp: false"),))
+
+
+def settings(plan: Plan, unit: int = 1) -> dict[str, object]:
+    """The settings of a unit, 0 for scratch and 1 for semantic, as files now are."""
+    again = replace(plan, data=hash_data(plan.splits, plan.attention_dir))
+    return json.loads(json.dumps(again.settings(again.units()[unit])))
+
+
+def edit(path: Path, before: str, after: str) -> None:
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+
+
+USED = {
+    "a stage's number": ("bundle/configs/train.yaml", "margin: 8", "margin: 9", "train.yaml"),
+    "a shared number": ("bundle/configs/common.yaml", "patch_size: 64", "patch_size: 32", "common.yaml"),
+    "the overlay": ("mine.yaml", "false", "true", "overlays"),
+    "the strategy": ("bundle/configs/strategies/semantic.yaml", "cluster", "object", "strategy"),
+    "an attention map": ("cohort/attention/p8_noncontrast.nii.gz", "attention", "Attention", "cohort"),
+    "a label map": ("cohort/labels/p0_portal.nii.gz", "labels", "Labels", "cohort"),
+    "who is trained on": ("study/splits/own/datalist.json", '"fold": 1', '"fold": 2', "cohort"),
+    "the label table": ("study/splits/own/labels.yaml", "index: 5", "index: 6", "cohort"),
+}
+
+
+@pytest.mark.parametrize(("file", "before", "after", "changed"), USED.values(), ids=USED.keys())
+def test_settings_change_with_what_is_used(plan, tmp_path, file, before, after, changed):
+    was = settings(plan)
+    edit(tmp_path / file, before, after)
+    now = settings(plan)
+    assert [name for name in was if was[name] != now[name]] == [changed]
+
+
+UNUSED = {
+    "a comment": ("bundle/configs/train.yaml", "# voxels read around", "# voxels around"),
+    "the coarse stage": ("bundle/configs/coarse.yaml", "seed: 0", "seed: 1"),
+    "evaluation": ("bundle/configs/evaluate.yaml", "pictures: 5", "pictures: 6"),
+    "another strategy": ("bundle/configs/strategies/dcc.yaml", "query", "object"),
+    "another preset": ("bundle/configs/fast.yaml", "8", "9"),
+}
+
+
+@pytest.mark.parametrize(("file", "before", "after"), UNUSED.values(), ids=UNUSED.keys())
+def test_settings_do_not_change_with_what_is_not_used(plan, tmp_path, file, before, after):
+    was = settings(plan)
+    edit(tmp_path / file, before, after)
+    assert settings(plan) == was
+
+
+def test_what_only_pretraining_uses_does_not_change_scratch(plan, tmp_path):
+    was = settings(plan, 0)
+    edit(tmp_path / "bundle" / "configs" / "pretrain.yaml", "temperature: 0.1", "temperature: 0.2")
+    assert settings(plan, 0) == was
+    assert settings(plan, 1)["pretrain.yaml"] != was.get("pretrain.yaml")
+
+
+def test_settings_are_of_the_sweep_and_the_tolerance(plan):
+    at = swept(plan.strategies[1:], "temperature=0.1,0.2", plan.bundle_root)
+    found = replace(plan, strategies=tuple(at))
+    one, other = (found.settings(unit) for unit in found.units()[:2])
+    assert {name for name in one if one[name] != other[name]} == {"sweep"}
+    nearer = replace(plan, tolerance=1.0)
+    one, other = plan.settings(plan.units()[0]), nearer.settings(nearer.units()[0])
+    assert {name for name in one if one[name] != other[name]} == {"tolerance"}
+
+
+def test_settings_do_not_change_with_seeds_cells_or_the_place_of_the_study(plan, tmp_path):
+    was = plan.settings(plan.units()[1])
+    more = replace(plan, seeds=5, cells=cells(["frozen", "tuned"], ["10%", "100%"]), out=tmp_path / "moved")
+    assert more.settings(more.units()[1]) == was
+
+
+# checked before it runs
+
+
+def test_the_configs_of_every_strategy_that_ships_pass(tmp_path):
+    names = sorted(path.stem for path in (BUNDLE / "configs" / "strategies").glob("*.yaml"))
+    for preset in ("fast", "faithful"):
+        made_plan(
+            tmp_path / preset,
+            strategies=tuple(find(names, BUNDLE)),
+            overlays=(BUNDLE / "configs" / f"{preset}.yaml",),
+        ).check()
+
+
+def test_a_typo_in_a_strategy_is_named_with_its_stage(tmp_path):
+    wrong = strategy_of(tmp_path, "warm", "temprature: 0.2")
+    message = r"(?s)4 problems in the configs.*warm, pretrain: unknown key --temprature.*did you mean --temperature"
+    with pytest.raises(SemclError, match=message):
+        made_plan(tmp_path, strategies=(wrong,)).check()
+
+
+def test_a_value_of_the_wrong_kind_in_a_sweep_is_named(tmp_path):
+    at = swept(find(["semantic"], BUNDLE), "temperature=0.1,high", BUNDLE)
+    with pytest.raises(
+        SemclError, match=r"(?s)semantic temperature=high, pretrain: --temperature is of the wrong kind"
+    ):
+        made_plan(tmp_path, strategies=tuple(at)).check()
