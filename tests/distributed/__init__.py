@@ -98,6 +98,7 @@ def in_float64(rank: int) -> None:
 def _doubled(prepare: Callable[..., Any]) -> Callable[..., Any]:
     def prepared(*given: Any, **named: Any) -> Any:
         inputs, labels = prepare(*given, **named)
-        return inputs.double(), labels.double() if labels.is_floating_point() else labels
+        masks = isinstance(labels, torch.Tensor) and labels.is_floating_point()
+        return inputs.double(), labels.double() if masks else labels
 
     return prepared

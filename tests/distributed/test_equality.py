@@ -17,6 +17,7 @@ from . import in_float64, run_ranks, said
 
 STEPS = {"max_epochs": 4, "epoch_length": 5}
 FEW = {"clusters_per_batch": 6, "queries_per_cluster": 2}
+CHANGES = {"train#views#blur": 1.0, "train#views#gamma": 0.2, "train#views#elastic": 1.0}
 COARSE = {
     "batch_size": 2,
     "maps": False,
@@ -69,11 +70,12 @@ def apart(one, other, name):
     ("stage", "given", "files"),
     [
         ("pretrain", {}, ["encoder.pt"]),
+        ("pretrain", {"meaning": "query", "intensity_weights": True, **CHANGES}, ["encoder.pt"]),
         ("train", {}, ["model.pt"]),
         ("train", {"freeze_encoder": True}, ["model.pt"]),
         ("coarse", {}, ["coarse_fold0.pt", "coarse_fold1.pt", "coarse.pt"]),
     ],
-    ids=["pretrain", "train", "train, encoder frozen", "coarse"],
+    ids=["pretrain", "pretrain, each query its own class", "train", "train, encoder frozen", "coarse"],
 )
 def test_two_ranks_end_as_one(run, stage, given, files):
     one, two = run(stage, 1, **given), run(stage, 2, **given)
@@ -81,11 +83,9 @@ def test_two_ranks_end_as_one(run, stage, given, files):
     assert max(apart(one, two, name) for name in files) < 1e-5
 
 
-def test_in_float32_the_first_step_is_the_same_and_the_next_nearly(run):
-    short = {"max_epochs": 2, "epoch_length": 1}
-    one, two = (losses(run("pretrain", ranks, None, **short)) for ranks in (1, 2))
-    assert two[0] == pytest.approx(one[0], abs=1e-5)
-    assert two[1] == pytest.approx(one[1], abs=2e-3)  # AdamW's first step is long even where rounding made it
+def test_in_float32_the_first_step_is_the_same(run):
+    one, two = (run("pretrain", ranks, None, max_epochs=1, epoch_length=1) for ranks in (1, 2))
+    assert losses(two) == pytest.approx(losses(one), abs=1e-5)
 
 
 def test_training_moves_the_weights_much_further_than_ranks_differ(run):
