@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the table
-    from . import ranks
     from .cohort.attention import require_attention
     from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit, write_maps
     from .cohort.datalist import Case, digest, leave_out, share_of_patients

@@ -24,6 +24,7 @@ class AsSamples:
     """
 
     def attach(self, engine: Engine) -> None:
+        """Be called by the engine at the right times."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

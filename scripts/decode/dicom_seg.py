@@ -51,6 +51,7 @@ class WriteDicomSeg:
             )
 
     def attach(self, engine: Engine) -> None:
+        """Be called by the engine at the right times."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -110,6 +110,7 @@ class WriteLabelMap:
         self.folder, self.job = Path(folder), job
 
     def attach(self, engine: Engine) -> None:
+        """Be called by the engine at the right times."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
