@@ -24,7 +24,7 @@ class Gaussians:
     """Gaussians of a batch of images, on its device and of its type.
 
     Args:
-        sigmas: standard deviations (B,), voxels; all are cut off where three of the widest end.
+        sigmas: standard deviations (B,), voxels; each is cut off after three of them.
         image: what they are for.
     """
 
@@ -32,6 +32,7 @@ class Gaussians:
         self.reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
         steps = np.arange(-self.reach, self.reach + 1)
         kernels = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
+        kernels[np.abs(steps) > np.maximum(1, np.ceil(REACH * sigmas))[:, None]] = 0  # whatever else is in the batch
         kernels[kernels < torch.finfo(image.dtype).eps ** 1.25] = 0  # below any rounding
         kernels /= kernels.sum(1, keepdims=True)
         self.still = kernels[:, self.reach] == 1  # these images stay as they are

@@ -184,7 +184,7 @@ def test_python_needs_nothing_but_the_release(bundle, site, trained):
     (served,) = re.findall(r"```\n(import torch\n.*?)```", Path("docs/serving.md").read_text(), re.S)
     code = f"""
 import importlib.util, sys
-assert [importlib.util.find_spec(name) for name in ("semcl", "tests", "sklearn")] == [None] * 3
+assert [importlib.util.find_spec(name) for name in ("semcl", "tests", "kornia")] == [None] * 3
 import monai.bundle, torch
 weights = torch.load("models/model.pt", weights_only=True)
 for kind in ("train", "inference"):
