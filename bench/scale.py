@@ -392,8 +392,9 @@ def assumptions(at: Assumed) -> str:
         f"Assumed, not measured: a GPU is {at.gpu_over_core:g} times as fast in the networks as a core of this one; "
         f"nodes have {at.gpus_a_node} GPUs, {at.cores_a_gpu} cores a GPU and {amount(at.node_memory)}; they send "
         f"{at.network / 1e9:g} GB/s, a collective takes {at.latency * 1e6:g} us; one file system for all reads "
-        f"{at.disk / 1e9:g} GB/s and opens or finds {at.metadata:,.0f} files a second. Pretrain and train see a query "
-        f"{at.passes} times, {at.batch_a_gpu} a GPU and step; coarse sees each volume {at.passes} times in each of "
+        f"{at.disk / 1e9:g} GB/s and opens or finds {at.metadata:,.0f} files a second, of which nodes "
+        f"remember none. Pretrain and train see a query {at.passes} times, "
+        f"{at.batch_a_gpu} a GPU and step; coarse sees each volume {at.passes} times in each of "
         f"{at.rounds} rounds, one a GPU and step. With a GPU the smallest networks wait for what is read: larger ones "
         "(docs/configs.md) take longer in proportion to their step, everything else stays."
     )
