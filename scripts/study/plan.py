@@ -162,25 +162,6 @@ def _numbers(text: str) -> str:
     return _hash(yaml.safe_load(text))
 
 
-def shard(units: Sequence[Unit], share: str | None) -> list[Unit]:
-    """The units of a share "i/n", i from 1 to n; all of them for None.
-
-    Raises:
-        SemclError: for a share that is not of this form.
-    """
-    if share is None:
-        return list(units)
-    number, _, count = share.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-        raise SemclError(
-            "a shard cannot be understood",
-            found=f"--shard {share}",
-            expected="i/n, i from 1 to n",
-            remedy="set --shard",
-        )
-    return list(units[int(number) - 1 :: int(count)])
-
-
 def cells(protocols: Sequence[str], labels: Sequence[str | float]) -> tuple[Cell, ...]:
     """The cells of every unit.
 

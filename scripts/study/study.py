@@ -16,7 +16,8 @@ from ..cohort.datalist import load
 from ..cohort.labels import LabelTable
 from ..errors import SemclError
 from ..evaluate.rows import Row, measure, write_rows
-from .plan import Plan, cells, hash_data, shard, write_splits
+from ..job.shard import Shard
+from .plan import Plan, cells, hash_data, write_splits
 from .report import Report
 from .results import Results, read_rows
 from .runner import Runner, listen
@@ -75,7 +76,7 @@ class Study:
         """
         plan, table = self.plan()
         units = plan.units()
-        own = shard(units, self.share)
+        own = units if self.share is None else Shard.of(self.share).of_list(units)
         runner = Runner(plan, self.workers)
         listen()
         if [unit for unit in own if not runner.done(unit)]:

@@ -11,7 +11,6 @@ import torch
 
 from scripts.cohort import datalist
 from scripts.errors import SemclError
-from scripts.job.shard import Shard
 from tests.stages import refusal, run_here
 
 from . import run_ranks, said
@@ -220,20 +219,7 @@ def test_two_ranks_embed_what_one_does(whole, tmp_path):
     assert same_files(whole, cohort, "embeddings/queries.csv")
 
 
-# shards
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", "1/3/5"])
-def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(SemclError, match=r"(?s)that is no shard.*3/8"):
-        Shard.of(text)
-
-
-@pytest.mark.parametrize(("length", "count"), [(10, 3), (2, 5), (6, 1), (0, 2)])
-def test_shards_are_even_and_have_nothing_in_common(length, count):
-    parts = [Shard.of(f"{number}/{count}").of_list(range(length)) for number in range(1, count + 1)]
-    assert sorted(item for part in parts for item in part) == list(range(length))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+# locks
 
 
 def test_a_shard_and_a_run_over_all_do_not_work_side_by_side(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from scripts.cohort import datalist
 from scripts.cohort.labels import LabelTable
 from scripts.errors import SemclError
-from scripts.study.plan import Cell, Plan, cells, hash_data, shard, steps, write_splits
+from scripts.study.plan import Cell, Plan, cells, hash_data, steps, write_splits
 from scripts.study.strategy import find, swept
 from tests.study.made import BUNDLE, TABLE, copied_bundle, made_plan, overlay, strategy_of, write_cases
 
@@ -92,7 +92,7 @@ def test_a_cohort_without_one_side_is_refused_before_anything_is_written(tmp_pat
     assert not (tmp_path / "study").exists()
 
 
-# units and shards
+# units
 
 
 def test_units_are_every_strategy_of_every_seed_and_split(tmp_path):
@@ -113,21 +113,6 @@ def test_units_of_names_that_are_alike_have_folders_of_their_own(tmp_path):
     units = made_plan(tmp_path / "made", strategies=tuple(found), seeds=1).units()
     assert len({unit.folder for unit in units}) == 6
     assert {unit.folder.parent.parent for unit in units} == {tmp_path / "made" / "study" / "runs" / "own"}
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 12, 20])
-def test_shards_part_the_units(tmp_path, count):
-    units = made_plan(tmp_path, folds=3).units()
-    shares = [shard(units, f"{number}/{count}") for number in range(1, count + 1)]
-    assert sorted(str(unit.folder) for share in shares for unit in share) == sorted(str(unit.folder) for unit in units)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert shard(units, None) == units
-
-
-@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "1/", "/2", "a/b", "-1/2", "1/2/3", ""])
-def test_a_shard_that_is_none_is_refused(share):
-    with pytest.raises(SemclError, match=rf"(?s)a shard cannot be understood.*--shard {share}\n.*i/n, i from 1 to n"):
-        shard([], share)
 
 
 # cells
