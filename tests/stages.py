@@ -8,14 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from monai.bundle import ConfigWorkflow
 
 from scripts.errors import root_cause
 from scripts.job.job import Job
+from scripts.job.trouble import explain
 
 ROOT = Path(__file__).parent.parent
 
@@ -125,3 +128,26 @@ def refusal(stage: str, **overrides: object) -> str:
 def run_small(stage: str, cwd: Path = ROOT, **overrides: object) -> subprocess.CompletedProcess[str]:
     """A stage with its smallest numbers, from any folder."""
     return run_stage([ROOT / "bundle" / "configs" / f"{stage}.yaml"], cwd, **(SMALL[stage] | overrides))
+
+
+def run_logged(log: Path, harm: Callable[[], None] | None, stage: str, *overlays: str | Path, **given: object) -> None:
+    """Run a stage in a process of its own, as a config ends it: what it says goes to ``log``, an error is exit code 1.
+
+    ``harm`` is done to the process first.
+    """
+    with open(log, "a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    torch.set_num_threads(1)
+    if harm is not None:
+        harm()
+    try:
+        run_here(stage, *overlays, **given)
+    except Exception as error:
+        cause = explain(error)
+        if cause is None:
+            traceback.print_exc()
+        print(f"error: {cause}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        sys.stderr.flush()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-import sys
 import time
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ import torch
 from scripts.cohort.coarse import ReadCoarse
 from scripts.contrast.meaning import PrepareViews
 from scripts.decode.refiner import PrepareQueries
-from scripts.job.trouble import explain
-from tests.stages import ROOT, run_here
+from tests.stages import ROOT, run_logged
 
 PATIENCE = 120  # seconds a test waits for its ranks
 FORKED = multiprocessing.get_context("forkserver")
@@ -65,25 +63,11 @@ def said(out: Path) -> str:
 def _run(
     stage: str, rank: int, ranks: int, port: int, log: Path, harm: Callable[[int], None] | None, given: dict[str, Any]
 ) -> None:
-    with open(log, "a") as file:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
-    torch.set_num_threads(1)
     launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     if ranks > 1:
         os.environ.update({name: str(value) for name, value in launched.items()})
-    if harm is not None:
-        harm(rank)
-    try:
-        run_here(stage, ROOT / "bundle" / "configs" / "multi_gpu.yaml", **given)
-    except Exception as error:
-        cause = explain(error)
-        if cause is None:
-            traceback.print_exc()
-        print(f"error: {cause}", file=sys.stderr)
-        sys.exit(1)
-    finally:
-        sys.stderr.flush()
+    overlay = ROOT / "bundle" / "configs" / "multi_gpu.yaml"
+    run_logged(log, None if harm is None else partial(harm, rank), stage, overlay, **given)
 
 
 def in_float64(rank: int) -> None:

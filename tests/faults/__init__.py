@@ -10,17 +10,12 @@ import pkgutil
 import resource
 import signal
 import socket
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from scripts.job.trouble import explain
-from tests.stages import run_here
+from tests.stages import run_logged
 
 # one process imports the package, and each run is a fork of it
 FORKED = multiprocessing.get_context("forkserver")
@@ -140,25 +135,6 @@ class Offline:
 
 def start(stage: str, log: Path, harm: Callable[[], None] | None, overrides: dict[str, object]) -> Any:
     """Start a stage with its smallest numbers in a process of its own; what it says is written to ``log``."""
-    process = FORKED.Process(target=_run, args=(stage, log, harm, overrides))
+    process = FORKED.Process(target=run_logged, args=(log, harm, stage), kwargs=overrides)
     process.start()
     return process
-
-
-def _run(stage: str, log: Path, harm: Callable[[], None] | None, overrides: dict[str, object]) -> None:
-    with open(log, "a") as file:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
-    torch.set_num_threads(1)
-    if harm is not None:
-        harm()
-    try:
-        run_here(stage, **overrides)
-    except Exception as error:
-        cause = explain(error)
-        if cause is None:
-            traceback.print_exc()
-        print(f"error: {cause}", file=sys.stderr)
-        sys.exit(1)
-    finally:
-        sys.stderr.flush()
