@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 from tools.release import NAME
 
-UNIT_TESTS = Path(__file__).with_name(f"test_{NAME}.py")
+UNIT_TESTS = [Path(__file__).with_name(f"test_{NAME}{ending}.py") for ending in ("", "_dist")]
 
 
 def requirements(bundle: Path) -> list[str]:
@@ -35,7 +35,8 @@ def unpack(archive: Path, folder: Path) -> Path:
     with zipfile.ZipFile(archive) as file:
         file.extractall(folder / "models")
     (folder / "ci" / "unit_tests").mkdir(parents=True)
-    shutil.copy(UNIT_TESTS, folder / "ci" / "unit_tests")
+    for path in UNIT_TESTS:
+        shutil.copy(path, folder / "ci" / "unit_tests")
     return folder
 
 
@@ -75,7 +76,8 @@ def main(python: str) -> None:
         own = Path(name) / "venv" / "bin" / "python"
         install = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, *requirements(zoo / "models" / NAME)], check=True)
-        subprocess.run([own, f"ci/unit_tests/{UNIT_TESTS.name}"], cwd=zoo, check=True)
+        for path in UNIT_TESTS:
+            subprocess.run([own, f"ci/unit_tests/{path.name}"], cwd=zoo, check=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""Unit tests of the release on several ranks, in the Model Zoo's own pattern; without GPUs two ranks share the CPU.
+
+They belong into the zoo's ci/unit_tests beside those of one rank.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import torch
+from test_semantic_contrastive_organ_segmentation import BUNDLE_ROOT, INFER_CASE, TRAIN_CASES
+
+
+class TestSemanticContrastiveOrganSegmentationDist(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        sys.path.insert(0, BUNDLE_ROOT)
+        from scripts.__main__ import phantom
+
+        cls.dataset_dir = tempfile.mkdtemp()
+        phantom(cls.dataset_dir, cases=4, folds=2, test_share=0.4)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.dataset_dir)
+        sys.path.remove(BUNDLE_ROOT)
+
+    def run_ranks(self, stage, override):
+        numbers = os.path.join(self.dataset_dir, f"{stage}_override.json")
+        with open(numbers, "w") as file:
+            json.dump(override, file)
+        names = [f"{stage}.yaml", "multi_gpu.yaml"]
+        files = [*(os.path.join(BUNDLE_ROOT, "configs", name) for name in names), numbers]
+        ranks = max(torch.cuda.device_count(), 2)
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+        run = ["-m", "monai.bundle", "run", "--config_file", str(files), "--dataset_dir", self.dataset_dir]
+        checked = ["--meta_file", os.path.join(BUNDLE_ROOT, "configs/metadata.json"), "--bundle_root", BUNDLE_ROOT]
+        subprocess.run([*launch, *run, *checked], check=True)
+
+    def made(self, *path):
+        return os.path.exists(os.path.join(self.dataset_dir, *path))
+
+    def test_train_mgpu_config(self):
+        for stage, override in TRAIN_CASES:
+            self.run_ranks(stage, override)
+        assert self.made("models", "model.pt")
+        self.run_ranks("inference", INFER_CASE)
+        assert self.made("predictions", "predictions.json")
+        self.run_ranks("evaluate", {})
+        assert self.made("report.html")
+
+
+if __name__ == "__main__":
+    unittest.main()
