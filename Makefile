@@ -25,7 +25,7 @@ study: .venv/ready
 	$(BIN)/python -m scripts study --dataset_dir $(COHORT) --preset fast --strategies $(STRATEGIES)
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

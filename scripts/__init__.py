@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the table
     from .cohort.attention import require_attention
     from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit, write_maps
-    from .cohort.datalist import Case, digest, leave_out, share_of_patients
+    from .cohort.datalist import Case, digest
     from .cohort.datalist import load as load_cases
+    from .cohort.ignored import IgnoringLoss
     from .cohort.labels import LabelTable
+    from .cohort.selection import leave_out, share_of_patients, with_pseudo_labels
     from .contrast.dataset import QueryDataset
     from .contrast.encoder import ContrastNet, QueryEncoder
     from .contrast.head import ClusterHead
@@ -62,6 +64,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "ContrastNet": "contrast.encoder",
     "Ensemble": "decode.ensemble",
     "FoldSampler": "cohort.coarse",
+    "IgnoringLoss": "cohort.ignored",
     "Job": "job.job",
     "LabelTable": "cohort.labels",
     "LoadMembers": "decode.ensemble",
@@ -95,7 +98,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "digest": "cohort.datalist",
     "in_training": "device",
     "join_ranks": "ranks",
-    "leave_out": "cohort.datalist",
+    "leave_out": "cohort.selection",
     "leave_ranks": "ranks",
     "load_cases": "cohort.datalist:load",
     "load_common": "settings",
@@ -105,8 +108,9 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "plain_errors": "job.trouble",
     "require_attention": "cohort.attention",
     "share_batch": "ranks:share",
-    "share_of_patients": "cohort.datalist",
+    "share_of_patients": "cohort.selection",
     "trained": "handover",
+    "with_pseudo_labels": "cohort.selection",
     "write_maps": "cohort.coarse",
 }
 

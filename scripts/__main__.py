@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def phantom(
-    out: str, cases: int = 16, seed: int = 0, folds: int = 3, test_share: float = 0.5, **unknown: object
+    out: str,
+    cases: int = 16,
+    seed: int = 0,
+    folds: int = 3,
+    test_share: float = 0.5,
+    labelled_phases: str | Sequence[str] | None = None,
+    **unknown: object,
 ) -> None:
     """Write a cohort of abdominal CT phantoms: images, labels, label table, datalist.
 
@@ -33,6 +39,7 @@ def phantom(
         seed: the same seed gives the same bytes.
         folds: parts of the training patients for cross-fitting.
         test_share: share of the patients kept for testing.
+        labelled_phases: in which training cases have label maps, as portal; all unless given.
     """
     _refuse(unknown, phantom)
     require("report", "scipy")
@@ -44,7 +51,10 @@ def phantom(
     intake.split(plan(folder, cases), folds, test_share, seed)  # refuse before anything is made
     write_phantoms(folder, cases, seed)
     table = LabelTable.load(folder)
-    intake.prepare(folder / "images", folder / "labels", table, folder, folder / "cases.csv", folds, test_share, seed)
+    intake.prepare(
+        folder / "images", folder / "labels", table, folder, folder / "cases.csv", folds, test_share, seed,
+        labelled_phases=None if labelled_phases is None else _listed(labelled_phases),
+    )  # fmt: skip
 
 
 def prepare(
@@ -62,6 +72,7 @@ def prepare(
     csv: str | None = None,
     hash_ids: str | None = None,
     workers: int | None = None,
+    labelled_phases: str | Sequence[str] | None = None,
     **unknown: object,
 ) -> None:
     """Check scans and label maps and make them a cohort: datalist.json and labels.yaml.
@@ -81,6 +92,7 @@ def prepare(
         csv: file to write all findings to.
         hash_ids: file with the key to hash case ids with in what is shown; made when it is not there.
         workers: scans read at once.
+        labelled_phases: in which training cases keep their label maps, as portal; all unless given.
     """
     _refuse(unknown, prepare)
     from .cohort import intake
@@ -88,7 +100,8 @@ def prepare(
     labelled = _table(table)
     found = _survey(images, labels, labelled, cases, phase_pattern, modality, workers)
     _show(found.findings, allow, csv, hash_ids)
-    made = intake.write(found, labelled, Path(str(out)), folds, test_share, seed)
+    phases = None if labelled_phases is None else _listed(labelled_phases)
+    made = intake.write(found, labelled, Path(str(out)), folds, test_share, seed, phases)
     testing = sum(case.fold is None for case in made)
     print(f"{out}: {len(made) - testing} training and {testing} testing cases")
 
@@ -219,7 +232,7 @@ def study(
         folds: parts of the labelled patients, each tested once; 0 for the cohort's own testing cases.
         protocols: frozen, tuned: the encoder while the decoder is trained.
         labels: shares of the labelled patients the decoder learns from, as 10%,50%,100%.
-        preset: numbers for all stages: an overlay of configs by name, such as fast or faithful.
+        preset: numbers for all stages: an overlay of configs by name, fast, standard or faithful.
         overlay: config file of your own numbers, for all stages.
         sweep: key=value,value: every strategy once a value, such as temperature=0.05,0.1,0.2.
         out: the study's folder, <dataset_dir>/study unless given; a study there goes on.

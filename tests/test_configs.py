@@ -24,7 +24,7 @@ STAGES = {
     "maps": None,
     "store": None,
 }
-OVERLAYS = {"common", "faithful", "fast", "multi_gpu", "tensorboard"}
+OVERLAYS = {"common", "faithful", "fast", "multi_gpu", "standard", "tensorboard"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -54,6 +54,9 @@ CHECKED = {  # what is run -> its workflow type; the steps of None are no engine
     **{(stage,): kind for stage, kind in STAGES.items()},
     ("train", "evaluate"): "train",  # as the Model Zoo evaluates
     ("train", "faithful"): "train",
+    ("coarse", "standard"): "train",
+    ("train", "standard"): "train",
+    ("inference", "standard"): "infer",
     ("coarse", "tensorboard"): "train",
 }
 

@@ -12,6 +12,7 @@ from monai.metrics import DiceMetric
 
 from ..cohort.attention import attention_path
 from ..cohort.datalist import Case, read_label
+from ..cohort.ignored import without_ignored
 from ..cohort.labels import LabelTable
 from ..cohort.volume import read, read_objects
 from ..errors import SemclError
@@ -32,8 +33,8 @@ def dice_of(cases: Sequence[Case], table: LabelTable, predictions: Path) -> dict
     for case in cases:
         image = read(case.image, case.case)
         drawn = read_objects(attention_path(predictions, case.case), image, case.case, table)
-        truth = read_label(case, image, table)
-        metric(*(torch.from_numpy(objects.astype(np.int16))[None, None] for objects in (drawn, truth)))
+        drawn, truth = without_ignored(drawn, read_label(case, image, table))
+        metric(*(torch.from_numpy(objects)[None, None] for objects in (drawn, truth)))
     rows = cast(torch.Tensor, metric.aggregate())
     means = {name: rows[:, number].nanmean().item() for number, name in enumerate(table.names)}
     found = {name: mean for name, mean in means.items() if not np.isnan(mean)}

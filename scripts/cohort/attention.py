@@ -16,6 +16,7 @@ from ..errors import SemclError
 from ..files import write_volume
 from .datalist import Case
 from .labels import LabelTable
+from .volume import read_objects
 
 
 def attention_path(folder: str | Path, case: str) -> Path:
@@ -45,6 +46,14 @@ def as_stored(objects: torch.Tensor | NDArray[Any], image: MetaTensor) -> NDArra
     stored = io_orientation(stored_affine(image))
     turned: NDArray[Any] = apply_orientation(numbers, ornt_transform(io_orientation(np.asarray(image.affine)), stored))
     return turned
+
+
+def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) -> torch.Tensor:
+    """Object numbers 0..K (X, Y, Z) of an attention map on the voxels of ``image``; errors of ``read_objects``.
+
+    Ignored voxels are nobody's, as background is: attention says where to look.
+    """
+    return torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
 
 
 def require_attention(cases: Sequence[Case], folder: str | Path) -> None:

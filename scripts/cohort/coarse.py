@@ -51,7 +51,7 @@ class ReadCoarse(Transform):
         case = data["case"]
         image = read(case.image, case.case)
         objects = read_label(case, image, self.table)
-        label = resample_objects(torch.from_numpy(objects.astype(np.int16)), self.size)
+        label = resample_objects(torch.from_numpy(objects), self.size)
         return {"image": resample(normalise(image.as_tensor(), self.window), self.size), "label": label[None]}
 
 
@@ -72,7 +72,18 @@ class FoldSampler(Sampler[int]):
         self.epoch = 0
 
     def hold_out(self, fold: int | None) -> None:
-        """Leave a fold out from now on (None: use all cases), counting epochs anew."""
+        """Leave a fold out from now on (None: use all cases), counting epochs anew.
+
+        Raises:
+            SemclError: when no case is left.
+        """
+        if fold is not None and set(self.folds) == {fold}:
+            raise SemclError(
+                "a fold holds every labelled training case",
+                found=f"{len(self.folds)} cases, all in fold {fold}",
+                expected="label maps in two folds at least: each case's map comes from a network that has not seen it",
+                remedy="label more patients, or prepare the cohort again with another --seed",
+            )
         self.held_out, self.epoch = fold, 0
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ FILE_NAME = "datalist.json"
 MERGED = "labels"  # where a cohort keeps label maps that were merged from mask files
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 SECTIONS = ("training", "testing")
+WANTED = (*SECTIONS, "unlabelled", "all")
 
 
 @dataclass(frozen=True)
@@ -103,16 +104,19 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
 
     Args:
         dataset_dir: folder with datalist.json, or with volumes.
-        section: "training", "testing" or "all".
+        section: "training", "testing", "unlabelled" (training cases without a label map) or "all".
         need_label: whether a case without a label map is an error.
 
     Raises:
         SemclError: when the folder is missing or empty, a file of the datalist is missing, a label map is missing where
             one is needed, a case is listed twice, or a patient is on two sides of a split.
     """
-    if section not in (*SECTIONS, "all"):
+    if section not in WANTED:
         raise SemclError(
-            "unknown section of a datalist", found=section, expected="training, testing or all", remedy="set section"
+            "unknown section of a datalist",
+            found=section,
+            expected=f"{', '.join(WANTED[:-1])} or {WANTED[-1]}",
+            remedy="set section",
         )
     folder = Path(dataset_dir)
     makes = "make a cohort with `python -m scripts prepare` or `python -m scripts phantom`, then pass --dataset_dir"
@@ -132,7 +136,9 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
         )  # fmt: skip
     _check_split(cases)
     if section != "all":
-        cases = [case for case in cases if (case.fold is not None) == (section == "training")]
+        cases = [case for case in cases if (case.fold is None) == (section == "testing")]
+    if section == "unlabelled":
+        cases = [case for case in cases if case.label is None]
     if not cases:
         raise SemclError(
             f"the cohort has no {section} cases",
@@ -144,7 +150,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
     return cases
 
 
-def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.uint16]:
+def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.int16]:
     """Object numbers (X, Y, Z) of a case's label map; errors of ``read_objects``, and when there is none."""
     if case.label is None:
         raise unlabelled(case)
@@ -154,43 +160,6 @@ def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.u
 def folds(cases: Sequence[Case]) -> list[int]:
     """The folds of the training cases, in order."""
     return sorted({case.fold for case in cases if case.fold is not None})
-
-
-def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
-    """The cases but for those of a fold; all of them for None.
-
-    Raises:
-        SemclError: when no case is in the fold, or all are.
-    """
-    if fold is None:
-        return list(cases)
-    kept = [case for case in cases if case.fold != fold]
-    if len(kept) in (0, len(cases)):
-        raise SemclError(
-            "a fold cannot be left out",
-            found=f"{len(cases) - len(kept)} of {len(cases)} training cases in fold {fold}",
-            expected=f"one of {', '.join(map(str, folds(cases)))}, and another beside it",
-            remedy="set without_fold to one of them, or prepare the cohort with more --folds",
-        )
-    return kept
-
-
-def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Case]:
-    """The labelled cases of a share of the patients who have any, one patient at least; a larger share holds a smaller.
-
-    Raises:
-        SemclError: when no case has a label map, or the share is not above 0 and at most 1.
-    """
-    if not 0 < share <= 1:
-        raise SemclError(
-            "a share of the patients", found=f"labelled {share}", expected="above 0, at most 1", remedy="set labelled"
-        )
-    labelled = [case for case in cases if case.label is not None]
-    if not labelled:
-        raise unlabelled(cases[0])
-    patients = np.random.default_rng(seed).permutation(sorted({case.patient for case in labelled}))
-    kept = set(patients[: max(1, round(share * len(patients)))].tolist())
-    return [case for case in labelled if case.patient in kept]
 
 
 def sides(cases: Sequence[Case]) -> dict[str, list[str]]:

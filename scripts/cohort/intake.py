@@ -17,6 +17,7 @@ from .findings import allow
 from .labels import LabelTable
 from .masks import masks_of, merge
 from .phases import UNKNOWN
+from .selection import hide_labels
 from .volume import read
 
 
@@ -30,6 +31,7 @@ def prepare(
     test_share: float = 0.4,
     seed: int = 0,
     allowed: Collection[str] = (),
+    labelled_phases: Collection[str] | None = None,
 ) -> list[Case]:
     """Check every scan, split the patients, and write ``out``/datalist.json and labels.yaml.
 
@@ -43,6 +45,7 @@ def prepare(
         test_share: share of the labelled patients kept for testing.
         seed: of the split.
         allowed: names of findings that do not stop.
+        labelled_phases: in which training cases keep their label maps, as in ``hide_labels``; None for all.
 
     Raises:
         SemclError: with every error that was found, before anything is written.
@@ -50,10 +53,18 @@ def prepare(
     found = survey(Sources(images, labels, cases_csv), table)
     findings = allow(found.findings, allowed)
     raise_all([item.error for item in findings if item.severity == ERROR])
-    return write(found, table, out, folds, test_share, seed)
+    return write(found, table, out, folds, test_share, seed, labelled_phases)
 
 
-def write(found: Survey, table: LabelTable, out: Path, folds: int, test_share: float, seed: int) -> list[Case]:
+def write(
+    found: Survey,
+    table: LabelTable,
+    out: Path,
+    folds: int,
+    test_share: float,
+    seed: int,
+    labelled_phases: Collection[str] | None = None,
+) -> list[Case]:
     """Make a cohort of what a survey found usable: datalist.json, labels.yaml, and merged maps of mask files.
 
     Folds given in column fold are kept; else patients are split. Cases of unknown phase add that phase to the table.
@@ -76,6 +87,8 @@ def write(found: Survey, table: LabelTable, out: Path, folds: int, test_share: f
     if UNKNOWN not in table.phases and any(case.phase == UNKNOWN for case in cases):
         table = replace(table, phases=(*table.phases, UNKNOWN))
     cases = [_merged(case, found, table, out) for case in cases]
+    if labelled_phases is not None:
+        cases = hide_labels(cases, table.phases, labelled_phases)
     out.mkdir(parents=True, exist_ok=True)
     table.save(out)
     datalist.save(cases, out)

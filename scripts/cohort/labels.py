@@ -18,6 +18,8 @@ from ..errors import SemclError
 from ..files import write_text
 
 FILE_NAME = "labels.yaml"
+IGNORED = -1  # object number of voxels that count neither for nor against anything
+IGNORED_INDEX = 65535  # what stands for it in label maps, where the table does not name another
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,18 @@ class Organ:
 class LabelTable:
     """Which organs a cohort's label maps hold and in which phases its scans were taken.
 
-    Inside SemCL objects are numbered 1..K in the table's order, 0 is background; files keep the cohort's own indices.
+    Inside SemCL objects are numbered 1..K in the table's order, 0 is background and -1 ignored; files keep the cohort's
+    own indices. Ignored voxels are learnt from in no loss and measured in no figure.
 
     Args:
         organs: the K organs.
         phases: image-wise labels (contrast phase, modality); a query's cluster is object x phase.
+        ignore: index of ignored voxels, 65535 unless given.
     """
 
     organs: tuple[Organ, ...]
     phases: tuple[str, ...]
+    ignore: int = IGNORED_INDEX
 
     @classmethod
     def load(cls, folder: str | Path) -> LabelTable:
@@ -107,6 +112,9 @@ class LabelTable:
         if not isinstance(phases, list) or not phases:
             raise refuse(f"phases {phases!r}", "a list of different names")
         names = tuple(str(phase) for phase in phases)
+        ignore = content.get("ignore", IGNORED_INDEX)
+        if not isinstance(ignore, int) or isinstance(ignore, bool) or not 0 < ignore <= IGNORED_INDEX:
+            raise refuse(f"ignore {ignore!r}", f"a whole number from 1 to {IGNORED_INDEX}")
         columns: dict[str, list[Any]] = {
             "names": [organ.name for organ in organs],
             "indices": [organ.index for organ in organs],
@@ -115,7 +123,10 @@ class LabelTable:
         for what, values in columns.items():
             if len(set(values)) != len(values):
                 raise refuse(f"{what} {values}", "none twice")
-        return cls(tuple(organs), names)
+        taken = [organ.name for organ in organs if organ.index == ignore]
+        if taken:
+            raise refuse(f"ignore {ignore}, the index of {taken[0]}", "an index no organ has")
+        return cls(tuple(organs), names, ignore)
 
     @staticmethod
     def _organ(name: str, given: Any, refuse: Callable[[object, str], SemclError]) -> Organ:
@@ -124,8 +135,8 @@ class LabelTable:
         if strange:
             raise refuse(f"{name}: {sorted(map(str, strange))}", "index, and partner and tolerance where there is one")
         index, partner = entry.get("index"), entry.get("partner")
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < 65536:
-            raise refuse(f"{name}: index {index!r}", "a whole number from 1 to 65535")
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < IGNORED_INDEX:
+            raise refuse(f"{name}: index {index!r}", f"a whole number from 1 to {IGNORED_INDEX - 1}")
         tolerance = entry.get("tolerance")
         number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
         if tolerance is not None and not (number and 0 < tolerance < math.inf):
@@ -142,7 +153,8 @@ class LabelTable:
             organ.name: {key: value for key, value in asdict(organ).items() if key != "name" and value is not None}
             for organ in self.organs
         }
-        return {"phases": list(self.phases), "organs": organs}
+        ignored = {} if self.ignore == IGNORED_INDEX else {"ignore": self.ignore}
+        return {"phases": list(self.phases), "organs": organs, **ignored}
 
     def digest(self) -> str:
         """A short hash by which two tables are told apart; tolerances change no label map and no model."""
@@ -164,14 +176,15 @@ class LabelTable:
         """Spatial axes (of RAS) a view may mirror: left-right, unless that turned an organ into its partner."""
         return [] if any(organ.partner for organ in self.organs) else [0]
 
-    def encode(self, label: NDArray[Any], case: str, source: object = "the label map") -> NDArray[np.uint16]:
-        """Object numbers 0..K of a label map of the cohort; ``source`` is where it lies, named in errors.
+    def encode(self, label: NDArray[Any], case: str, source: object = "the label map") -> NDArray[np.int16]:
+        """Object numbers -1..K of a label map of the cohort; ``source`` is where it lies, named in errors.
 
         Raises:
             SemclError: for values that are not whole numbers or not in the table.
         """
         values = np.unique(label)
-        lookup = {0: 0} | {organ.index: number for number, organ in enumerate(self.organs, start=1)}
+        numbered = {organ.index: number for number, organ in enumerate(self.organs, start=1)}
+        lookup = {0: 0, self.ignore: IGNORED} | numbered
         strange = [float(value) for value in values if float(value) not in lookup]
         if strange:
             more = " ..." if len(strange) > 10 else ""
@@ -182,12 +195,12 @@ class LabelTable:
                 expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
                 remedy="add the organ to labels.yaml, or set these voxels to 0 in the label map",
             )
-        numbers = np.array([lookup[int(value)] for value in values], np.uint16)
+        numbers = np.array([lookup[int(value)] for value in values], np.int16)
         return numbers[np.searchsorted(values, label)]
 
     def decode(self, objects: NDArray[Any]) -> NDArray[np.uint16]:
-        """The cohort's indices of a map of object numbers 0..K."""
-        indices = np.array([0, *(organ.index for organ in self.organs)], np.uint16)
+        """The cohort's indices of a map of object numbers -1..K."""
+        indices = np.array([0, *(organ.index for organ in self.organs), self.ignore], np.uint16)  # -1 is the last
         decoded: NDArray[np.uint16] = indices[objects]
         return decoded
 

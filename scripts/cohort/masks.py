@@ -24,14 +24,14 @@ def masks_of(masks: Sequence[tuple[str, Path]], table: LabelTable) -> dict[str, 
     return {name: known[words(name)] for name in table.names if words(name) in known}
 
 
-def merge(masks: dict[str, Path], table: LabelTable) -> tuple[NDArray[np.uint16], int]:
+def merge(masks: dict[str, Path], table: LabelTable) -> tuple[NDArray[np.int16], int]:
     """Object numbers (X, Y, Z) in RAS, and how many voxels several organs claim; the later one has them."""
-    merged = np.zeros((0, 0, 0), np.uint16)
+    merged = np.zeros((0, 0, 0), np.int16)
     claimed = 0
     for name, path in masks.items():
         inside = load_canonical(path)[0].numpy() > 0
         if not merged.size:
-            merged = np.zeros(inside.shape, np.uint16)
+            merged = np.zeros(inside.shape, np.int16)
         claimed += int((merged[inside] > 0).sum())
         merged[inside] = table.names.index(name) + 1
     return merged, claimed

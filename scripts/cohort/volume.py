@@ -96,8 +96,8 @@ def read_stored(path: str | Path, case: str) -> MetaTensor:
 
 def read_objects(
     path: str | Path, image: MetaTensor, case: str, table: LabelTable, like: str = "image"
-) -> NDArray[np.uint16]:
-    """Read a label map that lies on the voxels of ``image`` as object numbers (X, Y, Z), both in RAS.
+) -> NDArray[np.int16]:
+    """Read a label map that lies on the voxels of ``image`` as object numbers -1..K (X, Y, Z), both in RAS.
 
     ``like`` is what ``image`` is called in errors.
 

@@ -89,7 +89,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         add("label_empty", "0 everywhere")
     if table is None or not held:
         return seen
-    strange = sorted(held - {organ.index for organ in table.organs})
+    strange = sorted(held - {table.ignore, *(organ.index for organ in table.organs)})
     if strange:
         named = ", ".join(map(str, strange[:10])) + (" ..." if len(strange) > 10 else "")
         expected = f"0 or one of {', '.join(str(organ.index) for organ in table.organs)}"
@@ -100,7 +100,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
 
 
 def inspect_objects(
-    objects: NDArray[np.uint16],
+    objects: NDArray[np.int16],
     affine: NDArray[Any],
     case: str,
     table: LabelTable,

@@ -6,12 +6,15 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from ..cohort.labels import IGNORED
 from .query import AIR
 from .store import QueryStore
 
 
 class QueryDataset(Dataset[dict[str, Any]]):
     """Queries of a store as samples: image and attention, with ``target`` also the label, each (1, P, P[, P]).
+
+    The label is 1 in the object, 0 outside, and -1 where voxels are ignored.
 
     Args:
         store: the query store.
@@ -32,7 +35,9 @@ class QueryDataset(Dataset[dict[str, Any]]):
         patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
         sample: dict[str, Any] = {"image": patch.float()[None], "query": item, "cluster": cluster, "object": number}
         sample["phase"] = self.store.table.phase_of(cluster)
-        for name in ("attention", "target") if self.target else ("attention",):
-            mask = grid.cut(self.store.volume(case, name), start, self.margin) == number
-            sample[name] = mask.float()[None] * (name == "target" or self.show_attention)
+        attention = grid.cut(self.store.volume(case, "attention"), start, self.margin) == number
+        sample["attention"] = attention.float()[None] * self.show_attention
+        if self.target:
+            target = grid.cut(self.store.volume(case, "target"), start, self.margin)
+            sample["target"] = ((target == number).float() - (target == IGNORED).float())[None]
         return sample

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .. import ranks
-from ..cohort.attention import attention_path, require_attention
+from ..cohort.attention import attention_path, read_attention, require_attention
 from ..cohort.datalist import Case, read_label
 from ..cohort.labels import LabelTable
-from ..cohort.volume import read, read_objects
+from ..cohort.volume import read
 from ..errors import SemclError
 from ..files import checksum, write_text, written_whole
 from .query import QueryGrid
@@ -149,15 +149,15 @@ class QueryStore:
     def _build_case(self, case: Case) -> dict[str, Any]:
         key = self._key(case)  # first: a file changed meanwhile then has another
         image = read(case.image, case.case)
-        coarse = read_objects(attention_path(self.attention_dir, case.case), image, case.case, self.table)
-        attention = self._stored(self.grid.attention(_signed(coarse), image))
+        coarse = read_attention(attention_path(self.attention_dir, case.case), image, case.case, self.table)
+        attention = self._stored(self.grid.attention(coarse, image))
         arrays = {
             "image": _slices_first(self.grid.image(image).numpy().astype(np.float16)),
             "attention": _slices_first(attention),
             "queries": self.grid.queries(attention),
         }
         if case.label is not None:
-            target = self.grid.objects(_signed(read_label(case, image, self.table)), image)
+            target = self.grid.objects(torch.from_numpy(read_label(case, image, self.table)), image)
             arrays["target"] = _slices_first(self._stored(target))
         files = {name: _write(self.folder / case.case / f"{name}.npy", array) for name, array in arrays.items()}
         note = {"key": key, "files": files}
@@ -167,7 +167,7 @@ class QueryStore:
     def _stored(self, objects: torch.Tensor) -> NDArray[Any]:
         """Object numbers in as few bytes as they need."""
         on_grid = objects.numpy()
-        return on_grid.astype(np.uint8) if len(self.table.organs) < 256 else on_grid
+        return on_grid.astype(np.int8) if len(self.table) < 128 else on_grid
 
     def _index(self, cases: Sequence[Case]) -> NDArray[np.int32]:
         patients = {patient: number for number, patient in enumerate(sorted({case.patient for case in cases}))}
@@ -209,11 +209,6 @@ def _stamp(path: Path) -> list[Any]:
     """By what another file is told; a missing one is for its reader to name."""
     stat = path.stat() if path.exists() else None
     return [path.name, stat and stat.st_size, stat and stat.st_mtime_ns]
-
-
-def _signed(objects: NDArray[np.uint16]) -> torch.Tensor:
-    """As torch, which cannot do much with unsigned numbers."""
-    return torch.from_numpy(objects.astype(np.int16))
 
 
 def _slices_first(volume: NDArray[Any]) -> NDArray[Any]:

@@ -240,5 +240,6 @@ class Calibrate:
                 logits = self.network(inputs).float()
             cell = ((logits + REACH) * (BINS / (2 * REACH))).long().clamp_(0, BINS - 1)
             number = batch["object"].to(self.device).view(-1, *[1] * (logits.ndim - 1))
-            counts += torch.bincount(((number * 2 + targets.long()) * BINS + cell).flatten(), minlength=len(counts))
+            cell = torch.where(targets >= 0, (number * 2 + targets.long()) * BINS + cell, 0)  # ignored: nobody's
+            counts += torch.bincount(cell.flatten(), minlength=len(counts))
         return ranks.total(counts)

@@ -12,8 +12,10 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 from torch.nn import functional
 
+from ..cohort.labels import IGNORED
 from ..cohort.resample import spread, strongest
 from ..contrast.query import QueryGrid
+from ..errors import SemclError
 from .calibration import Scale
 from .drawn import Drawn
 from .finishing import finished
@@ -47,6 +49,11 @@ class QueryInferer(Inferer):
         turns: test-time views of each query, None for none.
         smallest_island: parts of an object below this share of its largest part are removed at last.
         keep_slices: 2-D only: on slices where an object is drawn nowhere, the coarse map stays (``finished``).
+        certain: voxels whose highest standing is between 1 - certain and certain are given as ignored, for maps to
+            learn from; None for none. From 1/2 to 1.
+
+    Raises:
+        SemclError: for another ``certain``.
     """
 
     def __init__(
@@ -59,11 +66,18 @@ class QueryInferer(Inferer):
         turns: Turns | None = None,
         smallest_island: float = 0,
         keep_slices: bool = False,
+        certain: float | None = None,
     ) -> None:
+        if certain is not None and not LEVEL <= certain <= 1:
+            raise SemclError(
+                "certain is no probability to be certain from", found=certain, expected="0.5 to 1, or null",
+                remedy="set certain",
+            )  # fmt: skip
         self.grid, self.batch_size, self.coarse = grid, batch_size, coarse
         self.grow, self.calibration = grow, calibration or {}
         self.turns = turns or Turns(1)
         self.smallest_island, self.keep_slices = smallest_island, keep_slices and grid.spatial_dims == 2
+        self.certain = certain
 
     def __call__(
         self, inputs: torch.Tensor, network: Network, attention: torch.Tensor | None = None, **kwargs: Any
@@ -76,9 +90,13 @@ class QueryInferer(Inferer):
             attention: object numbers (1, 1, X, Y, Z) of a coarse map; None to make one.
         """
         patches, shape, coarse = self._patches(inputs, attention)
-        floor = torch.full(shape, LEVEL, device=inputs.device)
-        drawn = strongest(self._scores(patches, network, shape, LEVEL), floor)
-        return finished(drawn, coarse, self.smallest_island, self.keep_slices)[None, None]
+        least = LEVEL if self.certain is None else 1 - self.certain
+        highest = torch.full(shape, least, device=inputs.device)
+        drawn = strongest(self._scores(patches, network, shape, least), highest)
+        if self.certain is None:
+            return finished(drawn, coarse, self.smallest_island, self.keep_slices)[None, None]
+        last = finished(drawn.masked_fill(highest <= LEVEL, 0), coarse, self.smallest_island, self.keep_slices)
+        return last.masked_fill((highest > least) & (highest < self.certain), IGNORED)[None, None]
 
     def probabilities(
         self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None

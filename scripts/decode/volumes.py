@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data import Dataset, MetaTensor
 from monai.engines import PrepareBatch
 from monai.transforms import Transform
 
-from ..cohort.attention import attention_path, stored_affine, stored_indices
+from ..cohort.attention import attention_path, read_attention, stored_affine, stored_indices
 from ..cohort.datalist import case_id
 from ..cohort.labels import LabelTable
-from ..cohort.volume import read, read_objects
+from ..cohort.volume import read
 from ..errors import root_cause
 from ..files import write_volume
 from ..job.job import Job
@@ -45,8 +44,7 @@ class ReadVolume(Transform):
         sample = {**data, "case": case, "source": str(source), "image": image}
         path = attention_path(self.attention_dir, case)
         if path.is_file():
-            objects = read_objects(path, image, case, self.table)
-            sample["attention"] = torch.from_numpy(objects.astype(np.int16))[None]
+            sample["attention"] = read_attention(path, image, case, self.table)[None]
         return sample
 
 

@@ -6,6 +6,8 @@ import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..cohort.datalist import Case, read_label, volumes
 from ..cohort.labels import LabelTable
 from ..cohort.volume import normalise, read, read_objects, spacing
@@ -40,6 +42,7 @@ def picture(
     maps = {"truth": read_label(case, image, table)}
     for method, maps_of in methods.items():
         maps[method] = read_objects(volumes(maps_of)[case.case], image, case.case, table)
+    maps = {name: np.maximum(objects, 0) for name, objects in maps.items()}  # without ignored voxels
     pixels = normalise(image.as_tensor(), window)[0].numpy()
     drawn = overlay_figure(pixels, maps, spacing(image), len(table), main)
     with written_whole(folder / f"{case.case}.png") as aside:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..cohort.datalist import Case, unlabelled, volumes
+from ..cohort.ignored import without_ignored
 from ..cohort.labels import LabelTable
 from ..cohort.volume import read, read_objects, spacing
 from ..errors import SemclError, raise_all
@@ -48,7 +49,7 @@ def measure(
     """Every metric of each method's label maps, on the voxels of each case's own label map.
 
     What is measured of an organ that is missed or not there is said by ``measure_organ``; an organ that was not
-    annotated in a case (``Case.annotated``) has no row there.
+    annotated in a case (``Case.annotated``) has no row there. Voxels the label map ignores are background in both.
 
     Args:
         cases: cases with label maps.
@@ -78,7 +79,8 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     if case.label is None:
         raise unlabelled(case)
     label = read(case.label, case.case)
-    truth = table.encode(label[0].numpy(), case.case, case.label)
+    labelled = table.encode(label[0].numpy(), case.case, case.label)
+    truth = np.maximum(labelled, 0)
     sizes = spacing(label)
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
     shown = table.names if case.annotated is None else case.annotated
@@ -86,7 +88,10 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     there = _boxes(truth, len(table))
     rows = []
     for method, path in {TRUTH: case.label, **maps}.items():
-        drawn = truth if method == TRUTH else read_objects(path, label, case.case, table, like="true label map")
+        drawn = truth
+        if method != TRUTH:
+            given = read_objects(path, label, case.case, table, like="true label map")
+            drawn, _ = without_ignored(given, labelled)
         boxes = there if method == TRUTH else _boxes(drawn, len(table))
         for number, organ in organs:
             box = _around(boxes[number - 1], there[number - 1])

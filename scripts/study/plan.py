@@ -22,10 +22,12 @@ from ..errors import SemclError, raise_all
 from ..files import checksum
 from ..job import config
 from ..version import __version__
-from .strategy import Strategy
+from .strategy import SELF_TRAINING, Strategy
+from .unit import OWN_STORE
 
 PROTOCOLS = {"frozen": True, "tuned": False}  # freeze_encoder
 OWN_SPLIT = "own"  # the cohort's training and testing cases
+FIRST = "first"  # folder in a cell's, of the model that draws what the cell's own learns from too
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,21 @@ class Plan:
         """Check every stage's config with its overlays and overrides, as the stages themselves do, before any runs.
 
         Raises:
-            SemclError: for unknown keys and values of the wrong kind, with the strategies they are of.
+            SemclError: for unknown keys and values of the wrong kind, with the strategies they are of, and for
+                strategies that need unlabelled scans where there are none.
         """
-        errors = []
+        errors = [
+            SemclError(
+                f"{strategy.name} has nothing to draw",
+                found=f"no training scan without a label map in {folder}",
+                expected="scans a first model draws and a second learns from",
+                remedy="leave the strategy out, or prepare the cohort with unlabelled scans, or --labelled_phases",
+            )
+            for strategy in self.strategies
+            if strategy.trains_itself
+            for folder in self.splits.values()
+            if all(case.label for case in load(folder, "training"))
+        ]
         for strategy in self.strategies:
             unit = Unit(next(iter(self.splits)), strategy, 0, self.out)
             for stage, step in {step["stage"]: step for step in steps(self, unit)}.items():
@@ -261,7 +275,6 @@ def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:
         "dataset_dir": str(plan.splits[unit.split]),
         "attention_dir": str(plan.attention_dir),
         "seed": unit.seed,
-        **unit.strategy.overrides,
     }
     store = {"store_dir": str(plan.store(unit.strategy))}
     encoder = str(unit.folder / "models" / "encoder.pt")
@@ -269,7 +282,7 @@ def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:
 
     def add(stage: str, folder: Path, title: str, **overrides: Any) -> None:
         files = [str(plan.bundle_root / "configs" / f"{stage}.yaml"), *shared]
-        own = {**base, "output_dir": str(folder), **overrides}
+        own = {**base, **unit.strategy.overrides_of(stage), "output_dir": str(folder), **overrides}
         found.append({"stage": stage, "title": title, "files": files, "overrides": own})
 
     if unit.strategy.pretrains:
@@ -277,8 +290,17 @@ def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:
         add("embed", unit.folder, "embed", map_points=600, **store)
     for cell in plan.cells:
         folder = unit.cell_folder(cell)
-        start = {"encoder_weights": encoder} if unit.strategy.pretrains else {}
-        freeze = PROTOCOLS[cell.protocol]
-        add("train", folder, f"{cell.name} train", freeze_encoder=freeze, labelled=cell.labelled, **start, **store)
-        add("inference", folder, f"{cell.name} inference")
+        learn: dict[str, Any] = {"freeze_encoder": PROTOCOLS[cell.protocol], "labelled": cell.labelled}
+        if unit.strategy.pretrains:
+            learn["encoder_weights"] = encoder
+        if unit.strategy.trains_itself:
+            first = folder / FIRST
+            add("train", first, f"{cell.name} first train", **learn, **store)
+            add("inference", first, f"{cell.name} drawing unlabelled scans", section="unlabelled")
+            second = {"pseudo_dir": str(first / "predictions"), "store_dir": str(folder / OWN_STORE)}
+            add("train", folder, f"{cell.name} train", **learn, **second)
+            add("inference", folder, f"{cell.name} inference", **{SELF_TRAINING: None})
+        else:
+            add("train", folder, f"{cell.name} train", **learn, **store)
+            add("inference", folder, f"{cell.name} inference")
     return found

@@ -13,6 +13,7 @@ from ..evaluate.statistics import ALL, LEVEL
 from ..files import write_text
 from ..version import __version__
 from .figures import strategies_figure
+from .markdown import markdown
 from .results import Results
 from .tables import Table, as_csv, organ_lines, share_of_runs
 
@@ -31,11 +32,12 @@ class Report:
         self.tables = [Table(results, cell) for cell in results.plan.cells]
 
     def write(self) -> None:
-        """Write rows.csv, results.csv, summary.json, tables.tex, strategies.svg and report.html; print the results."""
+        """Write the tables (CSV, LaTeX, Markdown), summary.json, strategies.svg and report.html; print the results."""
         out, figure, content = self.results.plan.out, strategies_figure(self.tables), self.content()
         write_text(out / "rows.csv", as_csv(self.results.rows()))
         write_text(out / "results.csv", as_csv(organ_lines(self.tables)))
         write_text(out / "tables.tex", "\n".join(table.latex() for table in self.tables))
+        write_text(out / "tables.md", markdown(content, self.results.methods, self.name))
         write_text(out / "strategies.svg", figure)
         write_text(out / "summary.json", json.dumps(content, indent=1))
         write_text(out / "report.html", self.html(content, figure))

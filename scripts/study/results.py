@@ -17,7 +17,7 @@ from ..errors import SemclError
 from ..evaluate.measures import METRICS
 from ..evaluate.rows import Row
 from ..evaluate.statistics import ALL
-from .plan import Cell, Plan, Unit
+from .plan import FIRST, Cell, Plan, Unit
 from .strategy import FLOOR
 from .unit import QUERIES
 
@@ -131,11 +131,11 @@ class Results:
             notes = [note for unit in units for note in _read_all(unit, self.plan.cells, "jobs/*.json")]
             shown = [seen for unit in units for seen in _read_all(unit, self.plan.cells, QUERIES)]
             line: dict[str, Any] = {"strategy": strategy.name}
-            for stage in ("pretrain", "train", "inference"):
-                took = [note["seconds"] for note in notes if note["stage"] == stage]
-                line[f"{stage}_seconds"] = float(np.mean(took)) if took else 0.0
+            times = {"pretrain": len(units), **dict.fromkeys(("train", "inference"), len(units) * len(self.plan.cells))}
+            for stage, count in times.items():
+                line[f"{stage}_seconds"] = sum(note["seconds"] for note in notes if note["stage"] == stage) / count
             for stage in ("pretrain", "train"):
-                line[f"{stage}_queries"] = max((seen[stage] for seen in shown if stage in seen), default=0)
+                line[f"{stage}_queries"] = round(sum(seen.get(stage, 0) for seen in shown) / times[stage])
             for kind in ("resident_mib", "gpu_mib"):
                 peaks = [note["peak_memory"][kind] for note in notes if kind in note["peak_memory"]]
                 if peaks:
@@ -165,5 +165,6 @@ class Results:
 
 def _read_all(unit: Unit, cells: Sequence[Cell], pattern: str) -> list[dict[str, Any]]:
     """What the JSON files of a unit and its cells say."""
-    folders = [unit.folder, *(unit.cell_folder(cell) for cell in cells)]
+    of_cells = [unit.cell_folder(cell) for cell in cells]
+    folders = [unit.folder, *of_cells, *(folder / FIRST for folder in of_cells)]
     return [json.loads(path.read_text()) for folder in folders for path in sorted(folder.glob(pattern))]

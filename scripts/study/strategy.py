@@ -15,10 +15,21 @@ from ..errors import SemclError
 FOLDER = "strategies"  # of the bundle's configs
 FLOOR = "coarse"  # the map every strategy starts from
 NO_PRETRAINING = "encoder_weights"  # an overlay that says what the encoder starts from is not pretrained
+SELF_TRAINING = "certain"  # one that says from where on a model is certain learns a second time, from its own maps too
 GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store is made by
-FOLDERS = {"bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"}
+FOLDERS = {
+    "bundle_root",
+    "dataset_dir",
+    "output_dir",
+    "ckpt_dir",
+    "attention_dir",
+    "store_dir",
+    "prediction_dir",
+    "pseudo_dir",
+}
 OWN = {*FOLDERS, NO_PRETRAINING, "section", "seed", "labelled", "freeze_encoder", "resume"}  # the study itself sets
 AFTER_PRETRAINING = ("train", "inference")
+STAGES = ("pretrain", "embed", *AFTER_PRETRAINING)  # of a unit; stage.key is a key for that stage alone
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Strategy:
     Args:
         name: of the overlay, and for a point of a sweep its value too.
         overlay: the config file.
-        overrides: of the sweep.
+        overrides: of the sweep; ``stage.key`` for one stage alone.
     """
 
     name: str
@@ -40,10 +51,20 @@ class Strategy:
         """The overlay's keys."""
         return read_overlay(self.overlay)
 
+    def overrides_of(self, stage: str) -> dict[str, Any]:
+        """The overrides a stage is given."""
+        given = {key: of_stage(key) for key in self.overrides}
+        return {own: self.overrides[key] for key, (stages, own) in given.items() if stage in stages}
+
     @property
     def pretrains(self) -> bool:
         """Whether an encoder is pretrained."""
         return NO_PRETRAINING not in self.content
+
+    @property
+    def trains_itself(self) -> bool:
+        """Whether the maps its first model draws of unlabelled scans are learnt from by a second."""
+        return self.content.get(SELF_TRAINING) is not None
 
     @property
     def own_grid(self) -> bool:
@@ -78,6 +99,12 @@ def read_overlay(path: Path) -> dict[str, Any]:
 def group(key: str) -> str:
     """The first part of a key of a config: ``train`` of ``train#views#area``."""
     return key.replace("::", "#").partition("#")[0].lstrip("+")
+
+
+def of_stage(key: str) -> tuple[tuple[str, ...], str]:
+    """The stages a key of a sweep is for, and the key itself: ``pretrain.temperature`` is for pretrain alone."""
+    stage, dot, own = key.partition(".")
+    return ((stage,), own) if dot and stage in STAGES else (STAGES, key)
 
 
 def refuse_own(keys: Sequence[str], where: str) -> None:
@@ -139,30 +166,40 @@ def find(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
 
 
 def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list[Strategy]:
-    """Each strategy once a value of ``sweep``, "key=value,value,...".
+    """Each strategy once a value of ``sweep``, "key=value,value,..." or "stage.key=value,value,...".
 
     One without pretraining stays as it is where the key is of pretraining alone.
 
     Raises:
-        SemclError: when the sweep is not of this form, or of a key that the study itself sets.
+        SemclError: when the sweep is not of this form, or of a key that the study itself sets, or for one stage of one
+            that all must share.
     """
     key, _, listed = (part.strip() for part in sweep.partition("="))
     try:
-        values = [yaml.safe_load(value) for value in listed.split(",") if value.strip()]
-    except yaml.YAMLError:  # a list, torn at its commas
+        values = yaml.safe_load(f"[{listed}]")
+    except yaml.YAMLError:
         values = []
-    if not key or not values or len({str(value) for value in values}) < len(values):
+    if not key or not values or None in values or len({str(value) for value in values}) < len(values):
         raise SemclError(
             "a sweep cannot be understood",
             found=repr(sweep),
-            expected="key=value,value,... with a key of the configs, numbers or words, each once",
-            remedy="for example --sweep temperature=0.05,0.1,0.2; give lists as overlays of their own to --strategies",
+            expected="key=value,value,... with a key of the configs, or stage.key for one stage alone; each value once",
+            remedy="for example --sweep temperature=0.05,0.1,0.2 or --sweep layers=[1,1,1,1],[2,2,2,2]",
         )
-    refuse_own([key], f"--sweep {sweep}")
-    later = {name for stage in AFTER_PRETRAINING for name in read_overlay(bundle_root / "configs" / f"{stage}.yaml")}
+    stages, own = of_stage(key)
+    refuse_own([own], f"--sweep {sweep}")
+    if own != key and group(own) in GRID:
+        raise SemclError(
+            "a sweep for one stage of what all must share",
+            found=repr(sweep),
+            expected=f"{own} alike in all stages: they read one query store",
+            remedy=f"set --sweep {own}={listed}",
+        )
+    later = [stage for stage in stages if stage in AFTER_PRETRAINING]
+    known = {name for stage in later for name in read_overlay(bundle_root / "configs" / f"{stage}.yaml")}
     found = []
     for strategy in strategies:
-        if strategy.pretrains or group(key) in later:
+        if strategy.pretrains or group(own) in known:
             found += [Strategy(f"{strategy.name} {key}={value}", strategy.overlay, {key: value}) for value in values]
         else:
             found.append(strategy)

@@ -103,7 +103,7 @@ class Study:
                     "there is no such overlay",
                     found=f"no {overlay}",
                     expected="a config file",
-                    remedy="set --overlay, or --preset to fast or faithful",
+                    remedy="set --overlay, or --preset to fast, standard or faithful",
                 )
             content = read_overlay(overlay)
             if "run" in content:
@@ -111,7 +111,7 @@ class Study:
                     f"{overlay} is the config of a stage",
                     found="a key run",
                     expected="an overlay: numbers over those of the stages",
-                    remedy="set --overlay, or --preset to fast or faithful",
+                    remedy="set --overlay, or --preset to fast, standard or faithful",
                 )
             refuse_own([key for key in content if key != "freeze_encoder"], str(overlay))  # protocols say that
         strategies = find(self.strategies, self.bundle_root)
@@ -154,7 +154,7 @@ class Study:
                 "store_dir": store,
                 "training_cases": "@cases",
                 "run": BUILD,
-                **strategy.overrides,
+                **strategy.overrides_of("pretrain"),
             }
             command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(list(map(str, files)))]
             command += [word for key, value in given.items() for word in (f"--{key}", str(value))]

@@ -69,13 +69,15 @@ class Table:
         ]
 
     def phases(self) -> list[dict[str, Any]]:
-        """A line a phase: method -> (mean, standard deviation over patients) of all organs."""
+        """A line a phase: method -> (mean, standard deviation over patients) of all organs, and ``best``'s p."""
         lines = []
         for phase in self.results.phases:
             values = self.results.values(self.cell, phase=phase)
             if values:
                 found = {method: spread(values[ALL][method]) for method in self.results.methods}
-                lines.append({"phase": phase, "patients": values[ALL][FLOOR].shape[1], "found": found})
+                against = compare(values, self.baseline, self.best, []) if self.best != self.baseline else []
+                patients = values[ALL][FLOOR].shape[1]
+                lines.append({"phase": phase, "patients": patients, "found": found, "p_baseline": _p_of(against, ALL)})
         return lines
 
     def overall(self) -> list[Difference]:

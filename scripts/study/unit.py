@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..errors import root_cause
 from ..evaluate.rows import measure, write_rows
 from ..files import write_text
 
+OWN_STORE = "store"  # folder of a cell's own query store, which nothing needs once the cell is measured
 Step = Mapping[str, Any]  # a stage: its name and title, config files, overrides
 QUERIES = "queries_seen.json"  # stage -> how many queries it was shown, beside its jobs/
 
@@ -34,6 +36,7 @@ def run(note: Mapping[str, Any]) -> None:
         if not (folder / "rows.csv").is_file():
             rows = measure(cases, {note["method"]: folder / "predictions"}, table, note["tolerance"], workers=1)
             write_rows(folder / "rows.csv", [row for row in rows if row.method == note["method"]])
+            shutil.rmtree(folder / OWN_STORE, ignore_errors=True)
 
 
 def has_completed(step: Step) -> bool:

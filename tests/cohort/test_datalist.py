@@ -1,6 +1,5 @@
 """The datalist: what it finds in a folder, what it refuses, and what it writes."""
 
-import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -159,25 +158,11 @@ def test_a_label_map_is_missed_only_where_one_is_needed(tmp_path):
         datalist.load(folder, need_label=True)
 
 
-@pytest.mark.parametrize(("fold", "left"), [(None, "abcd"), (0, "cd"), (1, "abd"), (2, "abc")])
-def test_a_fold_is_left_out(fold, left):
-    cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("abcd", (0, 0, 1, 2), strict=True)]
-    assert "".join(case.case for case in datalist.leave_out(cases, fold)) == left
-
-
-@pytest.mark.parametrize("folds", [(0, 0), (1, 1)], ids=["all of them", "none of them"])
-def test_a_fold_that_leaves_nothing_to_tell_is_refused(folds):
-    cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("ab", folds, strict=True)]
-    with pytest.raises(SemclError, match="a fold cannot be left out"):
-        datalist.leave_out(cases, 0)
-
-
 def test_a_section_holds_its_cases_alone(tmp_path):
-    folder = listed(tmp_path, [entry("a", fold=0), entry("b", fold=1)], [entry("c")])
-    sections = {
-        section: [case.case for case in datalist.load(folder, section)] for section in ("all", "training", "testing")
-    }
-    assert sections == {"all": ["a", "b", "c"], "training": ["a", "b"], "testing": ["c"]}
+    scan(tmp_path / "l.nii.gz")
+    folder = listed(tmp_path, [entry("a", fold=0), entry("b", fold=1, label="l.nii.gz")], [entry("c")])
+    sections = {section: [case.case for case in datalist.load(folder, section)] for section in datalist.WANTED}
+    assert sections == {"all": ["a", "b", "c"], "training": ["a", "b"], "testing": ["c"], "unlabelled": ["a"]}
 
 
 def test_an_empty_section_is_named(tmp_path):
@@ -258,71 +243,5 @@ def test_a_case_listed_twice_is_refused(cohort):
 
 
 def test_an_unknown_section_is_refused(cohort):
-    with pytest.raises(SemclError, match="training, testing or all"):
+    with pytest.raises(SemclError, match="training, testing, unlabelled or all"):
         datalist.load(cohort, "train")
-
-
-# shares of patients
-
-
-def labelled(scans: dict[str, int], without: tuple[str, ...] = ()) -> list[Case]:
-    """So many scans of each patient, with label maps but for those of some patients."""
-    return [
-        Case(f"{patient}{number}", patient, "portal", Path("i.nii"), None if patient in without else Path("l.nii"), 0)
-        for patient, count in scans.items()
-        for number in range(count)
-    ]
-
-
-SCANS = {f"patient{number}": 1 + number % 3 for number in range(10)}
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_larger_share_of_patients_holds_a_smaller_one(seed):
-    kept = [datalist.share_of_patients(labelled(SCANS), share, seed) for share in (0.1, 0.25, 0.5, 0.9, 1)]
-    for less, more in itertools.pairwise(kept):
-        assert set(less) <= set(more)
-    assert [len({case.patient for case in some}) for some in kept] == [1, 2, 5, 9, 10]
-    assert kept[-1] == labelled(SCANS)
-
-
-def test_a_share_is_of_patients_with_all_their_scans():
-    for case in datalist.share_of_patients(labelled(SCANS), 0.3, 0):
-        kept = [other.case for other in datalist.share_of_patients(labelled(SCANS), 0.3, 0)]
-        assert {f"{case.patient}{number}" for number in range(SCANS[case.patient])} <= set(kept)
-
-
-def test_a_share_is_drawn_by_the_seed_and_not_by_the_order_of_cases():
-    shares = {seed: datalist.share_of_patients(labelled(SCANS), 0.3, seed) for seed in range(20)}
-    assert shares[3] == datalist.share_of_patients(labelled(SCANS), 0.3, 3)
-    backwards = datalist.share_of_patients(labelled(SCANS)[::-1], 0.3, 3)
-    assert set(backwards) == set(shares[3])
-    who = [frozenset(case.patient for case in share) for share in shares.values()]
-    assert len(set(who)) > 10
-    assert frozenset().union(*who) == set(SCANS)
-
-
-@pytest.mark.parametrize("share", [1e-9, 0.04])
-def test_a_share_keeps_one_patient_at_least(share):
-    assert len({case.patient for case in datalist.share_of_patients(labelled(SCANS), share, 0)}) == 1
-
-
-def test_unlabelled_scans_are_left_out_of_a_share_and_not_counted():
-    without = ("patient0", "patient1", "patient2", "patient3", "patient4", "patient5")
-    some = datalist.share_of_patients(labelled(SCANS, without), 0.5, 0)
-    assert len({case.patient for case in some}) == 2
-    every = datalist.share_of_patients(labelled(SCANS, without), 1, 0)
-    assert every == [case for case in labelled(SCANS) if case.patient not in without]
-
-
-@pytest.mark.parametrize("share", [0, -0.1, 1.01, 50, float("nan")])
-def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(
-        SemclError, match=rf"(?s)share of the patients.*labelled {share}.*above 0, at most 1.*set label"
-    ):
-        datalist.share_of_patients(labelled(SCANS), share, 0)
-
-
-def test_a_share_of_scans_without_label_maps_is_refused():
-    with pytest.raises(SemclError, match=r"(?s)case patient00: an image without a label map"):
-        datalist.share_of_patients(labelled(SCANS, tuple(SCANS)), 0.5, 0)

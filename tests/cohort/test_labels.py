@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.labels import IGNORED, LabelTable, Organ
 from scripts.errors import SemclError
 
 PAIR = {"index": 1, "partner": "b"}, {"index": 2, "partner": "a"}
@@ -36,14 +36,14 @@ def test_a_table_without_phases_has_one():
         ({}, "{}", "a mapping `organs`"),
         ({"organs": {}}, "{'organs': {}}", "a mapping `organs`"),
         ({"organs": ["liver"]}, "['liver']", "a mapping `organs`"),
-        ({"organs": {"liver": None}}, "liver: index None", "a whole number from 1 to 65535"),
-        ({"organs": {"liver": {}}}, "liver: index None", "a whole number from 1 to 65535"),
-        ({"organs": {"liver": 0}}, "liver: index 0", "a whole number from 1 to 65535"),
-        ({"organs": {"liver": -1}}, "liver: index -1", "a whole number from 1 to 65535"),
-        ({"organs": {"liver": 65536}}, "liver: index 65536", "a whole number from 1 to 65535"),
-        ({"organs": {"liver": 1.0}}, "liver: index 1.0", "a whole number from 1 to 65535"),
-        ({"organs": {"liver": "1"}}, "liver: index '1'", "a whole number from 1 to 65535"),
-        ({"organs": {"liver": True}}, "liver: index True", "a whole number from 1 to 65535"),
+        ({"organs": {"liver": None}}, "liver: index None", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": {}}}, "liver: index None", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": 0}}, "liver: index 0", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": -1}}, "liver: index -1", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": 65536}}, "liver: index 65536", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": 1.0}}, "liver: index 1.0", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": "1"}}, "liver: index '1'", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": True}}, "liver: index True", "a whole number from 1 to 65534"),
         ({"organs": {"a": PAIR[0]}}, "a: partner 'b'", "another organ of the table"),
         ({"organs": {"a": {"index": 1, "tolerance": 0}}}, "a: tolerance 0", "mm, above 0"),
         ({"organs": {"a": {"index": 1, "tolerance": -2.5}}}, "a: tolerance -2.5", "mm, above 0"),
@@ -67,7 +67,7 @@ def test_what_is_no_label_table_is_refused_with_what_was_found(content, found, e
     assert raised.value.remedy == "edit mine.yaml"
 
 
-@pytest.mark.parametrize("index", [1, 65535])
+@pytest.mark.parametrize("index", [1, 65534])
 def test_the_ends_of_the_range_of_indices_are_accepted(index):
     assert LabelTable.parse({"organs": {"liver": index}}).organs[0].index == index
 
@@ -149,8 +149,33 @@ def test_encode_needs_no_organ_to_be_there(table):
 
 
 def test_indices_above_255_survive():
-    table = LabelTable((Organ("liver", 256), Organ("aorta", 65535)), ("portal",))
-    np.testing.assert_array_equal(table.decode(table.encode(np.array([65535, 0, 256]), "scan")), [65535, 0, 256])
+    table = LabelTable((Organ("liver", 256), Organ("aorta", 65534)), ("portal",))
+    np.testing.assert_array_equal(table.decode(table.encode(np.array([65534, 0, 256]), "scan")), [65534, 0, 256])
+
+
+@pytest.mark.parametrize(("given", "index"), [({}, 65535), ({"ignore": 255}, 255)])
+def test_ignored_voxels_have_a_number_of_their_own(given, index, tmp_path):
+    table = LabelTable.parse({"organs": {"liver": 1, "aorta": 2}, **given})
+    objects = table.encode(np.array([0, 1, index, 2]), "scan")
+    assert objects.tolist() == [0, 1, IGNORED, 2]
+    assert table.decode(objects).tolist() == [0, 1, index, 2]
+    table.save(tmp_path)
+    assert LabelTable.load(tmp_path) == table
+
+
+def test_what_is_ignored_changes_the_digest_and_its_default_does_not():
+    plain, own = ({"organs": {"liver": 1}}, {"organs": {"liver": 1}, "ignore": 255})
+    assert "ignore" not in LabelTable.parse(plain).content()
+    assert LabelTable.parse(plain).digest() != LabelTable.parse(own).digest()
+
+
+@pytest.mark.parametrize(
+    ("ignore", "found"),
+    [(1, "ignore 1, the index of liver"), (0, "ignore 0"), (65536, "ignore 65536"), ("x", "ignore 'x'")],
+)
+def test_an_index_to_ignore_that_is_none_is_refused(ignore, found):
+    with pytest.raises(SemclError, match=f"(?s)not a label table.*found: *{found}"):
+        LabelTable.parse({"organs": {"liver": 1}, "ignore": ignore})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Queries of a store as samples of a DataLoader."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from scripts.contrast.query import QueryGrid
 from scripts.contrast.sampler import ClusterSampler
 from scripts.contrast.store import COLUMNS, QueryStore
 from scripts.errors import SemclError
+from tests.conftest import write_nifti
 from tests.contrast.test_store import TABLE, SmallCohort, canonical
 
 
@@ -33,7 +35,7 @@ def test_a_sample_is_the_patch_of_its_query(phantoms, tmp_path, dims):
     row = dict(zip(COLUMNS, store.index[item].tolist(), strict=True))
     case = cases[row["case"]]
     image = read(case.image, case.case)
-    truth = torch.from_numpy(read_objects(case.label, image, case.case, table).astype(np.int16))
+    truth = torch.from_numpy(read_objects(case.label, image, case.case, table))
     start = [row["x"], row["y"], row["z"]]
     sample = dataset[item]
     expected = store.grid.cut(store.grid.image(image), start, 4, -1)
@@ -117,3 +119,28 @@ def test_attention_is_left_empty_where_it_is_not_shown(store):
             assert torch.equal(torch.as_tensor(shown[item][name]), torch.as_tensor(hidden[item][name]))
     assert hidden[item]["attention"].shape == shown[item]["attention"].shape
     assert hidden[item]["attention"].dtype == torch.float32
+
+
+def test_where_the_label_map_ignores_voxels_the_target_says_so(tmp_path):
+    cohort = SmallCohort(tmp_path)
+    case = cohort.cases[0]
+    voxels = nib.load(case.label).get_fdata().astype(np.uint16)
+    voxels[:, :4] = 65535
+    write_nifti(case.label, voxels, nib.load(case.label).affine)
+    dataset = QueryDataset(cohort.open(cohort.cases[:1], spacing=[0, 0, 0]), target=True)
+    seen = torch.cat([dataset[item]["target"].flatten() for item in range(len(dataset))]).unique().tolist()
+    assert seen == [-1, 0, 1]
+    assert set(torch.cat([dataset[item]["attention"].flatten() for item in range(len(dataset))]).unique().tolist()) == {
+        0,
+        1,
+    }
+
+
+def test_an_attention_map_may_ignore_voxels_and_they_are_nobodys(tmp_path):
+    cohort = SmallCohort(tmp_path)
+    before = cohort.open(cohort.cases[:1], spacing=[0, 0, 0], extend=1).index.tolist()
+    path = cohort.attention / f"{cohort.cases[0].case}.nii.gz"
+    voxels = nib.load(path).get_fdata().astype(np.uint16)
+    voxels[voxels == 0] = 65535
+    write_nifti(path, voxels, nib.load(path).affine)
+    assert cohort.open(cohort.cases[:1], spacing=[0, 0, 0], extend=1).index.tolist() == before

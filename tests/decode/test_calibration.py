@@ -244,6 +244,16 @@ def test_the_handler_counts_every_voxel_and_writes_beside_the_weights(tmp_path, 
     assert found.scales["right_kidney"] == Scale()
 
 
+def test_ignored_voxels_are_counted_for_no_object(table):
+    loader = queries(table)
+    for sample in loader.dataset:
+        sample["target"] = sample["target"].clone()
+        sample["target"][:, :4] = -1
+    still = Views(16, area=(1, 1), rotation=0)
+    handler = Calibrate("model.pt", Loud(), loader, still, table, "training queries", torch.device("cpu"))
+    assert handler.count().reshape(4, 2, BINS)[1:].sum((1, 2)).tolist() == [2 * 12 * 16, 0, 12 * 16]
+
+
 def test_calibrating_twice_gives_the_same_file_whatever_was_drawn_before(tmp_path, table):
     path = weights(tmp_path, "model.pt")
 

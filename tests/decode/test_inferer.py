@@ -5,10 +5,12 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from scripts.cohort.labels import IGNORED
 from scripts.contrast.query import QueryGrid
 from scripts.decode.calibration import Scale
 from scripts.decode.inferer import QueryInferer
 from scripts.decode.patches import Patches
+from scripts.errors import SemclError
 
 
 def volume(shape=(40, 36, 12), spacing=(1.0, 1.0, 3.0)) -> MetaTensor:
@@ -108,6 +110,33 @@ def test_of_objects_over_their_thresholds_the_one_that_is_furthest_over_it_is_dr
     for number in (3 - winner, winner):
         expected[patches[number]] = number
     assert torch.equal(drawn, expected)
+
+
+def test_voxels_the_network_is_not_sure_of_are_ignored_where_that_is_asked_for():
+    def in_steps(patches: torch.Tensor) -> torch.Tensor:
+        """Sure of the mask's lower half, less sure of its upper; outside, less sure beside it than further away."""
+        upper = torch.arange(16).view(1, 1, 16, 1) >= 8
+        near = torch.nn.functional.max_pool2d(patches[:, 1:], 3, 1, 1)
+        inside = torch.where(upper, 0.5, 4.0)
+        return torch.where(patches[:, 1:] > 0, inside, torch.where(near > 0, -0.5, -4.0))
+
+    objects = torch.zeros(1, 1, 32, 32, 3, dtype=torch.int16)
+    objects[0, 0, 12:20, 12:20] = 1
+    given = QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse
+    plain, marked = (
+        QueryInferer(*given, certain=certain)(volume((32, 32, 3)), in_steps, objects)[0, 0] for certain in (None, 0.8)
+    )
+    assert torch.equal(plain, objects[0, 0])
+    sure = objects[0, 0].bool() & (torch.arange(32) < 16).view(-1, 1, 1)
+    ring = torch.nn.functional.max_pool2d(objects[0].permute(3, 0, 1, 2).float(), 3, 1, 1)[:, 0].permute(1, 2, 0) > 0
+    assert torch.equal(marked == 1, sure)
+    assert torch.equal(marked == IGNORED, ring & ~sure)
+
+
+@pytest.mark.parametrize("certain", [0.4, 1.01])
+def test_what_is_no_probability_to_be_certain_from_is_refused(certain):
+    with pytest.raises(SemclError, match=r"(?s)certain.*0\.5 to 1, or null"):
+        QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, certain=certain)
 
 
 def test_nothing_to_query_is_background():

@@ -85,6 +85,23 @@ def test_the_truth_has_rows_of_volume_alone(tmp_path: Path, table: LabelTable) -
     }
 
 
+@pytest.mark.parametrize("over", [0, LIVER, RIGHT, 255], ids=["nothing", "the organ", "another organ", "ignored too"])
+def test_what_the_truth_ignores_counts_for_nothing(tmp_path: Path, table: LabelTable, over: int) -> None:
+    table = replace(table, ignore=255)
+    unknown = np.zeros(SHAPE, bool)
+    unknown[:, :, -2:] = True
+    known, drawn = (np.where(unknown, 0, boxes(*organs)) for organs in ([(LIVER, 4), (RIGHT, 4)], [(LIVER, 6)]))
+    plain = write_case(tmp_path / "plain", "one", labels=known, refined=drawn)
+    ignoring = write_case(
+        tmp_path / "ignoring", "one", labels=np.where(unknown, 255, known), refined=np.where(unknown, over, drawn)
+    )
+    rows = [
+        measured(tmp_path / name, case, table, "refined") for name, case in (("plain", plain), ("ignoring", ignoring))
+    ]
+    assert of(rows[0], "liver")["dice"] > 0.5
+    assert rows[0] == rows[1]
+
+
 def test_a_missed_organ_gets_0_and_the_diagonal_of_its_scan(tmp_path: Path, table: LabelTable) -> None:
     case = write_case(tmp_path, affine=THICK, labels=boxes((LIVER, 4), (LEFT, 2)), refined=boxes((LEFT, 2)))
     diagonal = pytest.approx(((24 * 2) ** 2 + 24**2 + (8 * 5) ** 2) ** 0.5)

@@ -178,6 +178,33 @@ def test_without_pretraining_the_encoder_s_start_is_the_overlay_s(tmp_path):
     assert not any("encoder_weights" in step["overrides"] for step in found)
 
 
+def test_a_strategy_that_trains_itself_draws_unlabelled_scans_with_a_first_model_and_learns_from_them(tmp_path):
+    plan = made_plan(tmp_path, strategies=tuple(find(["semantic-self"], BUNDLE)), cells=cells(["tuned"], ["50%"]))
+    unit = plan.units()[0]
+    found = [step for step in steps(plan, unit) if step["stage"] in ("train", "inference")]
+    assert [step["stage"] for step in found] == ["train", "inference"] * 2
+    first, drawing, second, last = (step["overrides"] for step in found)
+    cell = unit.cell_folder(plan.cells[0])
+    assert (first["output_dir"], second["output_dir"]) == (str(cell / "first"), str(cell))
+    assert drawing["output_dir"] == first["output_dir"]
+    assert drawing["section"] == "unlabelled"
+    assert "certain" not in drawing
+    assert second["pseudo_dir"] == str(cell / "first" / "predictions")
+    assert second["store_dir"] != first["store_dir"]
+    assert "pseudo_dir" not in first
+    assert (last["output_dir"], last["certain"], "section" in last) == (str(cell), None, False)
+    same = ("freeze_encoder", "labelled", "encoder_weights", "seed")
+    assert [first[key] for key in same] == [second[key] for key in same]
+
+
+def test_a_strategy_that_trains_itself_needs_unlabelled_scans(tmp_path):
+    plan = made_plan(tmp_path, strategies=tuple(find(["semantic-self"], BUNDLE)))
+    cases = datalist.load(plan.splits["own"])
+    datalist.save([case for case in cases if case.label], plan.splits["own"])
+    with pytest.raises(SemclError, match=r"(?s)semantic-self.*no training scan without a label map.*labelled_phases"):
+        plan.check()
+
+
 def test_strategies_that_cut_other_queries_have_stores_of_their_own(tmp_path):
     small = strategy_of(tmp_path, "small", "patch_size: 32")
     at = swept(find(["semantic"], BUNDLE), "spacing=2,3", BUNDLE)
@@ -278,7 +305,7 @@ def test_settings_do_not_change_with_seeds_cells_or_the_place_of_the_study(plan,
 
 def test_the_configs_of_every_strategy_that_ships_pass(tmp_path):
     names = sorted(path.stem for path in (BUNDLE / "configs" / "strategies").glob("*.yaml"))
-    for preset in ("fast", "faithful"):
+    for preset in ("fast", "standard", "faithful"):
         made_plan(
             tmp_path / preset,
             strategies=tuple(find(names, BUNDLE)),

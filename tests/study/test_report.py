@@ -42,7 +42,8 @@ def page(written: Path) -> Page:
 
 def test_everything_is_written(written: Path) -> None:
     names = {path.name for path in written.iterdir() if path.is_file()}
-    assert names == {"report.html", "tables.tex", "results.csv", "rows.csv", "summary.json", "strategies.svg"}
+    tables = {"tables.tex", "tables.md", "results.csv", "rows.csv"}
+    assert names == {"report.html", "summary.json", "strategies.svg", *tables}
     assert (written / "tables.tex").read_text().count("\\begin{tabular}") == 4
     with open(written / "results.csv", newline="") as file:
         lines = list(csv.DictReader(file))

@@ -6,7 +6,8 @@ from scripts.errors import SemclError
 from scripts.study.strategy import Strategy, find, group, swept
 from tests.study.made import BUNDLE, overlay, strategy_of
 
-SHIPPED = ["dcc", "organ", "scratch", "semantic", "simclr", "simclr-image", "supcon-phase"]
+SHIPPED = ["dcc", "organ", "scratch", "semantic", "semantic-labelled", "semantic-self"]
+SHIPPED += ["simclr", "simclr-image", "supcon-phase"]
 
 
 def test_strategies_are_found_by_name_in_the_order_given():
@@ -153,7 +154,11 @@ def test_a_sweep_of_what_all_stages_take_is_of_scratch_too():
 
 @pytest.mark.parametrize(
     ("sweep", "values"),
-    [("show_attention=true,false", [True, False]), ("block=basic,bottleneck", ["basic", "bottleneck"])],
+    [
+        ("show_attention=true,false", [True, False]),
+        ("block=basic,bottleneck", ["basic", "bottleneck"]),
+        ("layers=[1,1,1,1],[2, 2, 2, 2]", [[1, 1, 1, 1], [2, 2, 2, 2]]),
+    ],
 )
 def test_values_of_a_sweep_are_read_as_in_a_config(sweep, values):
     found = swept([Strategy("semantic", BUNDLE / "configs" / "strategies" / "semantic.yaml")], sweep, BUNDLE)
@@ -161,13 +166,28 @@ def test_values_of_a_sweep_are_read_as_in_a_config(sweep, values):
 
 
 @pytest.mark.parametrize(
-    "sweep", ["temperature", "temperature=", "=0.1", "temperature=,", "temperature=0.1,0.1", "widths=[8,16]"]
+    "sweep", ["temperature", "temperature=", "=0.1", "temperature=,", "temperature=0.1,0.1", "widths=[8,16"]
 )
 def test_a_sweep_that_is_none_is_refused(sweep):
     with pytest.raises(
         SemclError, match=r"(?s)a sweep cannot be understood.*key=value,value.*for example --sweep temp"
     ):
         swept(find(["semantic"], BUNDLE), sweep, BUNDLE)
+
+
+def test_a_sweep_may_be_of_one_stage_alone():
+    scratch, *semantic = swept(find(["scratch", "semantic"], BUNDLE), "pretrain.clusters_per_batch=4,8", BUNDLE)
+    assert scratch.overrides == {}
+    assert [one.name for one in semantic] == [f"semantic pretrain.clusters_per_batch={count}" for count in (4, 8)]
+    assert [one.overrides_of("pretrain") for one in semantic] == [{"clusters_per_batch": 4}, {"clusters_per_batch": 8}]
+    assert not any(one.overrides_of("train") for one in semantic)
+    (tuned,) = swept(find(["scratch"], BUNDLE), "train.learning_rate=0.1", BUNDLE)
+    assert (tuned.overrides_of("train"), tuned.overrides_of("pretrain")) == ({"learning_rate": 0.1}, {})
+
+
+def test_queries_are_cut_alike_in_all_stages():
+    with pytest.raises(SemclError, match=r"(?s)one stage of what all must share.*set --sweep patch_size=32,64"):
+        swept(find(["scratch"], BUNDLE), "train.patch_size=32,64", BUNDLE)
 
 
 def test_a_sweep_does_not_set_what_the_study_sets():

@@ -15,7 +15,7 @@ BUNDLE_ROOT = "models/semantic_contrastive_organ_segmentation"
 COARSE = {"coarse_size": [40, 36, 24], "coarse_channels": [8, 16, 32], "coarse_strides": [2, 2]}
 ENCODER = {"patch_size": 32, "spacing": [5, 5, 0], "widths": [4, 8, 8, 16]}
 TRAIN_CASES = [
-    ("coarse", {**COARSE, "max_epochs": 1, "epoch_length": 10}),
+    ("coarse", {**COARSE, "max_epochs": 1, "epoch_length": 10, "batch_size": 2}),
     ("pretrain", {**ENCODER, "max_epochs": 1, "epoch_length": 2}),
     ("train", {**ENCODER, "decoder_width": 16, "max_epochs": 1, "epoch_length": 10}),
 ]

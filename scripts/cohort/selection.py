@@ -1,0 +1,109 @@
+"""Which scans a stage learns from: a share of the labelled patients, all but a fold, those with drawn labels too."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import SemclError, raise_all
+from .attention import attention_path
+from .datalist import Case, folds, unlabelled
+
+
+def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
+    """The cases but for those of a fold; all of them for None.
+
+    Raises:
+        SemclError: when no case is in the fold, or all are.
+    """
+    if fold is None:
+        return list(cases)
+    kept = [case for case in cases if case.fold != fold]
+    if len(kept) in (0, len(cases)):
+        raise SemclError(
+            "a fold cannot be left out",
+            found=f"{len(cases) - len(kept)} of {len(cases)} training cases in fold {fold}",
+            expected=f"one of {', '.join(map(str, folds(cases)))}, and another beside it",
+            remedy="set without_fold to one of them, or prepare the cohort with more --folds",
+        )
+    return kept
+
+
+def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Case]:
+    """The labelled cases of a share of the patients who have any, one patient at least; a larger share holds a smaller.
+
+    Raises:
+        SemclError: when no case has a label map, or the share is not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise SemclError(
+            "a share of the patients", found=f"labelled {share}", expected="above 0, at most 1", remedy="set labelled"
+        )
+    labelled = [case for case in cases if case.label is not None]
+    if not labelled:
+        raise unlabelled(cases[0])
+    patients = np.random.default_rng(seed).permutation(sorted({case.patient for case in labelled}))
+    kept = set(patients[: max(1, round(share * len(patients)))].tolist())
+    return [case for case in labelled if case.patient in kept]
+
+
+def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder: str | None) -> list[Case]:
+    """The cases of ``learnt``, and those of ``training`` without label maps, with the maps that were drawn for them.
+
+    Args:
+        learnt: labelled cases.
+        training: all training cases.
+        folder: of <case>.nii.gz, written by inference.yaml --section unlabelled --certain 0.8, say; None for none.
+
+    Raises:
+        SemclError: naming each case that has no map there.
+    """
+    if folder is None:
+        return list(learnt)
+    drawn = {case: attention_path(folder, case.case) for case in training if case.label is None}
+    raise_all(
+        [
+            SemclError(
+                "a scan without a label map, and none was drawn for it",
+                case=case.case,
+                found=f"no {path}",
+                expected="a map of each training scan that has no label map",
+                remedy=f"run inference.yaml --section unlabelled --certain 0.8 --prediction_dir {folder} first",
+            )
+            for case, path in drawn.items()
+            if not path.is_file()
+        ]
+    )
+    return [*learnt, *(replace(case, label=path) for case, path in drawn.items())]
+
+
+def hide_labels(cases: Sequence[Case], phases: Collection[str], labelled: Collection[str]) -> list[Case]:
+    """The cases, of which those trained on keep their label maps in some phases only; testing cases keep theirs.
+
+    Args:
+        cases: of a cohort.
+        phases: all there are.
+        labelled: those that keep them.
+
+    Raises:
+        SemclError: for a phase that is not there, or when no training case keeps its label map.
+    """
+    unknown = [phase for phase in labelled if phase not in phases]
+    if unknown:
+        raise SemclError(
+            "there is no such phase",
+            found=", ".join(unknown),
+            expected=f"phases of the label table: {', '.join(phases)}",
+            remedy="set --labelled_phases",
+        )
+    kept = [case if case.fold is None or case.phase in labelled else replace(case, label=None) for case in cases]
+    if not any(case.label and case.fold is not None for case in kept):
+        raise SemclError(
+            "nothing is left to learn from",
+            found=f"no training case with a label map in phase {', '.join(labelled)}",
+            expected="at least one",
+            remedy="set --labelled_phases to phases of labelled training cases",
+        )
+    return kept

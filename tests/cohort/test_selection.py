@@ -1,0 +1,130 @@
+"""Which scans a stage learns from: folds and shares of patients, hidden label maps, and maps drawn in their place."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from scripts.cohort import selection
+from scripts.cohort.datalist import Case
+from scripts.errors import SemclError
+
+
+@pytest.mark.parametrize(("fold", "left"), [(None, "abcd"), (0, "cd"), (1, "abd"), (2, "abc")])
+def test_a_fold_is_left_out(fold, left):
+    cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("abcd", (0, 0, 1, 2), strict=True)]
+    assert "".join(case.case for case in selection.leave_out(cases, fold)) == left
+
+
+@pytest.mark.parametrize("folds", [(0, 0), (1, 1)], ids=["all of them", "none of them"])
+def test_a_fold_that_leaves_nothing_to_tell_is_refused(folds):
+    cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("ab", folds, strict=True)]
+    with pytest.raises(SemclError, match="a fold cannot be left out"):
+        selection.leave_out(cases, 0)
+
+
+def labelled(scans: dict[str, int], without: tuple[str, ...] = ()) -> list[Case]:
+    """So many scans of each patient, with label maps but for those of some patients."""
+    return [
+        Case(f"{patient}{number}", patient, "portal", Path("i.nii"), None if patient in without else Path("l.nii"), 0)
+        for patient, count in scans.items()
+        for number in range(count)
+    ]
+
+
+SCANS = {f"patient{number}": 1 + number % 3 for number in range(10)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_larger_share_of_patients_holds_a_smaller_one(seed):
+    kept = [selection.share_of_patients(labelled(SCANS), share, seed) for share in (0.1, 0.25, 0.5, 0.9, 1)]
+    for less, more in itertools.pairwise(kept):
+        assert set(less) <= set(more)
+    assert [len({case.patient for case in some}) for some in kept] == [1, 2, 5, 9, 10]
+    assert kept[-1] == labelled(SCANS)
+
+
+def test_a_share_is_of_patients_with_all_their_scans():
+    for case in selection.share_of_patients(labelled(SCANS), 0.3, 0):
+        kept = [other.case for other in selection.share_of_patients(labelled(SCANS), 0.3, 0)]
+        assert {f"{case.patient}{number}" for number in range(SCANS[case.patient])} <= set(kept)
+
+
+def test_a_share_is_drawn_by_the_seed_and_not_by_the_order_of_cases():
+    shares = {seed: selection.share_of_patients(labelled(SCANS), 0.3, seed) for seed in range(20)}
+    assert shares[3] == selection.share_of_patients(labelled(SCANS), 0.3, 3)
+    backwards = selection.share_of_patients(labelled(SCANS)[::-1], 0.3, 3)
+    assert set(backwards) == set(shares[3])
+    who = [frozenset(case.patient for case in share) for share in shares.values()]
+    assert len(set(who)) > 10
+    assert frozenset().union(*who) == set(SCANS)
+
+
+@pytest.mark.parametrize("share", [1e-9, 0.04])
+def test_a_share_keeps_one_patient_at_least(share):
+    assert len({case.patient for case in selection.share_of_patients(labelled(SCANS), share, 0)}) == 1
+
+
+def test_unlabelled_scans_are_left_out_of_a_share_and_not_counted():
+    without = ("patient0", "patient1", "patient2", "patient3", "patient4", "patient5")
+    some = selection.share_of_patients(labelled(SCANS, without), 0.5, 0)
+    assert len({case.patient for case in some}) == 2
+    every = selection.share_of_patients(labelled(SCANS, without), 1, 0)
+    assert every == [case for case in labelled(SCANS) if case.patient not in without]
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01, 50, float("nan")])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(
+        SemclError, match=rf"(?s)share of the patients.*labelled {share}.*above 0, at most 1.*set label"
+    ):
+        selection.share_of_patients(labelled(SCANS), share, 0)
+
+
+def test_a_share_of_scans_without_label_maps_is_refused():
+    with pytest.raises(SemclError, match=r"(?s)case patient00: an image without a label map"):
+        selection.share_of_patients(labelled(SCANS, tuple(SCANS)), 0.5, 0)
+
+
+# pseudo labels and hidden label maps
+
+
+def test_scans_without_label_maps_get_those_drawn_for_them(tmp_path):
+    training = labelled({"a": 2, "b": 1, "c": 1}, without=("b", "c"))
+    learnt = training[:2]
+    assert selection.with_pseudo_labels(learnt, training, None) == learnt
+    for name in ("b0", "c0"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    joined = selection.with_pseudo_labels(learnt, training, str(tmp_path))
+    maps = {case.case: str(case.label) for case in joined}
+    assert maps == {"a0": "l.nii", "a1": "l.nii"} | {name: f"{tmp_path}/{name}.nii.gz" for name in ("b0", "c0")}
+
+
+def test_every_scan_for_which_no_map_was_drawn_is_named(tmp_path):
+    training = labelled({"a": 1, "b": 1, "c": 1}, without=("b", "c"))
+    with pytest.raises(SemclError, match=r"(?s)case b0: .*case c0: .*none was drawn.*--section unlabelled"):
+        selection.with_pseudo_labels(training[:1], training, str(tmp_path))
+
+
+def in_phases() -> list[Case]:
+    """Two training scans and a testing one in each of two phases."""
+    return [
+        Case(f"{fold}{phase}", f"p{fold}", phase, Path("i.nii"), Path("l.nii"), fold)
+        for fold in (0, 1, None)
+        for phase in ("noncontrast", "portal")
+    ]
+
+
+def test_label_maps_of_other_phases_are_hidden_from_training_and_kept_for_testing():
+    kept = selection.hide_labels(in_phases(), ("noncontrast", "portal"), ["portal"])
+    assert [case.case for case in kept if case.label is None] == ["0noncontrast", "1noncontrast"]
+    assert [case.case for case in kept] == [case.case for case in in_phases()]
+
+
+@pytest.mark.parametrize(
+    ("labelled_phases", "said"),
+    [(["venous"], "there is no such phase.*venous.*noncontrast, portal"), (["late"], "nothing is left to learn from")],
+)
+def test_phases_that_are_not_there_or_leave_nothing_are_refused(labelled_phases, said):
+    with pytest.raises(SemclError, match=f"(?s){said}"):
+        selection.hide_labels(in_phases(), ("noncontrast", "portal", "late"), labelled_phases)
