@@ -14,7 +14,7 @@ import torch
 from scripts.__main__ import phantom
 from scripts.cohort.labels import LabelTable, Organ
 
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # workers share the cores
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 @pytest.fixture(scope="session")

@@ -188,10 +188,12 @@ STRATEGIES = {path.stem: path for path in (CONFIGS / "strategies").glob("*.yaml"
 DIFFERENCES = {
     "scratch": {"encoder_weights": None},
     "simclr": {"meaning": "query"},
-    "simclr-image": {"meaning": "query", "show_attention": False},
+    "simclr-image": {"meaning": "query", "show_attention": False, "pooling": "patch"},
     "supcon-phase": {"meaning": "phase"},
     "organ": {"meaning": "object"},
     "semantic": {"meaning": "cluster"},
+    "semantic-labelled": {"meaning": "cluster", "unlabelled": False},
+    "semantic-self": {"meaning": "cluster", "certain": 0.8},
     "dcc": {"meaning": "query", "intensity_weights": True},
 }
 
@@ -206,13 +208,18 @@ def test_a_strategy_differs_in_what_its_overlay_names_alone(stage, name):
     plain, other = merged(stage), merged(stage, STRATEGIES[name])
     assert yaml.safe_load(STRATEGIES[name].read_text()) == DIFFERENCES[name]
     changed = {key for key in plain.keys() | other.keys() if plain.get(key, ...) != other.get(key, ...)}
-    already = {"meaning"} if name == "semantic" and stage == "pretrain" else set()
+    already = {"meaning"} if name.startswith("semantic") and stage == "pretrain" else set()
     assert changed == DIFFERENCES[name].keys() - already
     assert {key: other[key] for key in DIFFERENCES[name]} == DIFFERENCES[name]
     refers = re.findall(r"@(\w+)", json.dumps(plain))
     used = {key for key in changed if key in refers}
-    expected = {"pretrain": {"meaning", "show_attention", "intensity_weights"}, "train": {"encoder_weights"}}
-    assert used == changed & (expected | {"embed": {"show_attention"}}).get(stage, set())
+    expected = {
+        "pretrain": {"meaning", "show_attention", "intensity_weights", "pooling", "unlabelled"},
+        "embed": {"show_attention", "pooling"},
+        "train": {"encoder_weights"},
+        "inference": {"certain"},
+    }
+    assert used == changed & expected[stage]
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +252,10 @@ def test_a_strategy_s_labels_are_of_its_meaning(name, pretrained_by):
     batch, _, told = first_batch(pretrained_by(name))
     labels = told[0] if name == "dcc" else told
     meaning = DIFFERENCES[name]["meaning"]
+    views = 2 * len(batch["query"])
+    labels, around = labels[:views], labels[views:]
     assert labels.tolist() == batch[meaning].tolist() * 2
+    assert around.tolist() == ([] if name == "simclr-image" else [-1 - label for label in labels.tolist()])
     queries = batch["query"].tolist()
     if meaning == "query":
         assert len(set(labels.tolist())) == len(set(queries))
@@ -271,6 +281,7 @@ def test_all_strategies_see_the_same_batches(pretrained_by):
         assert torch.equal(batch["query"], plain["query"])
         assert torch.equal(seen[:, :1], inputs[:, :1])
         if name == "simclr-image":
+            assert seen.shape[1] == 2
             assert not seen[:, 1:].any()
         else:
             assert torch.equal(seen[:, 1:], inputs[:, 1:])
@@ -281,11 +292,11 @@ def test_dcc_weighs_pairs_by_the_mean_intensities_under_their_masks(pretrained_b
     config = pretrained_by("dcc")
     _, inputs, told = first_batch(config)
     labels, tones = told
-    image, mask = inputs[:, 0].double(), inputs[:, 1].double()
+    image, mask = inputs[:, 0].double().repeat(2, 1, 1), torch.cat([inputs[:, 2], inputs[:, 3]]).double()
     by_hand = ((image + 1) / 2 * mask).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
     by_hand = torch.where(mask.sum((1, 2)) > 0, by_hand.clamp(0, 1), 0.5)
     assert torch.allclose(tones.double(), by_hand, atol=1e-6)
-    embeddings = torch.randn(len(inputs), 256, generator=torch.Generator().manual_seed(0))
+    embeddings = torch.randn(len(labels), 256, generator=torch.Generator().manual_seed(0))
     loss = config.get_parsed_content("train#trainer").loss_function(embeddings, told)
     expected = SemanticContrastiveLoss(0.1)(embeddings, labels, by_hand.float())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -295,8 +306,8 @@ def test_dcc_weighs_pairs_by_the_mean_intensities_under_their_masks(pretrained_b
 @pytest.mark.parametrize("name", ["simclr", "semantic"])
 def test_other_strategies_weigh_all_pairs_alike(name, pretrained_by):
     config = pretrained_by(name)
-    _, inputs, labels = first_batch(config)
-    embeddings = torch.randn(len(inputs), 256, generator=torch.Generator().manual_seed(0))
+    *_, labels = first_batch(config)
+    embeddings = torch.randn(len(labels), 256, generator=torch.Generator().manual_seed(0))
     loss = config.get_parsed_content("train#trainer").loss_function(embeddings, labels)
     assert loss.item() == SemanticContrastiveLoss(0.1)(embeddings, labels).item()
 

@@ -75,20 +75,26 @@ class QueryEncoder(nn.Module):
 
 
 class ContrastNet(nn.Module):
-    """Encoder and cluster head: what is pretrained. Inputs (B, 2, P, P[, P]) -> unit embeddings (B, D).
+    """Encoder and cluster head: what is pretrained. Inputs of ``PrepareViews`` -> unit embeddings.
+
+    By pooling "patch", as in the paper's code, inputs are (B, 2, P, P[, P]), image and attention, and give one
+    embedding each, (B, D). By "regions" two masks come after them, of the object and of what surrounds it, (B, 4, ...),
+    and each query gives an embedding of either: first those of all objects, then of all surroundings, (2B, D).
 
     Args:
         encoder: the encoder.
         embedding: D.
-        pooling: of its last feature map: "patch", as in the paper's code, or "attention" (``pool``).
+        pooling: "patch" or "regions" (``pool``).
     """
 
     def __init__(self, encoder: QueryEncoder, embedding: int = 256, pooling: str = "patch") -> None:
         super().__init__()
         self.pooling = check_pooling(pooling)
         self.encoder = encoder
-        self.head = ClusterHead(encoder.channels[-1], embedding)
+        self.head = ClusterHead(encoder.channels[-1] if pooling == "patch" else sum(encoder.channels), embedding)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        embeddings: torch.Tensor = self.head(pool(self.encoder(inputs)[-1], inputs, self.pooling))
+        masks = [inputs[:, -1:]] if self.pooling == "patch" else [inputs[:, -2:-1], inputs[:, -1:]]
+        features = self.encoder(inputs if self.pooling == "patch" else inputs[:, :-2])
+        embeddings: torch.Tensor = self.head(torch.cat([pool(features, mask, self.pooling) for mask in masks]))
         return embeddings

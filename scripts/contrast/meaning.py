@@ -8,6 +8,7 @@ import torch
 from monai.engines import PrepareBatch
 
 from ..errors import SemclError
+from .pooling import surroundings
 from .views import Views
 
 MEANINGS = ("cluster", "object", "phase", "query")
@@ -19,18 +20,25 @@ class PrepareViews(PrepareBatch):
     Gives inputs (V*B, 2, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,); with
     ``tones`` the labels and the mean intensity under the mask of each view, (V*B,) in [0, 1].
 
+    With ``regions`` two channels more say where the object is and what surrounds it, and labels (2V*B,) are first those
+    of all objects, then of their surroundings, which have meanings of their own; so with tones. The attention of every
+    second view is then hidden: what the encoder is shown in one view it has to find by itself in the other.
+
     Args:
         views: draws a view.
         count: V.
         meaning: what views must have in common to be pulled together: "cluster" (organ x phase, arXiv 2106.01596),
             "object" (the organ alone), "phase" (of the scan alone) or "query" (their own query, as SimCLR does).
         tones: give the mean intensities too, for the loss's intensity-adaptive weights (arXiv 2210.08652).
+        regions: for a network that pools regions (``ContrastNet``).
 
     Raises:
         SemclError: for another meaning.
     """
 
-    def __init__(self, views: Views, count: int = 2, meaning: str = "cluster", tones: bool = False) -> None:
+    def __init__(
+        self, views: Views, count: int = 2, meaning: str = "cluster", tones: bool = False, regions: bool = False
+    ) -> None:
         if meaning not in MEANINGS:
             raise SemclError(
                 "there is no such meaning",
@@ -39,6 +47,7 @@ class PrepareViews(PrepareBatch):
                 remedy="set meaning",
             )
         self.views, self.count, self.meaning, self.tones = views, count, meaning, tones
+        self.regions = regions
 
     def __call__(
         self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -46,8 +55,23 @@ class PrepareViews(PrepareBatch):
         image, attention = (batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention"))
         label = batchdata[self.meaning].to(device, non_blocking=non_blocking)
         views = [self.views(image, attention) for _ in range(self.count)]
-        inputs, labels = torch.cat([torch.cat(view, dim=1) for view in views]), label.repeat(self.count)
-        return inputs, (labels, torch.cat([mean_tone(*view) for view in views])) if self.tones else labels
+        labels = label.repeat(self.count)
+        seen = [(image, [mask]) for image, mask in views]
+        if self.regions:
+            seen = [(image, [mask, surroundings(mask)]) for image, mask in views]
+            labels = torch.cat([labels, -1 - labels])
+        channels = [[image, *self._shown(number, masks)] for number, (image, masks) in enumerate(seen)]
+        inputs = torch.cat([torch.cat(view, dim=1) for view in channels])
+        if not self.tones:
+            return inputs, labels
+        each = range(2 if self.regions else 1)
+        return inputs, (labels, torch.cat([mean_tone(image, masks[which]) for which in each for image, masks in seen]))
+
+    def _shown(self, number: int, masks: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The channels of a view beside its image."""
+        if not self.regions:
+            return masks
+        return [torch.zeros_like(masks[0]) if number % 2 else masks[0], *masks]
 
 
 def mean_tone(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

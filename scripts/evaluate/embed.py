@@ -42,7 +42,7 @@ class Embedding:
         device: of the encoders.
         batch_size: queries a forward pass.
         show_attention: False leaves their attention masks empty.
-        pooling: of the encoders' last maps, as in pretraining.
+        pooling: of the encoders' maps, as in pretraining.
         queries_per_organ: of each organ of each case, at most.
         neighbours: of each query, for purity and pictures.
         perplexity: of t-SNE.

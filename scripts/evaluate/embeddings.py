@@ -96,13 +96,13 @@ def embed(
     title: str,
     pooling: str = "patch",
 ) -> Embeddings:
-    """The encoder's last map of each query, pooled, as a unit vector; ranks share the queries.
+    """The encoder's maps of each query, pooled, as a unit vector; ranks share the queries.
 
     Args:
         dataset: the queries of a store.
         patients: patient of each of the store's cases.
         phases: phase of each of the store's cases.
-        encoder: gives feature maps, the last of which is taken.
+        encoder: gives feature maps.
         queries: numbers of the queries.
         device: of the encoder.
         batch_size: queries a forward pass.
@@ -115,7 +115,7 @@ def embed(
     with torch.no_grad():
         for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
             inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
-            pooled = pool(encoder(inputs)[-1], inputs, pooling).float()
+            pooled = pool(encoder(inputs), inputs[:, -1:], pooling).float()
             found += nn.functional.normalize(pooled, dim=1)
     if ranks.count() > 1:
         parts = ranks.gathered([vector.cpu() for vector in found])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scripts.contrast.meaning import MEANINGS, PrepareViews, mean_tone
+from scripts.contrast.pooling import surroundings
 from scripts.contrast.views import Views
 from scripts.errors import SemclError
 from tests.contrast.test_views import GEOMETRY, INTENSITY, blobs, still
@@ -93,3 +94,29 @@ def test_tones_are_those_of_the_views_the_network_sees(meaning):
     assert tones.shape == (12,)
     assert torch.equal(tones, mean_tone(inputs[:, :1], inputs[:, 1:]))
     assert len(set(tones.tolist())) > 6
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_object_is(dims):
+    given, side = batch(3, dims), 16
+    inputs, labels = PrepareViews(still(side, **GEOMETRY), regions=True)(given, CPU)
+    plain, means = PrepareViews(still(side, **GEOMETRY))(given, CPU)
+    assert inputs.shape == (6, 4, *[side] * dims)
+    assert torch.equal(inputs[:, :1], plain[:, :1])
+    assert torch.equal(inputs[:3, 1:2], plain[:3, 1:])
+    assert not inputs[3:, 1].any()
+    assert torch.equal(inputs[:, 2:3], plain[:, 1:])
+    assert torch.equal(inputs[:, 3:], surroundings(plain[:, 1:]))
+    assert labels[:6].tolist() == means.tolist()
+    assert set(labels[6:].tolist()).isdisjoint(means.tolist())
+    assert [labels[6:].tolist().index(label) for label in labels[6:].tolist()] == [
+        means.tolist().index(label) for label in means.tolist()
+    ]
+
+
+def test_tones_of_regions_are_of_objects_and_then_of_surroundings():
+    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, regions=True)
+    inputs, (labels, tones) = prepare(batch(), CPU)
+    assert len(labels) == len(tones) == 16
+    expected = torch.cat([mean_tone(inputs[:, :1], inputs[:, channel : channel + 1]) for channel in (2, 3)])
+    assert torch.equal(tones, expected)

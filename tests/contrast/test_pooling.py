@@ -1,60 +1,90 @@
-"""Pooling a feature map over the patch, or under the attention mask."""
+"""Pooling feature maps over the patch, or over regions."""
 
 import pytest
 import torch
 
 from scripts.contrast.encoder import ContrastNet, QueryEncoder
-from scripts.contrast.pooling import pool
+from scripts.contrast.pooling import pool, surroundings, under
 from scripts.errors import SemclError
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_over_the_patch_only_the_mean_over_space_counts(dims):
-    features, inputs = torch.randn(2, 6, *[4] * dims), torch.rand(2, 2, *[8] * dims)
-    shuffled = features.flatten(2)[:, :, torch.randperm(4**dims)].view_as(features)
-    pooled = pool(features, inputs, "patch")
-    assert pooled.shape == (2, 6)
-    torch.testing.assert_close(pooled, features.flatten(2).mean(2))
-    torch.testing.assert_close(pooled, pool(shuffled, inputs, "patch"))
+def test_over_the_patch_only_the_mean_of_the_last_map_counts(dims):
+    first, last, mask = torch.randn(2, 3, *[8] * dims), torch.randn(2, 6, *[4] * dims), torch.rand(2, 1, *[8] * dims)
+    shuffled = last.flatten(2)[:, :, torch.randperm(4**dims)].view_as(last)
+    pooled = pool([first, last], mask, "patch")
+    torch.testing.assert_close(pooled, last.flatten(2).mean(2))
+    torch.testing.assert_close(pooled, pool([-first, shuffled], 1 - mask, "patch"))
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_under_the_attention_a_place_counts_by_what_the_mask_covers_of_it(dims):
+def test_over_a_region_a_place_counts_by_what_the_mask_covers_of_it(dims):
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(3, 5, *[4] * dims, generator=generator)
-    inputs = (torch.rand(3, 2, *[8] * dims, generator=generator) > 0.7).float()
+    mask = (torch.rand(3, 1, *[8] * dims, generator=generator) > 0.7).float()
     expected = torch.zeros(3, 5)
     for query in range(3):
         total = 0.0
         for place in torch.cartesian_prod(*[torch.arange(4)] * dims).tolist():
             cell = tuple(slice(2 * at, 2 * at + 2) for at in place)
-            cover = float(inputs[(query, 1, *cell)].mean())
+            cover = float(mask[(query, 0, *cell)].mean())
             expected[query] += cover * features[(query, slice(None), *place)]
             total += cover
         expected[query] /= total
-    torch.testing.assert_close(pool(features, inputs, "attention"), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(under(features, mask), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_all_maps_are_taken_one_after_the_other():
+    maps = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
+    mask = (torch.rand(2, 1, 8, 8) > 0.5).float()
+    assert torch.equal(pool(maps, mask, "regions"), torch.cat([under(level, mask) for level in maps], 1))
 
 
 def test_an_empty_mask_is_no_division_by_zero():
     features = torch.randn(2, 3, 4, 4, requires_grad=True)
-    inputs = torch.zeros(2, 2, 8, 8)
-    pooled = pool(features, inputs, "attention")
+    pooled = under(features, torch.zeros(2, 1, 8, 8))
     torch.testing.assert_close(pooled, features.flatten(2).mean(2))
     pooled.sum().backward()
     assert torch.isfinite(features.grad).all()
 
 
-def test_what_lies_outside_the_mask_does_not_move_an_embedding_s_pooling():
-    network = ContrastNet(QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8)), 16, pooling="attention").eval()
-    features = [torch.zeros(1, 4, 4, 4), torch.randn(1, 8, 2, 2)]
-    inputs = torch.zeros(1, 2, 16, 16)
-    inputs[:, 1, :8, :8] = 1
-    changed = features[-1].clone()
-    changed[:, :, 1, 1] += 5
-    first, second = (pool(one, inputs, network.pooling) for one in (features[-1], changed))
-    assert torch.equal(first, second)
+@pytest.mark.parametrize("dims", [2, 3])
+def test_surroundings_are_what_is_near_and_not_in_the_mask(dims):
+    mask = torch.zeros(1, 1, *[16] * dims)
+    mask[(0, 0, *[slice(6, 9)] * dims)] = 1
+    expected = torch.zeros_like(mask)
+    expected[(0, 0, *[slice(4, 11)] * dims)] = 1  # an eighth of 16 further
+    assert torch.equal(surroundings(mask), expected - mask)
+    assert not surroundings(torch.zeros_like(mask)).any()
+
+
+def small(pooling: str) -> ContrastNet:
+    return ContrastNet(QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8)), 16, pooling=pooling).eval()
+
+
+def test_regions_give_an_embedding_of_the_object_and_one_of_its_surroundings():
+    network, inputs = small("regions"), torch.rand(3, 4, 16, 16)
+    found = network(inputs)
+    assert found.shape == (6, 16)
+    swapped = network(inputs[:, [0, 1, 3, 2]])
+    torch.testing.assert_close(found, swapped.roll(3, 0))
+    assert not torch.allclose(found[:3], found[3:])
+    hidden = network(torch.cat([inputs[:, :1], 0 * inputs[:, 1:2], inputs[:, 2:]], 1))
+    assert not torch.allclose(found, hidden)  # the encoder sees the second channel
+
+
+def test_every_map_the_decoder_reads_is_pretrained():
+    network = small("regions")
+    network(torch.rand(3, 4, 16, 16)).square()[:, 0].sum().backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in network.encoder.body.conv1.parameters())
+    deep = small("regions")
+    with torch.no_grad():
+        for weight in deep.encoder.body.layer2.parameters():  # nothing comes through to the later maps
+            weight.zero_()
+    deep(torch.rand(3, 4, 16, 16)).square()[:, 0].sum().backward()
+    assert deep.encoder.body.layer1[0].conv1.weight.grad.any()
 
 
 def test_another_pooling_is_refused():
-    with pytest.raises(SemclError, match=r"(?s)no such pooling.*patch or attention"):
+    with pytest.raises(SemclError, match=r"(?s)no such pooling.*patch or regions"):
         ContrastNet(QueryEncoder(2), pooling="mask")

@@ -21,6 +21,7 @@ from scripts.cohort import datalist
 from scripts.cohort.datalist import Case
 from scripts.cohort.labels import LabelTable
 from scripts.contrast.encoder import QueryEncoder
+from scripts.contrast.pooling import under
 from scripts.contrast.query import QueryGrid
 from scripts.contrast.store import QueryStore
 from scripts.errors import SemclError, root_cause
@@ -398,7 +399,7 @@ def test_the_stage_embeds_the_testing_cases(embedded_phantoms: Path) -> None:
     summary = summary_of(found)
     assert (summary["encoders"], summary["queries"]) == (["untrained", "pretrained", "chance"], len(rows))
     before, after = (np.load(found / f"{name}.npy") for name in ("untrained", "pretrained"))
-    assert before.shape == after.shape == (len(rows), 16)
+    assert before.shape == after.shape == (len(rows), 4 + 8 + 8 + 16)  # of all levels
     assert not np.allclose(before, after, atol=0.1)
     manifest = json.loads((embedded_phantoms / "jobs" / "embed.json").read_text())
     assert (manifest["status"], manifest["seed"]) == ("completed", 0)
@@ -420,7 +421,8 @@ def test_the_pretrained_vectors_are_those_of_the_weights_in_the_file(embedded_ph
         grid.cut(store.volume(number, name), start, 0, out) for name, out in (("image", -1), ("attention", 0))
     )
     with torch.no_grad():
-        mean = network(torch.stack([image.float(), (mask == organ).float()])[None])[-1][0].mean((1, 2))
+        inputs = torch.stack([image.float(), (mask == organ).float()])[None]
+        mean = torch.cat([under(level, inputs[:, 1:])[0] for level in network(inputs)])
     vector = np.load(embedded_phantoms / "embeddings" / "pretrained.npy")[5]
     assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-4)
 
