@@ -5,7 +5,7 @@ SEED := 0
 CASES := 24
 COHORT := runs/demo
 STRATEGIES := scratch,simclr,supcon-phase,organ,semantic,dcc
-LABELS := 25%,100%
+LABELS := 25%
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 

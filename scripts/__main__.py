@@ -87,7 +87,7 @@ def prepare(
         test_share: share of the patients kept for testing.
         seed: of the split.
         phase_pattern: regular expression with one group, the phase, searched in file names.
-        modality: CT (intensities are Hounsfield units) or MR.
+        modality: CT (intensities are Hounsfield units), MR, or RGB for pictures.
         allow: findings to accept, separated by commas.
         csv: file to write all findings to.
         hash_ids: file with the key to hash case ids with in what is shown; made when it is not there.
@@ -127,7 +127,7 @@ def check(
         table: the label table, a YAML file; without it organs are not looked at.
         cases: CSV with columns case, patient, phase.
         phase_pattern: regular expression with one group, the phase, searched in file names.
-        modality: CT (intensities are Hounsfield units) or MR.
+        modality: CT (intensities are Hounsfield units), MR, or RGB for pictures.
         allow: findings to accept, separated by commas.
         csv: file to write all findings to.
         hash_ids: file with the key to hash case ids with in what is shown; made when it is not there.

@@ -22,7 +22,8 @@ from .look import annotated_organs, look, open_scan
 from .phases import UNKNOWN, compile_pattern, phase_of
 
 MOST_WORKERS = 4
-MODALITIES = ("CT", "MR")
+MODALITIES = ("CT", "MR", "RGB")
+OF_BODIES = ("organ_absent", "organ_small", "organ_in_pieces", "intensity_spread")  # said of scans, not of pictures
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -36,7 +37,7 @@ class Sources:
         labels: folder of label maps; None to take what the data set holds.
         cases: CSV with columns case, patient, phase.
         phase_pattern: regular expression with one group, searched in file names.
-        modality: "CT" (intensities are HU) or "MR".
+        modality: "CT" (intensities are HU), "MR", or "RGB": pictures, which show some of the objects each.
         workers: cases looked at at once; None for as many as there are cores, at most 4.
     """
 
@@ -94,6 +95,8 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
     findings += [*grouped, *across.names_differ(sources.images, table), *across.split_patients(cases)]
     findings += [item for one in seen for item in one.findings]
     findings += across.compare_cases(dict(zip((case.case for case in cases), seen, strict=True)))
+    if sources.modality == "RGB":
+        findings = [item for item in findings if item.name not in OF_BODIES]
     order = {case.case: number for number, case in enumerate(cases)}
     findings.sort(key=lambda item: order.get(item.case or "", -1))
     return Survey(cases, {scan.case: scan for scan in scans}, findings)

@@ -36,20 +36,23 @@ from .volume import normalise, read
 
 
 class ReadCoarse(Transform):
-    """From a case to its low-resolution sample: image and label (1, *size).
+    """From a case to its low-resolution sample: image (C, *size) and label (1, *size).
 
     Args:
         table: the label table.
         size: grid (X, Y, Z) a whole volume is brought onto.
         window: intensities, as ``normalise`` takes them.
+        channels: C of the images.
     """
 
-    def __init__(self, table: LabelTable, size: Sequence[int], window: Sequence[float] | str) -> None:
-        self.table, self.size, self.window = table, tuple(size), window
+    def __init__(
+        self, table: LabelTable, size: Sequence[int], window: Sequence[float] | str, channels: int = 1
+    ) -> None:
+        self.table, self.size, self.window, self.channels = table, tuple(size), window, channels
 
     def __call__(self, data: Mapping[str, Case]) -> dict[str, Any]:
         case = data["case"]
-        image = read(case.image, case.case)
+        image = read(case.image, case.case, self.channels)
         objects = read_label(case, image, self.table)
         label = resample_objects(torch.from_numpy(objects), self.size)
         return {"image": resample(normalise(image.as_tensor(), self.window), self.size), "label": label[None]}
@@ -105,15 +108,16 @@ class CoarseInferer(Inferer):
     Args:
         size: grid (X, Y, Z) the network works on.
         window: intensities, as ``normalise`` takes them.
+        channels: C of the images.
     """
 
-    def __init__(self, size: Sequence[int], window: Sequence[float] | str) -> None:
-        self.size, self.window = tuple(size), window
+    def __init__(self, size: Sequence[int], window: Sequence[float] | str, channels: int = 1) -> None:
+        self.size, self.window, self.channels = tuple(size), window, channels
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Segment ``inputs`` (1, 1, X, Y, Z; RAS, the image's own units) into object numbers of the same shape.
+        """Segment ``inputs`` (1, C, X, Y, Z; RAS, the image's own units) into object numbers of the same shape.
 
         Scores are interpolated to full resolution before the decision, so edges are not blocks.
         """
@@ -289,7 +293,7 @@ def predict(
     network.eval()
     for case in tqdm(cases, desc="attention", unit="case", leave=False, disable=ranks.number() > 0):
         try:
-            image = read(case.image, case.case)
+            image = read(case.image, case.case, inferer.channels)
         except SemclError as error:
             fail(case.case, error)
             continue

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError, raise_all
 from ..files import write_text
+from . import photo
 from .dicom import holds_dicom
 from .labels import LabelTable
 from .volume import read_objects
 
 FILE_NAME = "datalist.json"
 MERGED = "labels"  # where a cohort keeps label maps that were merged from mask files
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *photo.SUFFIXES)
 SECTIONS = ("training", "testing")
 WANTED = (*SECTIONS, "unlabelled", "all")
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import dicom
 from .catalogue import TOLERANCE
 from .findings import Finding
+from .photo import AFFINE, is_photo
 
 SAME_DIRECTION = 1e-3  # of a direction cosine
 OBLIQUE = 1.0  # degrees
@@ -74,6 +75,8 @@ def read_header(path: Path) -> Header:
         raise ValueError("no reader knows this file")
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
+    if is_photo(path):
+        return Header((int(reader.GetDimensions(0)), int(reader.GetDimensions(1)), 1), AFFINE)
     count = reader.GetNumberOfDimensions()
     axes = range(min(count, 3))
     affine = np.eye(4)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SemclError
-from . import sheet
+from . import sheet, voc
 from .datalist import SUFFIXES, case_id
 from .dicom import holds_dicom
 from .findings import Finding
@@ -56,7 +56,7 @@ def find_scans(images: Path, labels: Path | None) -> tuple[list[Scan], list[Find
             raise SemclError(
                 "a folder is missing", found=str(path), expected="a folder of volumes", remedy="check the path"
             )
-    subjects = _subjects(images)
+    subjects = _subjects(images) or voc.find(images)
     if subjects:
         return subjects, []
     inside = not images.is_file() and not any(map(case_id, images.iterdir())) and not holds_dicom(images)

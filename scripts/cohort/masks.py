@@ -29,7 +29,7 @@ def merge(masks: dict[str, Path], table: LabelTable) -> tuple[NDArray[np.int16],
     merged = np.zeros((0, 0, 0), np.int16)
     claimed = 0
     for name, path in masks.items():
-        inside = load_canonical(path)[0].numpy() > 0
+        inside = load_canonical(path, indices=True)[0].numpy() > 0
         if not merged.size:
             merged = np.zeros(inside.shape, np.int16)
         claimed += int((merged[inside] > 0).sum())

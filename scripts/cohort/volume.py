@@ -18,14 +18,20 @@ from numpy.typing import NDArray
 from ..errors import SemclError
 from .dicom import SeriesReader
 from .labels import LabelTable
+from .photo import is_photo, read_photo
 
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 SAMPLE = 1_000_000  # voxels they are taken from
 
 
-def load(path: str | Path) -> MetaTensor:
-    """Voxels (C, X, Y, Z) as stored, by MONAI's readers, unchecked; a folder is read as a DICOM series."""
+def load(path: str | Path, indices: bool = False) -> MetaTensor:
+    """Voxels (C, X, Y, Z) as stored, by MONAI's readers, unchecked; a folder is read as a DICOM series.
+
+    ``indices`` is for label maps: of a picture with a palette its indices are read, not its colours.
+    """
+    if is_photo(path):
+        return read_photo(Path(path), indices)
     reader = SeriesReader() if Path(path).is_dir() else None
     loaded: MetaTensor = _loader()(path, reader)  # named here, for else others are tried after it fails
     return loaded
@@ -40,23 +46,30 @@ def _loader() -> LoadImage:
         return LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
 
 
-def load_canonical(path: str | Path) -> MetaTensor:
+def load_canonical(path: str | Path, indices: bool = False) -> MetaTensor:
     """What ``load`` reads, turned to RAS."""
-    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(load(path)))
+    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(load(path, indices)))
 
 
-def read(path: str | Path, case: str) -> MetaTensor:
-    """Read a 3-D volume as a MetaTensor (1, X, Y, Z) turned to RAS; raises what ``read_stored`` does."""
-    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(read_stored(path, case)))
+def read(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
+    """Read a 3-D volume as a MetaTensor (C, X, Y, Z) turned to RAS; raises what ``read_stored`` does."""
+    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(read_stored(path, case, channels, indices)))
 
 
-def read_stored(path: str | Path, case: str) -> MetaTensor:
-    """Read a 3-D volume as a MetaTensor (1, X, Y, Z) in the orientation it is stored in.
+def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
+    """Read a 3-D volume, or a picture, as a MetaTensor (C, X, Y, Z) in the orientation it is stored in.
+
+    Args:
+        path: of the file, or of a folder of DICOM slices.
+        case: its case id.
+        channels: C; a picture of a single channel is taken as C equal ones.
+        indices: as of ``load``.
 
     Raises:
-        SemclError: when the file is missing, cannot be read, is not 3-D or holds NaN or infinite voxels.
+        SemclError: when the file is missing, cannot be read, is not 3-D, has other channels or holds NaN or infinite
+            voxels.
     """
-    expected = "a readable 3-D volume (NIfTI, NRRD, MHA, a DICOM series)"
+    expected = "a readable 3-D volume (NIfTI, NRRD, MHA, a DICOM series) or picture (PNG, JPEG)"
     if not Path(path).exists():
         raise SemclError(
             "a file of the datalist is missing",
@@ -66,7 +79,7 @@ def read_stored(path: str | Path, case: str) -> MetaTensor:
             remedy="restore the file, or run `python -m scripts prepare` again",
         )
     try:
-        volume = load(path)
+        volume = load(path, indices)
     except Exception as error:  # readers raise whatever they like
         raise SemclError(
             "a volume cannot be read",
@@ -75,12 +88,27 @@ def read_stored(path: str | Path, case: str) -> MetaTensor:
             expected=expected,
             remedy="export the file again, or take the case out of the cohort",
         ) from error
-    if volume.ndim != 4 or volume.shape[0] != 1:
+    if is_photo(path) and len(volume) == 1:
+        volume = cast(MetaTensor, volume.repeat(channels, 1, 1, 1))
+    if is_photo(path) and len(volume) != channels:
+        colour = channels == 3
+        raise SemclError(
+            "a picture has other channels than it should",
+            case=case,
+            found=f"{path} with {len(volume)} channels",
+            expected="red, green and blue"
+            if colour
+            else "one channel" + (": the index of each pixel" if indices else ""),
+            remedy="save the label map as a PNG with a palette, or of grey values that are indices"
+            if indices
+            else "set image_channels to 3, by bundle/configs/natural.yaml, say",
+        )
+    if volume.ndim != 4 or volume.shape[0] != channels:
         raise SemclError(
             "a volume is not 3-D",
             case=case,
             found=f"{path} of shape {tuple(volume.shape[1:])} with {volume.shape[0]} channels",
-            expected="three axes, one channel",
+            expected="three axes, one channel" if channels == 1 else f"{channels} channels of three axes",
             remedy="split the file into one 3-D volume a case",
         )
     if not bool(torch.isfinite(volume.as_tensor()).all()):
@@ -104,9 +132,9 @@ def read_objects(
     Raises:
         SemclError: when shape or affine differ from the image's, or a value is not in the table.
     """
-    label = read(path, case)
+    label = read(path, case, indices=True)
     remedy = f"resample {path} onto the {like}, or take the case out of the cohort"
-    if label.shape != image.shape:
+    if label.shape[1:] != image.shape[1:]:
         found = f"{like} {_by(image.shape[1:])}, {Path(path).name} {_by(label.shape[1:])} voxels (in RAS)"
         raise SemclError(
             f"{like} and label map differ in shape", case=case, found=found, expected="the same shape", remedy=remedy

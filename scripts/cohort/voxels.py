@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .findings import Finding
 from .headers import identifying, plain
-from .labels import LabelTable
+from .labels import IGNORED_INDEX, LabelTable
 from .parts import boxes, parts
 from .volume import load_canonical
 
@@ -48,7 +48,7 @@ def inspect_image(path: Path, case: str, modality: str) -> Seen:
         seen.findings.append(Finding(case, name, f"image {path}: {found}", identifying(path)))
 
     try:
-        voxels = load_canonical(path)[0].numpy()
+        voxels = load_canonical(path).numpy()
     except Exception as error:  # readers raise whatever they like
         add("unreadable", plain(error, path))
         return seen
@@ -75,21 +75,24 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         seen.findings.append(Finding(case, name, f"label map {path}: {found}", identifying(path)))
 
     try:
-        volume = load_canonical(path)
+        volume = load_canonical(path, indices=True)
     except Exception as error:  # readers raise whatever they like
         add("unreadable", plain(error, path))
+        return seen
+    if len(volume) > 1:
+        add("not_3d", f"{len(volume)} channels")
         return seen
     values = volume[0].numpy()
     odd = ~(np.isfinite(values) & (values == np.round(values)))
     if odd.any():
         add("label_not_integer", f"{int(odd.sum())} voxels, such as {values[odd][0]:g}")
         return seen
-    held = {int(value) for value in np.unique(values)} - {0}
+    held = {int(value) for value in np.unique(values)} - {0, table.ignore if table else IGNORED_INDEX}
     if not held:
         add("label_empty", "0 everywhere")
     if table is None or not held:
         return seen
-    strange = sorted(held - {table.ignore, *(organ.index for organ in table.organs)})
+    strange = sorted(held - {organ.index for organ in table.organs})
     if strange:
         named = ", ".join(map(str, strange[:10])) + (" ..." if len(strange) > 10 else "")
         expected = f"0 or one of {', '.join(str(organ.index) for organ in table.organs)}"

@@ -12,7 +12,7 @@ from .store import QueryStore
 
 
 class QueryDataset(Dataset[dict[str, Any]]):
-    """Queries of a store as samples: image and attention, with ``target`` also the label, each (1, P, P[, P]).
+    """Queries of a store as samples: image (C, P, P[, P]), attention (1, ...), and with ``target`` the label (1, ...).
 
     The label is 1 in the object, 0 outside, and -1 where voxels are ignored.
 
@@ -33,7 +33,7 @@ class QueryDataset(Dataset[dict[str, Any]]):
         case, _, number, cluster, *start = self.store.index[item].tolist()
         grid = self.store.grid
         patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
-        sample: dict[str, Any] = {"image": patch.float()[None], "query": item, "cluster": cluster, "object": number}
+        sample: dict[str, Any] = {"image": patch.float(), "query": item, "cluster": cluster, "object": number}
         sample["phase"] = self.store.table.phase_of(cluster)
         attention = grid.cut(self.store.volume(case, "attention"), start, self.margin) == number
         sample["attention"] = attention.float()[None] * self.show_attention

@@ -75,7 +75,11 @@ class PrepareViews(PrepareBatch):
 
 
 def mean_tone(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean intensity under the mask (B,), of images in [-1, 1] brought to [0, 1]; 1/2 under an empty mask."""
+    """Mean intensity under the mask (B,), of images in [-1, 1] brought to [0, 1]; 1/2 under an empty mask.
+
+    Of images (B, C, ...) it is the mean over channels too.
+    """
+    image = image.mean(1, keepdim=True)
     area = mask.flatten(1).sum(1)
     tone = ((image + 1) * mask).flatten(1).sum(1) / 2
     return torch.where(area > 0, tone / area.clamp_min(1), 0.5).clamp(0, 1)

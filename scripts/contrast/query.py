@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -64,14 +65,14 @@ class QueryGrid:
         }
 
     def shape(self, image: MetaTensor) -> tuple[int, ...]:
-        """Shape (X, Y, Z) of the grid over a volume (1, X', Y', Z')."""
+        """Shape (X, Y, Z) of the grid over a volume (C, X', Y', Z')."""
         return working_shape(image.shape[1:], spacing(image), self.spacing)
 
     def image(self, image: MetaTensor, box: Sequence[slice] | None = None) -> torch.Tensor:
-        """Intensities (X, Y, Z) in [-1, 1] on the grid, or in a box of it."""
+        """Intensities (C, X, Y, Z) in [-1, 1] on the grid, or in a box of it."""
         volume = image.as_tensor()
         low, high = ends_of(volume, self.window)
-        clipped = resample(volume, self.shape(image), box, lambda part: part.clamp(low, high))[0]
+        clipped = resample(volume, self.shape(image), box, lambda part: part.clamp(low, high))
         return between(clipped, low, high)  # after the interpolation: there are fewer voxels, and it is as linear
 
     def objects(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
@@ -117,16 +118,17 @@ class QueryGrid:
             yield z, own[:, :, z : z + 1]
 
     def cut(self, volume: torch.Tensor, start: Sequence[int], margin: int = 0, outside: float = 0) -> torch.Tensor:
-        """The patch (P, P[, P]) of a volume (X, Y, Z) at ``start``, with ``margin`` more voxels at each side.
+        """The patch (..., P, P[, P]) of a volume (..., X, Y, Z) at ``start``, with ``margin`` more voxels at each side.
 
         Where it leaves the volume it is filled with ``outside``.
         """
         grow = [margin if size > 1 else 0 for size in self.box]
         first = [begin - more for begin, more in zip(start, grow, strict=True)]
         shape = [size + 2 * more for size, more in zip(self.box, grow, strict=True)]
-        patch = volume.new_full(shape, outside)
-        in_patch, in_volume = overlap(first, shape, volume.shape)
-        patch[in_patch] = volume[in_volume]
+        patch = volume.new_full((*volume.shape[:-3], *shape), outside)
+        in_patch, in_volume = overlap(first, shape, volume.shape[-3:])
+        there, here = cast(Any, (..., *in_patch)), cast(Any, (..., *in_volume))
+        patch[there] = volume[here]
         return patch if self.spatial_dims == 3 else patch[..., 0]
 
 

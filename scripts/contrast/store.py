@@ -26,7 +26,7 @@ from ..files import checksum, write_text, written_whole
 from .query import QueryGrid
 
 COLUMNS = ("case", "patient", "object", "cluster", "x", "y", "z")
-FORMAT = "query store 3"  # written into the folder; another number, another layout
+FORMAT = "query store 4"  # written into the folder; another number, another layout
 MOST_WORKERS = 4  # each holds a few copies of a volume
 
 
@@ -46,6 +46,7 @@ class QueryStore:
         grid: where queries are cut.
         workers: cases built at once; None for as many as there are cores, at most 4.
         whole: False: a part of a cohort, which may hold nothing to query.
+        channels: C of the images.
 
     Attributes:
         index: (Q, 7) integers, a query a row, columns ``COLUMNS``: numbers of case and patient, object 1..K, cluster,
@@ -65,9 +66,11 @@ class QueryStore:
         grid: QueryGrid,
         workers: int | None = None,
         whole: bool = True,
+        channels: int = 1,
     ) -> None:
         require_attention(cases, attention_dir)
         self.folder, self.grid, self.attention_dir, self.table = Path(folder), grid, attention_dir, table
+        self.channels = channels
         self.cases = [case.case for case in cases]
         ranks.first_alone(self._claim)
         notes = ranks.gathered({case.case: self._note(case) for case in ranks.own(cases)})
@@ -107,7 +110,7 @@ class QueryStore:
         """Of everything a case's files are made of."""
         files = [case.image, case.label, attention_path(self.attention_dir, case.case)]
         stamps = [_stamp(path) for path in files if path is not None]
-        made_of = [self.grid.settings(), self.table.digest(), stamps]
+        made_of = [self.grid.settings(), self.table.digest(), self.channels, stamps]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
     def _note(self, case: Case) -> dict[str, Any]:
@@ -148,7 +151,7 @@ class QueryStore:
 
     def _build_case(self, case: Case) -> dict[str, Any]:
         key = self._key(case)  # first: a file changed meanwhile then has another
-        image = read(case.image, case.case)
+        image = read(case.image, case.case, self.channels)
         coarse = read_attention(attention_path(self.attention_dir, case.case), image, case.case, self.table)
         attention = self._stored(self.grid.attention(coarse, image))
         arrays = {
@@ -189,7 +192,7 @@ class QueryStore:
         return np.memmap(path, file["dtype"], "c", file["offset"], tuple(file["shape"]))
 
     def volume(self, case: int, name: str) -> torch.Tensor:
-        """A volume (X, Y, Z) of a case by number: "image", "attention" or "target", mapped from its file.
+        """A volume of a case by number, mapped from its file: "image" (C, X, Y, Z), "attention" or "target" (X, Y, Z).
 
         Raises:
             SemclError: when the case has no target.
@@ -202,7 +205,7 @@ class QueryStore:
                 expected="a case with a label map: this stage learns from it",
                 remedy="add the label map and run `python -m scripts prepare` again, or leave the case out",
             )
-        return torch.from_numpy(self._map(self.cases[case], name)).permute(1, 2, 0)
+        return torch.from_numpy(self._map(self.cases[case], name)).movedim(0, -1)
 
 
 def _stamp(path: Path) -> list[Any]:
@@ -212,8 +215,8 @@ def _stamp(path: Path) -> list[Any]:
 
 
 def _slices_first(volume: NDArray[Any]) -> NDArray[Any]:
-    """(X, Y, Z) as (Z, X, Y), so that an axial patch lies in few pages of the file."""
-    return np.ascontiguousarray(np.moveaxis(volume, 2, 0))
+    """(..., X, Y, Z) as (Z, ..., X, Y), so that an axial patch lies in few pages of the file."""
+    return np.ascontiguousarray(np.moveaxis(volume, -1, 0))
 
 
 def _write(path: Path, array: NDArray[Any]) -> dict[str, Any]:

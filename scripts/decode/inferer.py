@@ -85,8 +85,8 @@ class QueryInferer(Inferer):
         """Object numbers (1, 1, X, Y, Z) of a volume.
 
         Args:
-            inputs: one volume (1, 1, X, Y, Z) in RAS with its affine (MetaTensor), in the image's own units.
-            network: query (B, 2, P, P[, P]) -> logit (B, 1, P, P[, P]).
+            inputs: one volume (1, C, X, Y, Z) in RAS with its affine (MetaTensor), in the image's own units.
+            network: query (B, C + 1, P, P[, P]) -> logit (B, 1, P, P[, P]).
             attention: object numbers (1, 1, X, Y, Z) of a coarse map; None to make one.
         """
         patches, shape, coarse = self._patches(inputs, attention)

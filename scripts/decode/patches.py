@@ -16,7 +16,7 @@ class Patches:
 
     Args:
         grid: where queries are cut.
-        image: the volume (1, X', Y', Z') in RAS, in its own units.
+        image: the volume (C, X', Y', Z') in RAS, in its own units.
         objects: object numbers (X, Y, Z) on the grid.
         grow: how many patches beyond the first may be asked for.
     """
@@ -45,17 +45,19 @@ class Patches:
         self.image = functional.pad(grid.image(image, inside), pad, value=AIR)
         self.attention = functional.pad(objects[tuple(inside)], pad)
         across = torch.meshgrid(*[torch.arange(side) for side in grid.box], indexing="ij")
-        strides = torch.tensor(self.image.stride())
+        strides = torch.tensor(self.image.stride()[1:])
         self.offsets = sum(step * stride for step, stride in zip(across, strides, strict=True)).to(image.device)
         if grid.spatial_dims == 2:
             self.offsets = self.offsets[..., 0]
         self.strides = strides
 
     def cut(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Queries (B, 2, P, P[, P]), image and mask, of rows (object, x, y, z)."""
+        """Queries (B, C + 1, P, P[, P]), image and mask, of rows (object, x, y, z)."""
         table = torch.tensor(rows)
         first = ((table[:, 1:] - self.origin) * self.strides).sum(1).to(self.offsets.device, non_blocking=True)
         index = first.view(-1, *[1] * self.offsets.ndim) + self.offsets
         number = table[:, 0].to(self.offsets.device, non_blocking=True).view(-1, *[1] * self.offsets.ndim)
-        image, attention = self.image.flatten()[index], self.attention.flatten()[index]
-        return torch.stack([image, (attention == number).float()], dim=1)
+        attention = self.attention.flatten()[index]
+        return torch.stack(
+            [*(channel.flatten()[index] for channel in self.image), (attention == number).float()], dim=1
+        )

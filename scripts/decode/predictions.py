@@ -15,6 +15,7 @@ from ..files import checksum, write_text
 from ..job.config import digest
 from ..job.job import Job
 from .calibration import calibration_path
+from .volumes import prediction_path
 
 
 class Predictions:
@@ -40,7 +41,7 @@ class Predictions:
 
     def path(self, case: Case) -> Path:
         """Where a case's prediction lies."""
-        return self.folder / f"{case.case}.nii.gz"
+        return prediction_path(self.folder, case.case, case.image)
 
     def missing(self) -> list[Case]:
         """The cases without a prediction that can stay, of this run's shard."""

@@ -43,7 +43,7 @@ class Turns:
         self.views = views[:count]
 
     def __call__(self, network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """A network that averages another's logits (B, 1, P, P[, P]) over the views of each query (B, 2, P, P[, P])."""
+        """A network that averages another's logits (B, 1, P, P[, P]) over the views of each query (B, C, P, P[, P])."""
         if len(self.views) == 1:
             return network
 
@@ -54,8 +54,8 @@ class Turns:
                     total, times = total + network(queries).float(), times + 1
                     continue
                 there, back = _grids(queries, degrees, scale, flips)
-                image = _sample(queries[:, :1] - AIR, there) + AIR
-                mask = _sample(queries[:, 1:], there, nearest=True)
+                image = _sample(queries[:, :-1] - AIR, there) + AIR
+                mask = _sample(queries[:, -1:], there, nearest=True)
                 logits = _sample(network(torch.cat([image, mask], 1)).float(), back)
                 seen = (_sample(torch.ones_like(times), back[:1]) > CERTAIN).float()
                 total, times = total + logits * seen, times + seen

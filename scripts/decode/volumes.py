@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data import Dataset, MetaTensor
@@ -15,6 +16,7 @@ from monai.transforms import Transform
 from ..cohort.attention import attention_path, read_attention, stored_affine, stored_indices
 from ..cohort.datalist import case_id
 from ..cohort.labels import LabelTable
+from ..cohort.photo import is_photo, write_photo
 from ..cohort.volume import read
 from ..errors import root_cause
 from ..files import write_volume
@@ -22,15 +24,16 @@ from ..job.job import Job
 
 
 class ReadVolume(Transform):
-    """From {"image": path} to {"case": id, "source": path, "image": (1, X, Y, Z) in RAS}, "attention" as it if any.
+    """From {"image": path} to {"case": id, "source": path, "image": (C, X, Y, Z) in RAS}, "attention" as it if any.
 
     Args:
         table: the label table.
         attention_dir: where attention maps may lie, as <case>.nii.gz.
+        channels: C of the images.
     """
 
-    def __init__(self, table: LabelTable, attention_dir: str) -> None:
-        self.table, self.attention_dir = table, attention_dir
+    def __init__(self, table: LabelTable, attention_dir: str, channels: int = 1) -> None:
+        self.table, self.attention_dir, self.channels = table, attention_dir, channels
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Read a scan; its id is "case" where that is given, else its file's name.
@@ -40,7 +43,7 @@ class ReadVolume(Transform):
         """
         source = Path(data["image"])
         case = str(data.get("case") or case_id(source) or source.name)
-        image = read(source, case)
+        image = read(source, case, self.channels)
         sample = {**data, "case": case, "source": str(source), "image": image}
         path = attention_path(self.attention_dir, case)
         if path.is_file():
@@ -97,7 +100,7 @@ class AsStored(Transform):
 
 
 class WriteLabelMap:
-    """Handler: write each prediction as <case>.nii.gz in the geometry of its scan.
+    """Handler: write each prediction in the geometry of its scan, as <case>.nii.gz, or <case>.png of a picture.
 
     Args:
         folder: where to.
@@ -116,8 +119,16 @@ class WriteLabelMap:
             if "failed" in sample:
                 self.job.fail(sample["case"], sample["failed"])
                 continue
-            path = self.folder / f"{sample['case']}.nii.gz"
-            write_volume(path, sample["pred"][0], stored_affine(sample["image"]))
+            path = prediction_path(self.folder, sample["case"], sample["source"])
+            if is_photo(path):
+                write_photo(path, np.asarray(sample["pred"][0]))
+            else:
+                write_volume(path, sample["pred"][0], stored_affine(sample["image"]))
+
+
+def prediction_path(folder: Path, case: str, source: str | Path) -> Path:
+    """Where the prediction of a case lies, whose scan is ``source``."""
+    return folder / f"{case}{'.png' if is_photo(source) else '.nii.gz'}"
 
 
 def samples(engine: Engine) -> Iterator[dict[str, Any]]:

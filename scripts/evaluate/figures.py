@@ -121,7 +121,7 @@ def overlay_figure(
     The slice is the one on which the main map differs most from the first.
 
     Args:
-        image: (X, Y, Z) in RAS, in [-1, 1].
+        image: (X, Y, Z, C) in RAS, in [-1, 1].
         maps: name -> object numbers (X, Y, Z), the truth first.
         spacing: mm.
         objects: how many objects there are.
@@ -135,7 +135,7 @@ def overlay_figure(
     panels: dict[str, Any] = {f"image, slice {z + 1} of {image.shape[2]}": None, **maps}
     for axis, (name, objects_map) in zip(axes, panels.items(), strict=True):
         # x to the patient's right in RAS; shown as radiologists look, with that at the left
-        axis.imshow(image[::-1, ::-1, z].T, cmap="gray", vmin=-1, vmax=1, aspect=spacing[1] / spacing[0])
+        show(axis, image[:, :, z], spacing[1] / spacing[0])
         if objects_map is not None:
             shown = objects_map[::-1, ::-1, z].T
             layer = np.zeros((*shown.shape, 4))
@@ -146,6 +146,15 @@ def overlay_figure(
         axis.axis("off")
     figure.subplots_adjust(wspace=0.03)
     return png(figure)
+
+
+def show(axis: Axes, image: NDArray[np.floating], aspect: float = 1.0) -> None:
+    """Show a slice (X, Y, C) in RAS and [-1, 1], one channel in grey, three in colour, as radiologists look."""
+    pixels = image[::-1, ::-1].swapaxes(0, 1)
+    if image.shape[2] == 3:
+        axis.imshow((pixels + 1) / 2, aspect=aspect)
+    else:
+        axis.imshow(pixels[..., 0], cmap="gray", vmin=-1, vmax=1, aspect=aspect)
 
 
 def object_colours(objects: int) -> NDArray[np.float64]:

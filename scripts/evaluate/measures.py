@@ -51,6 +51,7 @@ METRICS = (
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
 MISSED, FALSE_POSITIVE, VOLUME = "missed", "false_positive_ml", "volume_ml"
+INTERSECTION, UNION = "intersection_ml", "union_ml"  # of what is drawn and the truth
 
 
 def measure_organ(
@@ -60,8 +61,9 @@ def measure_organ(
 
     An organ that is there and was missed gets the worst value of each metric (0, for distances the diagonal of the
     scan) and a ``missed`` of 1. One that is not there has no overlap to measure: what was drawn is told as
-    ``false_positive_ml``. Volumes are in mL, distances in mm, NSD is the share of both surfaces that lies within
-    ``tolerance`` of the other (arXiv 1809.04430). Surfaces are voxels with a neighbour outside, as MONAI has them.
+    ``false_positive_ml``. Volumes, also of intersection and union, are in mL, distances in mm, NSD is the share of both
+    surfaces that lies within ``tolerance`` of the other (arXiv 1809.04430). Surfaces are voxels with a neighbour
+    outside, as MONAI has them.
 
     Args:
         drawn: (X, Y, Z), or (X, Y) of an image; a box that holds both masks is enough.
@@ -71,19 +73,24 @@ def measure_organ(
         diagonal: of the whole scan, mm.
     """
     voxel = float(np.prod(spacing)) / 1000
-    found = {VOLUME: float(drawn.sum()) * voxel}
+    both, either = float((drawn & truth).sum()), float((drawn | truth).sum())
+    found = {VOLUME: float(drawn.sum()) * voxel, INTERSECTION: both * voxel, UNION: either * voxel}
     if not truth.any():
         return found | {FALSE_POSITIVE: found[VOLUME]}
     if not drawn.any():
         worst = {metric.name: diagonal if metric.worst is None else metric.worst for metric in METRICS}
         return found | worst | {MISSED: 1.0}
-    both, either = float((drawn & truth).sum()), float((drawn | truth).sum())
     overlap = {"dice": 2 * both / (both + either), "iou": both / either}
     return found | overlap | surfaces(drawn, truth, spacing, tolerance) | {MISSED: 0.0}
 
 
 def surfaces(drawn: Mask, truth: Mask, spacing: Sequence[float], tolerance: float) -> dict[str, float]:
-    """NSD, HD95 (mm) and ASSD (mm) of two masks that are not empty, from one pass over both surfaces."""
+    """NSD, HD95 (mm) and ASSD (mm) of two masks that are not empty, from one pass over both surfaces.
+
+    Masks of a single slice are measured as areas, by their outlines.
+    """
+    if drawn.ndim == 3 and drawn.shape[2] == 1:
+        drawn, truth, spacing = drawn[..., 0], truth[..., 0], spacing[:2]
     (box,) = ndimage.find_objects((drawn | truth).astype(np.uint8))
     parts = [torch.from_numpy(mask[box]) for mask in (drawn, truth)]
     sizes = [float(size) for size in spacing]  # of one type, or MONAI refuses them

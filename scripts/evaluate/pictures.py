@@ -10,6 +10,7 @@ import numpy as np
 
 from ..cohort.datalist import Case, read_label, volumes
 from ..cohort.labels import LabelTable
+from ..cohort.photo import is_photo
 from ..cohort.volume import normalise, read, read_objects, spacing
 from ..files import written_whole
 from .figures import overlay_figure
@@ -38,12 +39,12 @@ def picture(
     folder: Path,
 ) -> dict[str, str]:
     """A case's title, what the picture shows, and the picture, which is also written to ``folder``/<case>.png."""
-    image = read(case.image, case.case)
+    image = read(case.image, case.case, 3 if is_photo(case.image) else 1)
     maps = {"truth": read_label(case, image, table)}
     for method, maps_of in methods.items():
         maps[method] = read_objects(volumes(maps_of)[case.case], image, case.case, table)
     maps = {name: np.maximum(objects, 0) for name, objects in maps.items()}  # without ignored voxels
-    pixels = normalise(image.as_tensor(), window)[0].numpy()
+    pixels = normalise(image.as_tensor(), window).movedim(0, -1).numpy()
     drawn = overlay_figure(pixels, maps, spacing(image), len(table), main)
     with written_whole(folder / f"{case.case}.png") as aside:
         aside.write_bytes(drawn)

@@ -14,7 +14,7 @@ from ..contrast.store import QueryStore
 from ..errors import SemclError
 from ..files import written_whole
 from .embeddings import Embeddings
-from .figures import plain, png
+from .figures import plain, png, show
 from .neighbours import Neighbours
 
 RIGHT, WRONG = "#2b8a3e", "#c92a2a"
@@ -98,9 +98,9 @@ def _patch(axis: Axes, store: QueryStore, of: Embeddings, query: int, colour: st
     case, _, number, _, *start = store.index[of.rows[query]].tolist()
     image = store.grid.cut(store.volume(case, "image"), start, outside=-1).float().numpy()
     mask = (store.grid.cut(store.volume(case, "attention"), start) == number).numpy()
-    if image.ndim == 3:
-        image, mask = image[..., image.shape[2] // 2], mask[..., mask.shape[2] // 2]
-    axis.imshow(image[::-1, ::-1].T, cmap="gray", vmin=-1, vmax=1)
+    if mask.ndim == 3:
+        image, mask = image[..., image.shape[3] // 2], mask[..., mask.shape[2] // 2]
+    show(axis, np.moveaxis(image, 0, -1))
     if mask.any() and not mask.all():
         axis.contour(mask[::-1, ::-1].T.astype(float), [0.5], colors="#ffd43b", linewidths=0.8)
     axis.set_title(told, fontsize=5.5, color=colour, pad=2)

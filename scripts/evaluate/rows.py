@@ -20,10 +20,11 @@ from ..cohort.labels import LabelTable
 from ..cohort.volume import read, read_objects, spacing
 from ..errors import SemclError, raise_all
 from ..files import written_whole
-from .measures import VOLUME, measure_organ
+from .measures import INTERSECTION, UNION, VOLUME, measure_organ
 
 Box = tuple[slice, ...]
 
+BACKGROUND = "background"  # in the column of organs, where all are annotated: what it shares with the truth's
 TRUTH = "truth"  # the method whose volumes are those of the label maps
 
 
@@ -78,7 +79,7 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     """The rows of one case; ``maps`` is method -> label map."""
     if case.label is None:
         raise unlabelled(case)
-    label = read(case.label, case.case)
+    label = read(case.label, case.case, indices=True)
     labelled = table.encode(label[0].numpy(), case.case, case.label)
     truth = np.maximum(labelled, 0)
     sizes = spacing(label)
@@ -104,6 +105,12 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
                 Row(case.case, case.patient, organ.name, case.phase, method, metric, value)
                 for metric, value in values.items()
             ]
+        if method != TRUTH and case.annotated is None:
+            known = labelled >= 0
+            outside = (drawn == 0) & known, (truth == 0) & known
+            for metric, voxels in ((INTERSECTION, outside[0] & outside[1]), (UNION, outside[0] | outside[1])):
+                volume = float(voxels.sum() * np.prod(sizes) / 1000)
+                rows.append(Row(case.case, case.patient, BACKGROUND, case.phase, method, metric, volume))
     return rows
 
 

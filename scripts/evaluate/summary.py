@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import BY_NAME, FALSE_POSITIVE, METRICS, MISSED, Metric
-from .rows import Row
+from .measures import BY_NAME, FALSE_POSITIVE, INTERSECTION, METRICS, MISSED, UNION, Metric
+from .rows import BACKGROUND, Row
 from .statistics import ALL, EXACT, LEVEL, MANY, Comparison, compare
 
 Values = NDArray[np.float64]
@@ -103,6 +103,25 @@ class Summary:
                 )
         return lines
 
+    def over_all(self) -> list[dict[str, Any]]:
+        """A line a method: IoU of each organ over the voxels of all scans together, and the mean with background.
+
+        So PASCAL VOC measures (its challenge's segmentation accuracy), and most of the work on pictures. None for an
+        organ that is neither there nor drawn anywhere; it is not in the mean.
+        """
+        lines = []
+        for method in self.methods:
+            found: dict[str, float | None] = {}
+            for name in (BACKGROUND, *self.organs):
+                both, either = (
+                    sum(row.value for row in self._own(method, metric) if row.organ == name)
+                    for metric in (INTERSECTION, UNION)
+                )
+                found[name] = both / either if either else None
+            known = [value for value in found.values() if value is not None]
+            lines.append({"method": method, "iou": found, "mean": float(np.mean(known)) if known else None})
+        return lines
+
     def comparisons(self, metric: Metric, second: str) -> list[Comparison]:
         """A method against the first one: all organs, then each."""
         key = (metric.name, second)
@@ -128,6 +147,7 @@ class Summary:
             "means": self.means(),
             "phases": self.by_phase(),
             "detection": self.detection(),
+            "over_all": self.over_all(),
         }
 
     def headline(self) -> str:

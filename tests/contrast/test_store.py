@@ -148,7 +148,7 @@ def test_volumes_are_on_the_grid(cohort):
     store = cohort.open(spacing=[3, 3, 6])
     for number, case in enumerate(cohort.cases):
         image = module.read(case.image, case.case)
-        assert store.volume(number, "image").shape == (9, 8, 3)
+        assert store.volume(number, "image").shape == (1, 9, 8, 3)
         assert torch.allclose(store.volume(number, "image").float(), store.grid.image(image), atol=1e-3)
 
 
@@ -344,10 +344,10 @@ ERRORS = {
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
 def test_building_goes_on_where_it_was_interrupted(cohort, monkeypatch, error):
-    def read(path: Path, case: str):
+    def read(path: Path, case: str, channels: int):
         if case != "d":
             raise error
-        return whole_read(path, case)
+        return whole_read(path, case, channels)
 
     whole_read = module.read
     with monkeypatch.context() as patch:

@@ -68,7 +68,7 @@ def along(values: Sequence[float], heights: Sequence[float]) -> None:
 
 def overlay(shape: tuple[int, int, int], **parts: np.ndarray) -> np.ndarray:
     """Pixels (rows, columns, RGB) of an overlay on a black image."""
-    return pixels(overlay_figure(np.full(shape, -1, np.float32), parts, [1, 1, 1], 3))
+    return pixels(overlay_figure(np.full((*shape, 1), -1, np.float32), parts, [1, 1, 1], 3))
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -215,9 +215,9 @@ def test_the_page_names_the_colours_of_the_pictures() -> None:
 
 def test_an_overlay_is_a_png_the_same_each_time() -> None:
     shape = (6, 6, 2)
-    data = overlay_figure(np.zeros(shape, np.float32), {"truth": np.ones(shape, np.uint16)}, [1, 1, 1], 1)
+    data = overlay_figure(np.zeros((*shape, 1), np.float32), {"truth": np.ones(shape, np.uint16)}, [1, 1, 1], 1)
     assert Image.open(io.BytesIO(data)).format == "PNG"
-    assert data == overlay_figure(np.zeros(shape, np.float32), {"truth": np.ones(shape, np.uint16)}, [1, 1, 1], 1)
+    assert data == overlay_figure(np.zeros((*shape, 1), np.float32), {"truth": np.ones(shape, np.uint16)}, [1, 1, 1], 1)
 
 
 def test_the_right_of_the_patient_is_on_the_left_of_the_picture() -> None:
@@ -239,7 +239,7 @@ def test_the_front_of_the_patient_is_at_the_top_of_the_picture() -> None:
 def test_the_image_lies_as_the_label_maps_do() -> None:
     image = np.full((24, 20, 3), -1, np.float32)
     image[18:24, 15:20] = 1
-    shown = panels(pixels(overlay_figure(image, {"truth": np.zeros(image.shape, np.uint16)}, [1, 1, 1], 1)))
+    shown = panels(pixels(overlay_figure(image[..., None], {"truth": np.zeros(image.shape, np.uint16)}, [1, 1, 1], 1)))
     bright = shown[1].min(2) > 200
     height, width = bright.shape
     assert bright[: height // 5, : width // 5].all()
@@ -275,7 +275,7 @@ def test_the_slice_with_most_errors_of_the_main_map_is_shown() -> None:
         drawn[:, :, z] = 1
     image = np.full(truth.shape, -1, np.float32)
     for main, expected in {"first": 1, "second": 2, "third": 3, None: 3}.items():
-        shown = panels(pixels(overlay_figure(image, maps, [1, 1, 1], 3, main)))
+        shown = panels(pixels(overlay_figure(image[..., None], maps, [1, 1, 1], 3, main)))
         assert [number for number, panel in enumerate(shown[1:]) if len(coloured(panel))] == [expected]
 
 
@@ -299,6 +299,8 @@ def test_each_object_has_a_colour() -> None:
 
 def test_pixels_have_the_shape_of_voxels() -> None:
     shape = (10, 20, 2)
-    data = overlay_figure(np.full(shape, -1, np.float32), {"truth": np.zeros(shape, np.uint16)}, [3.0, 1.0, 5.0], 1)
+    data = overlay_figure(
+        np.full((*shape, 1), -1, np.float32), {"truth": np.zeros(shape, np.uint16)}, [3.0, 1.0, 5.0], 1
+    )
     height, width = panels(pixels(data))[0].shape[:2]
     assert height / width == pytest.approx(20 * 1.0 / (10 * 3.0), rel=0.03)

@@ -177,7 +177,8 @@ def test_the_same_mask_twice_is_perfect() -> None:
     _, truth = bodies((1, 1, 1))
     found = measure_organ(truth, truth, (1, 1, 1), 1e-9, DIAGONAL)
     perfect = {"dice": 1, "iou": 1, "nsd": 1, "hd95": 0, "assd": 0, "missed": 0}
-    assert found == perfect | {"volume_ml": pytest.approx(truth.sum() / 1000)}
+    volumes = dict.fromkeys(("volume_ml", "intersection_ml", "union_ml"), pytest.approx(truth.sum() / 1000))
+    assert found == perfect | volumes
 
 
 def test_both_orders_give_the_same_figures() -> None:
@@ -218,18 +219,29 @@ def test_the_side_at_the_border_is_surface_too() -> None:
 
 def test_a_missed_organ_gets_the_worst_of_everything() -> None:
     found = measure_organ(np.zeros((9, 9, 9), bool), box((9, 9, 9), (1, 1, 1)), (1, 1, 1), 2.0, 123.4)
-    assert found == {"dice": 0, "iou": 0, "nsd": 0, "hd95": 123.4, "assd": 123.4, "missed": 1, "volume_ml": 0}
+    worst = {"dice": 0, "iou": 0, "nsd": 0, "hd95": 123.4, "assd": 123.4, "missed": 1}
+    assert found == worst | {"volume_ml": 0, "intersection_ml": 0, "union_ml": pytest.approx(0.216)}
 
 
 def test_an_organ_drawn_where_there_is_none_is_told_as_volume_alone() -> None:
     found = measure_organ(box((9, 9, 9), (1, 1, 1)), np.zeros((9, 9, 9), bool), (2.0, 1.0, 0.5), 2.0, DIAGONAL)
-    assert found == {"volume_ml": pytest.approx(0.216), "false_positive_ml": pytest.approx(0.216)}
+    volume = pytest.approx(0.216)
+    assert found == {"volume_ml": volume, "false_positive_ml": volume, "intersection_ml": 0, "union_ml": volume}
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 4), (0, 0, 0)], ids=["a box", "an empty box"])
 def test_an_organ_in_neither_mask_has_volumes_of_0(shape: Sequence[int]) -> None:
     nothing = np.zeros(shape, bool)
-    assert measure_organ(nothing, nothing, (1, 1, 1), 2.0, DIAGONAL) == {"volume_ml": 0, "false_positive_ml": 0}
+    names = ("volume_ml", "false_positive_ml", "intersection_ml", "union_ml")
+    assert measure_organ(nothing, nothing, (1, 1, 1), 2.0, DIAGONAL) == dict.fromkeys(names, 0)
+
+
+def test_masks_of_one_slice_are_measured_by_their_outlines() -> None:
+    truth, drawn = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    truth[4:14, 4:14], drawn[4:14, 4:16] = True, True
+    flat = surfaces(drawn, truth, (2, 1), 1.0)
+    assert surfaces(drawn[..., None], truth[..., None], (2, 1, 5), 1.0) == flat
+    assert flat["hd95"] == 2  # two columns further, of 1 mm
 
 
 def test_the_volume_is_that_of_what_is_drawn() -> None:

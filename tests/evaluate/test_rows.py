@@ -13,14 +13,15 @@ from scripts.cohort.datalist import Case
 from scripts.cohort.labels import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.measures import measure_organ
-from scripts.evaluate.rows import Row, measure, write_rows
+from scripts.evaluate.rows import BACKGROUND, Row, measure, write_rows
 from tests.conftest import write_nifti
 
 SHAPE = (24, 24, 8)
 LIVER, RIGHT, LEFT = 5, 2, 9  # indices of the table fixture
 THICK = np.diag([2.0, 1.0, 5.0, 1.0])
-THERE = {"dice", "iou", "nsd", "hd95", "assd", "missed", "volume_ml"}
-NOT_THERE = {"false_positive_ml", "volume_ml"}
+VOLUMES = {"volume_ml", "intersection_ml", "union_ml"}
+THERE = {"dice", "iou", "nsd", "hd95", "assd", "missed", *VOLUMES}
+NOT_THERE = {"false_positive_ml", *VOLUMES}
 
 
 def boxes(*placed: tuple[int, int]) -> np.ndarray:
@@ -99,14 +100,18 @@ def test_what_the_truth_ignores_counts_for_nothing(tmp_path: Path, table: LabelT
         measured(tmp_path / name, case, table, "refined") for name, case in (("plain", plain), ("ignoring", ignoring))
     ]
     assert of(rows[0], "liver")["dice"] > 0.5
-    assert rows[0] == rows[1]
+    of_organs, ignoring = ([row for row in found if row.organ != BACKGROUND] for found in rows)
+    assert of_organs == ignoring
+    known = [{row.metric: row.value for row in found if row.organ == BACKGROUND} for found in rows]
+    assert known[0]["union_ml"] - known[1]["union_ml"] == pytest.approx(unknown.sum() / 1000)
 
 
 def test_a_missed_organ_gets_0_and_the_diagonal_of_its_scan(tmp_path: Path, table: LabelTable) -> None:
     case = write_case(tmp_path, affine=THICK, labels=boxes((LIVER, 4), (LEFT, 2)), refined=boxes((LEFT, 2)))
     diagonal = pytest.approx(((24 * 2) ** 2 + 24**2 + (8 * 5) ** 2) ** 0.5)
     found = of(measured(tmp_path, case, table, "refined"), "liver")
-    assert found == {"dice": 0, "iou": 0, "nsd": 0, "hd95": diagonal, "assd": diagonal, "missed": 1, "volume_ml": 0}
+    worst = {"dice": 0, "iou": 0, "nsd": 0, "hd95": diagonal, "assd": diagonal, "missed": 1}
+    assert found == worst | {"volume_ml": 0, "intersection_ml": 0, "union_ml": pytest.approx(1.28)}
 
 
 def test_an_organ_that_is_not_there_has_volumes_and_no_dice(tmp_path: Path, table: LabelTable) -> None:
@@ -115,15 +120,16 @@ def test_an_organ_that_is_not_there_has_volumes_and_no_dice(tmp_path: Path, tabl
         tmp_path, write_case(tmp_path, labels=truth, coarse=more, refined=truth), table, "coarse", "refined"
     )
     assert set(of(rows, "liver")) == THERE
-    assert of(rows, "left_kidney", "coarse") == {"false_positive_ml": 0.128, "volume_ml": 0.128}
-    assert of(rows, "left_kidney", "refined") == {"false_positive_ml": 0, "volume_ml": 0}
+    drawn = dict.fromkeys(("false_positive_ml", "volume_ml", "union_ml"), 0.128)
+    assert of(rows, "left_kidney", "coarse") == drawn | {"intersection_ml": 0}
+    assert of(rows, "left_kidney", "refined") == dict.fromkeys(NOT_THERE, 0)
     assert set(of(rows, "right_kidney", "coarse")) == NOT_THERE
 
 
 @pytest.mark.parametrize(
     ("annotated", "expected"),
     [
-        pytest.param(None, {"liver", "right_kidney", "left_kidney"}, id="every organ"),
+        pytest.param(None, {"liver", "right_kidney", "left_kidney", BACKGROUND}, id="every organ"),
         pytest.param(("left_kidney",), {"left_kidney"}, id="one"),
         pytest.param(("left_kidney", "liver"), {"liver", "left_kidney"}, id="two"),
     ],

@@ -1,0 +1,57 @@
+"""Pictures: PNG and JPEG files as volumes of one slice, and label maps as PNG files of indices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from ..files import written_whole
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # index to RAS mm: pixels of 1 mm, columns to the left, rows to the back
+
+
+def is_photo(path: Path | str) -> bool:
+    """Whether a file is a picture, by its name."""
+    return Path(path).name.lower().endswith(SUFFIXES)
+
+
+def read_photo(path: Path, indices: bool = False) -> MetaTensor:
+    """A picture as a volume (C, X, Y, 1), which shown as radiologists look is upright.
+
+    Args:
+        path: of the file.
+        indices: give what a palette's colours are numbered by, not the colours; of a label map.
+
+    Raises:
+        ValueError: when there are neither one nor three channels, transparency aside.
+    """
+    import itk  # which takes a while to load
+
+    reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+    if reader is None:
+        raise ValueError("no reader knows this file")
+    if hasattr(reader, "SetExpandRGBPalette"):
+        reader.SetExpandRGBPalette(not indices)
+    pixels = np.asarray(itk.array_from_image(itk.imread(str(path), imageio=reader)))
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels  # rows, columns, channels
+    if planes.ndim != 3 or planes.shape[2] not in (1, 2, 3, 4):
+        raise ValueError(f"{pixels.shape} is no picture of one or three channels")
+    kept = planes[..., : 1 if planes.shape[2] < 3 else 3]  # without transparency
+    volume = torch.from_numpy(np.ascontiguousarray(kept.transpose(2, 1, 0), np.float32))[..., None]
+    affine = torch.from_numpy(AFFINE)
+    return MetaTensor(volume, affine=affine, meta={"original_affine": AFFINE, "filename_or_obj": str(path)})
+
+
+def write_photo(path: Path, indices: NDArray[np.integer]) -> None:
+    """Write a label map (X, Y, 1), as ``read_photo`` has it, as a PNG of one channel, 16 bits where it needs them."""
+    import itk
+
+    pixels = np.ascontiguousarray(indices[..., 0].T)
+    kind = np.uint8 if pixels.max(initial=0) < 256 else np.uint16
+    with written_whole(path) as aside:
+        itk.imwrite(itk.image_from_array(pixels.astype(kind)), str(aside))

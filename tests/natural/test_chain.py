@@ -1,0 +1,117 @@
+"""Pictures in PASCAL VOC's layout through every stage: the same configs, with the numbers of natural.yaml."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from scripts.__main__ import prepare
+from scripts.cohort import datalist
+from scripts.cohort.photo import read_photo
+from scripts.errors import SemclError
+from tests.natural import BORDER, CLASSES, write_voc
+from tests.stages import ROOT, refusal, run_here
+
+NATURAL = ROOT / "bundle" / "configs" / "natural.yaml"
+SMALL = {
+    "spacing": [2, 2, 0], "patch_size": 64, "widths": [4, 8, 8, 16], "decoder_width": 16, "coarse_size": [48, 48, 1],
+    "coarse_channels": [8, 16, 32], "coarse_strides": [[2, 2, 1], [2, 2, 1]], "translation": [4, 4, 0],
+    "clusters_per_batch": 2, "queries_per_cluster": 6,
+    "max_epochs": "${'coarse': 3, 'pretrain': 2, 'train': 6}.get(@job#stage)", "epoch_length": 12,
+    "batch_size": "${'coarse': 4, 'inference': 16, 'embed': 16}.get(@job#stage)", "calibration_batches": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_voc(tmp_path_factory.mktemp("voc") / "VOC2012")
+
+
+@pytest.fixture(scope="module")
+def cohort(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of pictures after every stage."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "table.yaml").write_text(yaml.safe_dump({"organs": CLASSES, "phases": ["picture"], "ignore": BORDER}))
+    small = folder / "small.yaml"
+    small.write_text(yaml.safe_dump(SMALL))
+    out = folder / "cohort"
+    prepare(images=str(voc), out=str(out), table=str(folder / "table.yaml"), modality="RGB")
+    for stage in ("coarse", "pretrain", "train", "inference", "embed", "evaluate"):
+        run_here(stage, NATURAL, small, dataset_dir=out)
+    return out
+
+
+def test_the_lists_say_who_is_trained_on_and_who_is_tested(voc, cohort):
+    lists = voc / "ImageSets" / "Segmentation"
+    for section, name in (("training", "train"), ("testing", "val")):
+        assert {case.case for case in datalist.load(cohort, section)} == set(
+            (lists / f"{name}.txt").read_text().split()
+        )
+    assert [case.case for case in datalist.load(cohort, "unlabelled")] == ["2026_000002"]
+
+
+def test_predictions_are_png_files_of_the_picture_s_size(cohort):
+    for case in datalist.load(cohort, "testing"):
+        drawn = read_photo(cohort / "predictions" / f"{case.case}.png", indices=True)
+        assert drawn.shape[1:] == read_photo(case.image).shape[1:]
+        assert set(np.unique(drawn.numpy()).tolist()) <= {0, *CLASSES.values()}
+
+
+def iou_by_hand(cohort: Path) -> list[float]:
+    """IoU of background and each class over all testing pictures together, by a confusion matrix of known pixels."""
+    confusion = np.zeros((3, 3), int)
+    for case in datalist.load(cohort, "testing"):
+        truth, drawn = (
+            read_photo(path, indices=True)[0].numpy().astype(int).ravel()
+            for path in (case.label, cohort / "predictions" / f"{case.case}.png")
+        )
+        np.add.at(confusion, (truth[truth != BORDER], drawn[truth != BORDER]), 1)
+    hits = np.diag(confusion)
+    return (hits / (confusion.sum(0) + confusion.sum(1) - hits)).tolist()
+
+
+def test_miou_is_over_all_pixels_that_are_known_background_included(cohort):
+    coarse, refined = json.loads((cohort / "summary.json").read_text())["over_all"]
+    assert (coarse["method"], refined["method"]) == ("coarse", "refined")
+    by_hand = iou_by_hand(cohort)
+    assert [refined["iou"][name] for name in ("background", *CLASSES)] == pytest.approx(by_hand, abs=1e-9)
+    assert refined["mean"] == pytest.approx(np.mean(by_hand), abs=1e-9)
+    assert refined["mean"] > 0.6
+
+
+def test_a_picture_shows_the_worst_cases_in_colour(cohort):
+    assert list((cohort / "pictures").glob("*.png"))
+    assert "background included" in (cohort / "report.html").read_text()
+
+
+def test_without_the_numbers_of_pictures_a_stage_says_what_to_set(cohort, tmp_path):
+    said = refusal("coarse", dataset_dir=cohort, output_dir=tmp_path)
+    assert "a picture has other channels than it should" in said
+    assert "natural.yaml" in said
+
+
+def test_label_maps_in_colour_are_refused(voc, tmp_path, capsys):
+    shutil.copytree(voc / "JPEGImages", tmp_path / "masks")
+    table = str(ROOT / "scripts" / "cohort" / "voc.yaml")
+    with pytest.raises(SemclError, match=r"19 findings that stop"):
+        prepare(
+            images=str(voc / "JPEGImages"), labels=str(tmp_path / "masks"), out=str(tmp_path / "cohort"), table=table,
+            modality="RGB",
+        )  # fmt: skip
+    assert "3 channels" in capsys.readouterr().out
+
+
+def test_any_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
+    found = {}
+    for kind in ("JPEGImages", "SegmentationClass"):
+        found[kind] = {path.stem for path in (voc / kind).iterdir()}
+    (tmp_path / "images").mkdir()
+    for name in found["SegmentationClass"]:
+        shutil.copy(voc / "JPEGImages" / f"{name}.jpg", tmp_path / "images")
+    table = str(ROOT / "scripts" / "cohort" / "voc.yaml")
+    given = {"images": str(tmp_path / "images"), "labels": str(voc / "SegmentationClass"), "modality": "RGB"}
+    prepare(**given, out=str(tmp_path / "cohort"), table=table)
+    assert {case.case for case in datalist.load(tmp_path / "cohort", need_label=True)} == found["SegmentationClass"]
