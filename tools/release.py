@@ -96,9 +96,14 @@ def set_numbers(path: Path, numbers: Mapping[str, Any]) -> None:
 def set_shapes(metadata: dict[str, Any], numbers: Mapping[str, Any]) -> None:
     """Let metadata say the patches the networks take."""
     shape = [numbers["patch_size"]] * numbers["spatial_dims"]
+    more = numbers["image_channels"] - 1
     for form in (metadata["network_data_format"], metadata["pretrain_data_format"]):
         for tensor in (*form["inputs"].values(), *form["outputs"].values()):
             tensor["spatial_shape"] = shape if tensor["spatial_shape"] else []
+        image = form["inputs"]["image"]
+        image["num_channels"] += more
+        named = [*(f"image {number}" for number in range(more)), *image["channel_def"].values()]
+        image["channel_def"] = {str(number): name for number, name in enumerate(named)}
 
 
 def copy_models(models: Path, bundle: Path) -> None:

@@ -33,7 +33,7 @@ def _unusable(problem: str, expected: str, remedy: str) -> Kind:
 
 _EXPORT = "export the file again, or take the case out of the cohort"
 _RESAMPLE = "resample the label map onto its image, or take the case out of the cohort"
-_READABLE = "a readable 3-D volume (NIfTI, NRRD, MHA, a DICOM series)"
+_READABLE = "a readable 3-D volume (NIfTI, NRRD, MHA, a DICOM series) or picture (PNG, JPEG)"
 
 FINDINGS = {
     # files
@@ -120,6 +120,11 @@ FINDINGS = {
     # label maps
     "label_not_integer": _unusable(
         "label values that are no whole numbers", "whole numbers from 0", "resample label maps by nearest neighbour"
+    ),
+    "label_of_colours": _unusable(
+        "a label map in colours",
+        "the index of each pixel: a palette, or grey values",
+        "save it as a PNG with a palette, or of grey values that are indices",
     ),
     "label_outside_table": _unusable(
         "label values outside the label table",

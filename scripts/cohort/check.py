@@ -23,7 +23,7 @@ from .phases import UNKNOWN, compile_pattern, phase_of
 
 MOST_WORKERS = 4
 MODALITIES = ("CT", "MR", "RGB")
-OF_BODIES = ("organ_absent", "organ_small", "organ_in_pieces", "intensity_spread")  # said of scans, not of pictures
+OF_BODIES = ("organ_absent", "organ_small", "organ_in_pieces", "label_empty", "intensity_spread")  # not of pictures
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -55,11 +55,14 @@ def case_id(path: Path) -> str | None:
 def volumes(folder: Path) -> dict[str, Path]:
     """Case id -> file of every volume in a folder, by name; a folder of DICOM slices in it is a volume too.
 
+    Pictures are volumes where there is nothing else.
+
     Raises:
         SemclError: when two files have the same case id.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    held = [path for path in sorted(folder.iterdir()) if case_id(path) or (path.is_dir() and holds_dicom(path))]
+    for path in photo.without_previews(held):
         case = path.name if path.is_dir() and holds_dicom(path) else case_id(path)
         if case is not None and case in found:
             raise SemclError(

@@ -17,6 +17,7 @@ from .findings import allow
 from .labels import LabelTable
 from .masks import masks_of, merge
 from .phases import UNKNOWN
+from .photo import is_photo
 from .selection import hide_labels
 from .volume import read
 
@@ -143,5 +144,5 @@ def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
         return case
     path = out / datalist.MERGED / f"{case.case}.nii.gz"
     objects, _ = merge(masks_of(scan.masks, table), table)
-    write_label_map(path, objects, read(case.image, case.case), table)
+    write_label_map(path, objects, read(case.image, case.case, 3 if is_photo(case.image) else 1), table)
     return replace(case, label=path)

@@ -12,6 +12,7 @@ from . import sheet, voc
 from .datalist import SUFFIXES, case_id
 from .dicom import holds_dicom
 from .findings import Finding
+from .photo import is_photo, without_previews
 
 IMAGES, LABELS = ("imagesTr", "images", "img"), ("labelsTr", "labels", "label")
 SCAN_OF_SUBJECT = ("ct", "mr")  # of TotalSegmentator
@@ -59,7 +60,8 @@ def find_scans(images: Path, labels: Path | None) -> tuple[list[Scan], list[Find
     subjects = _subjects(images) or voc.find(images)
     if subjects:
         return subjects, []
-    inside = not images.is_file() and not any(map(case_id, images.iterdir())) and not holds_dicom(images)
+    scans = [] if images.is_file() else [path for path in images.iterdir() if case_id(path) and not is_photo(path)]
+    inside = not images.is_file() and not scans and not holds_dicom(images)
     home = _first(images, IMAGES) if inside else None
     if home is not None and labels is None:
         labels = _first(images, LABELS)
@@ -138,12 +140,11 @@ def entries(root: Path) -> Entries:
     if root.is_file() or holds_dicom(root):
         return {case_id(root) or root.name: [root]}
     found: Entries = {}
-    for path in sorted(root.iterdir()):
-        name = case_id(path)
-        if name is not None and path.is_file():
-            found.setdefault(name, []).append(path)
-    for folder in sorted(path for path in root.rglob("*") if path.is_dir() and holds_dicom(path)):
-        found.setdefault("_".join(folder.relative_to(root).parts), []).append(folder)
+    series = sorted(path for path in root.rglob("*") if path.is_dir() and holds_dicom(path))
+    files = sorted(path for path in root.iterdir() if path.is_file() and case_id(path))
+    for path in without_previews([*files, *series]):
+        name = case_id(path) if path.is_file() else "_".join(path.relative_to(root).parts)
+        found.setdefault(str(name), []).append(path)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,12 @@ AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # index to RAS mm: pixels of 1 mm, col
 def is_photo(path: Path | str) -> bool:
     """Whether a file is a picture, by its name."""
     return Path(path).name.lower().endswith(SUFFIXES)
+
+
+def without_previews(paths: Sequence[Path]) -> list[Path]:
+    """The paths without pictures, where there are others: beside scans they are previews, not cases."""
+    others = [path for path in paths if not is_photo(path)]
+    return others or list(paths)
 
 
 def read_photo(path: Path, indices: bool = False) -> MetaTensor:

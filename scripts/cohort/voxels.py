@@ -80,7 +80,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         add("unreadable", plain(error, path))
         return seen
     if len(volume) > 1:
-        add("not_3d", f"{len(volume)} channels")
+        add("label_of_colours", f"{len(volume)} channels")
         return seen
     values = volume[0].numpy()
     odd = ~(np.isfinite(values) & (values == np.round(values)))

@@ -37,6 +37,8 @@ def change_intensities(image: torch.Tensor, draws: Mapping[str, NDArray[np.float
 class Intensities:
     """The drawn changes of a batch, in this order: blur, gamma, gain and offset, noise; then clip to [-1, 1].
 
+    Channels of an image are changed alike, so that colours stay; noise is each channel's own.
+
     Args:
         image: (B, C, *spatial), for its device, type and number of axes.
         draws: by name, a number an image: "blur" (standard deviation, voxels), "gamma", "gain" and "offset" (of the

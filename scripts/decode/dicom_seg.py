@@ -77,7 +77,7 @@ class WriteDicomSeg:
                 expected="slices with the identifiers their archive gave them",
                 remedy="export them without taking identifiers away; the label map was written as NIfTI",
             )
-        indices = data["pred"][0]
+        indices = np.where(data["pred"][0] == self.table.ignore, 0, data["pred"][0])
         present = np.unique(indices[indices > 0]).tolist()
         if not present:
             return

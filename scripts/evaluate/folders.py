@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def table_of(cases: list[Case], given: LabelTable | None, predicted: Sequence[Pa
         SemclError: when label maps hold no labels, or a case names organs as annotated that the table does not.
     """
     phases = tuple(sorted({case.phase for case in cases}))
-    table = LabelTable(given.organs if given else _organs(cases, predicted), phases)
+    table = replace(given, phases=phases) if given else LabelTable(_organs(cases, predicted), phases)
     refuse_organs({organ for case in cases for organ in case.annotated or ()}, table)
     return table
 
@@ -69,7 +70,7 @@ def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
     for folder in predicted:
         maps += [(case, str(path)) for case, path in _volumes(folder, "label maps").items() if case in known]
     for case, path in maps:
-        found = np.unique(read(path, case).numpy())
+        found = np.unique(read(path, case, indices=True).numpy())
         if (found < 0).any() or (found != found.round()).any():
             raise SemclError(
                 "a label map holds values that are no labels",

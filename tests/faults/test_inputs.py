@@ -27,6 +27,7 @@ from tests.faults.inputs import (
     write_forms,
     write_itk,
 )  # fmt: skip
+from tests.natural import write_picture
 
 INPUTS: dict[str, tuple[Callable[[Folder], Any], list[tuple[str | None, str]]]] = {}
 CASES = "case,patient,phase\n"
@@ -588,6 +589,13 @@ def a_label_map_with_nan(f):
 def a_label_map_of_whole_floats(f):
     f.image()
     f.label(voxels=organs().astype(np.float64))
+
+
+@finds("hu_implausible", "label_of_colours")
+def a_label_picture_of_colours(f):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3)).astype(np.uint8)
+    write_picture(f.images / "a.png", pixels[..., 0])
+    write_picture(f.labels / "a.png", pixels)
 
 
 @finds("label_outside_table")

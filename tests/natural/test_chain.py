@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.__main__ import prepare
+from scripts.__main__ import evaluate, prepare
 from scripts.cohort import datalist
+from scripts.cohort.layouts import find_scans
 from scripts.cohort.photo import read_photo
 from scripts.errors import SemclError
-from tests.natural import BORDER, CLASSES, write_voc
+from tests.conftest import write_nifti
+from tests.natural import BORDER, CLASSES, write_picture, write_voc
 from tests.stages import ROOT, refusal, run_here
 
 NATURAL = ROOT / "bundle" / "configs" / "natural.yaml"
@@ -101,7 +103,7 @@ def test_label_maps_in_colour_are_refused(voc, tmp_path, capsys):
             images=str(voc / "JPEGImages"), labels=str(tmp_path / "masks"), out=str(tmp_path / "cohort"), table=table,
             modality="RGB",
         )  # fmt: skip
-    assert "3 channels" in capsys.readouterr().out
+    assert "a label map in colours" in capsys.readouterr().out
 
 
 def test_any_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
@@ -115,3 +117,26 @@ def test_any_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
     given = {"images": str(tmp_path / "images"), "labels": str(voc / "SegmentationClass"), "modality": "RGB"}
     prepare(**given, out=str(tmp_path / "cohort"), table=table)
     assert {case.case for case in datalist.load(tmp_path / "cohort", need_label=True)} == found["SegmentationClass"]
+
+
+def test_pictures_beside_scans_are_previews_and_no_cases(tmp_path):
+    for kind in ("images", "labels"):
+        for case in "abc":
+            write_nifti(tmp_path / kind / f"{case}.nii.gz", np.ones((4, 4, 4), np.int16) * (ord(case) - 96))
+            write_picture(tmp_path / kind / f"{case}.png", np.zeros((4, 4), np.uint8))
+    write_picture(tmp_path / "logo.png", np.zeros((4, 4, 3), np.uint8))
+    scans, findings = find_scans(tmp_path, None)
+    assert findings == []
+    assert [(scan.image.name, scan.label.name) for scan in scans] == [(f"{case}.nii.gz",) * 2 for case in "abc"]
+    assert set(datalist.volumes(tmp_path / "images")) == {"a", "b", "c"}
+
+
+def test_predictions_of_pictures_are_measured_by_the_command_line_too(voc, cohort, tmp_path):
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    for case in datalist.load(cohort, "testing"):
+        shutil.copy(case.label, truth)
+    table = str(cohort / "labels.yaml")
+    evaluate(pred=str(cohort / "predictions"), truth=str(truth), out=str(tmp_path / "out"), table=table)
+    (line,) = json.loads((tmp_path / "out" / "summary.json").read_text())["over_all"]
+    assert line["mean"] == pytest.approx(np.mean(iou_by_hand(cohort)), abs=1e-9)
