@@ -117,7 +117,7 @@ class Scene:
 
     def loop(self) -> torch.Tensor:
         """Object by object and slice by slice, a forward pass each, an organ's probability over the whole volume."""
-        image, objects = self.grid.image(self.image[0]), self.grid.objects(self.attention[0, 0], self.image[0])
+        image, objects = self.grid.image(self.image[0])[0], self.grid.objects(self.attention[0, 0], self.image[0])
         rows = self.grid.queries(objects.numpy())
 
         def drawn(number: int) -> torch.Tensor:

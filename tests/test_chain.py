@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -179,11 +180,17 @@ def test_an_empty_dataset_dir_is_refused(tmp_path):
     assert "dataset_dir holds no cases" in refusal("coarse", dataset_dir=tmp_path)
 
 
-def test_an_image_without_label_is_refused(cohort):
-    text = (cohort / "datalist.json").read_text()
-    case = datalist.load(cohort, "training")[0]
-    (cohort / "datalist.json").write_text(text.replace(f'"label": "labels/{case.case}.nii.gz",', ""))
-    assert f"case {case.case}: an image without a label map" in refusal("coarse", dataset_dir=cohort)
+def test_images_without_any_label_map_are_refused(cohort):
+    cases = datalist.load(cohort)
+    datalist.save([case if case.fold is None else replace(case, label=None) for case in cases], cohort)
+    first = datalist.load(cohort, "training")[0].case
+    assert f"case {first}: an image without a label map" in refusal("coarse", dataset_dir=cohort)
+
+
+def test_a_fold_that_holds_all_label_maps_is_refused(cohort):
+    cases = datalist.load(cohort)
+    datalist.save([replace(case, label=None) if case.fold == 1 else case for case in cases], cohort)
+    assert "a fold holds every labelled training case" in refusal("coarse", dataset_dir=cohort)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ STAGES = {
     "maps": None,
     "store": None,
 }
-OVERLAYS = {"common", "faithful", "fast", "multi_gpu", "standard", "tensorboard"}
+OVERLAYS = {"common", "faithful", "fast", "multi_gpu", "natural", "standard", "tensorboard"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -57,6 +57,7 @@ CHECKED = {  # what is run -> its workflow type; the steps of None are no engine
     ("coarse", "standard"): "train",
     ("train", "standard"): "train",
     ("inference", "standard"): "infer",
+    ("inference", "natural"): "infer",
     ("coarse", "tensorboard"): "train",
 }
 

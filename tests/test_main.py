@@ -300,6 +300,7 @@ def test_evaluate_compares_folders_of_label_maps(drawn: Path) -> None:
         for method, value in {"mine": (7 - number) / 8, "other": 1.0}.items()
     }
     assert {(row["organ"], row["patient"] == row["case"], row["phase"]) for row in rows} == {
+        ("background", True, "unknown"),
         ("label_3", True, "unknown"),
         ("label_8", True, "unknown"),
     }
@@ -320,8 +321,8 @@ def test_evaluate_with_a_table_cases_and_scans(drawn: Path) -> None:
     found = {(row["case"], row["patient"], row["phase"], row["organ"]) for row in read_rows(out / "rows.csv")}
     assert found == {
         ("anna", "p1", "portal", "liver"),  # her spleen is not annotated
-        ("berta", "p1", "late", "liver"), ("berta", "p1", "late", "spleen"),
-        ("carl", "p2", "portal", "liver"), ("carl", "p2", "portal", "spleen"),
+        ("berta", "p1", "late", "liver"), ("berta", "p1", "late", "spleen"), ("berta", "p1", "late", "background"),
+        ("carl", "p2", "portal", "liver"), ("carl", "p2", "portal", "spleen"), ("carl", "p2", "portal", "background"),
     }  # fmt: skip
     assert sorted(os.listdir(out / "pictures")) == ["berta.png", "carl.png"]
     assert ended.stdout.startswith("Mean Dice 0.663 over 3 cases of 2 patients (mine).")

@@ -21,7 +21,7 @@ CHANGES = {"train#views#blur": 1.0, "train#views#gamma": 0.2, "train#views#elast
 COARSE = {
     "batch_size": 2,
     "maps": False,
-    "train#loss#batch": False,
+    "segmentation_loss#batch": False,
     "train#preprocessing#transforms": [
         {"_target_": "scripts.ReadCoarse", "table": "@labels", "size": "@coarse_size", "window": "@window"}
     ],

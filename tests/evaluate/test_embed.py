@@ -421,7 +421,7 @@ def test_the_pretrained_vectors_are_those_of_the_weights_in_the_file(embedded_ph
         grid.cut(store.volume(number, name), start, 0, out) for name, out in (("image", -1), ("attention", 0))
     )
     with torch.no_grad():
-        inputs = torch.stack([image.float(), (mask == organ).float()])[None]
+        inputs = torch.stack([image[0].float(), (mask == organ).float()])[None]
         mean = torch.cat([under(level, inputs[:, 1:])[0] for level in network(inputs)])
     vector = np.load(embedded_phantoms / "embeddings" / "pretrained.npy")[5]
     assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-4)

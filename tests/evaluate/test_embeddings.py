@@ -78,7 +78,7 @@ def patch(store: QueryStore, query: int) -> torch.Tensor:
     case, _, number, _, *start = store.index[query].tolist()
     far = 40
     where = tuple(slice(at + far, at + far + size) for at, size in zip(start, store.grid.box, strict=True))
-    image = np.pad(store.volume(case, "image")[0].float().numpy(), far, constant_values=-1)[where]
+    image = np.pad(store.volume(case, "image")[0].float().numpy(), far, constant_values=-1)[where]  # of one channel
     mask = np.pad(store.volume(case, "attention").numpy() == number, far)[where]
     both = torch.from_numpy(np.stack([image, mask.astype(np.float32)]))
     return both if store.grid.spatial_dims == 3 else both[..., 0]

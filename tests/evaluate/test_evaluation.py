@@ -66,7 +66,8 @@ def test_these_files_are_written_and_nothing_else(made: Path) -> None:
 
 def test_rows_hold_the_figures_of_shifted_lobes(made: Path) -> None:
     rows = read_rows(made)
-    assert len(rows) == 6 * 2 * (2 * 7 + 1)  # 7 figures of two methods, the volume of the truth
+    figures = 2 * (2 * 9 + 1)  # of two organs: 9 of each of two methods, the volume of the truth
+    assert len(rows) == 6 * (figures + 2 * 2)  # and what their backgrounds share with the truth's
     lobes = {(row["case"], row["metric"]): float(row["value"]) for row in rows
              if (row["organ"], row["method"]) == ("left_lobe", "coarse")}  # fmt: skip
     for number, shift in enumerate(SHIFTS):
@@ -269,6 +270,7 @@ def test_organs_that_were_not_annotated_are_not_measured(tmp_path: Path) -> None
     evaluation(tmp_path, tmp_path / "out", cases=cases).run()
     found = {(row["case"], row["organ"]) for row in read_rows(tmp_path / "out")}
     every = {(f"scan{number}", organ) for number in range(3) for organ in TABLE.names}
+    every |= {(f"scan{number}", "background") for number in (1, 2)}  # known where every organ is
     assert found == every - {("scan0", "<b>duct</b> & co")}
     patients = {line["organ"]: line["patients"] for line in summary_of(tmp_path / "out")["comparisons"][:3]}
     assert patients == {"all organs": 3, "left_lobe": 3, "<b>duct</b> & co": 2}

@@ -127,12 +127,12 @@ def test_what_no_config_causes_is_not_explained(error: BaseException) -> None:
     ("stage", "overrides", "path", "what"),
     [
         ("pretrain", {"learning_rate": -1.0}, "optimizer", "Invalid learning rate: -1.0"),
-        ("coarse", {"train#loss#reduction": "most"}, "train#loss", "most"),
+        ("coarse", {"train#dataloader#prefetch_factor": 2}, "train#dataloader", "prefetch_factor"),
         ("train", {"segmentation_loss#reduction": "most"}, "segmentation_loss", "most"),
         ("coarse", {"coarse_strides": [2]}, "network_def", "strides"),
         ("pretrain", {"weight_decay": "$1 / 0"}, "weight_decay", "ZeroDivisionError"),
     ],
-    ids=["an optimizer", "a nested loss", "a loss", "a network", "an expression"],
+    ids=["an optimizer", "a nested loader", "a loss", "a network", "an expression"],
 )
 def test_what_monai_cannot_make_is_named_by_its_path(
     phantoms: Path, tmp_path: Path, stage: str, overrides: dict[str, object], path: str, what: str

@@ -30,7 +30,7 @@ TINY = {
     **{"max_epochs": 2, "epoch_length": 3, "clusters_per_batch": 4, "calibration_batches": 1},
     **{"queries_per_organ": 2, "organ": "liver"},  # of embed: fewer pictures
 }
-REPORT = {"report.html", "results.csv", "rows.csv", "strategies.svg", "summary.json", "tables.tex"}
+REPORT = {"report.html", "results.csv", "rows.csv", "strategies.svg", "summary.json", "tables.md", "tables.tex"}
 
 
 class Started:
