@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
+from ..errors import SemclError
 from ..files import written_whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -52,6 +54,34 @@ def read_photo(path: Path, indices: bool = False) -> MetaTensor:
     volume = torch.from_numpy(np.ascontiguousarray(kept.transpose(2, 1, 0), np.float32))[..., None]
     affine = torch.from_numpy(AFFINE)
     return MetaTensor(volume, affine=affine, meta={"original_affine": AFFINE, "filename_or_obj": str(path)})
+
+
+def with_channels(volume: MetaTensor, path: str | Path, case: str, channels: int, indices: bool) -> MetaTensor:
+    """A picture with as many channels as there should be: a single one is repeated.
+
+    Args:
+        volume: (C, X, Y, 1), as ``read_photo`` gives it.
+        path: where it was read, named in errors.
+        case: its case id.
+        channels: C that is wanted.
+        indices: whether it is a label map.
+
+    Raises:
+        SemclError: when it has others.
+    """
+    if len(volume) == 1:
+        return cast(MetaTensor, volume.repeat(channels, 1, 1, 1))
+    if len(volume) == channels:
+        return volume
+    raise SemclError(
+        "a picture has other channels than it should",
+        case=case,
+        found=f"{path} with {len(volume)} channels",
+        expected="one channel, the index of each pixel" if indices else f"image_channels: {channels}",
+        remedy="save the label map as a PNG with a palette, or of grey values that are indices"
+        if indices
+        else "set image_channels to 3, by bundle/configs/natural.yaml, say",
+    )
 
 
 def write_photo(path: Path, indices: NDArray[np.integer]) -> None:

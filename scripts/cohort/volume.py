@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import SemclError
 from .dicom import SeriesReader
 from .labels import LabelTable
-from .photo import is_photo, read_photo
+from .photo import is_photo, read_photo, with_channels
 
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
@@ -88,28 +88,17 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
             expected=expected,
             remedy="export the file again, or take the case out of the cohort",
         ) from error
-    if is_photo(path) and len(volume) == 1:
-        volume = cast(MetaTensor, volume.repeat(channels, 1, 1, 1))
-    if is_photo(path) and len(volume) != channels:
-        colour = channels == 3
-        raise SemclError(
-            "a picture has other channels than it should",
-            case=case,
-            found=f"{path} with {len(volume)} channels",
-            expected="red, green and blue"
-            if colour
-            else "one channel" + (": the index of each pixel" if indices else ""),
-            remedy="save the label map as a PNG with a palette, or of grey values that are indices"
-            if indices
-            else "set image_channels to 3, by bundle/configs/natural.yaml, say",
-        )
+    if is_photo(path):
+        volume = with_channels(volume, path, case, channels, indices)
     if volume.ndim != 4 or volume.shape[0] != channels:
         raise SemclError(
             "a volume is not 3-D",
             case=case,
             found=f"{path} of shape {tuple(volume.shape[1:])} with {volume.shape[0]} channels",
             expected="three axes, one channel" if channels == 1 else f"{channels} channels of three axes",
-            remedy="split the file into one 3-D volume a case",
+            remedy="split the file into one 3-D volume a case"
+            if channels == 1
+            else "leave out natural.yaml, or image_channels: it is no picture",
         )
     if not bool(torch.isfinite(volume.as_tensor()).all()):
         raise SemclError(

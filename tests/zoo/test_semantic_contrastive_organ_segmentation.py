@@ -29,7 +29,7 @@ def test_order(test_name1, test_name2):
     return get_order(test_name1) - get_order(test_name2)
 
 
-class TestSemanticContrastiveOrganSegmentation(unittest.TestCase):
+class PhantomTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         sys.path.insert(0, BUNDLE_ROOT)
@@ -43,6 +43,11 @@ class TestSemanticContrastiveOrganSegmentation(unittest.TestCase):
         shutil.rmtree(cls.dataset_dir)
         sys.path.remove(BUNDLE_ROOT)
 
+    def made(self, *path):
+        return os.path.exists(os.path.join(self.dataset_dir, *path))
+
+
+class TestSemanticContrastiveOrganSegmentation(PhantomTestCase):
     def run_workflow(self, configs, workflow_type, override):
         workflow = ConfigWorkflow(
             workflow_type=workflow_type,
@@ -59,9 +64,6 @@ class TestSemanticContrastiveOrganSegmentation(unittest.TestCase):
             raise ValueError(f"check properties for {configs} failed: {wrong}")
         workflow.run()
         workflow.finalize()
-
-    def made(self, *path):
-        return os.path.exists(os.path.join(self.dataset_dir, *path))
 
     def test_train_config(self):
         for stage, override in TRAIN_CASES:

@@ -5,30 +5,15 @@ They belong into the zoo's ci/unit_tests beside those of one rank.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 import torch
-from test_semantic_contrastive_organ_segmentation import BUNDLE_ROOT, INFER_CASE, TRAIN_CASES
+from test_semantic_contrastive_organ_segmentation import BUNDLE_ROOT, INFER_CASE, TRAIN_CASES, PhantomTestCase
 
 
-class TestSemanticContrastiveOrganSegmentationDist(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        sys.path.insert(0, BUNDLE_ROOT)
-        from scripts.__main__ import phantom
-
-        cls.dataset_dir = tempfile.mkdtemp()
-        phantom(cls.dataset_dir, cases=4, folds=2, test_share=0.4)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.dataset_dir)
-        sys.path.remove(BUNDLE_ROOT)
-
+class TestSemanticContrastiveOrganSegmentationDist(PhantomTestCase):
     def run_ranks(self, stage, override):
         numbers = os.path.join(self.dataset_dir, f"{stage}_override.json")
         with open(numbers, "w") as file:
@@ -40,9 +25,6 @@ class TestSemanticContrastiveOrganSegmentationDist(unittest.TestCase):
         run = ["-m", "monai.bundle", "run", "--config_file", str(files), "--dataset_dir", self.dataset_dir]
         checked = ["--meta_file", os.path.join(BUNDLE_ROOT, "configs/metadata.json"), "--bundle_root", BUNDLE_ROOT]
         subprocess.run([*launch, *run, *checked], check=True)
-
-    def made(self, *path):
-        return os.path.exists(os.path.join(self.dataset_dir, *path))
 
     def test_train_mgpu_config(self):
         for stage, override in TRAIN_CASES:
