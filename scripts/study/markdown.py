@@ -16,7 +16,8 @@ def markdown(content: Mapping[str, Any], methods: Sequence[str], name: str) -> s
     """
     said = [f"Cohort `{name}`: {content['counts']} Dice, mean ± SD over patients of the mean over training runs."]
     for table in content["tables"]:
-        said += [f"**{table['title']}.** {table['words']}", _by_organ(table, methods)]
+        told = table["words"].removeprefix(f"{table['title']}: ")
+        said += [f"**{table['title']}**: {told}", _by_organ(table, methods)]
         if len(table["phases"]) > 1:
             said.append(_by_phase(table, methods))
         if table["against_baseline"]:

@@ -31,7 +31,8 @@ def test_it_holds_each_table_with_its_numbers(report):
     tables = tables_of(text)
     assert len(tables) == 2 * 3 + 1
     for found, made in zip(content["tables"], (tables[:3], tables[3:6]), strict=True):
-        assert found["words"] in text
+        assert f"**{found['title']}**: " in text
+        assert found["words"].removeprefix(f"{found['title']}: ") in text
         organs, phases, differences = made
         assert organs[0][1:4] == ["coarse", "scratch", "semantic"]
         for line, row in zip(found["organs"], organs[2:], strict=True):
