@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import SemclError, raise_all
-from .attention import attention_path
-from .datalist import Case, folds, unlabelled
+from .datalist import Case, folds, unlabelled, volumes
 
 
 def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
@@ -55,28 +55,30 @@ def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder:
     Args:
         learnt: labelled cases.
         training: all training cases.
-        folder: of <case>.nii.gz, written by inference.yaml --section unlabelled --certain 0.8, say; None for none.
+        folder: of <case>.nii.gz, of pictures <case>.png, written by inference.yaml --section unlabelled --certain 0.8,
+            say; None for none.
 
     Raises:
         SemclError: naming each case that has no map there.
     """
     if folder is None:
         return list(learnt)
-    drawn = {case: attention_path(folder, case.case) for case in training if case.label is None}
+    maps = volumes(Path(folder)) if Path(folder).is_dir() else {}
+    lacking = [case for case in training if case.label is None]
     raise_all(
         [
             SemclError(
                 "a scan without a label map, and none was drawn for it",
                 case=case.case,
-                found=f"no {path}",
+                found=f"no {case.case}.nii.gz (of a picture .png) in {folder}",
                 expected="a map of each training scan that has no label map",
                 remedy=f"run inference.yaml --section unlabelled --certain 0.8 --prediction_dir {folder} first",
             )
-            for case, path in drawn.items()
-            if not path.is_file()
+            for case in lacking
+            if case.case not in maps
         ]
     )
-    return [*learnt, *(replace(case, label=path) for case, path in drawn.items())]
+    return [*learnt, *(replace(case, label=maps[case.case]) for case in lacking)]
 
 
 def hide_labels(cases: Sequence[Case], phases: Collection[str], labelled: Collection[str]) -> list[Case]:

@@ -89,21 +89,23 @@ def test_a_share_of_scans_without_label_maps_is_refused():
 # pseudo labels and hidden label maps
 
 
-def test_scans_without_label_maps_get_those_drawn_for_them(tmp_path):
+@pytest.mark.parametrize("suffix", [".nii.gz", ".png"])
+def test_scans_without_label_maps_get_those_drawn_for_them(suffix, tmp_path):
     training = labelled({"a": 2, "b": 1, "c": 1}, without=("b", "c"))
     learnt = training[:2]
     assert selection.with_pseudo_labels(learnt, training, None) == learnt
     for name in ("b0", "c0"):
-        (tmp_path / f"{name}.nii.gz").touch()
+        (tmp_path / f"{name}{suffix}").touch()
     joined = selection.with_pseudo_labels(learnt, training, str(tmp_path))
     maps = {case.case: str(case.label) for case in joined}
-    assert maps == {"a0": "l.nii", "a1": "l.nii"} | {name: f"{tmp_path}/{name}.nii.gz" for name in ("b0", "c0")}
+    assert maps == {"a0": "l.nii", "a1": "l.nii"} | {name: f"{tmp_path}/{name}{suffix}" for name in ("b0", "c0")}
 
 
-def test_every_scan_for_which_no_map_was_drawn_is_named(tmp_path):
+@pytest.mark.parametrize("folder", [".", "nowhere"])
+def test_every_scan_for_which_no_map_was_drawn_is_named(folder, tmp_path):
     training = labelled({"a": 1, "b": 1, "c": 1}, without=("b", "c"))
     with pytest.raises(SemclError, match=r"(?s)case b0: .*case c0: .*none was drawn.*--section unlabelled"):
-        selection.with_pseudo_labels(training[:1], training, str(tmp_path))
+        selection.with_pseudo_labels(training[:1], training, str(tmp_path / folder))
 
 
 def in_phases() -> list[Case]:

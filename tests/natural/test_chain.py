@@ -140,3 +140,15 @@ def test_predictions_of_pictures_are_measured_by_the_command_line_too(voc, cohor
     evaluate(pred=str(cohort / "predictions"), truth=str(truth), out=str(tmp_path / "out"), table=table)
     (line,) = json.loads((tmp_path / "out" / "summary.json").read_text())["over_all"]
     assert line["mean"] == pytest.approx(np.mean(iou_by_hand(cohort)), abs=1e-9)
+
+
+def test_pictures_without_masks_are_drawn_and_learnt_from(cohort, tmp_path):
+    overlays = NATURAL, cohort.parent / "small.yaml"
+    given = {"dataset_dir": cohort, "ckpt_dir": cohort / "models", "attention_dir": cohort / "attention"}
+    run_here("inference", *overlays, **given, output_dir=tmp_path / "first", section="unlabelled", certain=0.8)
+    maps = tmp_path / "first" / "predictions"
+    assert [path.name for path in maps.glob("*.png")] == ["2026_000002.png"]
+    shutil.copytree(cohort / "models", tmp_path / "models")
+    given["ckpt_dir"] = tmp_path / "models"
+    run_here("train", *overlays, **given, output_dir=tmp_path, pseudo_dir=maps, max_epochs=1, epoch_length=2)
+    assert (tmp_path / "store" / "2026_000002" / "target.npy").is_file()
