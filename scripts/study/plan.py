@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import yaml
 from monai.bundle import ConfigParser
 
 from ..cohort.attention import attention_path
-from ..cohort.datalist import Case, digest, load, save
+from ..cohort.datalist import digest, load
 from ..cohort.labels import LabelTable
 from ..errors import SemclError, raise_all
 from ..files import checksum
@@ -26,7 +25,6 @@ from .strategy import SELF_TRAINING, Strategy
 from .unit import OWN_STORE
 
 PROTOCOLS = {"frozen": True, "tuned": False}  # freeze_encoder
-OWN_SPLIT = "own"  # the cohort's training and testing cases
 FIRST = "first"  # folder in a cell's, of the model that draws what the cell's own learns from too
 
 
@@ -212,59 +210,6 @@ def _share(label: str | float) -> float:
             "a share of labels", found=text, expected="0% to 100%, or 0 to 1, above 0", remedy="set --labels 10%,100%"
         )
     return share
-
-
-def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int, seed: int = 0) -> dict[str, Path]:
-    """The datalists of the study's splits, as folders: the cohort's own for ``folds`` 0, else a fold each to be tested.
-
-    Folds are of patients who have label maps, at random; unlabelled scans of others are trained on in every split
-    (pretraining needs no label maps). Testing cases have label maps. Studies of other folds lie side by side.
-
-    Raises:
-        SemclError: when there are fewer patients than folds, or nobody to test.
-    """
-    labelled = sorted({case.patient for case in cases if case.label is not None})
-    if folds and not 2 <= folds <= len(labelled):
-        raise SemclError(
-            "the cohort cannot be split so",
-            found=f"--folds {folds}, {len(labelled)} patients with label maps",
-            expected="2 folds or more, and a patient each; 0 for the cohort's own training and testing cases",
-            remedy="set --folds",
-        )
-    if folds:
-        order = np.random.default_rng(seed).permutation(labelled).tolist()
-        part = {patient: number % folds for number, patient in enumerate(order)}
-        splits = {f"fold {fold + 1} of {folds}": list(_assigned(cases, part, fold)) for fold in range(folds)}
-    else:
-        splits = {OWN_SPLIT: [case for case in cases if case.fold is not None or case.label is not None]}
-    for what, there in {
-        "tested": all(any(case.fold is None for case in members) for members in splits.values()),
-        "trained on": all(any(case.fold is not None and case.label for case in one) for one in splits.values()),
-    }.items():
-        if not there:
-            raise SemclError(
-                f"nobody is left to be {what}",
-                found=f"no {'testing' if what == 'tested' else 'training'} case with a label map",
-                expected="at least one",
-                remedy="set --folds, or prepare the cohort with another --test_share",
-            )
-    written = {}
-    for name, members in splits.items():
-        folder = out / "splits" / name
-        table.save(folder)
-        save(members, folder)
-        written[name] = folder
-    return written
-
-
-def _assigned(cases: Sequence[Case], part: dict[str, int], tested: int) -> Iterator[Case]:
-    """Cases as a split has them: those of the tested part without a fold, the others with their part as fold."""
-    for case in cases:
-        own = part.get(case.patient, 0 if tested else 1)
-        if own != tested:
-            yield replace(case, fold=own)
-        elif case.label is not None:
-            yield replace(case, fold=None)
 
 
 def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:

@@ -17,10 +17,11 @@ from ..cohort.labels import LabelTable
 from ..errors import SemclError
 from ..evaluate.rows import Row, measure, write_rows
 from ..job.shard import Shard
-from .plan import Plan, cells, hash_data, write_splits
+from .plan import Plan, cells, hash_data
 from .report import Report
 from .results import Results, read_rows
 from .runner import Runner, listen
+from .splits import write_splits
 from .strategy import FLOOR, find, read_overlay, refuse_own, swept
 
 BUILD = ["$scripts.plain_errors()", "$@store"]  # what pretrain.yaml is made to run to build the query store alone

@@ -14,8 +14,9 @@ from scripts.cohort.datalist import Case
 from scripts.cohort.labels import LabelTable, Organ
 from scripts.evaluate.measures import METRICS
 from scripts.evaluate.rows import Row, write_rows
-from scripts.study.plan import Plan, Unit, cells, hash_data, write_splits
+from scripts.study.plan import Plan, Unit, cells, hash_data
 from scripts.study.results import Results
+from scripts.study.splits import write_splits
 from scripts.study.strategy import FLOOR, Strategy, find
 from tests.stages import ROOT
 
