@@ -215,6 +215,7 @@ def study(
     preset: str | None = None,
     overlay: str | None = None,
     sweep: str | None = None,
+    baseline: str | None = None,
     out: str | None = None,
     attention_dir: str | None = None,
     tolerance: float = 2.0,
@@ -235,6 +236,7 @@ def study(
         preset: numbers for all stages: an overlay of configs by name, fast, standard or faithful.
         overlay: config file of your own numbers, for all stages.
         sweep: key=value,value: every strategy once a value, such as temperature=0.05,0.1,0.2.
+        baseline: the strategy all are compared with, or coarse; scratch unless given. Another one needs no new runs.
         out: the study's folder, <dataset_dir>/study unless given; a study there goes on.
         attention_dir: attention maps of all cases, if not those of the cohort.
         tolerance: mm, of NSD where the label table gives an organ none.
@@ -264,6 +266,7 @@ def study(
         tolerance=_number("tolerance", tolerance),
         workers=whole["workers"] if "workers" in whole else usual_workers(),
         share=None if shard is None else str(shard),
+        baseline=None if baseline is None else str(baseline),
     ).run()
 
 

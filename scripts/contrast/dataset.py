@@ -20,11 +20,10 @@ class QueryDataset(Dataset[dict[str, Any]]):
         store: the query store.
         target: give the target mask too.
         margin: voxels more at each side of a patch, for views to move into.
-        show_attention: False leaves the attention mask empty.
     """
 
-    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0, show_attention: bool = True) -> None:
-        self.store, self.target, self.margin, self.show_attention = store, target, margin, show_attention
+    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0) -> None:
+        self.store, self.target, self.margin = store, target, margin
 
     def __len__(self) -> int:
         return len(self.store.index)
@@ -36,7 +35,7 @@ class QueryDataset(Dataset[dict[str, Any]]):
         sample: dict[str, Any] = {"image": patch.float(), "query": item, "cluster": cluster, "object": number}
         sample["phase"] = self.store.table.phase_of(cluster)
         attention = grid.cut(self.store.volume(case, "attention"), start, self.margin) == number
-        sample["attention"] = attention.float()[None] * self.show_attention
+        sample["attention"] = attention.float()[None]
         if self.target:
             target = grid.cut(self.store.volume(case, "target"), start, self.margin)
             sample["target"] = ((target == number).float() - (target == IGNORED).float())[None]

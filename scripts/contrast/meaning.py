@@ -31,13 +31,20 @@ class PrepareViews(PrepareBatch):
             "object" (the organ alone), "phase" (of the scan alone) or "query" (their own query, as SimCLR does).
         tones: give the mean intensities too, for the loss's intensity-adaptive weights (arXiv 2210.08652).
         regions: for a network that pools regions (``ContrastNet``).
+        show_attention: False hides the attention from the encoder in all views; regions stay those of the attention.
 
     Raises:
         SemclError: for another meaning.
     """
 
     def __init__(
-        self, views: Views, count: int = 2, meaning: str = "cluster", tones: bool = False, regions: bool = False
+        self,
+        views: Views,
+        count: int = 2,
+        meaning: str = "cluster",
+        tones: bool = False,
+        regions: bool = False,
+        show_attention: bool = True,
     ) -> None:
         if meaning not in MEANINGS:
             raise SemclError(
@@ -47,7 +54,7 @@ class PrepareViews(PrepareBatch):
                 remedy="set meaning",
             )
         self.views, self.count, self.meaning, self.tones = views, count, meaning, tones
-        self.regions = regions
+        self.regions, self.show_attention = regions, show_attention
 
     def __call__(
         self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -69,9 +76,9 @@ class PrepareViews(PrepareBatch):
 
     def _shown(self, number: int, masks: list[torch.Tensor]) -> list[torch.Tensor]:
         """The channels of a view beside its image."""
-        if not self.regions:
-            return masks
-        return [torch.zeros_like(masks[0]) if number % 2 else masks[0], *masks]
+        hidden = not self.show_attention or (self.regions and bool(number % 2))
+        shown = torch.zeros_like(masks[0]) if hidden else masks[0]
+        return [shown, *masks] if self.regions else [shown]
 
 
 def mean_tone(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ class Embedding:
         output_dir: gets embeddings/.
         device: of the encoders.
         batch_size: queries a forward pass.
-        show_attention: False leaves their attention masks empty.
+        show_attention: False hides their attention from the encoders.
         pooling: of the encoders' maps, as in pretraining.
         queries_per_organ: of each organ of each case, at most.
         neighbours: of each query, for purity and pictures.
@@ -141,9 +141,17 @@ class Embedding:
         """The queries by one encoder."""
         patients = [case.patient for case in self.cases]
         phases = [case.phase for case in self.cases]
-        dataset = QueryDataset(self.store, show_attention=self.show_attention)
         return embed(
-            dataset, patients, phases, encoder, queries, self.device, self.batch_size, f"embed, {name}", self.pooling
+            QueryDataset(self.store),
+            patients,
+            phases,
+            encoder,
+            queries,
+            self.device,
+            self.batch_size,
+            f"embed, {name}",
+            self.pooling,
+            self.show_attention,
         )
 
     def maps(self, found: Mapping[str, Embeddings]) -> dict[str, str]:

@@ -95,6 +95,7 @@ def embed(
     batch_size: int,
     title: str,
     pooling: str = "patch",
+    show_attention: bool = True,
 ) -> Embeddings:
     """The encoder's maps of each query, pooled, as a unit vector; ranks share the queries.
 
@@ -108,14 +109,16 @@ def embed(
         batch_size: queries a forward pass.
         title: of the progress bar.
         pooling: as in pretraining (``pool``).
+        show_attention: False hides it from the encoder.
     """
     store, chosen = dataset.store, Subset(dataset, ranks.own(queries.tolist()))
     encoder = encoder.to(device).eval()
     found: list[torch.Tensor] = []
     with torch.no_grad():
         for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
-            inputs = torch.cat([batch["image"], batch["attention"]], 1).to(device)
-            pooled = pool(encoder(inputs), inputs[:, -1:], pooling).float()
+            image, attention = (batch[key].to(device) for key in ("image", "attention"))
+            maps = encoder(torch.cat([image, attention * show_attention], 1))
+            pooled = pool(maps, attention, pooling).float()
             found += nn.functional.normalize(pooled, dim=1)
     if ranks.count() > 1:
         parts = ranks.gathered([vector.cpu() for vector in found])

@@ -22,6 +22,8 @@ def markdown(content: Mapping[str, Any], methods: Sequence[str], name: str) -> s
             said.append(_by_phase(table, methods))
         if table["against_baseline"]:
             said.append(_differences(table))
+    if content["embeddings"]:
+        said.append(_embeddings(content["embeddings"], embedded(content["embeddings"], methods)))
     said.append(_costs(content["costs"]))
     return "\n\n".join(said) + "\n"
 
@@ -44,35 +46,53 @@ def _by_organ(table: Mapping[str, Any], methods: Sequence[str]) -> str:
 
 
 def _by_phase(table: Mapping[str, Any], methods: Sequence[str]) -> str:
-    head = ["all organs, by phase", *methods, "patients", f"p, {table['best']} over {table['baseline']}"]
     return _table(
-        head,
+        ["all organs, by phase", *methods, "patients"],
         (
-            [line["phase"], *(_spread(line["found"][method]) for method in methods), str(line["patients"]),
-             _p(line["p_baseline"])]
+            [line["phase"], *(_spread(line["found"][method]) for method in methods), str(line["patients"])]
             for line in table["phases"]
+        ),
+    )
+
+
+def _differences(table: Mapping[str, Any]) -> str:
+    """Every strategy over the baseline: of all scans, and of each phase's where there are several."""
+    found = [("all", lines[0]) for lines in table["against_baseline"].values()]
+    if len(table["phases"]) > 1:
+        found += [(part["phase"], line) for part in table["phases"] for line in part["against_baseline"]]
+    return _table(
+        [f"all organs, over {table['baseline']}", "scans", "difference", "95 % interval", "p"],
+        (
+            [line["second"], scans, f"{line['difference']:+.4f}",
+             "-" if line["low"] is None else f"{line['low']:+.4f} to {line['high']:+.4f}", _p(line["p"])]
+            for scans, line in found
         ),
     )  # fmt: skip
 
 
-def _differences(table: Mapping[str, Any]) -> str:
-    found = [lines[0] for lines in table["against_baseline"].values()]
+def embedded(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[str]:
+    """What the embeddings of were measured: the untrained encoder, then the strategies that pretrain."""
+    measured = {name for line in lines for name in line}
+    return [name for name in ("untrained", *methods) if name in measured]
+
+
+def _embeddings(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
     return _table(
-        [f"all organs, over {table['baseline']}", "difference", "95 % interval", "p"],
+        ["embeddings", *methods],
         (
-            [line["second"], f"{line['difference']:+.4f}",
-             "-" if line["low"] is None else f"{line['low']:+.4f} to {line['high']:+.4f}", _p(line["p"])]
-            for line in found
+            [line["measure"], *(f"{line[name]:.3f}" if name in line else "-" for name in methods)]
+            for line in lines
         ),
     )  # fmt: skip
 
 
 def _costs(costs: Iterable[Mapping[str, Any]]) -> str:
     return _table(
-        ["cost of a run", "pretraining, s", "queries seen", "training, s", "queries seen", "inference, s"],
+        ["cost of a run", *("pretraining, s", "queries"), *("training, s", "queries"), "inference, s", "memory, MiB"],
         (
             [line["strategy"], f"{line['pretrain_seconds']:.0f}", f"{line['pretrain_queries']:,}",
-             f"{line['train_seconds']:.0f}", f"{line['train_queries']:,}", f"{line['inference_seconds']:.0f}"]
+             f"{line['train_seconds']:.0f}", f"{line['train_queries']:,}", f"{line['inference_seconds']:.0f}",
+             f"{line['resident_mib']:,}"]
             for line in costs
         ),
     )  # fmt: skip

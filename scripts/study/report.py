@@ -13,7 +13,7 @@ from ..evaluate.statistics import ALL, LEVEL
 from ..files import write_text
 from ..version import __version__
 from .figures import strategies_figure
-from .markdown import markdown
+from .markdown import embedded, markdown
 from .results import Results
 from .tables import Table, as_csv, organ_lines, share_of_runs
 
@@ -25,11 +25,12 @@ class Report:
         results: of all units.
         name: of the cohort.
         folds: how many, 0 for the cohort's own testing cases.
+        baseline: what all strategies are compared with, as of ``Table``.
     """
 
-    def __init__(self, results: Results, name: str, folds: int) -> None:
+    def __init__(self, results: Results, name: str, folds: int, baseline: str | None = None) -> None:
         self.results, self.name, self.folds = results, name, folds
-        self.tables = [Table(results, cell) for cell in results.plan.cells]
+        self.tables = [Table(results, cell, baseline) for cell in results.plan.cells]
 
     def write(self) -> None:
         """Write the tables (CSV, LaTeX, Markdown), summary.json, strategies.svg and report.html; print the results."""
@@ -58,13 +59,12 @@ class Report:
     def html(self, content: dict[str, Any], figure: str) -> str:
         """The page."""
         methods = self.results.methods
-        measured = {name for line in content["embeddings"] for name in line}
         return template("report.html.j2", Path(__file__).parent).render(
             **content,
             name=self.name,
             strategies=[{"name": one.name, "about": one.about} for one in self.results.plan.strategies],
             methods=methods,
-            embedded=[name for name in ("untrained", *methods) if name in measured],
+            embedded=embedded(content["embeddings"], methods),
             figure=Markup(figure),
             all_organs=ALL,
             version=__version__,

@@ -102,9 +102,11 @@ def t_test(paired: Values) -> tuple[float, float, float] | None:
 
     Every patient is measured with every seed, so both are random effects, crossed, as readers and cases are in studies
     of readers (Dorfman, Berbaum and Metz, Investigative Radiology 27(9):723-731, 1992). By the mean squares of seeds,
-    patients and their interaction the variance of the mean is (A + max(B - C, 0)) / (S P), and t has the degrees of
-    freedom of Satterthwaite (Biometrics Bulletin 2(6):110-114, 1946). Were the seeds all alike, or the patients, this
-    would be the t-test over the others. docs/study.md says how often it errs.
+    patients and their interaction the variance of the mean is (A + E) / (S P) with E = max(B - C, 0), and t has
+    (A + E)^2 / (A^2 / (S - 1) + E^2 / (P - 1)) degrees of freedom. Satterthwaite's formula with B and C apart comes
+    near 0 degrees, and to intervals without end, where they nearly cancel (Hillis, Statistics in Medicine
+    26(3):596-619, 2007); this one has the smaller of S - 1 and P - 1 at least. Were the seeds all alike, or the
+    patients, it would be the t-test over the others. docs/study.md says how often it errs.
     """
     seeds, patients = paired.shape
     if min(seeds, patients) < 2:
@@ -112,13 +114,13 @@ def t_test(paired: Values) -> tuple[float, float, float] | None:
     mean = float(paired.mean())
     by_seed, by_patient = paired.mean(1) - mean, paired.mean(0) - mean
     rest = paired - mean - by_seed[:, None] - by_patient
-    freedom = np.array([seeds - 1, patients - 1, (seeds - 1) * (patients - 1)], float)
-    squares = [patients * (by_seed**2).sum(), seeds * (by_patient**2).sum(), (rest**2).sum()]
-    of_seeds, of_patients, of_rest = np.array(squares) / freedom
-    parts = np.array([of_seeds, of_patients, -of_rest]) if of_patients > of_rest else np.array([of_seeds, 0.0, 0.0])
+    of_seeds = patients * (by_seed**2).sum() / (seeds - 1)
+    of_patients = seeds * (by_patient**2).sum() / (patients - 1)
+    of_rest = (rest**2).sum() / ((seeds - 1) * (patients - 1))
+    parts = np.array([of_seeds, max(of_patients - of_rest, 0.0)])
     if parts.sum() <= 0:  # no spread: every seed and patient differs by the same
         return mean, mean, 1.0 if mean == 0 else TINY
     error = float(np.sqrt(parts.sum() / paired.size))
-    degrees = float(parts.sum() ** 2 / (parts**2 / freedom).sum())
+    degrees = float(parts.sum() ** 2 / (parts**2 / [seeds - 1, patients - 1]).sum())
     reach = float(stats.t.ppf(0.975, degrees)) * error
     return mean - reach, mean + reach, max(2 * float(stats.t.sf(abs(mean) / error, degrees)), TINY)

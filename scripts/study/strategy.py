@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,11 @@ def read_overlay(path: Path) -> dict[str, Any]:
 def group(key: str) -> str:
     """The first part of a key of a config: ``train`` of ``train#views#area``."""
     return key.replace("::", "#").partition("#")[0].lstrip("+")
+
+
+def nested(keys: Iterable[str]) -> list[str]:
+    """Those of a config's keys that are inside of another: ``train#views#area``."""
+    return [key for key in keys if group(key) != key.lstrip("+")]
 
 
 def of_stage(key: str) -> tuple[tuple[str, ...], str]:

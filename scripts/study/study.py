@@ -51,6 +51,7 @@ class Study:
         tolerance: mm, of NSD where the label table gives an organ none.
         workers: processes at once.
         share: "i/n", the part of the units that is run here; None for all.
+        baseline: the strategy all are compared with, by the name it has in the report, or "coarse"; None for scratch.
     """
 
     dataset_dir: Path
@@ -67,6 +68,7 @@ class Study:
     tolerance: float
     workers: int
     share: str | None
+    baseline: str | None
 
     def run(self) -> None:
         """Run what is not done yet; when all of the study is, compare and report.
@@ -118,6 +120,14 @@ class Study:
         strategies = find(self.strategies, self.bundle_root)
         if self.sweep is not None:
             strategies = swept(strategies, self.sweep, self.bundle_root)
+        names = [FLOOR, *(strategy.name for strategy in strategies)]
+        if self.baseline is not None and self.baseline not in names:
+            raise SemclError(
+                "there is no such baseline",
+                found=f"--baseline {self.baseline!r}",
+                expected=f"one of {', '.join(map(repr, names))}",
+                remedy="set --baseline, or add it to --strategies",
+            )
         planned = cells(self.protocols, self.labels)
         cases, table = load(self.dataset_dir), LabelTable.load(self.dataset_dir)
         attention, out = (self.attention_dir or self.dataset_dir / "attention").resolve(), self.out.resolve()
@@ -175,7 +185,7 @@ class Study:
         """Compare and write the report."""
         floor = {split: self.floor(split, plan, table) for split in plan.splits}
         results = Results(plan, floor, table.names, table.phases)
-        Report(results, self.dataset_dir.resolve().name, self.folds).write()
+        Report(results, self.dataset_dir.resolve().name, self.folds, self.baseline).write()
 
     def floor(self, split: str, plan: Plan, table: LabelTable) -> list[Row]:
         """Rows of the coarse maps of a split's testing cases, measured once."""

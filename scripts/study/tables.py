@@ -26,20 +26,21 @@ class Table:
     Args:
         results: the study's.
         cell: the protocol and share.
+        baseline: the strategy, or the coarse map, that all are compared with; None for ``scratch``, or for the coarse
+            map where ``scratch`` was not run, or nothing else was.
 
     Attributes:
         best: the strategy with the highest mean over all organs; ``next_best`` the one after, None for a single one.
         against_next: ``best`` against ``next_best``, all organs, then each.
-        against_baseline: each strategy against ``scratch``, or against the coarse map where ``scratch`` was not run, or
-            nothing else was.
+        against_baseline: each strategy against the baseline.
     """
 
-    def __init__(self, results: Results, cell: Cell) -> None:
+    def __init__(self, results: Results, cell: Cell, baseline: str | None = None) -> None:
         self.results, self.cell = results, cell
         self.values = results.values(cell)
         strategies = sorted(results.methods[1:], key=lambda name: -float(self.values[ALL][name].mean()))
         self.best, self.next_best = strategies[0], strategies[1] if len(strategies) > 1 else None
-        self.baseline = BASELINE if BASELINE in strategies and self.next_best else FLOOR
+        self.baseline = baseline or (BASELINE if BASELINE in strategies and self.next_best else FLOOR)
         organs = results.organs
         self.against_next = compare(self.values, self.next_best, self.best, organs) if self.next_best else []
         self.against_baseline = {
@@ -69,15 +70,15 @@ class Table:
         ]
 
     def phases(self) -> list[dict[str, Any]]:
-        """A line a phase: method -> (mean, standard deviation over patients) of all organs, and ``best``'s p."""
+        """A line a phase: method -> (mean, SD over patients) of all organs, and each strategy against the baseline."""
         lines = []
         for phase in self.results.phases:
             values = self.results.values(self.cell, phase=phase)
             if values:
                 found = {method: spread(values[ALL][method]) for method in self.results.methods}
-                against = compare(values, self.baseline, self.best, []) if self.best != self.baseline else []
+                against = [_plain(compare(values, self.baseline, name, [])[0]) for name in self.against_baseline]
                 patients = values[ALL][FLOOR].shape[1]
-                lines.append({"phase": phase, "patients": patients, "found": found, "p_baseline": _p_of(against, ALL)})
+                lines.append({"phase": phase, "patients": patients, "found": found, "against_baseline": against})
         return lines
 
     def overall(self) -> list[Difference]:

@@ -109,18 +109,6 @@ def test_a_sample_names_its_query_and_its_phase(store):
     assert len(set.union(*phases)) > 1
 
 
-def test_attention_is_left_empty_where_it_is_not_shown(store):
-    shown, hidden = (QueryDataset(store, target=True, margin=2, show_attention=show) for show in (True, False))
-    item = int(np.flatnonzero(store.index[:, 0] == 0)[0])
-    assert shown[item]["attention"].any()
-    assert not hidden[item]["attention"].any()
-    for name in shown[item]:
-        if name != "attention":
-            assert torch.equal(torch.as_tensor(shown[item][name]), torch.as_tensor(hidden[item][name]))
-    assert hidden[item]["attention"].shape == shown[item]["attention"].shape
-    assert hidden[item]["attention"].dtype == torch.float32
-
-
 def test_where_the_label_map_ignores_voxels_the_target_says_so(tmp_path):
     cohort = SmallCohort(tmp_path)
     case = cohort.cases[0]

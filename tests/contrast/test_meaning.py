@@ -114,6 +114,20 @@ def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_o
     ]
 
 
+@pytest.mark.parametrize("regions", [False, True])
+def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(regions):
+    shown, hidden = (
+        PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, regions=regions, show_attention=show)(batch(), CPU)
+        for show in (True, False)
+    )
+    assert shown[0][:, 1].any()
+    assert not hidden[0][:, 1].any()
+    for channel in {0, 2, 3} & set(range(shown[0].shape[1])):
+        assert torch.equal(hidden[0][:, channel], shown[0][:, channel])
+    for one, other in zip(hidden[1], shown[1], strict=True):  # labels, and tones under the same masks
+        assert torch.equal(one, other)
+
+
 def test_tones_of_regions_are_of_objects_and_then_of_surroundings():
     prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, regions=True)
     inputs, (labels, tones) = prepare(batch(), CPU)

@@ -66,11 +66,11 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def embedded(
-    store: QueryStore, network: nn.Module, queries: Sequence[int] | None = None, batch_size: int = 5
+    store: QueryStore, network: nn.Module, queries: Sequence[int] | None = None, batch_size: int = 5, *given: object
 ) -> Embeddings:
     chosen = np.arange(len(store.index)) if queries is None else np.array(queries)
     _, patients, phases, _ = zip(*CASES, strict=True)
-    return embed(QueryDataset(store), patients, phases, network, chosen, CPU, batch_size, "embed, test")
+    return embed(QueryDataset(store), patients, phases, network, chosen, CPU, batch_size, "embed, test", *given)
 
 
 def patch(store: QueryStore, query: int) -> torch.Tensor:
@@ -156,6 +156,18 @@ def test_the_last_map_is_averaged_over_the_patch(store: QueryStore) -> None:
     for query, vector in zip([4, 2], found.vectors, strict=True):
         mean = patch(store, query).flatten(1).mean(1) - 3
         assert torch.allclose(vector, mean / mean.norm(), atol=1e-5)
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_regions_are_those_of_the_attention_whether_the_encoder_is_shown_it_or_not(
+    store: QueryStore, show: bool
+) -> None:
+    query = next(query for query in range(len(store.index)) if patch(store, query)[1].any())
+    found = embedded(store, Means(), [query], 5, "regions", show)
+    image, mask = patch(store, query)
+    inside = torch.stack([image[mask > 0].mean(), torch.tensor(float(show))])
+    expected = torch.cat([inside, inside - 3])
+    assert torch.allclose(found.vectors[0], expected / expected.norm(), atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])

@@ -29,7 +29,7 @@ def test_it_holds_each_table_with_its_numbers(report):
     text = markdown(content, report.results.methods, "lab")
     assert text.startswith(f"Cohort `lab`: {content['counts']}")
     tables = tables_of(text)
-    assert len(tables) == 2 * 3 + 1
+    assert len(tables) == 2 * 3 + 2
     for found, made in zip(content["tables"], (tables[:3], tables[3:6]), strict=True):
         assert f"**{found['title']}**: " in text
         assert found["words"].removeprefix(f"{found['title']}: ") in text
@@ -41,15 +41,26 @@ def test_it_holds_each_table_with_its_numbers(report):
             assert row[3] == f"**{mean:.3f} ± {sd:.3f}**"
             assert row[4] == str(line["patients"])
         assert [row[0] for row in phases[2:]] == ["noncontrast", "portal"]
-        (compared,) = differences[2:]
-        overall = found["against_baseline"]["semantic"][0]
-        assert compared[:2] == ["semantic", f"{overall['difference']:+.4f}"]
-    assert [row[0] for row in tables[-1][2:]] == ["scratch", "semantic"]
+        lines = [found["against_baseline"]["semantic"][0], *(line["against_baseline"][0] for line in found["phases"])]
+        assert [row[:3] for row in differences[2:]] == [
+            ["semantic", scans, f"{line['difference']:+.4f}"]
+            for scans, line in zip(("all", "noncontrast", "portal"), lines, strict=True)
+        ]
+    embeddings, costs = tables[-2:]
+    assert embeddings == [
+        ["embeddings", "untrained", "semantic"],
+        ["---"] * 3,
+        ["same organ", "0.250", "0.625"],
+        ["rank", "0.500", "-"],
+    ]
+    assert [row[0] for row in costs[2:]] == ["scratch", "semantic"]
+    assert [row[-1] for row in costs[2:]] == ["121", "121"]
     assert all(len({len(row) for row in table}) == 1 for table in tables)
 
 
 def test_a_phase_s_p_is_of_its_own_scans(report):
     for table in report.tables:
         for line in table.phases():
-            assert line["patients"] == 3
-            assert 0 < line["p_baseline"] < 0.05
+            (against,) = line["against_baseline"]
+            assert line["patients"] == against["patients"] == 3
+            assert 0 < against["p"] < 0.05

@@ -126,6 +126,14 @@ def test_a_strategy_that_trains_itself_needs_unlabelled_scans(tmp_path):
         plan.check()
 
 
+def test_a_key_inside_of_another_that_a_stage_does_not_have_is_named(tmp_path):
+    views = strategy_of(tmp_path, "views", "train#views#rotation: 3.0")
+    with pytest.raises(SemclError, match=r"(?s)views: embed has no place for train#views#rotation.*--sweep pretrain\."):
+        made_plan(tmp_path, strategies=(views,)).check()
+    turned = swept(find(["semantic"], BUNDLE), "pretrain.train#views#rotation=3.0,4.0", BUNDLE)
+    made_plan(tmp_path / "swept", strategies=tuple(turned)).check()
+
+
 def test_strategies_that_cut_other_queries_have_stores_of_their_own(tmp_path):
     small = strategy_of(tmp_path, "small", "patch_size: 32")
     at = swept(find(["semantic"], BUNDLE), "spacing=2,3", BUNDLE)

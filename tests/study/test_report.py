@@ -198,7 +198,9 @@ def test_every_link_leads_somewhere(opened: Opened) -> None:
 def test_tables_are_sorted_by_a_click(opened: Opened) -> None:
     page = opened.page
     heads = tables(page)
-    assert len(heads) == 4 * (2 + 1 + 3) + 2  # organs, phases, against next, against scratch; cost, embeddings
+    assert (
+        len(heads) == 4 * (2 + 2 + 1 + 3) + 2
+    )  # organs, phases, against scratch by phase, next and scratch; cost, embeddings
     for table in (0, 1, 2, len(heads) - 2, len(heads) - 1):
         for at in range(len(heads[table])):
             before = page.evaluate(KEYS, [table, at])

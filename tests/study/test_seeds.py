@@ -36,12 +36,9 @@ def by_loops(paired: Values) -> tuple[float, float, float]:
         (rows[s][p] - of_seed[s] - of_patient[p] + total) ** 2 for s in range(seeds) for p in range(patients)
     ) / ((seeds - 1) * (patients - 1))
     if patient_square > rest_square:
-        square = seed_square + patient_square - rest_square
-        degrees = square**2 / (
-            seed_square**2 / (seeds - 1)
-            + patient_square**2 / (patients - 1)
-            + rest_square**2 / ((seeds - 1) * (patients - 1))
-        )
+        excess = patient_square - rest_square
+        square = seed_square + excess
+        degrees = square**2 / (seed_square**2 / (seeds - 1) + excess**2 / (patients - 1))
     else:
         square, degrees = seed_square, seeds - 1
     error = math.sqrt(square / (seeds * patients))
@@ -80,6 +77,18 @@ def test_the_order_of_strategies_mirrors_the_interval_and_leaves_p(shape):
     assert (back.low, back.high) == (-there.high, -there.low)
     assert (back.p, back.runs) == (there.p, there.runs)
     assert there.low < there.difference < there.high
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [0, 0.01, 1])
+def test_the_interval_is_never_wider_than_that_of_the_fewest_degrees_of_freedom(shape, scale):
+    """Where patients differ no more than their interaction with seeds does, mean squares nearly cancel."""
+    rng, farthest = np.random.default_rng(14), stats.t(min(shape) - 1).ppf(0.975)
+    for _ in range(300):
+        paired = draw(shape, rng, seeds=scale, patients=0.2)
+        low, high, _ = t_test(paired)
+        error = np.sqrt(paired.mean(1).var(ddof=1) / shape[0] + paired.mean(0).var(ddof=1) / shape[1])
+        assert (high - low) / 2 <= farthest * error * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -143,6 +143,7 @@ def again(started: Started, out: Path, **changes: Any) -> None:
         "seeds": 2, "folds": 0, "protocols": ["tuned"], "labels": ["100%"],
         "overlays": [started.elsewhere / "tiny numbers.yaml"], "sweep": None,
         "attention_dir": started.cohort / "labels", "tolerance": 2.0, "workers": 1, "share": None,
+        "baseline": None,
     }  # fmt: skip
     Study(**(given | changes)).run()
 
@@ -186,7 +187,7 @@ def study(tmp_path: Path) -> Study:
     return Study(
         dataset_dir=cohort, bundle_root=BUNDLE, out=tmp_path / "out", strategies=["semantic"], seeds=1, folds=0,
         protocols=["frozen"], labels=["100%"], overlays=[], sweep=None, attention_dir=None, tolerance=2.0, workers=1,
-        share=None,
+        share=None, baseline=None,
     )  # fmt: skip
 
 
@@ -218,11 +219,24 @@ REFUSED = {
     "no such protocol": ({"protocols": ["thawed"]}, "no such protocol"),
     "a share that is none": ({"labels": ["200%"]}, "a share of labels"),
     "too many folds": ({"folds": 20}, "--folds 20, 8 patients"),
+    "a baseline that is not run": (
+        {"baseline": "scratch"},
+        "there is no such baseline.*scratch.*one of 'coarse', 'semantic'.*set --baseline",
+    ),
     "a typo in a sweep": ({"sweep": "temprature=1,2"}, "unknown key --temprature.*did you mean --temperature"),
     "no cohort": ({"dataset_dir": Path("nowhere")}, "dataset_dir is not a folder"),
     "no bundle": ({"bundle_root": Path("nowhere")}, r"the bundle is missing.*set --bundle_root"),
     "no attention": ({"attention_dir": Path("nowhere")}, r"attention maps are missing.*14 of 14 cases.*coarse\.yaml"),
 }
+
+
+SWEEPS = re.findall(r"--sweep ([^`\s]+)", (ROOT / "docs" / "study.md").read_text())
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_a_sweep_of_the_docs_is_one(study: Study, sweep: str) -> None:
+    plan, _ = replace(study, strategies=["semantic"], sweep=sweep).plan()
+    assert len(plan.strategies) > 1
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED.keys())
@@ -278,6 +292,7 @@ def test_the_command_line_s_defaults(given: Any) -> None:
         dataset_dir=Path("cohort"), bundle_root=Path("bundle"), out=Path("cohort/study"),
         strategies=["scratch", "simclr", "semantic"], seeds=3, folds=0, protocols=["frozen", "tuned"], labels=["100%"],
         overlays=[], sweep=None, attention_dir=None, tolerance=2.0, workers=usual_workers(), share=None,
+        baseline=None,
     )  # fmt: skip
 
 
@@ -286,11 +301,13 @@ def test_the_command_line_s_words(given: Any) -> None:
         "cohort", "--strategies", "semantic,my own/warm start.yaml", "--labels", "10%,0.5,1", "--protocols", "tuned",
         "--preset", "fast", "--overlay", "my numbers.yaml", "--sweep", "temperature=0.1,0.2", "--shard", "1/12",
         "--workers", "2", "--seeds", "5", "--folds", "4", "--out", "2026", "--bundle_root", "b", "--tolerance", "1",
+        "--baseline", "warm start",
     )  # fmt: skip
     assert study.strategies == ["semantic", "my own/warm start.yaml"]
     assert (study.labels, study.protocols) == (["10%", "0.5", "1"], ["tuned"])
     assert study.overlays == [Path("b/configs/fast.yaml"), Path("my numbers.yaml")]
     assert (study.sweep, study.share, study.out) == ("temperature=0.1,0.2", "1/12", Path("2026"))
+    assert study.baseline == "warm start"
     assert (study.workers, study.seeds, study.folds, study.tolerance) == (2, 5, 4, 1)
 
 

@@ -18,11 +18,11 @@ from tests.study.made import BUNDLE, made_plan, made_results, strategy_of
 LEVELS = {"scratch": 0.4, "semantic": 0.8, "organ": 0.7, "50% & $_{x}^2~#\\ odd": 0.6}
 
 
-def table_of(folder, names=("scratch", "organ", "semantic"), levels=LEVELS, patients=6, **changes):
+def table_of(folder, names=("scratch", "organ", "semantic"), levels=LEVELS, patients=6, baseline=None, **changes):
     found = [find([name], BUNDLE)[0] if name in ("scratch", "organ", "semantic") else name for name in names]
     strategies = tuple(strategy_of(folder, one, "temperature: 0.2") if isinstance(one, str) else one for one in found)
     plan = made_plan(folder, strategies=strategies, **changes)
-    return Table(made_results(plan, levels, patients), plan.cells[0])
+    return Table(made_results(plan, levels, patients), plan.cells[0], baseline)
 
 
 @pytest.fixture
@@ -55,6 +55,19 @@ def test_what_is_compared_goes_by_what_was_run(tmp_path, names, best, next_best,
     pairs = [(line.first, line.second) for line in table.overall()]
     assert len(pairs) == len(compared)
     assert set(pairs) == compared
+
+
+def test_another_baseline_is_what_all_are_compared_with(tmp_path):
+    for name in ("organ", FLOOR):
+        table = table_of(tmp_path / name, baseline=name)
+        rest = [other for other in ("scratch", "organ", "semantic") if other != name]
+        assert table.baseline == name
+        assert {one: {line.first for line in lines} for one, lines in table.against_baseline.items()} == {
+            other: {name} for other in rest
+        }
+        assert [[line["second"] for line in part["against_baseline"]] for part in table.phases()] == [rest, rest]
+        assert f"over {name} (" in table.in_words()
+        assert f"against {name}," in table.latex()
 
 
 def test_lines_are_means_and_spreads_over_patients_of_means_over_seeds(table):
