@@ -138,17 +138,19 @@ class Plan:
             unit = Unit(next(iter(self.splits)), strategy, 0, self.out)
             for stage, step in {step["stage"]: step for step in steps(self, unit)}.items():
                 shipped = config.shipped(self.bundle_root, stage)
-                lost = [key for path in step["files"][1:] for key in nested(read_overlay(Path(path)))]
-                lost = [key for key in lost if group(key) not in shipped.own]
-                if lost:
-                    errors.append(
-                        SemclError(
-                            f"{strategy.name}: {stage} has no place for {lost[0]}",
-                            found=f"{lost[0]} in an overlay, which is given to all stages",
-                            expected=f"a key inside of one that every stage has; {stage} has no {group(lost[0])}",
-                            remedy=f"set it for one stage alone: --sweep pretrain.{lost[0]}=... or train.{lost[0]}=...",
-                        )
+                lost = [
+                    SemclError(
+                        f"{strategy.name}: {stage} has no place for {key}",
+                        found=f"{key} in {path}, which is given to all stages",
+                        expected=f"a key inside of one that every stage has; {stage} has no {group(key)}",
+                        remedy=f"set it for one stage alone: --sweep pretrain.{key}=... or train.{key}=...",
                     )
+                    for path in step["files"][1:]
+                    for key in nested(read_overlay(Path(path)))
+                    if group(key) not in shipped.own
+                ]
+                if lost:  # MONAI cannot merge them
+                    errors += lost
                     continue
                 merged = ConfigParser(ConfigParser.load_config_files(step["files"]))
                 merged.update(step["overrides"])
