@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,6 +12,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_n
 from monai.losses import DiceLoss
 
 from scripts.contrast.loss import SemanticContrastiveLoss
+from scripts.handover import load_weights, save_weights
 from scripts.version import __version__
 
 CONFIGS = Path("bundle/configs")
@@ -195,6 +197,13 @@ DIFFERENCES = {
     "semantic": {"meaning": "cluster"},
     "semantic-labelled": {"meaning": "cluster", "unlabelled": False},
     "semantic-self": {"meaning": "cluster", "certain": 0.8},
+    "semantic-slices": {"meaning": "cluster", "whole_slices": True},
+    "semantic-memory": {"meaning": "cluster", "memory": 1024},
+    "semantic-dense": {
+        "meaning": "cluster",
+        "pooling": "points",
+        "decoder_weights": "$os.path.join(os.path.dirname(@encoder_weights), 'decoder.pt')",
+    },
     "dcc": {"meaning": "query", "intensity_weights": True},
 }
 
@@ -215,9 +224,11 @@ def test_a_strategy_differs_in_what_its_overlay_names_alone(stage, name):
     refers = re.findall(r"@(\w+)", json.dumps(plain))
     used = {key for key in changed if key in refers}
     expected = {
-        "pretrain": {"meaning", "show_attention", "intensity_weights", "pooling", "unlabelled"},
+        "pretrain": {
+            *("meaning", "show_attention", "intensity_weights", "pooling", "unlabelled", "whole_slices", "memory"),
+        },
         "embed": {"show_attention", "pooling"},
-        "train": {"encoder_weights"},
+        "train": {"encoder_weights", "decoder_weights"},
         "inference": {"certain"},
     }
     assert used == changed & expected[stage]
@@ -251,7 +262,7 @@ def first_batch(config: ConfigParser) -> tuple[dict, torch.Tensor, object]:
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"scratch"}))
 def test_a_strategy_s_labels_are_of_its_meaning(name, pretrained_by):
     batch, _, told = first_batch(pretrained_by(name))
-    labels = told[0] if name == "dcc" else told
+    labels = told[0] if name == "dcc" else told[::8] if name == "semantic-dense" else told  # of eight points each
     meaning = DIFFERENCES[name]["meaning"]
     views = 2 * len(batch["query"])
     labels, around = labels[:views], labels[views:]
@@ -277,16 +288,55 @@ def test_a_strategy_s_labels_are_of_its_meaning(name, pretrained_by):
 
 def test_all_strategies_see_the_same_batches(pretrained_by):
     plain, inputs, _ = first_batch(pretrained_by())
-    for name in STRATEGIES:
+    for name in set(STRATEGIES) - {"semantic-slices"}:
         batch, seen, _ = first_batch(pretrained_by(name))
         assert torch.equal(batch["query"], plain["query"])
         assert torch.equal(seen[:, :1], inputs[:, :1])
         if name == "simclr-image":
             assert seen.shape[1] == 2
             assert not seen[:, 1:].any()
+        elif name == "semantic-dense":  # shows the attention in every view
+            assert torch.equal(seen[:, 1], seen[:, 2])
+            assert torch.equal(seen[:, 2:], inputs[:, 2:])
         else:
             assert torch.equal(seen[:, 1:], inputs[:, 1:])
     assert inputs[:, 1:].any()
+
+
+def test_whole_slices_are_as_many_queries_with_all_organs_of_a_slice(pretrained_by):
+    plain, *_ = first_batch(pretrained_by())
+    config = pretrained_by("semantic-slices")
+    batch, *_ = first_batch(config)
+    assert len(batch["query"]) == len(plain["query"])
+    index = config.get_parsed_content("store").index
+    first = index[batch["query"][0]]
+    on_slice = np.flatnonzero((index[:, 0] == first[0]) & (index[:, 6] == first[6]))
+    assert set(on_slice) <= set(batch["query"].tolist())
+    assert len(set(batch["object"].tolist())) > 1
+
+
+def test_a_memory_is_compared_with_and_kept_with_the_checkpoint(pretrained_by):
+    config = pretrained_by("semantic-memory")
+    loss = config.get_parsed_content("train#loss")
+    assert loss.memory.vectors.shape == (1024, 256)
+    assert any(name.startswith("memory") for name in loss.state_dict())
+    assert pretrained_by().get_parsed_content("train#loss").memory is None
+
+
+def test_points_pretrain_the_decoder_that_training_goes_on_with(pretrained_by, tmp_path):
+    config = pretrained_by("semantic-dense")
+    network = config.get_parsed_content("network_def")
+    handlers = merged("pretrain", STRATEGIES["semantic-dense"])["train"]["handlers"]
+    assert [handler.get("module") for handler in handlers if handler["_target_"] == "scripts.SaveWeights"] == [
+        "@encoder", "@decoder",
+    ]  # fmt: skip
+    assert config.get_parsed_content("decoder") is network.decoder
+    weights = tmp_path / "decoder.pt"
+    save_weights(weights, network.decoder, {})
+    given = {"widths": [4, 8, 8, 16], "dataset_dir": "cohort"}
+    refiner = parser("train", **given).get_parsed_content("network_def")
+    load_weights(weights, refiner.decoder, "pretrain.yaml")
+    assert pretrained_by().get_parsed_content("decoder") is None
 
 
 def test_dcc_weighs_pairs_by_the_mean_intensities_under_their_masks(pretrained_by):
@@ -320,8 +370,11 @@ def test_scratch_alone_starts_from_no_weights(name):
     assert path == (None if name == "scratch" else "cohort/models/encoder.pt")
     handlers = merged("train", STRATEGIES[name])["train"]["handlers"]
     assert [handler["path"] for handler in handlers if handler["_target_"] == "scripts.LoadWeights"] == [
-        "@encoder_weights"
+        "@encoder_weights",
+        "@decoder_weights",
     ]
+    decoder = config.get_parsed_content("decoder_weights")
+    assert decoder == ("cohort/models/decoder.pt" if name == "semantic-dense" else None)
 
 
 @pytest.mark.parametrize(("stage", "epochs"), [("pretrain", 8), ("train", 12)])

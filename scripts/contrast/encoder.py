@@ -11,8 +11,10 @@ from monai.networks.layers.factories import Pool
 from monai.networks.nets.resnet import ResNet
 from torch import nn
 
+from ..decode.aspp import AsppDecoder
+from ..errors import SemclError
 from .head import ClusterHead
-from .pooling import check_pooling, pool
+from .pooling import at_points, check_pooling, pool
 
 
 class QueryEncoder(nn.Module):
@@ -79,22 +81,51 @@ class ContrastNet(nn.Module):
 
     By pooling "patch", as in the paper's code, inputs are (B, 2, P, P[, P]), image and attention, and give one
     embedding each, (B, D). By "regions" two masks come after them, of the object and of what surrounds it, (B, 4, ...),
-    and each query gives an embedding of either: first those of all objects, then of all surroundings, (2B, D).
+    and each query gives an embedding of either: first those of all objects, then of all surroundings, (2B, D). By
+    "points" the same inputs give ``points`` embeddings of either, one after the other, (2B * points, D), of what a
+    decoder makes of the encoder's maps there: the decoder is pretrained too (local contrast, arXiv 2006.10511), all but
+    its logit.
 
     Args:
         encoder: the encoder.
         embedding: D.
-        pooling: "patch" or "regions" (``pool``).
+        pooling: "patch", "regions" (``pool``) or "points" (``at_points``).
+        decoder: of "points" alone.
+        points: of each region.
     """
 
-    def __init__(self, encoder: QueryEncoder, embedding: int = 256, pooling: str = "patch") -> None:
+    def __init__(
+        self,
+        encoder: QueryEncoder,
+        embedding: int = 256,
+        pooling: str = "patch",
+        decoder: AsppDecoder | None = None,
+        points: int = 8,
+    ) -> None:
         super().__init__()
-        self.pooling = check_pooling(pooling)
+        self.pooling, self.points = check_pooling(pooling), points
         self.encoder = encoder
-        self.head = ClusterHead(encoder.channels[-1] if pooling == "patch" else sum(encoder.channels), embedding)
+        width = encoder.channels[-1] if pooling == "patch" else sum(encoder.channels)
+        self.decoder = None
+        if pooling == "points":
+            if decoder is None or points < 1:
+                raise SemclError(
+                    "points need a decoder, and at least one",
+                    found=f"decoder {decoder}, points {points}",
+                    expected="the decoder that draws later, and 1 or more",
+                    remedy="set points, or another pooling",
+                )
+            self.decoder, width = decoder, decoder.width
+            decoder.logit.requires_grad_(False)
+        self.head = ClusterHead(width, embedding)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         masks = [inputs[:, -1:]] if self.pooling == "patch" else [inputs[:, -2:-1], inputs[:, -1:]]
         features = self.encoder(inputs if self.pooling == "patch" else inputs[:, :-2])
-        embeddings: torch.Tensor = self.head(torch.cat([pool(features, mask, self.pooling) for mask in masks]))
+        if self.decoder is None:
+            pooled = [pool(features, mask, self.pooling) for mask in masks]
+        else:
+            decoded = self.decoder.decode(features)
+            pooled = [at_points(decoded, mask, self.points).flatten(0, 1) for mask in masks]
+        embeddings: torch.Tensor = self.head(torch.cat(pooled))
         return embeddings

@@ -8,7 +8,7 @@ import torch
 from monai.engines import PrepareBatch
 
 from ..errors import SemclError
-from .pooling import surroundings
+from .pooling import check_pooling, surroundings
 from .views import Views
 
 MEANINGS = ("cluster", "object", "phase", "query")
@@ -20,9 +20,10 @@ class PrepareViews(PrepareBatch):
     Gives inputs (V*B, 2, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,); with
     ``tones`` the labels and the mean intensity under the mask of each view, (V*B,) in [0, 1].
 
-    With ``regions`` two channels more say where the object is and what surrounds it, and labels (2V*B,) are first those
-    of all objects, then of their surroundings, which have meanings of their own; so with tones. The attention of every
-    second view is then hidden: what the encoder is shown in one view it has to find by itself in the other.
+    With the pooling "regions" or "points" two channels more say where the object is and what surrounds it, and labels
+    (2V*B,) are first those of all objects, then of their surroundings, which have meanings of their own; so with tones.
+    With "points" there are ``points`` of each, one after the other. With "regions" the attention of every second view
+    is hidden: what the encoder is shown in one view it has to find by itself in the other.
 
     Args:
         views: draws a view.
@@ -30,7 +31,8 @@ class PrepareViews(PrepareBatch):
         meaning: what views must have in common to be pulled together: "cluster" (organ x phase, arXiv 2106.01596),
             "object" (the organ alone), "phase" (of the scan alone) or "query" (their own query, as SimCLR does).
         tones: give the mean intensities too, for the loss's intensity-adaptive weights (arXiv 2210.08652).
-        regions: for a network that pools regions (``ContrastNet``).
+        pooling: of the network (``ContrastNet``).
+        points: of the network.
         show_attention: False hides the attention from the encoder in all views; regions stay those of the attention.
 
     Raises:
@@ -43,7 +45,8 @@ class PrepareViews(PrepareBatch):
         count: int = 2,
         meaning: str = "cluster",
         tones: bool = False,
-        regions: bool = False,
+        pooling: str = "patch",
+        points: int = 8,
         show_attention: bool = True,
     ) -> None:
         if meaning not in MEANINGS:
@@ -54,7 +57,8 @@ class PrepareViews(PrepareBatch):
                 remedy="set meaning",
             )
         self.views, self.count, self.meaning, self.tones = views, count, meaning, tones
-        self.regions, self.show_attention = regions, show_attention
+        self.pooling, self.show_attention = check_pooling(pooling), show_attention
+        self.regions, self.points = pooling != "patch", points if pooling == "points" else 1
 
     def __call__(
         self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -66,17 +70,18 @@ class PrepareViews(PrepareBatch):
         seen = [(image, [mask]) for image, mask in views]
         if self.regions:
             seen = [(image, [mask, surroundings(mask)]) for image, mask in views]
-            labels = torch.cat([labels, -1 - labels])
+            labels = torch.cat([labels, -1 - labels]).repeat_interleave(self.points)
         channels = [[image, *self._shown(number, masks)] for number, (image, masks) in enumerate(seen)]
         inputs = torch.cat([torch.cat(view, dim=1) for view in channels])
         if not self.tones:
             return inputs, labels
         each = range(2 if self.regions else 1)
-        return inputs, (labels, torch.cat([mean_tone(image, masks[which]) for which in each for image, masks in seen]))
+        tones = torch.cat([mean_tone(image, masks[which]) for which in each for image, masks in seen])
+        return inputs, (labels, tones.repeat_interleave(self.points))
 
     def _shown(self, number: int, masks: list[torch.Tensor]) -> list[torch.Tensor]:
         """The channels of a view beside its image."""
-        hidden = not self.show_attention or (self.regions and bool(number % 2))
+        hidden = not self.show_attention or (self.pooling == "regions" and bool(number % 2))
         shown = torch.zeros_like(masks[0]) if hidden else masks[0]
         return [shown, *masks] if self.regions else [shown]
 

@@ -1,4 +1,4 @@
-"""From feature maps to a vector: the mean of the last over the whole patch, or of all of them over a region."""
+"""From feature maps to vectors: means over the whole patch or over regions, or values at points of regions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from monai.networks.layers.factories import Pool
+from torch.nn import functional
 
 from ..errors import SemclError
 
-POOLINGS = ("patch", "regions")
+POOLINGS = ("patch", "regions", "points")
 REACH = 8  # parts of a patch's side that the surroundings of a region reach
 
 
@@ -21,7 +22,10 @@ def check_pooling(pooling: str) -> str:
     """
     if pooling not in POOLINGS:
         raise SemclError(
-            "there is no such pooling", found=pooling, expected=" or ".join(POOLINGS), remedy="set pooling"
+            "there is no such pooling",
+            found=pooling,
+            expected=f"{', '.join(POOLINGS[:-1])} or {POOLINGS[-1]}",
+            remedy="set pooling",
         )
     return pooling
 
@@ -30,7 +34,8 @@ def pool(features: Sequence[torch.Tensor], mask: torch.Tensor, pooling: str) -> 
     """Feature maps (B, C, *map), finest first, of queries whose attention is ``mask`` (B, 1, *patch), as vectors.
 
     By "patch" the mean of the last map (B, C). By "regions" the means of all maps under the mask, one after the other
-    (B, sum of C): what a decoder with skips will read, not the last map alone.
+    (B, sum of C): what a decoder with skips will read, not the last map alone. By "points" the same: points are of what
+    a decoder makes of the maps (``at_points``).
     """
     if pooling == "patch":
         return features[-1].flatten(2).mean(2)
@@ -46,6 +51,23 @@ def under(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     weight = cover.flatten(2)
     weight = weight + (weight.sum(2, keepdim=True) == 0).to(weight.dtype)
     return (features.flatten(2) * weight).sum(2) / weight.sum(2)
+
+
+def at_points(features: torch.Tensor, mask: torch.Tensor, count: int) -> torch.Tensor:
+    """A map (B, C, *map) at ``count`` random places of a mask (B, 1, *patch), interpolated linearly: (B, count, C).
+
+    Under an empty mask all places count alike. Places are drawn by the generator of the tensor's device; of several
+    ranks each draws its own.
+    """
+    shape, axes = mask.shape[2:], mask.ndim - 2
+    place = torch.multinomial(mask.flatten(1).float() + 1e-6, count, replacement=True)
+    found = []
+    for size in reversed(shape):  # grid_sample wants the last axis first
+        found.append((place % size * 2 + 1) / size - 1)
+        place = place.div(size, rounding_mode="floor")
+    grid = torch.stack(found, dim=-1).view(len(mask), count, *[1] * (axes - 1), axes).to(features.dtype)
+    values = functional.grid_sample(features, grid, padding_mode="border", align_corners=False)
+    return values.flatten(2).mT
 
 
 def surroundings(mask: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from torch.utils.data import Sampler
 from .. import ranks
 from ..errors import SemclError
 
+Members = dict[int, list[NDArray[np.integer]]]
 MANY = 10_000  # patients of a cluster, of which a few are chosen without putting all in order
 
 
@@ -23,6 +24,9 @@ class ClusterSampler(Sampler[list[int]]):
     depends on the seed and the epoch alone. With several ranks each draws the same batch and takes its share: of
     every cluster an equal part where their number divides K, none in common.
 
+    With ``slices`` the P x K queries of a batch are those of whole slices, a patient's after the other's in random
+    order, so that most negatives are other organs of the same slice; the last slice is given as far as it fits.
+
     Args:
         clusters: cluster of each query.
         patients: patient of each query.
@@ -30,6 +34,7 @@ class ClusterSampler(Sampler[list[int]]):
         queries_per_cluster: K, of all ranks together.
         batches: batches an epoch.
         seed: of the order.
+        slices: number of the slice of each query; None to draw by cluster.
 
     Attributes:
         epoch: the epoch that will be drawn next.
@@ -47,6 +52,7 @@ class ClusterSampler(Sampler[list[int]]):
         queries_per_cluster: int,
         batches: int,
         seed: int = 0,
+        slices: Sequence[int] | NDArray[np.integer] | None = None,
     ) -> None:
         if min(clusters_per_batch, queries_per_cluster, batches, len(clusters)) < 1:
             raise SemclError(
@@ -57,7 +63,8 @@ class ClusterSampler(Sampler[list[int]]):
                 remedy="raise clusters_per_batch, queries_per_cluster or epoch_length, or look at the query store",
             )
         self.clusters, self.patients = np.asarray(clusters), np.asarray(patients)
-        self.members = self._members()
+        self.members = _members(self.clusters, self.patients)
+        self.by_slice = None if slices is None else _members(self.patients, np.asarray(slices))
         self.clusters_per_batch = min(clusters_per_batch, len(self.members))
         self.queries_per_cluster, self.batches, self.seed = queries_per_cluster, batches, seed
         ranks.share(
@@ -67,30 +74,35 @@ class ClusterSampler(Sampler[list[int]]):
         self.epoch = 0
         self.shared = 0.0
 
-    def _members(self) -> dict[int, list[NDArray[np.integer]]]:
-        """Cluster -> the queries of each of its patients."""
-        order = np.lexsort((self.patients, self.clusters))
-        cluster, patient = self.clusters[order], self.patients[order]
-        borders = np.flatnonzero((np.diff(cluster) != 0) | (np.diff(patient) != 0)) + 1
-        members: dict[int, list[NDArray[np.integer]]] = {}
-        for group in np.split(order, borders):
-            members.setdefault(int(self.clusters[group[0]]), []).append(group)
-        return members
-
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
-        names = np.array(list(self.members))
         shares = []
         for _ in range(self.batches):
-            chosen = rng.choice(names, self.clusters_per_batch, replace=False)
-            batch = [query for name in chosen.tolist() for query in self._draw(name, rng)]
+            batch = self._by_cluster(rng) if self.by_slice is None else self._by_slice(self.by_slice, rng)
             shares.append(other_patients(self.clusters[batch], self.patients[batch]))
             self.shared = float(np.mean(shares))  # now: who counts batches does not come back for the end
             yield ranks.own(batch)
+
+    def _by_cluster(self, rng: np.random.Generator) -> list[int]:
+        names = np.array(list(self.members))
+        chosen = rng.choice(names, self.clusters_per_batch, replace=False)
+        return [query for name in chosen.tolist() for query in self._draw(name, rng)]
+
+    def _by_slice(self, by_slice: Members, rng: np.random.Generator) -> list[int]:
+        """P x K queries: a slice of each patient, then another of each."""
+        wanted, names = self.clusters_per_batch * self.queries_per_cluster, list(by_slice)
+        batch: list[int] = []
+        while len(batch) < wanted:
+            for number in rng.permutation(len(names)).tolist():
+                of_patient = by_slice[names[number]]
+                batch += of_patient[int(rng.integers(len(of_patient)))].tolist()
+                if len(batch) >= wanted:
+                    break
+        return batch[:wanted]
 
     def _draw(self, name: int, rng: np.random.Generator) -> list[int]:
         """K queries of a cluster: one of each patient in turn, each patient's in random order."""
@@ -106,6 +118,17 @@ class ClusterSampler(Sampler[list[int]]):
     def metrics(self) -> dict[str, float]:
         """What the last epoch's batches were like, for the log."""
         return {"positives_of_other_patients": self.shared}
+
+
+def _members(groups: NDArray[np.integer], within: NDArray[np.integer]) -> Members:
+    """Group -> its queries, in parts by what they are within it: cluster -> queries of each patient, say."""
+    order = np.lexsort((within, groups))
+    group, part = groups[order], within[order]
+    borders = np.flatnonzero((np.diff(group) != 0) | (np.diff(part) != 0)) + 1
+    members: Members = {}
+    for queries in np.split(order, borders):
+        members.setdefault(int(groups[queries[0]]), []).append(queries)
+    return members
 
 
 def other_patients(clusters: NDArray[np.integer], patients: NDArray[np.integer]) -> float:

@@ -89,6 +89,12 @@ class QueryStore:
                 remedy="train the coarse network longer, or give other attention maps",
             )
 
+    @property
+    def slices(self) -> NDArray[np.integer]:
+        """Number (Q,) of the slice each query is cut from, or of the scan where queries are cubes."""
+        place = self.index[:, [0, 6]] if self.grid.spatial_dims == 2 else self.index[:, [0]]
+        return np.unique(place, axis=0, return_inverse=True)[1].ravel()
+
     def _claim(self) -> None:
         """Mark the folder as a query store, unless it is something else."""
         mark = self.folder / "store.json"

@@ -55,19 +55,24 @@ class AsppDecoder(nn.Module):
         self.sharpen = nn.ModuleList(
             [convolution(before + skip_width, after, 3) for before, after in itertools.pairwise(widths)]
         )
-        self.logit = Convolution(spatial_dims, widths[-1], 1, kernel_size=1, conv_only=True)
+        self.width = widths[-1]
+        self.logit = Convolution(spatial_dims, self.width, 1, kernel_size=1, conv_only=True)
 
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
         """One object's logit (B, 1, P, P[, P]) from the encoder's four feature maps."""
+        logit: torch.Tensor = self.logit(self.decode(features))
+        return functional.interpolate(logit, size=features[0].shape[2:], mode=self.mode)
+
+    def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """The map (B, ``width``, *map of the finest skip) that is decided: all but the last convolution."""
         last = features[-1]
         pyramid, pooled = self.pyramid(last), self.pooled(last.flatten(2).mean(2))
         for _ in range(last.ndim - 2):
             pooled = pooled.unsqueeze(-1)
         everywhere = pooled.expand_as(pyramid[:, : pooled.shape[1]])
-        decoded = self.join(torch.cat([pyramid, everywhere], dim=1))
+        decoded: torch.Tensor = self.join(torch.cat([pyramid, everywhere], dim=1))
         for step, (reduce, sharpen) in enumerate(zip(self.reduce, self.sharpen)):  # noqa: B905  # not in TorchScript
             finer = features[self.skips[step]]
             decoded = functional.interpolate(decoded, size=finer.shape[2:], mode=self.mode)
             decoded = sharpen(torch.cat([decoded, reduce(finer)], dim=1))
-        logit: torch.Tensor = self.logit(decoded)
-        return functional.interpolate(logit, size=features[0].shape[2:], mode=self.mode)
+        return decoded

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scripts.contrast.meaning import MEANINGS, PrepareViews, mean_tone
-from scripts.contrast.pooling import surroundings
+from scripts.contrast.pooling import POOLINGS, surroundings
 from scripts.contrast.views import Views
 from scripts.errors import SemclError
 from tests.contrast.test_views import GEOMETRY, INTENSITY, blobs, still
@@ -99,7 +99,7 @@ def test_tones_are_those_of_the_views_the_network_sees(meaning):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_object_is(dims):
     given, side = batch(3, dims), 16
-    inputs, labels = PrepareViews(still(side, **GEOMETRY), regions=True)(given, CPU)
+    inputs, labels = PrepareViews(still(side, **GEOMETRY), pooling="regions")(given, CPU)
     plain, means = PrepareViews(still(side, **GEOMETRY))(given, CPU)
     assert inputs.shape == (6, 4, *[side] * dims)
     assert torch.equal(inputs[:, :1], plain[:, :1])
@@ -114,10 +114,24 @@ def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_o
     ]
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(regions):
+def test_with_points_it_is_so_too_but_every_view_shows_its_attention():
+    regions, told = PrepareViews(still(16, **GEOMETRY), tones=True, pooling="regions", points=3)(batch(), CPU)
+    points, each = PrepareViews(still(16, **GEOMETRY), tones=True, pooling="points", points=3)(batch(), CPU)
+    regions[:, 1] = regions[:, 2]
+    assert torch.equal(points, regions)
+    for of_points, of_regions in zip(each, told, strict=True):  # labels, tones
+        assert of_points.view(-1, 3).T.tolist() == [of_regions.tolist()] * 3
+
+
+def test_another_pooling_is_refused():
+    with pytest.raises(SemclError, match="no such pooling"):
+        PrepareViews(still(16), pooling="mask")
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(pooling):
     shown, hidden = (
-        PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, regions=regions, show_attention=show)(batch(), CPU)
+        PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling=pooling, show_attention=show)(batch(), CPU)
         for show in (True, False)
     )
     assert shown[0][:, 1].any()
@@ -129,7 +143,7 @@ def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(regions):
 
 
 def test_tones_of_regions_are_of_objects_and_then_of_surroundings():
-    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, regions=True)
+    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling="regions")
     inputs, (labels, tones) = prepare(batch(), CPU)
     assert len(labels) == len(tones) == 16
     expected = torch.cat([mean_tone(inputs[:, :1], inputs[:, channel : channel + 1]) for channel in (2, 3)])

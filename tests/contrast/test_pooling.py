@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from scripts.contrast.encoder import ContrastNet, QueryEncoder
-from scripts.contrast.pooling import pool, surroundings, under
+from scripts.contrast.pooling import at_points, pool, surroundings, under
+from scripts.decode.aspp import AsppDecoder
 from scripts.errors import SemclError
 
 
@@ -58,8 +59,10 @@ def test_surroundings_are_what_is_near_and_not_in_the_mask(dims):
     assert not surroundings(torch.zeros_like(mask)).any()
 
 
-def small(pooling: str) -> ContrastNet:
-    return ContrastNet(QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8)), 16, pooling=pooling).eval()
+def small(pooling: str, points: int = 5) -> ContrastNet:
+    encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8))
+    decoder = AsppDecoder(2, encoder.channels, width=8, skips=(1,), skip_width=4)
+    return ContrastNet(encoder, 16, pooling=pooling, decoder=decoder, points=points).eval()
 
 
 def test_regions_give_an_embedding_of_the_object_and_one_of_its_surroundings():
@@ -86,5 +89,72 @@ def test_every_map_the_decoder_reads_is_pretrained():
 
 
 def test_another_pooling_is_refused():
-    with pytest.raises(SemclError, match=r"(?s)no such pooling.*patch or regions"):
+    with pytest.raises(SemclError, match=r"(?s)no such pooling.*patch, regions or points"):
         ContrastNet(QueryEncoder(2), pooling="mask")
+
+
+# points
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_points_are_places_of_the_mask_and_have_the_map_s_values_there(dims):
+    torch.manual_seed(0)
+    places = torch.stack(torch.meshgrid(*[torch.arange(8.0)] * dims, indexing="ij"))  # each voxel's own indices
+    mask = (torch.rand(4, 1, *[8] * dims) > 0.8).float()
+    found = at_points(places.expand(4, *places.shape), mask, 50)
+    assert found.shape == (4, 50, dims)
+    rounded = found.round()
+    torch.testing.assert_close(found, rounded, atol=1e-4, rtol=0)
+    for query, where in enumerate(rounded.long()):
+        assert mask[(query, 0, *where.unbind(1))].all()
+        assert len(where.unique(dim=0)) > 5
+
+
+def test_points_of_a_coarser_map_are_interpolated():
+    rising = torch.arange(4.0).expand(1, 1, 4, 4)  # along the last axis
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[0, 0, 2, 3] = 1  # its centre is at 3.5 of 8, between the map's second and third voxel
+    torch.testing.assert_close(at_points(rising, mask, 3), torch.full((1, 3, 1), 1.25))
+
+
+def test_every_place_of_a_mask_comes_equally_often_and_any_of_an_empty_one():
+    torch.manual_seed(0)
+    places = torch.arange(16.0).view(1, 1, 4, 4)
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[0, 0, 1:3, 1:3] = 1
+    times = torch.bincount(at_points(places, mask, 4000).round().long().flatten(), minlength=16)
+    assert (times > 0).sum() == 4
+    assert (times[times > 0] - 1000).abs().max() < 140  # 5 standard deviations
+    assert len(at_points(places, 0 * mask, 4000).round().unique()) == 16
+
+
+def test_points_give_embeddings_of_what_the_decoder_makes_there():
+    network, inputs = small("points"), torch.rand(3, 4, 16, 16)
+    found = network(inputs)
+    assert found.shape == (30, 16)
+    inputs[:, 2:] = 0
+    inputs[:, 2, 4, 7] = inputs[:, 3, 4, 8] = 1
+    decoded = network.decoder.decode(network.encoder(inputs[:, :2]))
+    both = torch.cat([at_points(decoded, inputs[:, number : number + 1], 5) for number in (2, 3)])
+    torch.testing.assert_close(network(inputs), network.head(both.flatten(0, 1)))
+    assert len(network(inputs).unique(dim=0)) == 6
+
+
+def test_points_pretrain_the_decoder_all_but_its_logit():
+    network = small("points")
+    network(torch.rand(3, 4, 16, 16))[:, 0].square().sum().backward()
+    without = {name for name, weight in network.named_parameters() if weight.grad is None}
+    assert without == {name for name, weight in network.named_parameters() if not weight.requires_grad}
+    assert without == {"decoder.logit.conv.weight", "decoder.logit.conv.bias"}
+
+
+@pytest.mark.parametrize(("decoder", "points"), [(False, 8), (True, 0)])
+def test_points_need_a_decoder_and_at_least_one(decoder, points):
+    encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8))
+    given = AsppDecoder(2, encoder.channels, width=8) if decoder else None
+    with pytest.raises(SemclError, match=r"(?s)points need a decoder.*set points"):
+        ContrastNet(encoder, 16, pooling="points", decoder=given, points=points)
+
+
+def test_the_decoder_is_no_part_of_other_poolings():
+    assert small("regions").decoder is None

@@ -128,6 +128,51 @@ def test_clusters_and_patients_may_have_any_numbers_in_any_order():
             assert len(set(patients[[query for query in batch if clusters[query] == name]])) == 3
 
 
+# whole slices
+
+SLICES = np.arange(len(CLUSTERS)) % 13  # numbers a patient's slices may share with another's
+
+
+def test_a_batch_of_whole_slices_has_all_queries_of_each_but_the_last():
+    for batch in ClusterSampler(CLUSTERS, PATIENTS, 4, 5, batches=40, slices=SLICES):
+        assert len(batch) == 20
+        left = batch
+        while left:
+            alike = (PATIENTS[left[0]] == PATIENTS) & (SLICES[left[0]] == SLICES)
+            whole = np.flatnonzero(alike).tolist()
+            assert left[: len(whole)] == whole[: len(left)]
+            left = left[len(whole) :]
+
+
+def test_patients_take_turns_with_their_slices():
+    patients = np.repeat(np.arange(6), 40)
+    slices = np.arange(240) // 4
+    for batch in ClusterSampler(patients * 0, patients, 1, 24, batches=40, slices=slices):
+        assert Counter(patients[batch]) == Counter(dict.fromkeys(range(6), 4))
+    (batch,) = ClusterSampler(patients * 0, patients, 1, 48, batches=1, slices=slices)
+    assert Counter(patients[batch]) == Counter(dict.fromkeys(range(6), 8))
+
+
+def test_whole_slices_depend_on_seed_and_epoch_alone_and_all_come():
+    given = {"clusters_per_batch": 4, "queries_per_cluster": 5, "batches": 200, "slices": SLICES}
+    sampler = ClusterSampler(CLUSTERS, PATIENTS, **given)
+    first, second = list(sampler), list(sampler)
+    assert first == list(ClusterSampler(CLUSTERS, PATIENTS, **given))
+    assert first != second
+    assert first != list(ClusterSampler(CLUSTERS, PATIENTS, seed=1, **given))
+    assert set(chain(*first)) == set(range(len(CLUSTERS)))
+
+
+def test_ranks_share_a_batch_of_whole_slices(monkeypatch):
+    (whole,) = ClusterSampler(CLUSTERS, PATIENTS, 4, 5, batches=1, slices=SLICES)
+    parts = []
+    for rank in range(2):
+        as_rank(monkeypatch, rank, 2)
+        parts += list(ClusterSampler(CLUSTERS, PATIENTS, 4, 5, batches=1, slices=SLICES))
+    assert sorted(chain(*parts)) == sorted(whole)
+    assert [len(part) for part in parts] == [10, 10]
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     queries=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=40),

@@ -144,6 +144,17 @@ def test_volumes_are_those_of_the_files(cohort, dims):
                 assert np.array_equal(store.volume(number, name).numpy(), lookup[canonical(path)])
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_slices_are_told_apart_and_of_cubes_scans(cohort, dims):
+    store = cohort.open(spatial_dims=dims)
+    case, z = store.index[:, 0], store.index[:, 6]
+    alike = case[:, None] == case
+    if dims == 2:
+        alike &= z[:, None] == z
+    assert np.array_equal(store.slices[:, None] == store.slices, alike)
+    assert len(set(store.slices)) > (len(CASES) if dims == 2 else 1)
+
+
 def test_volumes_are_on_the_grid(cohort):
     store = cohort.open(spacing=[3, 3, 6])
     for number, case in enumerate(cohort.cases):

@@ -6,8 +6,8 @@ from scripts.errors import SemclError
 from scripts.study.strategy import Strategy, find, group, swept
 from tests.study.made import BUNDLE, overlay, strategy_of
 
-SHIPPED = ["dcc", "organ", "scratch", "semantic", "semantic-labelled", "semantic-self"]
-SHIPPED += ["simclr", "simclr-image", "supcon-phase"]
+SHIPPED = ["dcc", "organ", "scratch", "semantic", "semantic-dense", "semantic-labelled", "semantic-memory"]
+SHIPPED += ["semantic-self", "semantic-slices", "simclr", "simclr-image", "supcon-phase"]
 
 
 def test_strategies_are_found_by_name_in_the_order_given():
