@@ -120,6 +120,7 @@ class ContrastNet(nn.Module):
         self.head = ClusterHead(width, embedding)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Unit embeddings of inputs, as above."""
         masks = [inputs[:, -1:]] if self.pooling == "patch" else [inputs[:, -2:-1], inputs[:, -1:]]
         features = self.encoder(inputs if self.pooling == "patch" else inputs[:, :-2])
         if self.decoder is None:
