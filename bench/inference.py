@@ -20,17 +20,17 @@ from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import SegResNet, SwinUNETR
 from torch import nn
 
-from scripts.cohort.labels import LabelTable
-from scripts.cohort.phantom import write_phantoms
-from scripts.cohort.resample import resample, resample_objects, strongest, working_shape
+from scripts.cohort.label_table import LabelTable
+from scripts.cohort.resampling import resample, resample_objects, strongest, working_shape
 from scripts.cohort.volume import read, read_objects
-from scripts.contrast.encoder import QueryEncoder
-from scripts.contrast.query import AIR, QueryGrid, overlap
-from scripts.decode.folding import fold_norms
-from scripts.decode.inferer import QueryInferer
-from scripts.decode.patches import Patches
-from scripts.decode.refiner import Refiner
-from scripts.device import on_device
+from scripts.networks.device import on_device
+from scripts.networks.encoder import QueryEncoder
+from scripts.networks.fusion import fold_norms
+from scripts.phantom.phantom import write_phantoms
+from scripts.queries.grid import AIR, QueryGrid, overlap
+from scripts.refine.inferer import QueryInferer
+from scripts.refine.patches import Patches
+from scripts.refine.refiner import Refiner
 
 from .timing import compare, forget_peak, in_new_process, memory, table, threads
 

@@ -21,22 +21,22 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from torch import nn
 
+from scripts.coarse.cross_fitting import CoarseInferer, ReadCoarse, predict
 from scripts.cohort import datalist
 from scripts.cohort.attention import require_attention
-from scripts.cohort.coarse import CoarseInferer, ReadCoarse, predict
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable
-from scripts.contrast.dataset import QueryDataset
-from scripts.contrast.encoder import ContrastNet, QueryEncoder
+from scripts.cohort.label_table import LabelTable
 from scripts.contrast.loss import SemanticContrastiveLoss
-from scripts.contrast.query import QueryGrid
-from scripts.contrast.sampler import ClusterSampler
-from scripts.contrast.store import QueryStore
-from scripts.contrast.views import Views
-from scripts.decode.volumes import ReadVolume
-from scripts.device import on_device
 from scripts.evaluate.rows import measure_case
 from scripts.files import write_volume
+from scripts.networks.device import on_device
+from scripts.networks.encoder import ContrastNet, QueryEncoder
+from scripts.queries.dataset import QueryDataset
+from scripts.queries.grid import QueryGrid
+from scripts.queries.sampler import ClusterSampler
+from scripts.queries.store import QueryStore
+from scripts.queries.views import Views
+from scripts.refine.volumes import ReadVolume
 
 from .inference import CLINICAL, NUMBERS, Scene
 from .store import volumes

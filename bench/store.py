@@ -14,10 +14,10 @@ from monai.data import PersistentDataset
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd, ScaleIntensityRanged, SpatialCrop
 
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
-from scripts.contrast.dataset import QueryDataset
-from scripts.contrast.query import QueryGrid
-from scripts.contrast.store import QueryStore
+from scripts.cohort.label_table import LabelTable, Organ
+from scripts.queries.dataset import QueryDataset
+from scripts.queries.grid import QueryGrid
+from scripts.queries.store import QueryStore
 
 from .timing import compare, forget_peak, in_new_process, table
 from .timing import memory as peak

@@ -18,7 +18,7 @@ from monai.transforms import (
     RandShiftIntensityd,
 )
 
-from scripts.contrast.views import Views
+from scripts.queries.views import Views
 
 from .timing import compare, table, threads
 

@@ -11,107 +11,114 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the table
+    from .bundle_folder import bundle_root, load_common, models_dir
+    from .coarse.cross_fitting import (
+        CoarseInferer,
+        CoarseModel,
+        FoldSampler,
+        ReadCoarse,
+        cross_fit,
+        write_maps,
+    )
     from .cohort.attention import require_attention
-    from .cohort.coarse import CoarseInferer, CoarseModel, FoldSampler, ReadCoarse, cross_fit, write_maps
     from .cohort.datalist import Case, digest
     from .cohort.datalist import load as load_cases
-    from .cohort.ignored import IgnoringLoss
-    from .cohort.labels import LabelTable
+    from .cohort.label_table import LabelTable
     from .cohort.selection import leave_out, share_of_patients, with_pseudo_labels
-    from .contrast.dataset import QueryDataset
-    from .contrast.encoder import ContrastNet, QueryEncoder
-    from .contrast.head import ClusterHead
     from .contrast.loss import SemanticContrastiveLoss
-    from .contrast.meaning import PrepareViews
     from .contrast.memory import QueryMemory
-    from .contrast.query import QueryGrid
-    from .contrast.sampler import ClusterSampler
-    from .contrast.store import QueryStore
-    from .contrast.views import Views
-    from .decode.aspp import AsppDecoder
-    from .decode.calibration import Calibrate, Calibration, load_scales
-    from .decode.dicom_seg import WriteDicomSeg
-    from .decode.ensemble import Ensemble, LoadMembers
-    from .decode.inferer import QueryInferer
-    from .decode.predictions import Predictions
-    from .decode.refiner import PrepareQueries, Refiner
-    from .decode.turns import Turns
-    from .decode.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset, WriteLabelMap
-    from .device import in_training, on_device
+    from .contrast.positives import PrepareViews
     from .errors import SemclError
-    from .handover import LoadWeights, SaveWeights, trained
     from .job.checkpoint import Checkpoint
     from .job.job import Job
-    from .job.trouble import plain_errors
-    from .progress import AsSamples, LossCurve, Progress
+    from .job.plain_errors import plain_errors
+    from .job.progress import AsSamples, LossCurve, Progress
+    from .job.weights import LoadWeights, SaveWeights, trained
+    from .networks.cluster_head import ClusterHead
+    from .networks.decoder import AsppDecoder
+    from .networks.device import in_training, on_device
+    from .networks.encoder import ContrastNet, QueryEncoder
+    from .networks.ignored import IgnoringLoss
+    from .queries.dataset import QueryDataset
+    from .queries.grid import QueryGrid
+    from .queries.sampler import ClusterSampler
+    from .queries.store import QueryStore
+    from .queries.views import Views
     from .ranks import join_ranks, leave_ranks
     from .ranks import share as share_batch
-    from .settings import bundle_root, load_common, models_dir
+    from .refine.calibration import Calibrate, Calibration, load_scales
+    from .refine.dicom_seg import WriteDicomSeg
+    from .refine.ensemble import Ensemble, LoadMembers
+    from .refine.inferer import QueryInferer
+    from .refine.predictions import Predictions
+    from .refine.refiner import PrepareQueries, Refiner
+    from .refine.test_time_augmentation import Turns
+    from .refine.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset, WriteLabelMap
     from .version import __version__
 
 _PUBLIC = {  # name: module that has it, and its name there if it is another
-    "AsSamples": "progress",
-    "AsStored": "decode.volumes",
-    "AsppDecoder": "decode.aspp",
-    "Calibrate": "decode.calibration",
-    "Calibration": "decode.calibration",
+    "AsSamples": "job.progress",
+    "AsStored": "refine.volumes",
+    "AsppDecoder": "networks.decoder",
+    "Calibrate": "refine.calibration",
+    "Calibration": "refine.calibration",
     "Case": "cohort.datalist",
     "Checkpoint": "job.checkpoint",
-    "ClusterHead": "contrast.head",
-    "ClusterSampler": "contrast.sampler",
-    "CoarseInferer": "cohort.coarse",
-    "CoarseModel": "cohort.coarse",
-    "ContrastNet": "contrast.encoder",
-    "Ensemble": "decode.ensemble",
-    "FoldSampler": "cohort.coarse",
-    "IgnoringLoss": "cohort.ignored",
+    "ClusterHead": "networks.cluster_head",
+    "ClusterSampler": "queries.sampler",
+    "CoarseInferer": "coarse.cross_fitting",
+    "CoarseModel": "coarse.cross_fitting",
+    "ContrastNet": "networks.encoder",
+    "Ensemble": "refine.ensemble",
+    "FoldSampler": "coarse.cross_fitting",
+    "IgnoringLoss": "networks.ignored",
     "Job": "job.job",
-    "LabelTable": "cohort.labels",
-    "LoadMembers": "decode.ensemble",
-    "LoadWeights": "handover",
-    "LossCurve": "progress",
-    "Predictions": "decode.predictions",
-    "PrepareQueries": "decode.refiner",
-    "PrepareViews": "contrast.meaning",
-    "PrepareVolume": "decode.volumes",
-    "Progress": "progress",
-    "QueryDataset": "contrast.dataset",
-    "QueryEncoder": "contrast.encoder",
-    "QueryGrid": "contrast.query",
-    "QueryInferer": "decode.inferer",
+    "LabelTable": "cohort.label_table",
+    "LoadMembers": "refine.ensemble",
+    "LoadWeights": "job.weights",
+    "LossCurve": "job.progress",
+    "Predictions": "refine.predictions",
+    "PrepareQueries": "refine.refiner",
+    "PrepareViews": "contrast.positives",
+    "PrepareVolume": "refine.volumes",
+    "Progress": "job.progress",
+    "QueryDataset": "queries.dataset",
+    "QueryEncoder": "networks.encoder",
+    "QueryGrid": "queries.grid",
+    "QueryInferer": "refine.inferer",
     "QueryMemory": "contrast.memory",
-    "QueryStore": "contrast.store",
-    "ReadCoarse": "cohort.coarse",
-    "ReadVolume": "decode.volumes",
-    "Refiner": "decode.refiner",
-    "SaveWeights": "handover",
+    "QueryStore": "queries.store",
+    "ReadCoarse": "coarse.cross_fitting",
+    "ReadVolume": "refine.volumes",
+    "Refiner": "refine.refiner",
+    "SaveWeights": "job.weights",
     "SemanticContrastiveLoss": "contrast.loss",
     "SemclError": "errors",
-    "Turns": "decode.turns",
-    "Views": "contrast.views",
-    "VolumeDataset": "decode.volumes",
-    "WriteDicomSeg": "decode.dicom_seg",
-    "WriteLabelMap": "decode.volumes",
+    "Turns": "refine.test_time_augmentation",
+    "Views": "queries.views",
+    "VolumeDataset": "refine.volumes",
+    "WriteDicomSeg": "refine.dicom_seg",
+    "WriteLabelMap": "refine.volumes",
     "__version__": "version",
-    "bundle_root": "settings",
-    "cross_fit": "cohort.coarse",
+    "bundle_root": "bundle_folder",
+    "cross_fit": "coarse.cross_fitting",
     "digest": "cohort.datalist",
-    "in_training": "device",
+    "in_training": "networks.device",
     "join_ranks": "ranks",
     "leave_out": "cohort.selection",
     "leave_ranks": "ranks",
     "load_cases": "cohort.datalist:load",
-    "load_common": "settings",
-    "load_scales": "decode.calibration",
-    "models_dir": "settings",
-    "on_device": "device",
-    "plain_errors": "job.trouble",
+    "load_common": "bundle_folder",
+    "load_scales": "refine.calibration",
+    "models_dir": "bundle_folder",
+    "on_device": "networks.device",
+    "plain_errors": "job.plain_errors",
     "require_attention": "cohort.attention",
     "share_batch": "ranks:share",
     "share_of_patients": "cohort.selection",
-    "trained": "handover",
+    "trained": "job.weights",
     "with_pseudo_labels": "cohort.selection",
-    "write_maps": "cohort.coarse",
+    "write_maps": "coarse.cross_fitting",
 }
 
 __all__ = list(_PUBLIC)

@@ -17,9 +17,9 @@ from .errors import SemclError
 from .extras import require
 
 if TYPE_CHECKING:
-    from .cohort.check import Survey
-    from .cohort.findings import Finding
-    from .cohort.labels import LabelTable
+    from .cohort.label_table import LabelTable
+    from .intake.findings import Finding
+    from .intake.survey import Survey
 
 
 def phantom(
@@ -43,9 +43,9 @@ def phantom(
     """
     _refuse(unknown, phantom)
     require("report", "scipy")
-    from .cohort import intake
-    from .cohort.labels import LabelTable
-    from .cohort.phantom import plan, write_phantoms
+    from .cohort.label_table import LabelTable
+    from .intake import prepare as intake
+    from .phantom.phantom import plan, write_phantoms
 
     folder = Path(str(out))
     intake.split(plan(folder, cases), folds, test_share, seed)  # refuse before anything is made
@@ -95,7 +95,7 @@ def prepare(
         labelled_phases: in which training cases keep their label maps, as portal; all unless given.
     """
     _refuse(unknown, prepare)
-    from .cohort import intake
+    from .intake import prepare as intake
 
     labelled = _table(table)
     found = _survey(images, labels, labelled, cases, phase_pattern, modality, workers)
@@ -304,7 +304,7 @@ def _repeated(arguments: Sequence[str], option: str) -> list[str]:
 
 
 def _table(table: str) -> LabelTable:
-    from .cohort.labels import LabelTable
+    from .cohort.label_table import LabelTable
 
     source = Path(str(table))
     if not source.is_file():
@@ -323,7 +323,7 @@ def _survey(
     modality: str,
     workers: int | None,
 ) -> Survey:
-    from .cohort.check import Sources, survey
+    from .intake.survey import Sources, survey
 
     files = [Path(str(path)) if path else None for path in (labels, cases)]
     pattern = None if phase_pattern is None else str(phase_pattern)
@@ -332,7 +332,7 @@ def _survey(
 
 def _show(found: Sequence[Finding], allow: str | Sequence[str], csv: str | None, hash_ids: str | None) -> None:
     """Say everything once, as a table and as CSV if asked for, and stop where an error is left."""
-    from .cohort import findings
+    from .intake import findings
 
     names = allow.split(",") if isinstance(allow, str) else list(allow)  # fire makes a tuple of a,b
     shown = findings.allow(found, [name.strip() for name in names if name.strip()])

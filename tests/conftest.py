@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scripts.__main__ import phantom
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 

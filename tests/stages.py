@@ -18,7 +18,7 @@ from monai.bundle import ConfigWorkflow
 
 from scripts.errors import root_cause
 from scripts.job.job import Job
-from scripts.job.trouble import explain
+from scripts.job.plain_errors import explain
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scripts.cohort import datalist
-from scripts.cohort.labels import LabelTable
+from scripts.cohort.label_table import LabelTable
 from tests.stages import ROOT, refusal, run_here, run_small
 
 COLUMNS = ["case", "patient", "organ", "phase", "method", "metric", "value"]

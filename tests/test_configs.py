@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_n
 from monai.losses import DiceLoss
 
 from scripts.contrast.loss import SemanticContrastiveLoss
-from scripts.handover import load_weights, save_weights
+from scripts.job.weights import load_weights, save_weights
 from scripts.version import __version__
 
 CONFIGS = Path("bundle/configs")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.__main__ import check, prepare
-from scripts.cohort.catalogue import FINDINGS
+from scripts.intake.finding_kinds import FINDINGS
 
 BLOCKS = {
     f"{path.name}, {number}": block

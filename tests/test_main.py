@@ -14,7 +14,7 @@ import yaml
 
 from scripts.__main__ import _repeated, check, evaluate, main, phantom, prepare
 from scripts.cohort import datalist
-from scripts.cohort.labels import LabelTable
+from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
 from tests.faults.inputs import TABLE, TWO_PHASES, Folder, ct, organs, write_dicom

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.__main__ import phantom
 from scripts.cohort import datalist
-from scripts.cohort.labels import IGNORED_INDEX, LabelTable
+from scripts.cohort.label_table import IGNORED_INDEX, LabelTable
 from tests.stages import run_here
 
 

@@ -16,10 +16,10 @@ from monai.bundle import ConfigParser
 
 from scripts.cohort.datalist import Case
 from scripts.cohort.datalist import load as load_cases
-from scripts.cohort.labels import LabelTable
-from scripts.cohort.phantom import plan
+from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
-from scripts.handover import load_weights
+from scripts.job.weights import load_weights
+from scripts.phantom.phantom import plan
 
 ROOT = Path(__file__).parent.parent
 NAME = "semantic_contrastive_organ_segmentation"

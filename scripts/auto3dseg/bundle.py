@@ -14,7 +14,7 @@ import yaml
 from monai.bundle import ConfigParser
 
 from ..errors import SemclError, raise_all
-from ..job.config import check
+from ..job.config_check import check
 
 PACKAGE = __name__.partition(".")[0]
 

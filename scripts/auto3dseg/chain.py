@@ -12,9 +12,9 @@ import yaml
 from monai.bundle import ConfigWorkflow
 
 from ..cohort import datalist
-from ..cohort.labels import LabelTable
+from ..cohort.label_table import LabelTable
 from ..files import write_text
-from ..job.trouble import plain_errors
+from ..job.plain_errors import plain_errors
 from .bundle import check_numbers
 from .generated import STAGES, Generated
 from .score import dice_of

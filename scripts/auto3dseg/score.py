@@ -12,10 +12,10 @@ from monai.metrics import DiceMetric
 
 from ..cohort.attention import attention_path
 from ..cohort.datalist import Case, read_label
-from ..cohort.ignored import without_ignored
-from ..cohort.labels import LabelTable
+from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_objects
 from ..errors import SemclError
+from ..networks.ignored import without_ignored
 
 
 def dice_of(cases: Sequence[Case], table: LabelTable, predictions: Path) -> dict[str, float]:

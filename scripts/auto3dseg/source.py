@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from ..cohort.datalist import Case, case_id, unlabelled
-from ..cohort.intake import split
-from ..cohort.labels import LabelTable
-from ..cohort.phases import UNKNOWN
+from ..cohort.label_table import LabelTable
 from ..errors import SemclError, raise_all
+from ..intake.phases import UNKNOWN
+from ..intake.prepare import split
 
 MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR"}
 PARTS = 3  # of the training cases, for cross-fitting, where the datalist's folds leave but one

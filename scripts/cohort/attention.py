@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import SemclError
 from ..files import write_volume
 from .datalist import Case
-from .labels import LabelTable
+from .label_table import LabelTable
 from .volume import read_objects
 
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError, raise_all
 from ..files import write_text
-from . import photo
+from . import pictures
 from .dicom import holds_dicom
-from .labels import LabelTable
+from .label_table import LabelTable
 from .volume import read_objects
 
 FILE_NAME = "datalist.json"
 MERGED = "labels"  # where a cohort keeps label maps that were merged from mask files
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *photo.SUFFIXES)
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *pictures.SUFFIXES)
 SECTIONS = ("training", "testing")
 WANTED = (*SECTIONS, "unlabelled", "all")
 
@@ -62,7 +62,7 @@ def volumes(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     held = [path for path in sorted(folder.iterdir()) if case_id(path) or (path.is_dir() and holds_dicom(path))]
-    for path in photo.without_previews(held):
+    for path in pictures.without_previews(held):
         case = path.name if path.is_dir() and holds_dicom(path) else case_id(path)
         if case is not None and case in found:
             raise SemclError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .parts import boxes, parts
+from .components import boxes, parts
 
 
 def without_islands(objects: NDArray[np.integer], smallest: float) -> NDArray[np.integer]:

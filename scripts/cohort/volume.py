@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from .dicom import SeriesReader
-from .labels import LabelTable
-from .photo import is_photo, read_photo, with_channels
+from .label_table import LabelTable
+from .pictures import is_photo, read_photo, with_channels
 
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`

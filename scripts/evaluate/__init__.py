@@ -1,4 +1,4 @@
-"""From label maps and embeddings to rows, statistics, figures and the report."""
+"""From label maps to rows, statistics, figures and the report."""
 
 from ..extras import require
 

@@ -10,16 +10,16 @@ import torch
 
 from .. import ranks
 from ..cohort.datalist import Case
-from ..cohort.labels import LabelTable
+from ..cohort.label_table import LabelTable
 from ..cohort.volume import ends_of
 from ..errors import SemclError
 from ..files import write_text
 from ..job.job import Job
-from .measures import METRICS
-from .parts import Parts
-from .pictures import picture, worst
+from .case_pictures import picture, worst
+from .metrics import METRICS
 from .report import Report
 from .rows import TRUTH, Row, measure, write_rows
+from .shard_rows import Parts
 from .summary import Summary
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort import sheet
-from ..cohort.check import refuse_organs
 from ..cohort.datalist import Case, volumes
-from ..cohort.labels import LabelTable, Organ
+from ..cohort.label_table import LabelTable, Organ
 from ..cohort.volume import read
 from ..errors import SemclError
+from ..intake import case_table
+from ..intake.survey import refuse_organs
 
 PHASE = "unknown"
 
@@ -31,7 +31,7 @@ def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case
     """
     maps = _volumes(truth, "label maps")
     scans = _volumes(images, "scans") if images else maps
-    rows = {row.case: row for row in sheet.read_rows(listed, ("case", "patient"))} if listed else {}
+    rows = {row.case: row for row in case_table.read_rows(listed, ("case", "patient"))} if listed else {}
     for case in maps:
         if case not in scans:
             raise _lacks("image", case, f"no scan of that name in {images}")

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ..files import write_text
 from ..version import __version__
 from .figures import box_figure, curves_figure, object_hex, paired_figure
-from .measures import BY_NAME, METRICS
+from .metrics import BY_NAME, METRICS
 from .statistics import ALL, paired
 from .summary import Summary, tests_in_words
 

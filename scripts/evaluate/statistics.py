@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .measures import BY_NAME, Metric
+from .metrics import BY_NAME, Metric
 from .rows import Row
 
 EXACT = 12  # patients up to which the permutation test tries all 2^n signs

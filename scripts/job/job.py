@@ -20,7 +20,7 @@ from .. import ranks
 from ..cohort.datalist import Case
 from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
-from . import config, manifest
+from . import config_check, manifest
 from .shard import Shard
 
 INTERRUPTED = 75  # exit code: stopped by a signal or the time limit, can be resumed (EX_TEMPFAIL)
@@ -75,10 +75,10 @@ class Job:
                 checkpoint of another config, cohort or label table.
         """
         ranks.refuse_strangers()
-        running = config.running_config()
-        shipped = config.shipped(self.bundle_root, self.stage)
-        self.config = config.flatten({**running, "common": shipped.common})
-        ranks.first_alone(lambda: self._open(config.check(running, shipped.own, shipped.others)))
+        running = config_check.running_config()
+        shipped = config_check.shipped(self.bundle_root, self.stage)
+        self.config = config_check.flatten({**running, "common": shipped.common})
+        ranks.first_alone(lambda: self._open(config_check.check(running, shipped.own, shipped.others)))
         self._listen()
 
     def _open(self, wrong: Sequence[SemclError]) -> None:
@@ -96,7 +96,7 @@ class Job:
         works_on = {**self.origin, "seed": self.seed, "resumed": self.resume, "ranks": ranks.count()}
         if self.shard is not None:
             works_on["shard"] = str(self.shard)
-        self.note = {**works_on, **opening, "config_hash": config.digest(self.config), "config": self.config}
+        self.note = {**works_on, **opening, "config_hash": config_check.digest(self.config), "config": self.config}
         self._write("running")
         atexit.register(self._left)
 
@@ -176,8 +176,8 @@ class Job:
 
     def _check_resume(self) -> None:
         state = self.load()
-        origin = config.differences(state["origin"], self.origin)
-        changed = origin + config.differences(state["config"], self.config)
+        origin = config_check.differences(state["origin"], self.origin)
+        changed = origin + config_check.differences(state["config"], self.config)
         if changed:
             raise SemclError(
                 "the checkpoint is of another run",

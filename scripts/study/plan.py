@@ -16,13 +16,13 @@ from monai.bundle import ConfigParser
 
 from ..cohort.attention import attention_path
 from ..cohort.datalist import digest, load
-from ..cohort.labels import LabelTable
+from ..cohort.label_table import LabelTable
 from ..errors import SemclError, raise_all
 from ..files import checksum
-from ..job import config
+from ..job import config_check
 from ..version import __version__
 from .strategy import SELF_TRAINING, Strategy, group, nested, read_overlay
-from .unit import OWN_STORE
+from .worker import OWN_STORE
 
 PROTOCOLS = {"frozen": True, "tuned": False}  # freeze_encoder
 FIRST = "first"  # folder in a cell's, of the model that draws what the cell's own learns from too
@@ -137,7 +137,7 @@ class Plan:
         for strategy in self.strategies:
             unit = Unit(next(iter(self.splits)), strategy, 0, self.out)
             for stage, step in {step["stage"]: step for step in steps(self, unit)}.items():
-                shipped = config.shipped(self.bundle_root, stage)
+                shipped = config_check.shipped(self.bundle_root, stage)
                 lost = [
                     SemclError(
                         f"{strategy.name}: {stage} has no place for {key}",
@@ -161,7 +161,7 @@ class Plan:
                         expected=error.expected,
                         remedy=error.remedy,
                     )
-                    for error in config.check(merged.get(), shipped.own, shipped.others)
+                    for error in config_check.check(merged.get(), shipped.own, shipped.others)
                 ]
         raise_all(errors, of="the configs")
 

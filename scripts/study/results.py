@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SemclError
-from ..evaluate.measures import METRICS
+from ..evaluate.metrics import METRICS
 from ..evaluate.rows import Row
 from ..evaluate.statistics import ALL
 from .plan import FIRST, Cell, Plan, Unit
 from .strategy import FLOOR
-from .unit import QUERIES
+from .worker import QUERIES
 
 Values = NDArray[np.float64]
 KNOWN = {metric.name for metric in METRICS}

@@ -18,10 +18,10 @@ from ..errors import SemclError
 from ..files import write_text
 from ..job.job import INTERRUPTED
 from .plan import Plan, Unit, steps
-from .unit import has_completed
+from .worker import has_completed
 
 POLL = 0.2  # seconds
-UNIT = "scripts.study.unit"  # as the bundle, where it is run, names it
+UNIT = "scripts.study.worker"  # as the bundle, where it is run, names it
 TAIL = 12  # lines of a failed unit's log that are shown
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..cohort.datalist import Case, save
-from ..cohort.labels import LabelTable
+from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 
 OWN_SPLIT = "own"  # the cohort's training and testing cases

@@ -13,7 +13,7 @@ import torch
 
 from ..cohort.attention import require_attention
 from ..cohort.datalist import load
-from ..cohort.labels import LabelTable
+from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..evaluate.rows import Row, measure, write_rows
 from ..job.shard import Shard

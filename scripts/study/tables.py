@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..evaluate.statistics import ALL
+from .crossed_test import Difference, compare
 from .plan import Cell
 from .results import Results, Values
-from .seeds import Difference, compare
 from .strategy import FLOOR
 
 BASELINE = "scratch"

@@ -9,7 +9,7 @@ import yaml
 
 from scripts.auto3dseg import SemclAlgo, template_path
 from scripts.cohort import datalist
-from scripts.cohort.labels import LabelTable
+from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from tests.auto3dseg.test_fitting import stats
 

@@ -20,7 +20,7 @@ def test_configs_are_written_with_the_name_the_package_has(tmp_path, monkeypatch
     config = ConfigParser()
     config.read_config(str(tmp_path / "configs" / "train.yaml"))
     network = config.get_parsed_content("network_def")
-    assert type(network).__module__ == "semcl.decode.refiner"
+    assert type(network).__module__ == "semcl.refine.refiner"
 
 
 def test_a_missing_bundle_is_named(tmp_path, monkeypatch):

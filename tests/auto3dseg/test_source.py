@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scripts.auto3dseg.source import cases_of, image_of, modality_of, table_of
-from scripts.cohort.labels import Organ
+from scripts.cohort.label_table import Organ
 from scripts.errors import SemclError
 
 STATS = {"stats_summary": {"label_stats": {"labels": [0, 1, 3]}}}

@@ -16,7 +16,7 @@ from monai.utils.enums import AlgoKeys
 
 from scripts.auto3dseg import InferClass
 from scripts.cohort import datalist
-from scripts.cohort.labels import LabelTable
+from scripts.cohort.label_table import LabelTable
 from tests.stages import ROOT
 
 PAGE = (ROOT / "docs" / "auto3dseg.md").read_text(encoding="utf-8")

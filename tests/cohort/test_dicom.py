@@ -6,9 +6,9 @@ import pytest
 
 from scripts.cohort import datalist
 from scripts.cohort.dicom import find_series, is_dicom
-from scripts.cohort.headers import read_header
 from scripts.cohort.volume import read, read_stored
 from scripts.errors import SemclError
+from scripts.intake.headers import read_header
 from tests.faults.inputs import ct, write_dicom
 
 PLANES = {  # direction cosines of rows and columns, and where the slices go

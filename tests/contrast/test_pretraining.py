@@ -11,12 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scripts.contrast import loss as loss_module
 from scripts.contrast import terms as terms_module
-from scripts.contrast.encoder import ContrastNet, QueryEncoder
 from scripts.contrast.loss import SemanticContrastiveLoss
-from scripts.contrast.meaning import PrepareViews
 from scripts.contrast.memory import QueryMemory
-from scripts.contrast.views import Views
-from scripts.progress import LossCurve
+from scripts.contrast.positives import PrepareViews
+from scripts.job.progress import LossCurve
+from scripts.networks.encoder import ContrastNet, QueryEncoder
+from scripts.queries.views import Views
 
 # what has to know a value, or how many there are, before the host can go on
 WAITING = {

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from scripts.cohort.coarse import ReadCoarse
-from scripts.contrast.meaning import PrepareViews
-from scripts.decode.refiner import PrepareQueries
+from scripts.coarse.cross_fitting import ReadCoarse
+from scripts.contrast.positives import PrepareViews
+from scripts.refine.refiner import PrepareQueries
 from tests.stages import ROOT, run_logged
 
 PATIENCE = 120  # seconds a test waits for its ranks

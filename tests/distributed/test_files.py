@@ -24,7 +24,7 @@ class Stopped:
     def __call__(self, rank):
         in_float64(rank)
         if rank == 0:
-            Strike("scripts.progress:Progress", "step", self.step, self.what)()
+            Strike("scripts.job.progress:Progress", "step", self.step, self.what)()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 
 from scripts.cohort import datalist
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.evaluate.evaluation import Evaluation
 from scripts.evaluate.rows import Row
 from tests.conftest import write_nifti

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.evaluate.evaluation import Evaluation
 from tests.conftest import write_nifti
 

@@ -13,11 +13,20 @@ import pytest
 
 from scripts.cohort import datalist
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.evaluation import Evaluation, named
 from tests.conftest import write_nifti
-from tests.evaluate.made import NAME, SHIFTS, TABLE, Page, evaluation, label_map, write_case, write_cohort
+from tests.evaluate.made import (
+    NAME,
+    SHIFTS,
+    TABLE,
+    Page,
+    evaluation,
+    label_map,
+    write_case,
+    write_cohort,
+)
 
 SWAPPED = {"coarse": "predictions", "refined": "attention"}
 FIGURES = [f"{metric}_{kind}" for metric in ("dice", "hd95")

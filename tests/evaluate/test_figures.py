@@ -20,7 +20,7 @@ from scripts.evaluate.figures import (
     paired_figure,
     plain,
 )
-from scripts.evaluate.measures import BY_NAME
+from scripts.evaluate.metrics import BY_NAME
 
 SVG = "{http://www.w3.org/2000/svg}"
 DICE, HD95 = BY_NAME["dice"], BY_NAME["hd95"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.folders import cases_of, table_of
 from tests.conftest import write_nifti

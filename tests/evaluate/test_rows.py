@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
-from scripts.evaluate.measures import measure_organ
+from scripts.evaluate.metrics import measure_organ
 from scripts.evaluate.rows import BACKGROUND, Row, measure, write_rows
 from tests.conftest import write_nifti
 

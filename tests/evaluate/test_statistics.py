@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scripts.evaluate.measures import BY_NAME
+from scripts.evaluate.metrics import BY_NAME
 from scripts.evaluate.rows import Row
 from scripts.evaluate.statistics import (
     MANY,

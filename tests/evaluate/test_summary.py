@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.evaluate.measures import BY_NAME
+from scripts.evaluate.metrics import BY_NAME
 from scripts.evaluate.rows import Row
 from scripts.evaluate.statistics import Comparison
 from scripts.evaluate.summary import Summary, describe, headline, patient_means

@@ -70,7 +70,7 @@ class Spoiled:
     strike: Strike
 
     def __call__(self) -> None:
-        patch("scripts.cohort.coarse", "predict", lambda call: self.scan.write_bytes(b"no volume"))
+        patch("scripts.coarse.cross_fitting", "predict", lambda call: self.scan.write_bytes(b"no volume"))
         self.strike()
 
 
@@ -90,7 +90,7 @@ class Filled:
     left: int = 24 * 1024
 
     def __call__(self) -> None:
-        patch("scripts.progress:Progress", "step", self.fill)
+        patch("scripts.job.progress:Progress", "step", self.fill)
 
     def fill(self, call: int) -> None:
         if call != self.step:

@@ -11,7 +11,7 @@ import itk
 import nibabel as nib
 import numpy as np
 
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 from tests.conftest import write_nifti
 
 SHAPE = (12, 10, 8)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.cohort.catalogue import FINDINGS
-from scripts.cohort.check import Sources, survey
-from scripts.cohort.findings import as_csv, hash_ids
+from scripts.intake.finding_kinds import FINDINGS
+from scripts.intake.findings import as_csv, hash_ids
+from scripts.intake.survey import Sources, survey
 from tests.conftest import write_nifti
 from tests.faults.inputs import (
     SHAPE,

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from scripts.cohort import datalist
-from scripts.decode.calibration import Calibration
+from scripts.refine.calibration import Calibration
 from tests.faults import Filled, Offline, Spoiled, Strike, start
 from tests.stages import ROOT, SMALL
 
@@ -38,8 +38,8 @@ OWN = {
     "train": ("curves/train.csv", "models/model.*", "models/labels.yaml"),
     "inference": ("predictions/*.nii.gz",),
 }
-STEP = ("scripts.progress:Progress", "step")
-MAP = ("scripts.cohort.coarse", "write_label_map")
+STEP = ("scripts.job.progress:Progress", "step")
+MAP = ("scripts.coarse.cross_fitting", "write_label_map")
 
 
 @dataclass
@@ -148,12 +148,12 @@ MOMENTS: dict[str, tuple[str, Strike, dict[str, Any]]] = {
     **{name: row for name, *row in killed_at_random()},
     "coarse, before the weights of the second round": (
         "coarse",
-        Strike("scripts.cohort.coarse", "save_weights", 2),
+        Strike("scripts.coarse.cross_fitting", "save_weights", 2),
         {},
     ),
-    "coarse, while maps are moved": ("coarse", Strike("scripts.cohort.coarse", "attention_path", 6 + 2 * 2), {}),
+    "coarse, while maps are moved": ("coarse", Strike("scripts.coarse.cross_fitting", "attention_path", 6 + 2 * 2), {}),
     "coarse, when all maps are moved": ("coarse", Strike("scripts.job.job:Job", "finish", 1), {}),
-    "pretrain, before the weights are written": ("pretrain", Strike("scripts.handover", "save_weights", 1), {}),
+    "pretrain, before the weights are written": ("pretrain", Strike("scripts.job.weights", "save_weights", 1), {}),
     "pretrain, when the weights are written": ("pretrain", Strike("scripts.job.job:Job", "finish", 1), {}),
     "pretrain, between curve and checkpoint": ("pretrain", Strike("scripts.job.checkpoint:Checkpoint", "save", 2), {}),
     "train, while a checkpoint is written": ("train", Strike("torch", "save", 2), {}),
@@ -175,8 +175,8 @@ def test_a_run_that_was_killed_and_resumed_ends_as_one_that_was_not(stage, strik
 @pytest.mark.parametrize(
     "strike",
     [
-        Strike("scripts.decode.calibration:Calibrate", "count", 1),
-        Strike("scripts.decode.calibration", "write_text", 1),
+        Strike("scripts.refine.calibration:Calibrate", "count", 1),
+        Strike("scripts.refine.calibration", "write_text", 1),
     ],
     ids=["before the calibration", "while the calibration is written"],
 )
@@ -263,7 +263,7 @@ def test_a_stage_on_the_command_line_is_stopped_and_goes_on(whole, again):
 
 def test_inference_that_is_stopped_does_not_name_a_switch_it_does_not_have(again):
     run = again("inference")
-    assert run(Strike("scripts.decode.volumes", "write_volume", 2, signal.SIGTERM)) == 75
+    assert run(Strike("scripts.refine.volumes", "write_volume", 2, signal.SIGTERM)) == 75
     assert run.status() == "interrupted"
     assert "--resume" not in run.log.read_text()
 
@@ -299,7 +299,7 @@ def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(mounted, small_dis
 
 def test_a_full_disk_elsewhere_is_said_and_the_run_goes_on_later(whole, again):
     run = again("coarse")
-    assert run(Strike("scripts.cohort.coarse", "save_weights", 2, ENOSPC)) == 1
+    assert run(Strike("scripts.coarse.cross_fitting", "save_weights", 2, ENOSPC)) == 1
     assert "error: the disk is full" in run.log.read_text()
     assert "Traceback" not in run.log.read_text()
     assert run.status() == "failed"
@@ -393,7 +393,7 @@ def test_another_folder_of_the_same_cohort_may_be_resumed(whole, again, tmp_path
 
 def test_a_query_store_whose_building_was_killed_is_finished(whole, again, tmp_path):
     run = again("pretrain", store_dir=str(tmp_path / "store"))
-    assert run(Strike("scripts.contrast.store", "_write", 11)) == -signal.SIGKILL
+    assert run(Strike("scripts.queries.store", "_write", 11)) == -signal.SIGKILL
     built = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/case.json")}
     assert built
     assert run(resume=True) == 1
@@ -412,7 +412,7 @@ def predicted(run: Run) -> dict[str, bytes]:
 
 def test_inference_that_was_killed_goes_on_with_the_rest(whole, again):
     run = again("inference")
-    assert run(Strike("scripts.decode.volumes", "write_volume", 3)) == -signal.SIGKILL
+    assert run(Strike("scripts.refine.volumes", "write_volume", 3)) == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in (run.out / "predictions").glob("*.nii.gz")}
     assert len(done) == 2
     assert run() == 0, run.log.read_text()
@@ -432,7 +432,7 @@ def test_predictions_of_other_weights_are_made_again(whole, again, tmp_path):
     )
     calibration.write(models / "model.pt", "other weights")
     before = {path: path.stat().st_mtime_ns for path in (run.out / "predictions").glob("*.nii.gz")}
-    assert run(Strike("scripts.decode.volumes", "write_volume", 3)) == -signal.SIGKILL
+    assert run(Strike("scripts.refine.volumes", "write_volume", 3)) == -signal.SIGKILL
     assert len(predicted(run)) == 2  # none of the others is left beside them
     assert run() == 0, run.log.read_text()
     assert all(path.stat().st_mtime_ns != stamp for path, stamp in before.items())

@@ -19,7 +19,7 @@ from scripts import ranks
 from scripts.errors import SemclError
 from scripts.job.checkpoint import Checkpoint
 from scripts.job.job import Job
-from scripts.progress import LossCurve
+from scripts.job.progress import LossCurve
 
 STEPS, EPOCHS = 4, 3
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scripts.errors import SemclError
-from scripts.job import config
+from scripts.job import config_check
 from scripts.job.job import INTERRUPTED, SOME_FAILED, Job
 from tests.stages import ROOT, as_if_a_process_ended
 
@@ -29,7 +29,7 @@ def one_process() -> Iterator[None]:
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Job]:
     """Makes jobs of the pretrain stage that run with the config as it ships."""
-    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 12, "seed": 0})
+    monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 12, "seed": 0})
 
     def make(**given: Any) -> Job:
         chosen: dict[str, Any] = {"origin": ORIGIN, "seed": 0, "output_dir": str(tmp_path)} | given
@@ -59,7 +59,7 @@ def test_a_run_is_noted_when_it_begins_and_when_it_ends(make: Callable[..., Job]
     assert (note["cohort"], note["labels"]) == ("a1b2c3", "d4e5f6")
     assert note["config"]["max_epochs"] == 12
     assert note["config"]["common#patch_size"] == 64
-    assert note["config_hash"] == config.digest(note["config"])
+    assert note["config_hash"] == config_check.digest(note["config"])
     job.finish()
     after = noted(job)
     assert after["status"] == "completed"
@@ -323,8 +323,8 @@ def test_a_checkpoint_of_another_config_is_refused(
     make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], said: str
 ) -> None:
     interrupted(make)
-    monkeypatch.setattr(config, "check", lambda *_: [])
-    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 12, "seed": 0} | change)
+    monkeypatch.setattr(config_check, "check", lambda *_: [])
+    monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 12, "seed": 0} | change)
     with pytest.raises(SemclError, match=rf"(?s)the checkpoint is of another run.*{said}.*leave out --resume"):
         make(resume=True).begin()
 
@@ -338,7 +338,7 @@ def test_a_checkpoint_of_another_cohort_or_label_table_is_refused(make: Callable
 
 def test_all_that_differs_is_said_at_once(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make)
-    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 24, "seed": 1})
+    monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 24, "seed": 1})
     with pytest.raises(SemclError, match=r"(?s)cohort: .*max_epochs: .*seed: "):
         make(resume=True, origin=ORIGIN | {"cohort": "999999"}).begin()
 
@@ -348,8 +348,8 @@ def test_what_results_do_not_depend_on_may_be_another(
     make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     interrupted(make)
-    monkeypatch.setattr(config, "check", lambda *_: [])
-    monkeypatch.setattr(config, "running_config", lambda: {"max_epochs": 12, "seed": 0, key: 1})
+    monkeypatch.setattr(config_check, "check", lambda *_: [])
+    monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 12, "seed": 0, key: 1})
     make(resume=True).begin()
 
 

@@ -10,9 +10,9 @@ import yaml
 
 from scripts.__main__ import evaluate, prepare
 from scripts.cohort import datalist
-from scripts.cohort.layouts import find_scans
-from scripts.cohort.photo import read_photo
+from scripts.cohort.pictures import read_photo
 from scripts.errors import SemclError
+from scripts.intake.layouts import find_scans
 from tests.conftest import write_nifti
 from tests.natural import BORDER, CLASSES, write_picture, write_voc
 from tests.stages import ROOT, refusal, run_here
@@ -97,7 +97,7 @@ def test_without_the_numbers_of_pictures_a_stage_says_what_to_set(cohort, tmp_pa
 
 def test_label_maps_in_colour_are_refused(voc, tmp_path, capsys):
     shutil.copytree(voc / "JPEGImages", tmp_path / "masks")
-    table = str(ROOT / "scripts" / "cohort" / "voc.yaml")
+    table = str(ROOT / "scripts" / "intake" / "layouts" / "voc.yaml")
     with pytest.raises(SemclError, match=r"19 findings that stop"):
         prepare(
             images=str(voc / "JPEGImages"), labels=str(tmp_path / "masks"), out=str(tmp_path / "cohort"), table=table,
@@ -113,7 +113,7 @@ def test_any_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
     (tmp_path / "images").mkdir()
     for name in found["SegmentationClass"]:
         shutil.copy(voc / "JPEGImages" / f"{name}.jpg", tmp_path / "images")
-    table = str(ROOT / "scripts" / "cohort" / "voc.yaml")
+    table = str(ROOT / "scripts" / "intake" / "layouts" / "voc.yaml")
     given = {"images": str(tmp_path / "images"), "labels": str(voc / "SegmentationClass"), "modality": "RGB"}
     prepare(**given, out=str(tmp_path / "cohort"), table=table)
     assert {case.case for case in datalist.load(tmp_path / "cohort", need_label=True)} == found["SegmentationClass"]

@@ -4,9 +4,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.cohort.check import Sources, survey
-from scripts.cohort.labels import LabelTable, Organ
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.cohort.volume import read
+from scripts.intake.survey import Sources, survey
 from tests.real.test_ct_abdomen import ORGANS
 from tests.stages import ROOT
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from scripts.cohort.datalist import Case
-from scripts.cohort.labels import LabelTable, Organ
-from scripts.evaluate.measures import METRICS
+from scripts.cohort.label_table import LabelTable, Organ
+from scripts.evaluate.metrics import METRICS
 from scripts.evaluate.rows import Row, write_rows
 from scripts.study.plan import Plan, Unit, cells, hash_data
 from scripts.study.results import Results

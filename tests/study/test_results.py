@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scripts.errors import SemclError
-from scripts.evaluate.measures import METRICS
+from scripts.evaluate.metrics import METRICS
 from scripts.evaluate.rows import Row, write_rows
 from scripts.evaluate.statistics import ALL
 from scripts.study.plan import cells

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.cohort import datalist
-from scripts.cohort.labels import LabelTable
+from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.study.splits import write_splits
 from tests.study.made import TABLE, write_cases

@@ -13,7 +13,7 @@ import torch
 import yaml
 from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 
-from scripts.cohort.labels import LabelTable
+from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from tests.zoo import isolated
 from tools import release as tool

@@ -1,0 +1,232 @@
+"""The embed stage: encoders before and after pretraining, their maps, their neighbours, and whether they collapsed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.metrics import EmbeddingCollapseMetric
+from numpy.typing import NDArray
+from torch import nn
+
+from .. import ranks
+from ..cohort.datalist import Case
+from ..errors import SemclError
+from ..files import write_text, written_whole
+from ..networks.pooling import check_pooling
+from ..queries.dataset import QueryDataset
+from ..queries.store import QueryStore
+from .neighbours import Neighbours, chance, nearest
+from .retrieval import choose_queries, sheet, write_neighbours
+from .table import LABELS, Embeddings, choose, embed
+
+RECALLS = (1, 5, 10)
+SAMPLE = 5000  # queries a silhouette is taken of, for it needs every pair
+TITLES = {"organ": "organ", "phase": "phase", "cluster": "organ x phase"}
+Measure = dict[str, Any]
+
+
+class Embedding:
+    """Embeds queries by several encoders and says how they lie.
+
+    Args:
+        store: where the queries are.
+        cases: the store's.
+        encoders: name -> encoder, in the order they are shown; the last one's neighbours are pictured.
+        output_dir: gets embeddings/.
+        device: of the encoders.
+        batch_size: queries a forward pass.
+        show_attention: False hides their attention from the encoders.
+        pooling: of the encoders' maps, as in pretraining.
+        queries_per_organ: of each organ of each case, at most.
+        neighbours: of each query, for purity and pictures.
+        perplexity: of t-SNE.
+        map_points: queries on the maps, at most, drawn at random.
+        seed: of the maps.
+        organ: the only organ whose neighbours are pictured; empty for each.
+        case: the case whose queries are pictured; empty for the first that has the organ.
+
+    Raises:
+        SemclError: where scikit-learn is not installed.
+    """
+
+    def __init__(
+        self,
+        store: QueryStore,
+        cases: Sequence[Case],
+        encoders: Mapping[str, nn.Module],
+        output_dir: str,
+        device: torch.device,
+        batch_size: int = 64,
+        show_attention: bool = True,
+        pooling: str = "patch",
+        queries_per_organ: int = 4,
+        neighbours: int = 10,
+        perplexity: float = 30,
+        map_points: int = 3000,
+        seed: int = 0,
+        organ: str = "",
+        case: str = "",
+    ) -> None:
+        if not find_spec("sklearn"):
+            raise SemclError(
+                "maps of embeddings need scikit-learn",
+                found="it is not installed",
+                expected="the extra `report`",
+                remedy="pip install 'semcl[report]'",
+            )
+        self.store, self.cases, self.encoders = store, list(cases), dict(encoders)
+        self.folder, self.device = Path(output_dir) / "embeddings", device
+        self.batch_size, self.show_attention, self.pooling = batch_size, show_attention, check_pooling(pooling)
+        self.queries_per_organ, self.neighbours = queries_per_organ, neighbours
+        self.perplexity, self.map_points, self.seed = perplexity, map_points, seed
+        self.organ, self.case = organ or None, case or None
+
+    def run(self) -> None:
+        """Embed, measure, draw, write; of several ranks the first does all but embed.
+
+        Raises:
+            SemclError: when there is but one patient, or the asked-for organ or case has no query.
+        """
+        queries = choose(self.store, self.queries_per_organ)
+        self._check(queries)
+        found = {name: self.embed(name, encoder, queries) for name, encoder in self.encoders.items()}
+        if ranks.number():
+            return
+        lasting = list(found)[-1]
+        near = {name: nearest(of, max(self.neighbours, *RECALLS)) for name, of in found.items()}
+        pictured = choose_queries(found[lasting], self.organ, self.case)
+        measures = measure(found, near, self.neighbours)
+        figures = self.maps(found)
+        for name, of in found.items():
+            of.write(self.folder, name)
+        write_neighbours(self.folder / "neighbours.csv", near[lasting])
+        with written_whole(self.folder / "neighbours.png") as aside:
+            aside.write_bytes(sheet(near[lasting], pictured, self.store, self.neighbours))
+        for name, drawn in figures.items():
+            write_text(self.folder / f"{name}.svg", drawn)
+        headline = self.headline(measures, found[lasting])
+        content = {
+            "headline": headline,
+            "encoders": [*found, "chance"],
+            "queries": len(queries),
+            "measures": measures,
+            "figures": list(figures),
+        }
+        write_text(self.folder / "summary.json", json.dumps(content, indent=1))
+        print(headline)
+        print(f"maps and neighbours: {self.folder}")
+
+    def _check(self, queries: NDArray[np.int64]) -> None:
+        patients = len(set(self.store.index[queries, 1].tolist()))
+        if patients < 2:
+            raise SemclError(
+                "neighbours are looked for among other patients",
+                found=f"queries of {patients} patient",
+                expected="two patients at least",
+                remedy="set section to all, or prepare the cohort with more testing patients",
+            )
+        for name, value, least in (("map_points", self.map_points, 2), ("neighbours", self.neighbours, 1)):
+            if value < least:
+                raise SemclError(
+                    f"{name} is too small", found=f"{name} {value}", expected=f"{least} or more", remedy=f"raise {name}"
+                )
+
+    def embed(self, name: str, encoder: nn.Module, queries: NDArray[np.int64]) -> Embeddings:
+        """The queries by one encoder."""
+        patients = [case.patient for case in self.cases]
+        phases = [case.phase for case in self.cases]
+        return embed(
+            QueryDataset(self.store),
+            patients,
+            phases,
+            encoder,
+            queries,
+            self.device,
+            self.batch_size,
+            f"embed, {name}",
+            self.pooling,
+            self.show_attention,
+        )
+
+    def maps(self, found: Mapping[str, Embeddings]) -> dict[str, str]:
+        """The maps as SVG, by name."""
+        from .maps import coordinates, map_figure  # scikit-learn takes seconds to import
+
+        count = len(next(iter(found.values())))
+        drawn = np.sort(np.random.default_rng(self.seed).permutation(count)[: self.map_points])
+        shown = {name: of[drawn] for name, of in found.items()}
+        maps = {name: coordinates(of, self.perplexity, self.seed) for name, of in shown.items()}
+        one = next(iter(shown.values()))
+        names = {"organ": self.store.table.names, "phase": self.store.table.phases}
+        return {f"map_by_{label}": map_figure(maps, one, label, names[label]) for label in names}
+
+    def headline(self, measures: Sequence[Measure], of: Embeddings) -> str:
+        """The result in one sentence."""
+        purity = next(measure for measure in measures if measure["title"] == purity_title("organ", self.neighbours))
+        values = ", ".join(f"{value:.2f} {name}" for name, value in zip(self.encoders, purity["found"], strict=False))
+        return (
+            f"Of the {self.neighbours} nearest queries of other patients this share shows the same organ: {values} "
+            f"({purity['found'][-1]:.2f} by chance; {len(of)} queries of {len(set(of.patients))} patients)."
+        )
+
+
+def purity_title(label: str, neighbours: int) -> str:
+    """What purity is called in tables."""
+    return f"same {TITLES[label]} among the {neighbours} nearest of other patients"
+
+
+def measure(found: Mapping[str, Embeddings], near: Mapping[str, Neighbours], neighbours: int) -> list[Measure]:
+    """Figures of each encoder, and what chance gives where that can be said.
+
+    Silhouette (cosine, -1 to 1), purity and recall across patients, and MONAI's indicators of collapse (0 to 1, more is
+    more collapsed).
+    """
+    one = next(iter(found.values()))
+    lines: list[Measure] = []
+    values: Sequence[float | None]
+    for label in LABELS:
+        by_chance = chance(one, label)
+        values = [_few(each, neighbours).purity(label) for each in near.values()]
+        lines.append({"title": purity_title(label, neighbours), "found": [*values, by_chance]})
+    for count in RECALLS:
+        values = [each.recall("organ", count) for each in near.values()]
+        lines.append({"title": f"same organ at least once among the {count} nearest", "found": [*values, None]})
+    for label in LABELS:
+        values = [_silhouette(of, label) for of in found.values()]
+        lines.append({"title": f"silhouette by {TITLES[label]}", "found": [*values, 0.0]})
+    collapse = EmbeddingCollapseMetric(include_indicators=["centroid_similarity", "effective_rank"])
+    numbers = torch.from_numpy(np.unique(one.label("cluster"), return_inverse=True)[1])
+    scores = [collapse(of.vectors.cpu(), labels=numbers) for of in found.values()]
+    for key, title in {
+        "centroid_similarity": "collapse: similarity of the clusters' centroids",
+        "effective_rank_score": "collapse: effective rank",
+    }.items():
+        lines.append({"title": title, "found": [*(_number(score.get(key)) for score in scores), None]})
+    return lines
+
+
+def _few(near: Neighbours, count: int) -> Neighbours:
+    return Neighbours(near.of, near.index[:, :count], near.similarity[:, :count])
+
+
+def _silhouette(of: Embeddings, label: str) -> float | None:
+    """None where there is one label, or as many as queries."""
+    from sklearn.metrics import silhouette_score
+
+    labels = of.label(label)
+    if not 2 <= len(set(labels)) < len(labels):
+        return None
+    drawn = np.random.default_rng(0).permutation(len(labels))[:SAMPLE]
+    if len(set(labels[drawn])) < 2:
+        return None
+    return float(silhouette_score(of.vectors.cpu().numpy()[drawn], labels[drawn], metric="cosine"))
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,70 @@
+"""The map of embeddings: t-SNE and PCA of several encoders side by side, coloured by organ and by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from ..evaluate.figures import plain, svg
+from .table import Embeddings
+
+Points = NDArray[np.float64]
+PALETTES = {"organ": "tab20", "phase": "Set1"}
+
+
+def coordinates(of: Embeddings, perplexity: float, seed: int) -> dict[str, Points]:
+    """Points (Q, 2) of each kind of map; the same seed gives the same points.
+
+    Args:
+        of: the queries.
+        perplexity: of t-SNE; less than a third of the queries is used where there are few.
+        seed: of both.
+    """
+    vectors = of.vectors.cpu().numpy().astype(np.float64)
+    usable = max(1.0, min(perplexity, (len(of) - 1) / 3))
+    tsne = TSNE(perplexity=usable, metric="cosine", init="random", learning_rate="auto", random_state=seed)
+    with threadpool_limits(1, user_api="openmp"), np.errstate(invalid="ignore"):  # threads it shares with torch spin
+        return {"t-SNE": tsne.fit_transform(vectors), "PCA": PCA(2, random_state=seed).fit_transform(vectors)}
+
+
+def map_figure(maps: Mapping[str, Mapping[str, Points]], of: Embeddings, label: str, names: Sequence[str]) -> str:
+    """A row a kind of map, a column an encoder, a colour an organ or a phase (SVG).
+
+    Args:
+        maps: encoder -> kind -> points, as ``coordinates`` gives them.
+        of: the queries, the same of every encoder.
+        label: "organ" or "phase".
+        names: all there are, in the label table's order, which gives an organ the colour it has in pictures.
+    """
+    kinds = list(next(iter(maps.values())))
+    figure, axes = plt.subplots(len(kinds), len(maps), figsize=(3.6 * len(maps), 3.3 * len(kinds)), squeeze=False)
+    for column, (encoder, drawn) in enumerate(maps.items()):
+        for row, kind in enumerate(kinds):
+            _scatter(axes[row][column], drawn[kind], of.label(label), names, PALETTES[label])
+            axes[row][column].set_title(f"{kind}, {plain(encoder)}", fontsize=10)
+    handles, titles = axes[0][0].get_legend_handles_labels()
+    columns = 3 if len(titles) > 2 else len(titles)
+    figure.legend(
+        handles, titles, frameon=False, fontsize=8, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0.02)
+    )
+    figure.tight_layout()
+    return svg(figure)
+
+
+def _scatter(axes: Axes, points: Points, labels: NDArray[np.str_], names: Sequence[str], palette: str) -> None:
+    colours = plt.get_cmap(palette)
+    for number, name in enumerate(names):
+        own = labels == name
+        if not own.any():
+            continue
+        across, up = points[own].T
+        axes.scatter(across, up, s=7, color=colours(number % colours.N), linewidths=0, alpha=0.8, label=plain(name))
+    axes.set_xticks([])
+    axes.set_yticks([])

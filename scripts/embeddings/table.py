@@ -1,0 +1,135 @@
+"""Embeddings: what an encoder makes of the queries of a store, as a table of vectors."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from .. import ranks
+from ..files import written_whole
+from ..networks.pooling import pool
+from ..queries.dataset import QueryDataset
+from ..queries.store import QueryStore
+
+COLUMNS = ("query", "case", "patient", "organ", "phase", "x", "y", "z")
+LABELS = ("organ", "phase", "cluster")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Queries and their vectors.
+
+    Args:
+        rows: (Q,) numbers of the queries in the store.
+        cases: (Q,) ids.
+        patients: (Q,) ids.
+        organs: (Q,) names.
+        phases: (Q,) names.
+        starts: (Q, 3) first voxels of the patches.
+        vectors: (Q, D) of unit length, float32.
+    """
+
+    rows: NDArray[np.int64]
+    cases: NDArray[np.str_]
+    patients: NDArray[np.str_]
+    organs: NDArray[np.str_]
+    phases: NDArray[np.str_]
+    starts: NDArray[np.int64]
+    vectors: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def label(self, name: str) -> NDArray[np.str_]:
+        """(Q,) the organ, the phase, or "cluster": both."""
+        if name == "cluster":
+            return np.char.add(np.char.add(self.organs, " x "), self.phases)
+        labels: NDArray[np.str_] = {"organ": self.organs, "phase": self.phases}[name]
+        return labels
+
+    def __getitem__(self, chosen: NDArray[np.integer]) -> Embeddings:
+        """Some of the queries."""
+        parts = {
+            name: getattr(self, name)[chosen] for name in ("rows", "cases", "patients", "organs", "phases", "starts")
+        }
+        return replace(self, **parts, vectors=self.vectors[torch.from_numpy(chosen).to(self.vectors.device)])
+
+    def write(self, folder: Path, name: str) -> None:
+        """Write ``folder``/queries.csv, a line a query, and ``folder``/<name>.npy, their vectors in that order."""
+        with written_whole(folder / "queries.csv") as aside, open(aside, "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            names = zip(self.rows.tolist(), self.cases, self.patients, self.organs, self.phases, strict=True)
+            writer.writerows([*line, *start] for line, start in zip(names, self.starts.tolist(), strict=True))
+        with written_whole(folder / f"{name}.npy") as aside:
+            np.save(aside, self.vectors.cpu().numpy())
+
+
+def choose(store: QueryStore, each: int) -> NDArray[np.int64]:
+    """Numbers of at most ``each`` queries of every organ of every case, evenly spread over its slices."""
+    keys = store.index[:, [0, 2]]
+    borders = np.flatnonzero((np.diff(keys, axis=0) != 0).any(1)) + 1
+    chosen = []
+    for group in np.split(np.arange(len(keys)), borders):
+        middles = (np.arange(min(each, len(group))) + 0.5) * len(group) / min(each, len(group))
+        chosen.append(group[middles.astype(int)])
+    return np.concatenate(chosen)
+
+
+def embed(
+    dataset: QueryDataset,
+    patients: Sequence[str],
+    phases: Sequence[str],
+    encoder: nn.Module,
+    queries: NDArray[np.int64],
+    device: torch.device,
+    batch_size: int,
+    title: str,
+    pooling: str = "patch",
+    show_attention: bool = True,
+) -> Embeddings:
+    """The encoder's maps of each query, pooled, as a unit vector; ranks share the queries.
+
+    Args:
+        dataset: the queries of a store.
+        patients: patient of each of the store's cases.
+        phases: phase of each of the store's cases.
+        encoder: gives feature maps.
+        queries: numbers of the queries.
+        device: of the encoder.
+        batch_size: queries a forward pass.
+        title: of the progress bar.
+        pooling: as in pretraining (``pool``).
+        show_attention: False hides it from the encoder.
+    """
+    store, chosen = dataset.store, Subset(dataset, ranks.own(queries.tolist()))
+    encoder = encoder.to(device).eval()
+    found: list[torch.Tensor] = []
+    with torch.no_grad():
+        for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
+            image, attention = (batch[key].to(device) for key in ("image", "attention"))
+            maps = encoder(torch.cat([image, attention * show_attention], 1))
+            pooled = pool(maps, attention, pooling).float()
+            found += nn.functional.normalize(pooled, dim=1)
+    if ranks.count() > 1:
+        parts = ranks.gathered([vector.cpu() for vector in found])
+        found = [vector.to(device) for vector in ranks.interleaved(parts)]
+    index = store.index[queries]
+    return Embeddings(
+        rows=queries,
+        cases=np.array(store.cases)[index[:, 0]],
+        patients=np.array(patients)[index[:, 0]],
+        organs=np.array(store.table.names)[index[:, 2] - 1],
+        phases=np.array(phases)[index[:, 0]],
+        starts=index[:, 4:].astype(np.int64),
+        vectors=torch.stack(found),
+    )

@@ -1,0 +1,55 @@
+"""Pictures of the worst cases: image, truth, and each method's label map."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..cohort.datalist import Case, read_label, volumes
+from ..cohort.label_table import LabelTable
+from ..cohort.pictures import is_photo
+from ..cohort.volume import normalise, read, read_objects, spacing
+from ..files import written_whole
+from .figures import overlay_figure
+from .metrics import METRICS
+from .summary import Summary
+
+
+def worst(summary: Summary, cases: Sequence[Case], count: int) -> list[tuple[Case, float]]:
+    """The cases with the lowest mean Dice of the main method, worst first, and that mean."""
+    values: dict[str, list[float]] = {}
+    for row in summary.rows:
+        if row.method == summary.main and row.metric == METRICS[0].name:
+            values.setdefault(row.case, []).append(row.value)
+    means = {case: sum(found) / len(found) for case, found in values.items()}
+    order = sorted((case for case in cases if case.case in means), key=lambda case: means[case.case])
+    return [(case, means[case.case]) for case in order[:count]]
+
+
+def picture(
+    case: Case,
+    value: float,
+    methods: Mapping[str, Path],
+    main: str,
+    table: LabelTable,
+    window: Sequence[float] | str,
+    folder: Path,
+) -> dict[str, str]:
+    """A case's title, what the picture shows, and the picture, which is also written to ``folder``/<case>.png."""
+    image = read(case.image, case.case, 3 if is_photo(case.image) else 1)
+    maps = {"truth": read_label(case, image, table)}
+    for method, maps_of in methods.items():
+        maps[method] = read_objects(volumes(maps_of)[case.case], image, case.case, table)
+    maps = {name: np.maximum(objects, 0) for name, objects in maps.items()}  # without ignored voxels
+    pixels = normalise(image.as_tensor(), window).movedim(0, -1).numpy()
+    drawn = overlay_figure(pixels, maps, spacing(image), len(table), main)
+    with written_whole(folder / f"{case.case}.png") as aside:
+        aside.write_bytes(drawn)
+    return {
+        "title": f"{case.case} ({case.phase}): mean Dice {value:.3f}",
+        "shows": ", ".join(["image", *maps]),
+        "picture": "data:image/png;base64," + base64.b64encode(drawn).decode(),
+    }

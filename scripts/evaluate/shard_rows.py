@@ -1,0 +1,63 @@
+"""Rows measured by several runs: each leaves those of its shard in a file, and a run over all cases takes them up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from ..cohort.datalist import Case, volumes
+from ..cohort.label_table import LabelTable
+from ..files import write_text
+from ..version import __version__
+from .rows import Row
+
+
+class Parts:
+    """Rows of cases, kept as <name>.json in a folder with what they were measured on.
+
+    Args:
+        folder: of the files.
+        methods: name -> folder of label maps.
+        table: the label table.
+        tolerance: mm, of NSD where the table gives an organ none.
+    """
+
+    def __init__(self, folder: Path, methods: Mapping[str, Path], table: LabelTable, tolerance: float) -> None:
+        self.folder = folder
+        self.maps = {name: volumes(path) if path.is_dir() else {} for name, path in methods.items()}
+        made_of = [__version__, table.digest(), tolerance, list(methods)]
+        self.key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+    def write(self, name: str, cases: Sequence[Case], rows: Sequence[Row]) -> None:
+        """Keep the rows of these cases, in place of an earlier file of that name."""
+        by_case: dict[str, list[tuple[Any, ...]]] = {case.case: [] for case in cases}
+        for row in rows:
+            by_case[row.case].append(astuple(row))
+        content = {case.case: {"stamp": self._stamp(case), "rows": by_case[case.case]} for case in cases}
+        write_text(self.folder / f"{name}.json", json.dumps({"key": self.key, "cases": content}))
+
+    def read(self, cases: Sequence[Case]) -> dict[str, list[Row]]:
+        """Case id -> rows, of the cases whose files are as they were measured."""
+        found: dict[str, list[Row]] = {}
+        wanted = {case.case: case for case in cases}
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                content = dict(json.loads(path.read_text()))
+                kept = content["cases"] if content["key"] == self.key else {}
+                for case, part in kept.items():
+                    if case in wanted and part["stamp"] == self._stamp(wanted[case]):
+                        found[case] = [Row(*row) for row in part["rows"]]
+            except (ValueError, KeyError, TypeError, AttributeError):  # what a damaged file may raise
+                continue
+        return found
+
+    def _stamp(self, case: Case) -> list[Any]:
+        """By what another label map of the same id is told, and whose rows these are."""
+        files = [case.label, *(maps.get(case.case) for maps in self.maps.values())]
+        stats = [path.stat() if path is not None and path.exists() else None for path in files]
+        of = [case.patient, case.phase, None if case.annotated is None else list(case.annotated)]
+        return [of, *([stat.st_size, stat.st_mtime_ns] if stat else None for stat in stats)]

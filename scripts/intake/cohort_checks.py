@@ -1,0 +1,113 @@
+"""Cases beside each other: whose they are, who is on which side, and what stands out in the cohort."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cohort.datalist import Case, sides
+from ..cohort.label_table import LabelTable
+from .findings import Finding
+from .layouts.scan import Scan
+from .masks import words
+from .voxels import Seen
+
+SPREAD = 10  # times the median, or a tenth of it
+SMALL = 1 / 20  # of the median
+ENOUGH = {"spread": 3, "size": 5}  # cases to speak of a usual one
+
+
+def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Finding]]:
+    """Case -> patient: what a table says, else the first case of the same DICOM PatientID, else the case itself.
+
+    Args:
+        scans: each with its PatientID, empty where there is none. It only groups; no patient is named after it.
+    """
+    first: dict[str, str] = {}
+    people, findings = {}, []
+    for scan, tag in scans:
+        case = scan.case
+        if scan.row:
+            people[case] = scan.row.patient
+            continue
+        people[case] = first.setdefault(tag, case) if tag else case
+        if people[case] != case:
+            findings.append(Finding(case, "patient_by_tag", f"the patient of {people[case]}", (people[case],)))
+    return people, findings
+
+
+def split_patients(cases: Sequence[Case]) -> list[Finding]:
+    """Scans of patients whom column fold puts on two sides."""
+    torn = sides(cases)
+    return [
+        Finding(case.case, "patient_split", f"patient {case.patient} in folds {torn[case.patient]}", (case.patient,))
+        for case in cases
+        if case.patient in torn
+    ]
+
+
+def names_differ(images: Path, table: LabelTable | None) -> list[Finding]:
+    """Organs to which dataset.json, beside the images or above them, gives another number than the table."""
+    folders = [folder for folder in (images, images.parent) if (folder / "dataset.json").is_file()]
+    if table is None or not folders:
+        return []
+    path = folders[0] / "dataset.json"
+    try:
+        said: Any = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        pairs = [(str(name), number) for name, number in said.items()]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        return [Finding(None, "unreadable", f"{path}: {type(error).__name__}", (path,), expected="JSON with `labels`")]
+    numbers = {
+        words(number if name.isdecimal() else name): name if name.isdecimal() else number for name, number in pairs
+    }
+    findings = []
+    for organ in table.organs:
+        given = numbers.get(words(organ.name), organ.index)
+        if str(given) != str(organ.index):
+            found = f"{organ.name} is {given} in dataset.json, {organ.index} in the label table"
+            findings.append(Finding(None, "label_names_differ", found))
+    return findings
+
+
+def compare_cases(seen: Mapping[str, Seen]) -> list[Finding]:
+    """The same image twice, intensities of another scale, organs far smaller than usual."""
+    findings = []
+    first: dict[str, str] = {}
+    for case, one in seen.items():
+        if one.digest and first.setdefault(one.digest, case) != case:
+            twin = first[one.digest]
+            findings.append(Finding(case, "duplicate_image", f"the voxels of {twin}", (twin,)))
+    return findings + _spreads(seen) + _sizes(seen)
+
+
+def _spreads(seen: Mapping[str, Seen]) -> list[Finding]:
+    spreads = {case: one.spread for case, one in seen.items() if one.spread > 0}
+    if len(spreads) < ENOUGH["spread"]:
+        return []
+    usual = float(np.median(list(spreads.values())))
+    return [
+        Finding(case, "intensity_spread", f"{spread:.4g}, {spread / usual:.3g} times the median")
+        for case, spread in spreads.items()
+        if not usual / SPREAD <= spread <= usual * SPREAD
+    ]
+
+
+def _sizes(seen: Mapping[str, Seen]) -> list[Finding]:
+    sizes: dict[str, dict[str, float]] = defaultdict(dict)
+    for case, one in seen.items():
+        for organ, size in one.sizes.items():
+            sizes[organ][case] = size
+    findings = []
+    for organ, given in sizes.items():
+        usual = float(np.median(list(given.values())))
+        findings += [
+            Finding(case, "organ_small", f"{organ} of {size / 1000:.3g} mL, the median is {usual / 1000:.3g} mL")
+            for case, size in given.items()
+            if len(given) >= ENOUGH["size"] and size < usual * SMALL
+        ]
+    return findings

@@ -1,0 +1,170 @@
+"""What was found in a cohort: allowed or not, shown as one table, written as CSV, with ids hashed on request."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import io
+import re
+import secrets
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..errors import SemclError
+from ..files import write_text
+from .finding_kinds import ERROR, FINDINGS, NOTE, WARNING
+
+COLUMNS = ("case", "finding", "severity", "found", "expected", "remedy")
+ROWS = 5  # of a finding shown on the terminal; the CSV has all
+COHORT = "(cohort)"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Args:
+        case: case id; None when it concerns the cohort.
+        name: of its kind, a key of ``FINDINGS``.
+        found: what was there.
+        about: pieces of ``found`` that identify somebody: paths, and other cases' ids.
+        severity: of the kind unless it was allowed.
+        expected: of the kind unless it can be said more exactly.
+    """
+
+    case: str | None
+    name: str
+    found: str
+    about: tuple[str | Path, ...] = ()
+    severity: str = field(default="")
+    expected: str = field(default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "severity", self.severity or FINDINGS[self.name].severity)
+        object.__setattr__(self, "expected", self.expected or FINDINGS[self.name].expected)
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The values of ``COLUMNS``."""
+        return (
+            self.case or COHORT, self.name, self.severity, self.found, self.expected, FINDINGS[self.name].remedy
+        )  # fmt: skip
+
+    @property
+    def error(self) -> SemclError:
+        """The finding as an error to raise."""
+        kind = FINDINGS[self.name]
+        return SemclError(kind.problem, case=self.case, found=self.found, expected=self.expected, remedy=kind.remedy)
+
+
+def allow(findings: Iterable[Finding], names: Collection[str]) -> list[Finding]:
+    """The findings, those of the given names warnings instead of errors.
+
+    Raises:
+        SemclError: for a name that no finding has.
+    """
+    strange = sorted(set(names) - set(FINDINGS))
+    if strange:
+        raise SemclError(
+            "unknown finding to allow",
+            found=", ".join(strange),
+            expected=f"of {', '.join(FINDINGS)}",
+            remedy="see the list in docs/cohort.md",
+        )
+    allowed = [(item, item.name in names and item.severity == ERROR) for item in findings]
+    return [replace(item, severity=WARNING) if accepted else item for item, accepted in allowed]
+
+
+def unusable(findings: Iterable[Finding]) -> set[str]:
+    """Cases that no stage could work with: left out of the cohort once their findings are allowed."""
+    return {item.case for item in findings if item.case is not None and FINDINGS[item.name].unusable}
+
+
+def hash_ids(findings: Iterable[Finding], key: bytes) -> list[Finding]:
+    """The findings without what identifies somebody: case ids become HMACs under ``key``, paths become "(file)"."""
+
+    def hashed(case: str) -> str:
+        return "h" + hmac.new(key, case.encode(), hashlib.sha256).hexdigest()[:12]
+
+    made = []
+    for item in findings:
+        texts = {"found": item.found, "expected": item.expected}
+        for piece in sorted(item.about, key=lambda piece: -len(str(piece))):  # paths before the names in them
+            instead = "(file)" if isinstance(piece, Path) else hashed(piece)
+            pattern = rf"(?<!\w){re.escape(str(piece))}(?!\w)"
+            texts = {name: re.sub(pattern, instead, text) for name, text in texts.items()}
+        made.append(replace(item, case=None if item.case is None else hashed(item.case), about=(), **texts))
+    return made
+
+
+def hash_key(path: Path) -> bytes:
+    """The key in a file; drawn at random and written, for its owner alone, when the file is not there.
+
+    Raises:
+        SemclError: when the file holds too few bytes to hide anything.
+    """
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    key = path.read_bytes()
+    if len(key) < 16:
+        raise SemclError(
+            "a key too short to hash ids with",
+            found=f"{len(key)} bytes in {path}",
+            expected="at least 16",
+            remedy="name a file that does not exist: a key is written into it",
+        )
+    return key
+
+
+def as_csv(findings: Iterable[Finding]) -> str:
+    """All findings as CSV with the columns case, finding, severity, found, expected, remedy."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(item.row for item in findings)])
+    return text.getvalue()
+
+
+def write_csv(path: Path, findings: Iterable[Finding]) -> None:
+    """Write the findings as CSV."""
+    write_text(path, as_csv(findings))
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """The findings for a terminal: errors first, kinds together, the first rows of each, and what to do."""
+    order = (ERROR, WARNING, NOTE)
+    counts = Counter((item.severity, item.name) for item in findings)
+    lines = []
+    for severity, name in sorted(counts, key=lambda kind: (order.index(kind[0]), list(FINDINGS).index(kind[1]))):
+        kind = FINDINGS[name]
+        these = [item for item in findings if (item.severity, item.name) == (severity, name)]
+        lines.append(f"{severity:7} {name}: {kind.problem} ({len(these)})")
+        wide = max(len(item.row[0]) for item in these[:ROWS])
+        lines += [f"    {item.row[0]:{wide}}  {item.found}" for item in these[:ROWS]]
+        if len(these) > ROWS:
+            lines.append(f"    and {len(these) - ROWS} more: --csv FILE lists all")
+        lines += [f"    expected: {these[0].expected}", f"    do this:  {kind.remedy}"]
+    total = Counter(item.severity for item in findings)
+    lines.append(", ".join(f"{total[severity]} {severity}{'s' * (total[severity] != 1)}" for severity in order))
+    return "\n".join(lines)
+
+
+def stop(findings: Iterable[Finding]) -> None:
+    """End with what the errors are, when there are any; the whole table has been shown before.
+
+    Raises:
+        SemclError: the one error itself, or how many there are of which kind.
+    """
+    errors = [item for item in findings if item.severity == ERROR]
+    if len(errors) == 1:
+        raise errors[0].error
+    if errors:
+        counts = Counter(item.name for item in errors)
+        raise SemclError(
+            f"{len(errors)} findings that stop",
+            found=", ".join(f"{count} {name}" for name, count in counts.items()),
+            expected="none",
+            remedy=f"mend each as the table says, or accept it: --allow {','.join(counts)}",
+        )

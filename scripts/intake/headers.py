@@ -1,0 +1,194 @@
+"""Headers: shape and place of a volume without its voxels, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import itk
+import nibabel as nib
+import numpy as np
+from monai.data.utils import orientation_ras_lps
+from nibabel.orientations import inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
+
+from ..cohort import dicom
+from ..cohort.pictures import AFFINE, is_photo
+from .finding_kinds import TOLERANCE
+from .findings import Finding
+
+SAME_DIRECTION = 1e-3  # of a direction cosine
+OBLIQUE = 1.0  # degrees
+SHEARED = 0.5  # degrees
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its voxels before any is read.
+
+    Args:
+        shape: voxels along X, Y, Z, then frames or channels if the file has a fourth axis.
+        affine: voxel index to RAS mm (4, 4).
+        forms_apart: by how much (mm) a NIfTI file's qform and sform differ.
+        oriented: whether the file says how it lies.
+        series: the series of a DICOM folder, the one that is read first.
+    """
+
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+    forms_apart: float = 0.0
+    oriented: bool = True
+    series: tuple[dicom.Series, ...] = ()
+
+    @property
+    def sizes(self) -> NDArray[np.float64]:
+        """Voxel size (mm) along X, Y, Z."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def directions(self) -> NDArray[np.float64]:
+        """Unit vectors (columns, RAS) along X, Y, Z."""
+        return np.asarray(self.affine[:3, :3] / self.sizes)
+
+    def canonical(self) -> Header:
+        """The same voxels with axes turned to RAS as far as swaps and flips go."""
+        turn = io_orientation(self.affine)
+        shape = [0, 0, 0]
+        for axis, target in enumerate(turn[:, 0].astype(int)):
+            shape[target] = self.shape[axis]
+        return Header(tuple(shape), np.asarray(self.affine @ inv_ornt_aff(turn, self.shape[:3])))
+
+
+def read_header(path: Path) -> Header:
+    """Header of a NIfTI file, of what else ITK reads, or of a folder of DICOM slices; raises what their readers do."""
+    if path.is_dir():
+        series = dicom.find_series(path)
+        return Header(series[0].shape, series[0].affine, series=tuple(series))
+    if path.name.endswith((".nii", ".nii.gz")):
+        image = cast(nib.Nifti1Image, nib.load(path))
+        (qform, quality), (sform, standing) = image.get_qform(coded=True), image.get_sform(coded=True)
+        apart = float(abs(qform - sform).max()) if quality and standing else 0.0
+        return Header(tuple(image.shape), np.asarray(image.affine, np.float64), apart, bool(quality or standing))
+    reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+    if reader is None:
+        raise ValueError("no reader knows this file")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    if is_photo(path):
+        return Header((int(reader.GetDimensions(0)), int(reader.GetDimensions(1)), 1), AFFINE)
+    count = reader.GetNumberOfDimensions()
+    axes = range(min(count, 3))
+    affine = np.eye(4)
+    for axis in axes:
+        affine[axes, axis] = np.array(reader.GetDirection(axis))[: len(axes)] * reader.GetSpacing(axis)
+        affine[axis, 3] = reader.GetOrigin(axis)
+    channels = reader.GetNumberOfComponents()
+    shape = tuple(int(reader.GetDimensions(axis)) for axis in range(count))
+    return Header((*shape, channels) if channels > 1 else shape, np.asarray(orientation_ras_lps(affine), np.float64))
+
+
+def open_header(path: Path, case: str, kind: str) -> tuple[Header | None, list[Finding]]:
+    """The header of a file and what is wrong with it; no header when no stage could read the volume.
+
+    Args:
+        path: of the volume.
+        case: its case id.
+        kind: "image" or "label map", to tell them apart in what was found.
+    """
+
+    def finding(name: str, found: str) -> Finding:
+        return Finding(case, name, f"{kind} {path}: {found}", identifying(path))
+
+    if not path.exists():
+        return None, [Finding(case, "missing_file", f"no {kind} {path}", (path,))]
+    if path.is_file() and path.stat().st_size == 0:
+        return None, [finding("zero_bytes", "0 bytes")]
+    try:
+        header = read_header(path)
+    except Exception as error:  # readers raise whatever they like
+        return None, [finding("unreadable", plain(error, path))]
+    fatal = _fatal(header)
+    if fatal:
+        return None, [finding(*fatal)]
+    return header, [finding(*item) for item in _remarks(header)]
+
+
+def identifying(path: Path) -> tuple[Path, ...]:
+    """What a reader's message may give a case away by: path, name, name without suffix, names in the folder it is."""
+    inside = [Path(file.name) for file in path.iterdir()] if path.is_dir() else []
+    return (path, Path(path.name), Path(path.name.split(".")[0]), *inside)
+
+
+def plain(error: Exception, path: Path) -> str:
+    """First line of what a reader said, without paths."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    for piece in (str(path), str(path.parent), path.name):
+        text = text.replace(piece, "the file")
+    return text
+
+
+def _fatal(header: Header) -> tuple[str, str] | None:
+    by = " x ".join(map(str, header.shape))
+    if len(header.shape) < 3 or any(count != 1 for count in header.shape[3:]) or 0 in header.shape:
+        return "not_3d", by
+    sizes = header.sizes
+    flat = np.isfinite(header.affine).all() and (sizes > 0).all() and abs(np.linalg.det(header.directions)) > 1e-3
+    if not flat:
+        return "bad_affine", f"voxels of {_mm(sizes)} mm"
+    doubled = header.series[0].doubled if header.series else 0
+    return ("doubled_slices", f"{doubled} slices at the place of another") if doubled else None
+
+
+def _remarks(header: Header) -> list[tuple[str, str]]:
+    remarks = []
+    if len(header.shape) > 3:
+        remarks.append(("one_frame", " x ".join(map(str, header.shape))))
+    if not header.oriented:
+        remarks.append(("no_orientation", "qform and sform codes are 0"))
+    if header.forms_apart > TOLERANCE:
+        remarks.append(("qform_sform_differ", f"by up to {header.forms_apart:.3g} mm"))
+    angles = np.degrees(np.arccos(np.clip(header.directions.T @ header.directions, -1, 1)))
+    shear = float(abs(angles[~np.eye(3, dtype=bool)] - 90).max())
+    turn = float(np.degrees(np.arccos(np.clip(abs(header.directions).max(axis=0), 0, 1))).max())
+    if shear > SHEARED:
+        remarks.append(("sheared", f"axes {shear:.1f} degrees from right angles"))
+    elif turn > OBLIQUE:
+        remarks.append(("oblique", f"an axis {turn:.1f} degrees off"))
+    if len(header.series) > 1:
+        counts = ", ".join(str(len(series.slices)) for series in header.series)
+        remarks.append(("mixed_series", f"{len(header.series)} series of {counts} slices"))
+    if header.series and header.series[0].gaps:
+        uneven = header.series[0]
+        remarks.append(
+            (
+                "slice_gap",
+                f"{uneven.gaps} of {len(uneven.distances)} distances; the longest {uneven.distances.max():.3g} mm",
+            )
+        )
+    return remarks
+
+
+def compare(image: Header, label: Header, case: str, path: Path) -> Finding | None:
+    """How a label map lies elsewhere than its image, whatever orientations the two are stored in."""
+    first, second = image.canonical(), label.canonical()
+    if first.shape != second.shape:
+        shapes = [" x ".join(map(str, header.shape)) for header in (first, second)]
+        found = f"image {shapes[0]}, {path} {shapes[1]} voxels (in RAS)"
+        return Finding(case, "shape_differs", found, (path,))
+    if abs(first.sizes - second.sizes).max() > TOLERANCE:
+        found = f"image {_mm(first.sizes)}, {path} {_mm(second.sizes)} mm"
+        return Finding(case, "spacing_differs", found, (path,))
+    apart = abs(first.affine - second.affine)
+    turned = float(abs(first.directions - second.directions).max())
+    if turned > SAME_DIRECTION or apart[:3, :3].max() > TOLERANCE:
+        return Finding(case, "direction_differs", f"cosines of {path} differ by up to {turned:.3g}", (path,))
+    if apart[:3, 3].max() > TOLERANCE:
+        found = f"the first voxel of {path} lies up to {apart[:3, 3].max():.3g} mm off along an axis"
+        return Finding(case, "origin_differs", found, (path,))
+    return None
+
+
+def _mm(sizes: NDArray[np.float64]) -> str:
+    return " x ".join(f"{size:.4g}" for size in sizes)

@@ -1,0 +1,36 @@
+"""Layouts of data sets as they are found in the wild, one module per layout; none knows another.
+
+A layout is a function of ``images`` and ``labels`` that returns the scans and findings, or None where the files lie
+otherwise. They are asked in the order of ``LAYOUTS``; a new one is a module and its entry in that list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import SemclError
+from . import csv_of_paths, folders, totalsegmentator, voc
+from .scan import Found
+
+Layout = Callable[[Path, Path | None], Found | None]
+LAYOUTS: tuple[Layout, ...] = (csv_of_paths.find, totalsegmentator.find, voc.find, folders.find)  # the last finds all
+
+
+def find_scans(images: Path, labels: Path | None) -> Found:
+    """Pair what lies under ``images`` and ``labels`` by case id, and say what has no partner.
+
+    Args:
+        images: folder of volumes, root of a data set, one volume, one DICOM folder, or a CSV of paths.
+        labels: folder of label maps or one file; None to take what the data set holds.
+
+    Raises:
+        SemclError: when a folder is missing or holds no volumes, or a table or list of the layout cannot be used.
+    """
+    for path in (images, labels):
+        if path is not None and not path.exists() and path.suffix.lower() != ".csv":  # its reader says more
+            raise SemclError(
+                "a folder is missing", found=str(path), expected="a folder of volumes", remedy="check the path"
+            )
+    answers = (find(images, labels) for find in LAYOUTS)
+    return next(found for found in answers if found is not None)

@@ -1,0 +1,21 @@
+"""A CSV that names the files of each case, relative to where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import case_table
+from .scan import Found, Scan
+
+
+def find(images: Path, labels: Path | None) -> Found | None:
+    """The scans a CSV of paths lists; None where ``images`` is no CSV. ``labels`` is not looked at.
+
+    Raises:
+        SemclError: when the CSV cannot be used.
+    """
+    if images.suffix.lower() != ".csv":
+        return None
+    rows = case_table.read_rows(images, ("case", "image", "patient"))
+    home = images.parent
+    return [Scan(row.case, home / str(row.image), home / row.label if row.label else None, (), row) for row in rows], []

@@ -1,0 +1,119 @@
+"""Folders of images and of label maps, whose names say which belongs to which."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...cohort.datalist import SUFFIXES, case_id
+from ...cohort.dicom import holds_dicom
+from ...cohort.pictures import is_photo, without_previews
+from ...errors import SemclError
+from ..findings import Finding
+from .scan import Found, Scan
+
+IMAGES, LABELS = ("imagesTr", "images", "img"), ("labelsTr", "labels", "label")
+Entries = dict[str, list[Path]]
+
+
+def find(images: Path, labels: Path | None) -> Found:
+    """Pair what lies under ``images`` and ``labels`` by case id, and say what has no partner.
+
+    Args:
+        images: folder of volumes or root of a data set, one volume, or one DICOM folder.
+        labels: folder of label maps or one file; None to take what the data set holds.
+
+    Raises:
+        SemclError: when there are no volumes.
+    """
+    scans = [] if images.is_file() else [path for path in images.iterdir() if case_id(path) and not is_photo(path)]
+    inside = not images.is_file() and not scans and not holds_dicom(images)
+    home = _first(images, IMAGES) if inside else None
+    if home is not None and labels is None:
+        labels = _first(images, LABELS)
+    labels = (_first(labels, LABELS) or labels) if labels is not None and labels.is_dir() else labels
+    return _pair(home or images, labels)
+
+
+def _pair(images: Path, labels: Path | None) -> Found:
+    scans, maps = entries(images), entries(labels) if labels else None
+    if not scans:
+        raise SemclError(
+            "no volumes to prepare",
+            found=f"none in {images}",
+            expected=f"files ending in {', '.join(SUFFIXES)}, or folders of DICOM slices",
+            remedy="check --images",
+        )
+    if maps is not None and images == labels:
+        maps = {name: files for name, files in scans.items() if f"{name}_0000" in scans or re.match(r"label\d+$", name)}
+        scans = {name: files for name, files in scans.items() if name not in maps}
+    if labels is not None and maps is not None and labels.is_file() and len(scans) == 1:
+        maps = dict(zip(scans, maps.values(), strict=True))
+    findings = []
+    for name, files in [*scans.items(), *(maps or {}).items()]:
+        if len(files) > 1:
+            found = f"{' and '.join(file.name for file in files)} in {files[0].parent}"
+            findings.append(Finding(name, "two_files", found, (files[0].parent, *(Path(file.name) for file in files))))
+    matched = match(scans, maps)
+    made = []
+    for name, (case, label) in matched.items():
+        image = scans[name][0]
+        if case is None:
+            base = name[:-5]
+            findings.append(Finding(base, "many_channels", f"{image} beside another channel", (image,)))
+        elif label is None and maps is not None:
+            findings.append(Finding(case, "image_without_label", f"only {image}", (image,)))
+            made.append(Scan(case, image))
+        else:
+            made.append(Scan(case, image, maps[label][0] if label and maps else None))
+    for name in sorted(set(maps or {}) - {label for _, label in matched.values()}):
+        file = (maps or {})[name][0]
+        findings.append(Finding(name, "label_without_image", f"only {file}", (file,)))
+    return made, findings
+
+
+def match(images: Iterable[str], labels: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:
+    """Case id and name of the label map of each image's name.
+
+    The same name comes first; then nnU-Net's and FLARE's ``x_0000`` with ``x``; then BTCV's ``img12`` with ``label12``.
+    The case id is None for a second channel (``x_0001`` beside ``x_0000``); the label is None where there is none.
+    """
+    names = list(images)
+    known = None if labels is None else set(labels)
+    channels = {name[:-5] for name in names if name.endswith("_0000")}
+    if known is None:  # AMOS's amos_0001 is a case, not a channel
+        strip = all(re.search(r"_000\d$", name) and name[:-5] in channels for name in names)
+    else:
+        strip = any(name not in known and name[:-5] in known for name in names if name.endswith("_0000"))
+    matched: dict[str, tuple[str | None, str | None]] = {}
+    for name in names:
+        stem = name[:-5] if re.search(r"_\d{4}$", name) else None
+        numbered = re.match(r"img(\d+)$", name)
+        if known is not None and name in known:
+            matched[name] = (name, name)
+        elif strip and stem in channels:
+            label = stem if known is not None and stem in known else None
+            matched[name] = (stem, label) if name.endswith("_0000") else (None, None)
+        elif known is not None and numbered and f"label{numbered[1]}" in known:
+            matched[name] = (name, f"label{numbered[1]}")
+        else:
+            matched[name] = (name, None)
+    return matched
+
+
+def entries(root: Path) -> Entries:
+    """Name -> files of the volumes of a folder and of the DICOM folders under it; or of the one volume it is."""
+    if root.is_file() or holds_dicom(root):
+        return {case_id(root) or root.name: [root]}
+    found: Entries = {}
+    series = sorted(path for path in root.rglob("*") if path.is_dir() and holds_dicom(path))
+    files = sorted(path for path in root.iterdir() if path.is_file() and case_id(path))
+    for path in without_previews([*files, *series]):
+        name = case_id(path) if path.is_file() else "_".join(path.relative_to(root).parts)
+        found.setdefault(str(name), []).append(path)
+    return found
+
+
+def _first(root: Path, names: tuple[str, ...]) -> Path | None:
+    return next((root / name for name in names if (root / name).is_dir()), None)

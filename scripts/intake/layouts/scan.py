@@ -1,0 +1,31 @@
+"""A scan as a layout finds it: its files, and what a table says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import case_table
+from ..findings import Finding
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An image, its label map or one mask file per organ, and what a table says of them.
+
+    ``row`` is what --cases or a CSV of paths says; None when there is none.
+    """
+
+    case: str
+    image: Path
+    label: Path | None = None
+    masks: tuple[tuple[str, Path], ...] = ()
+    row: case_table.Row | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is anything to learn from."""
+        return self.label is not None or bool(self.masks)
+
+
+Found = tuple[list[Scan], list[Finding]]  # the scans of a layout, and what has no partner

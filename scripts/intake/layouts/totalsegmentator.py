@@ -1,0 +1,23 @@
+"""TotalSegmentator's layout: a folder per subject that holds ct.nii.gz and one mask per organ in segmentations/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...cohort.datalist import case_id
+from .scan import Found, Scan
+
+IMAGES = ("ct", "mr")
+MASKS = "segmentations"
+
+
+def find(images: Path, labels: Path | None) -> Found | None:
+    """The subjects' folders under ``images``; None where there are none. ``labels`` is not looked at."""
+    found = []
+    for folder in sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []:
+        scans = [path for path in sorted(folder.iterdir()) if case_id(path) in IMAGES]
+        masks = sorted((folder / MASKS).iterdir()) if (folder / MASKS).is_dir() else []
+        if scans:
+            named = tuple((str(case_id(path)), path) for path in masks if case_id(path))
+            found.append(Scan(folder.name, scans[0], None, named))
+    return (found, []) if found else None

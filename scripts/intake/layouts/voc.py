@@ -1,0 +1,58 @@
+"""PASCAL VOC's layout: pictures, index masks of some of them, and lists that say who trains and who is tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...cohort.pictures import SUFFIXES
+from ...errors import SemclError
+from .. import case_table
+from .scan import Found, Scan
+
+IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
+TRAINING, TESTING = "train", "val"
+FOLDS = 3  # of the training pictures, in turns
+
+
+def find(images: Path, labels: Path | None) -> Found | None:
+    """The pictures that ImageSets/Segmentation lists in train.txt and val.txt; None where there are no such lists.
+
+    Those of train.txt are trained on, in three folds, those of val.txt tested. A listed picture without a mask in
+    SegmentationClass/ is unlabelled. ``labels`` is not looked at.
+
+    Raises:
+        SemclError: when a list or a listed picture is missing.
+    """
+    root = images
+    if not (root / IMAGES).is_dir() or not (root / LISTS).is_dir():
+        return None
+    found = []
+    for name in (TRAINING, TESTING):
+        path = root / LISTS / f"{name}.txt"
+        if not path.is_file():
+            raise SemclError(
+                "a list of pictures is missing",
+                found=f"no {path}",
+                expected=f"{TRAINING}.txt and {TESTING}.txt, a name a line",
+                remedy="write it, or give the pictures' folder to --images and the masks' to --labels",
+            )
+        for number, case in enumerate(path.read_text().split()):
+            fold = case_table.TEST if name == TESTING else str(number % FOLDS)
+            mask = root / MASKS / f"{case}.png"
+            row = case_table.Row(case, case, fold=fold)
+            found.append(Scan(case, _picture(root, case, path), mask if mask.is_file() else None, (), row))
+    return found, []
+
+
+def _picture(root: Path, case: str, listed: Path) -> Path:
+    for suffix in SUFFIXES:
+        path = root / IMAGES / f"{case}{suffix}"
+        if path.is_file():
+            return path
+    raise SemclError(
+        "a listed picture is missing",
+        case=case,
+        found=f"no {case}.jpg in {root / IMAGES}",
+        expected=f"each picture of {listed}",
+        remedy="add it, or take its name out of the list",
+    )

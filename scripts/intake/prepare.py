@@ -1,0 +1,148 @@
+"""From scans as they are found to a cohort: what was checked, split by patient and written."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..cohort import datalist
+from ..cohort.attention import write_label_map
+from ..cohort.datalist import Case
+from ..cohort.label_table import LabelTable
+from ..cohort.pictures import is_photo
+from ..cohort.selection import hide_labels
+from ..cohort.volume import read
+from ..errors import SemclError, raise_all
+from .finding_kinds import ERROR
+from .findings import allow
+from .masks import masks_of, merge
+from .phases import UNKNOWN
+from .survey import Sources, Survey, survey
+
+
+def prepare(
+    images: Path,
+    labels: Path | None,
+    table: LabelTable,
+    out: Path,
+    cases_csv: Path | None = None,
+    folds: int = 3,
+    test_share: float = 0.4,
+    seed: int = 0,
+    allowed: Collection[str] = (),
+    labelled_phases: Collection[str] | None = None,
+) -> list[Case]:
+    """Check every scan, split the patients, and write ``out``/datalist.json and labels.yaml.
+
+    Args:
+        images: folder of volumes or DICOM folders, root of a data set, or CSV of paths.
+        labels: folder of label maps; without it, and none in a data set, all cases are to be segmented.
+        table: the label table.
+        out: the cohort's folder.
+        cases_csv: columns case, patient and phase; without it each case is a patient of its own.
+        folds: over how many parts of the training patients the coarse network is cross-fitted.
+        test_share: share of the labelled patients kept for testing.
+        seed: of the split.
+        allowed: names of findings that do not stop.
+        labelled_phases: in which training cases keep their label maps, as in ``hide_labels``; None for all.
+
+    Raises:
+        SemclError: with every error that was found, before anything is written.
+    """
+    found = survey(Sources(images, labels, cases_csv), table)
+    findings = allow(found.findings, allowed)
+    raise_all([item.error for item in findings if item.severity == ERROR])
+    return write(found, table, out, folds, test_share, seed, labelled_phases)
+
+
+def write(
+    found: Survey,
+    table: LabelTable,
+    out: Path,
+    folds: int,
+    test_share: float,
+    seed: int,
+    labelled_phases: Collection[str] | None = None,
+) -> list[Case]:
+    """Make a cohort of what a survey found usable: datalist.json, labels.yaml, and merged maps of mask files.
+
+    Folds given in column fold are kept; else patients are split. Cases of unknown phase add that phase to the table.
+
+    Raises:
+        SemclError: when nothing is left, or the patients cannot be split.
+    """
+    cases = found.usable()
+    if not cases:
+        raise SemclError(
+            "no case is left", found=f"{len(found.cases)} cases that no stage could work with",
+            expected="at least one", remedy="mend what the findings name",
+        )  # fmt: skip
+    stated = [row.fold for case in cases if (row := found.scans[case.case].row)]
+    labelled = any(found.scans[case.case].labelled for case in cases)
+    if labelled and any(stated):
+        _refuse_holes(cases, found)
+    elif labelled:
+        cases = split(cases, folds, test_share, seed)
+    if UNKNOWN not in table.phases and any(case.phase == UNKNOWN for case in cases):
+        table = replace(table, phases=(*table.phases, UNKNOWN))
+    cases = [_merged(case, found, table, out) for case in cases]
+    if labelled_phases is not None:
+        cases = hide_labels(cases, table.phases, labelled_phases)
+    out.mkdir(parents=True, exist_ok=True)
+    table.save(out)
+    datalist.save(cases, out)
+    return cases
+
+
+def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> list[Case]:
+    """Give each case its fold, or none to test it; by patient, so that no patient is on two sides.
+
+    Raises:
+        SemclError: for numbers that make no split, or fewer training patients than folds.
+    """
+    if folds < 2 or not 0 <= test_share < 1:
+        raise SemclError(
+            "patients cannot be split like that",
+            found=f"{folds} folds, a test share of {test_share}",
+            expected="at least 2 folds, a test share from 0 to below 1",
+            remedy="change --folds or --test_share",
+        )
+    patients = sorted({case.patient for case in cases})
+    random.Random(seed).shuffle(patients)
+    tested = round(len(patients) * test_share)
+    trained = patients[tested:]
+    if len(trained) < folds:
+        raise SemclError(
+            "too few patients to train on",
+            found=f"{len(patients)} patients, {tested} of them kept for testing",
+            expected=f"at least {folds} training patients, one a fold",
+            remedy="add patients, or lower --folds or --test_share",
+        )
+    fold = {patient: number % folds for number, patient in enumerate(trained)}
+    return [replace(case, fold=fold.get(case.patient)) for case in cases]
+
+
+def _refuse_holes(cases: Sequence[Case], found: Survey) -> None:
+    """Refuse a column fold that says nothing of some cases: they would silently be testing cases."""
+    holes = [case.case for case in cases if not ((row := found.scans[case.case].row) and row.fold)]
+    if holes:
+        raise SemclError(
+            "column fold is not filled in",
+            case=holes[0],
+            found=f"{len(holes)} cases without a fold",
+            expected="a number or test for each case, or for none",
+            remedy="fill in the column, or leave it out: patients are then split by --folds and --test_share",
+        )
+
+
+def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
+    """The case with its mask files, if it has some, merged into a label map of the cohort."""
+    scan = found.scans[case.case]
+    if case.label is not None or not scan.masks:
+        return case
+    path = out / datalist.MERGED / f"{case.case}.nii.gz"
+    objects, _ = merge(masks_of(scan.masks, table), table)
+    write_label_map(path, objects, read(case.image, case.case, 3 if is_photo(case.image) else 1), table)
+    return replace(case, label=path)

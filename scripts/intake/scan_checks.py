@@ -1,0 +1,93 @@
+"""One scan looked at: its headers, then its voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..cohort.label_table import LabelTable
+from .findings import Finding
+from .headers import Header, compare, identifying, open_header, plain
+from .layouts.scan import Scan
+from .masks import masks_of, merge
+from .voxels import Seen, inspect_image, inspect_label, inspect_objects
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A scan whose headers were read.
+
+    Args:
+        scan: its files.
+        image: header of the image; None when no stage could read it.
+        fits: whether there is a label map that lies on the image's voxels, or whose image could not be read.
+        findings: what is wrong with the headers.
+    """
+
+    scan: Scan
+    image: Header | None
+    fits: bool
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """DICOM tags of the series that is read; none for other formats."""
+        return self.image.series[0].tags if self.image and self.image.series else {}
+
+
+def open_scan(scan: Scan, table: LabelTable | None) -> Opened:
+    """Read the headers of a scan's files and compare them."""
+    image, findings = open_header(scan.image, scan.case, "image")
+    files = [scan.label] if scan.label else list((masks_of(scan.masks, table) if table else dict(scan.masks)).values())
+    fits = bool(files)
+    said = set()
+    for path in files:
+        label, more = open_header(path, scan.case, "label map")
+        apart = compare(image, label, scan.case, path) if image and label else None
+        for item in [*more, *([apart] if apart else [])]:
+            if item.name not in said:  # a mask file an organ, all with the same flaw
+                findings.append(item)
+            said.add(item.name)
+        fits = fits and label is not None and apart is None
+    return Opened(scan, image, fits, findings)
+
+
+def annotated_organs(scan: Scan, table: LabelTable | None) -> tuple[str, ...] | None:
+    """The organs that were annotated in a scan, in the table's order; None when all were."""
+    if table is None or not scan.labelled:
+        return None
+    stated = scan.row.annotated if scan.row else None
+    there = masks_of(scan.masks, table) if scan.masks and not scan.label else None
+    organs = tuple(
+        name for name in table.names if (stated is None or name in stated) and (there is None or name in there)
+    )
+    return None if organs == table.names else organs
+
+
+def look(opened: Opened, table: LabelTable | None, modality: str) -> Seen:
+    """Read the voxels of a scan whose headers are in order."""
+    scan, image = opened.scan, opened.image
+    seen = inspect_image(scan.image, scan.case, modality) if image else Seen()
+    organs = annotated_organs(scan, table)
+    label = Seen()
+    if opened.fits and scan.label:
+        label = inspect_label(scan.label, scan.case, table, organs)
+    elif opened.fits and image and table:
+        label = _look_at_masks(scan, image, table, organs)
+    return replace(seen, findings=seen.findings + label.findings, sizes=label.sizes)
+
+
+def _look_at_masks(scan: Scan, image: Header, table: LabelTable, organs: Sequence[str] | None) -> Seen:
+    try:
+        objects, claimed = merge(masks_of(scan.masks, table), table)
+    except Exception as error:  # readers raise whatever they like
+        folder = scan.masks[0][1].parent
+        return Seen(
+            [Finding(scan.case, "unreadable", f"a mask in {folder}: {plain(error, folder)}", identifying(folder))]
+        )
+    if not objects.any():
+        return Seen([Finding(scan.case, "label_empty", "masks that are 0 everywhere")])
+    seen = inspect_objects(objects, image.canonical().affine, scan.case, table, organs)
+    if claimed:
+        seen.findings.append(Finding(scan.case, "masks_overlap", f"{claimed} voxels of several organs"))
+    return seen

@@ -1,0 +1,154 @@
+"""The check of a cohort: headers first, then voxels in parallel, then the cases beside each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from ..cohort.datalist import Case
+from ..cohort.label_table import LabelTable
+from ..errors import SemclError
+from . import case_table, cohort_checks
+from .findings import Finding, unusable
+from .layouts import find_scans
+from .layouts.scan import Scan
+from .phases import UNKNOWN, compile_pattern, phase_of
+from .scan_checks import annotated_organs, look, open_scan
+
+MOST_WORKERS = 4
+MODALITIES = ("CT", "MR", "RGB")
+OF_BODIES = ("organ_absent", "organ_small", "organ_in_pieces", "label_empty", "intensity_spread")  # not of pictures
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a cohort's scans come from and what is known about them.
+
+    Args:
+        images: folder of volumes or DICOM folders, root of a data set, or CSV of paths.
+        labels: folder of label maps; None to take what the data set holds.
+        cases: CSV with columns case, patient, phase.
+        phase_pattern: regular expression with one group, searched in file names.
+        modality: "CT" (intensities are HU), "MR", or "RGB": pictures, which show some of the objects each.
+        workers: cases looked at at once; None for as many as there are cores, at most 4.
+    """
+
+    images: Path
+    labels: Path | None = None
+    cases: Path | None = None
+    phase_pattern: str | None = None
+    modality: str = "CT"
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found: the cases, the scans they come from, and everything there is to say about them."""
+
+    cases: list[Case]
+    scans: dict[str, Scan]
+    findings: list[Finding]
+
+    def usable(self) -> list[Case]:
+        """The cases that stages can work with."""
+        out = unusable(self.findings)
+        return [case for case in self.cases if case.case not in out]
+
+
+def survey(sources: Sources, table: LabelTable | None) -> Survey:
+    """Find the scans, look at each and at all together; writes nothing.
+
+    Args:
+        sources: where to look.
+        table: the label table; without it organs are not looked at.
+
+    Raises:
+        SemclError: when there is nothing to look at, or an option cannot be used.
+    """
+    if sources.modality not in MODALITIES:
+        raise SemclError(
+            "unknown modality", found=sources.modality, expected=" or ".join(MODALITIES), remedy="set --modality"
+        )
+    pattern = compile_pattern(sources.phase_pattern) if sources.phase_pattern else None
+    scans, findings = find_scans(sources.images, sources.labels)
+    if sources.cases:
+        scans, unlisted = _listed(scans, sources.cases)
+        findings += unlisted
+    refuse_organs({organ for scan in scans if scan.row for organ in scan.row.annotated or ()}, table)
+    opened = _parallel(lambda scan: open_scan(scan, table), scans, sources.workers, "headers")
+    people, grouped = cohort_checks.patients([(one.scan, one.tags.get("patient", "")) for one in opened])
+    cases = []
+    for one in opened:
+        row = one.scan.row
+        phase = phase_of(one.scan.image, row.phase if row else None, table.phases if table else (), pattern, one.tags)
+        cases.append(_case(one.scan, people[one.scan.case], phase, table))
+        findings += [*one.findings, *_remarks(cases[-1], one.tags.get("modality", ""), sources.modality, table)]
+    seen = _parallel(lambda one: look(one, table, sources.modality), opened, sources.workers, "voxels")
+    findings += [*grouped, *cohort_checks.names_differ(sources.images, table), *cohort_checks.split_patients(cases)]
+    findings += [item for one in seen for item in one.findings]
+    findings += cohort_checks.compare_cases(dict(zip((case.case for case in cases), seen, strict=True)))
+    if sources.modality == "RGB":
+        findings = [item for item in findings if item.name not in OF_BODIES]
+    order = {case.case: number for number, case in enumerate(cases)}
+    findings.sort(key=lambda item: order.get(item.case or "", -1))
+    return Survey(cases, {scan.case: scan for scan in scans}, findings)
+
+
+def _parallel(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None, name: str) -> list[Result]:
+    count = min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else max(workers, 1)
+    with ThreadPoolExecutor(count) as pool:
+        return list(tqdm(pool.map(work, items), total=len(items), desc=name, unit="scan"))
+
+
+def _listed(scans: Sequence[Scan], path: Path) -> tuple[list[Scan], list[Finding]]:
+    """Each scan with its row of the table of cases; scans without one become findings."""
+    rows = {row.case: row for row in case_table.read_rows(path, ("case", "patient", "phase"))}
+    missing = [
+        Finding(scan.case, "unlisted_case", str(scan.image), (scan.image, path), expected=f"a row in {path}")
+        for scan in scans
+        if scan.case not in rows
+    ]
+    return [replace(scan, row=rows[scan.case]) for scan in scans if scan.case in rows], missing
+
+
+def refuse_organs(stated: AbstractSet[str], table: LabelTable | None) -> None:
+    """Refuse annotated organs that the table does not name, for a typing error would hide an organ."""
+    strange = sorted(stated - set(table.names if table else stated))
+    if table and strange:
+        raise SemclError(
+            "column annotated names organs the label table does not",
+            found=", ".join(strange),
+            expected=f"of {', '.join(table.names)}, separated by spaces",
+            remedy="mend the CSV",
+        )
+
+
+def _case(scan: Scan, patient: str, phase: str, table: LabelTable | None) -> Case:
+    stated = scan.row.fold if scan.row else None
+    fold = int(stated) if stated and stated != case_table.TEST else None
+    return Case(scan.case, patient, phase, scan.image, scan.label, fold, annotated_organs(scan, table))
+
+
+def _remarks(case: Case, tagged: str, modality: str, table: LabelTable | None) -> list[Finding]:
+    """What there is to say about a case's phase, modality and annotated organs."""
+    remarks = []
+    if table and case.phase == UNKNOWN and UNKNOWN not in table.phases:
+        remarks.append(Finding(case.case, "phase_unknown", "no phase"))
+    elif table and case.phase not in table.phases:
+        expected = f"one of {', '.join(table.phases)}"
+        remarks.append(Finding(case.case, "phase_not_in_table", case.phase, expected=expected))
+    if tagged and tagged != modality:
+        remarks.append(Finding(case.case, "modality_differs", tagged, expected=modality))
+    if table and case.annotated is not None:
+        left = [name for name in table.names if name not in case.annotated]
+        remarks.append(Finding(case.case, "partial_labels", f"without {', '.join(left)}"))
+    return remarks

@@ -1,0 +1,150 @@
+"""Progress of an engine: a bar with the time left, and the loss of each epoch in a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+from .. import ranks
+from ..files import write_text
+
+
+class AsSamples:
+    """Handler: an engine's output as a list of one, the form MONAI's loggers (TensorBoard, MLflow) take it in.
+
+    A decollated output has that form too, but at each step waits for the device to give the loss.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Be called by the engine at the right times."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        engine.state.output = [engine.state.output]  # type: ignore[assignment]
+
+
+def mean_loss(output: Any) -> float:
+    """Loss of an engine's output, as a list of samples or not."""
+    return float(_loss(output))
+
+
+def _loss(output: Any) -> torch.Tensor:
+    """The loss, left on its device; a decollated batch repeats it for each sample."""
+    sample: Any = output[0] if isinstance(output, list) else output
+    return torch.as_tensor(sample["loss"]).detach()
+
+
+class Progress:
+    """Handler: one bar over all iterations of a run, or of several runs of the same engine; of rank 0 alone.
+
+    Args:
+        title: shown before the bar.
+        unit: what an iteration is called.
+        runs: how often the engine will be run.
+        show_loss: show the loss once an epoch (it costs a device sync, so not each step).
+    """
+
+    def __init__(self, title: str, unit: str = "step", runs: int = 1, show_loss: bool = True) -> None:
+        self.title, self.unit, self.runs, self.show_loss = title, unit, runs, show_loss
+        self.bar: tqdm | None = None
+        self.finished = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Follow the runs of an engine."""
+        engine.add_event_handler(Events.STARTED, self.open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+        if self.show_loss:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.loss)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.give_up)
+
+    def open(self, engine: Engine) -> None:
+        """Show the bar, when the first run starts."""
+        if self.bar is None and ranks.number() == 0:
+            steps = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)  # of one run
+            every = 0.1 if sys.stderr.isatty() else 10  # seconds; a log is not a terminal
+            self.finished = getattr(engine.state, "round", 0)  # of the runs, where one is resumed
+            done = self.finished * steps + engine.state.iteration
+            self.bar = tqdm(total=self.runs * steps, initial=done, desc=self.title, unit=self.unit, mininterval=every)
+
+    def step(self, engine: Engine) -> None:
+        """Count an iteration."""
+        if self.bar is not None:
+            self.bar.update()
+
+    def loss(self, engine: Engine) -> None:
+        """Show the loss."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {mean_loss(engine.state.output):.3f}", refresh=False)
+
+    def close(self, engine: Engine) -> None:
+        """End the bar, when the last run has completed."""
+        self.finished += 1
+        if self.bar is not None and self.finished == self.runs:
+            self.bar.close()
+
+    def give_up(self, engine: Engine, error: BaseException) -> None:
+        """End the bar and raise the error that ended the run."""
+        if self.bar is not None:
+            self.bar.close()
+        raise error
+
+
+class LossCurve:
+    """Handler: the mean loss of each epoch as a row of a CSV file (columns stage, run, epoch, loss, then metrics).
+
+    Of several ranks the mean over all is written, by the first.
+
+    Args:
+        path: the file; started anew by the first epoch.
+        stage: the stage's name.
+        metrics: gives more figures of the epoch by name; they also enter ``engine.state.metrics``.
+    """
+
+    def __init__(self, path: str, stage: str, metrics: Callable[[], Mapping[str, float]] = dict) -> None:
+        self.path, self.stage, self.metrics = Path(path), stage, metrics
+        self.rows: list[list[Any]] = []
+        self.runs = 0
+        self.total: Any = 0.0
+        self.steps = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Follow the runs of an engine."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        """Begin a run, of one that is resumed after the rows it has."""
+        self.runs = getattr(engine.state, "round", self.runs) + 1
+        if engine.state.epoch and self.path.is_file():  # resumed: keep what came before
+            done = (self.runs, engine.state.epoch)
+            with open(self.path, newline="") as file:
+                self.rows = [row for row in list(csv.reader(file))[1:] if (int(row[1]), int(row[2])) <= done]
+        self.total, self.steps = 0.0, 0
+
+    def add(self, engine: Engine) -> None:
+        """Take the loss of an iteration."""
+        self.total = self.total + _loss(engine.state.output)
+        self.steps += 1
+
+    def write(self, engine: Engine) -> None:
+        """Write the row of an epoch."""
+        more = self.metrics()
+        engine.state.metrics.update(more)
+        mean = sum(ranks.gathered(float(self.total))) / self.steps / ranks.count()
+        figures = [mean, *more.values()]
+        self.rows.append([self.stage, self.runs, engine.state.epoch, *(f"{figure:.6f}" for figure in figures)])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([["stage", "run", "epoch", "loss", *more], *self.rows])
+        if ranks.number() == 0:
+            write_text(self.path, text.getvalue())
+        self.total, self.steps = 0.0, 0

@@ -1,0 +1,121 @@
+"""What one stage hands to the next: weights with a note of where they come from, checked when they are taken up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from .. import ranks
+from ..cohort.label_table import LabelTable
+from ..errors import SemclError
+from ..files import write_text, written_whole
+
+
+def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> None:
+    """Write a plain state dict and beside it, as <name>.json, its origin (stage, cohort, label table)."""
+    with written_whole(path) as aside, open(aside, "wb") as file:  # by its name, the file's would be part of its bytes
+        torch.save(module.state_dict(), file)
+    write_text(path.with_suffix(".json"), json.dumps(dict(origin), indent=1))
+
+
+def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None) -> None:
+    """Load a state dict strictly.
+
+    Args:
+        path: the file.
+        module: takes the weights.
+        made_by: config of the stage that writes the file, named in errors.
+        origin: what the note beside the file must say, as far as given; None for any origin.
+
+    Raises:
+        SemclError: when the file is missing, of another origin or of another network.
+    """
+    run = f"run {made_by} first, or point --ckpt_dir at the folder that holds {path.name}"
+    if not path.is_file():
+        raise SemclError("weights of an earlier stage are missing", found=f"no {path}", expected=path.name, remedy=run)
+    note = path.with_suffix(".json")
+    noted = json.loads(note.read_text()) if note.is_file() else {}
+    for key, expected in (origin or {}).items():
+        if noted.get(key) != expected:
+            raise SemclError(
+                f"{path.name} was made from another {key}",
+                found=f"{key} {noted.get(key, 'not noted')} in {note}",
+                expected=f"{key} {expected}, that of dataset_dir",
+                remedy=f"run {made_by} again on this cohort",
+            )
+    wanted = module.state_dict()
+    try:
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged file raises whatever its reader meets first
+        raise SemclError(
+            f"{path.name} cannot be read as weights",
+            found=f"{path}: {type(error).__name__}",
+            expected="a state dict as torch.save writes it",
+            remedy=f"run {made_by} again",
+        ) from error
+    wrong = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    wrong += [name for name in state if name not in wanted]
+    if wrong:
+        raise SemclError(
+            f"{path.name} does not fit the network of this config",
+            found=f"{len(wrong)} entries missing, unknown or of another shape, first {wrong[0]}",
+            expected="weights of the same architecture",
+            remedy=f"give this stage the network numbers {made_by} was run with, or run that again",
+        )
+    module.load_state_dict(state)
+
+
+def trained(module: nn.Module, path: str, made_by: str) -> nn.Module:
+    """The module with the weights of a file; arguments and errors of ``load_weights``."""
+    load_weights(Path(path), module, made_by)
+    return module
+
+
+class SaveWeights:
+    """Handler: write a module's weights, and the label table they were made with, when the run has completed.
+
+    Of several ranks the first writes.
+
+    Args:
+        path: the file.
+        module: whose weights.
+        origin: noted beside it.
+        table: written as labels.yaml into the same folder.
+    """
+
+    def __init__(self, path: str, module: nn.Module, origin: Mapping[str, str], table: LabelTable) -> None:
+        self.path, self.module, self.origin, self.table = Path(path), module, origin, table
+
+    def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run has completed."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if ranks.number() == 0:
+            self.table.save(self.path.parent)
+            save_weights(self.path, self.module, self.origin)
+
+
+class LoadWeights:
+    """Handler: load an earlier stage's weights when the run starts; arguments and errors of ``load_weights``.
+
+    ``path`` None leaves the module as it is.
+    """
+
+    def __init__(
+        self, path: str | None, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None
+    ) -> None:
+        self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
+
+    def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if self.path is not None:
+            load_weights(Path(self.path), self.module, self.made_by, self.origin)

@@ -1,0 +1,42 @@
+"""Queries of a store as samples of a DataLoader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from ..cohort.label_table import IGNORED
+from .grid import AIR
+from .store import QueryStore
+
+
+class QueryDataset(Dataset[dict[str, Any]]):
+    """Queries of a store as samples: image (C, P, P[, P]), attention (1, ...), and with ``target`` the label (1, ...).
+
+    The label is 1 in the object, 0 outside, and -1 where voxels are ignored.
+
+    Args:
+        store: the query store.
+        target: give the target mask too.
+        margin: voxels more at each side of a patch, for views to move into.
+    """
+
+    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0) -> None:
+        self.store, self.target, self.margin = store, target, margin
+
+    def __len__(self) -> int:
+        return len(self.store.index)
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        case, _, number, cluster, *start = self.store.index[item].tolist()
+        grid = self.store.grid
+        patch = grid.cut(self.store.volume(case, "image"), start, self.margin, AIR)
+        sample: dict[str, Any] = {"image": patch.float(), "query": item, "cluster": cluster, "object": number}
+        sample["phase"] = self.store.table.phase_of(cluster)
+        attention = grid.cut(self.store.volume(case, "attention"), start, self.margin) == number
+        sample["attention"] = attention.float()[None]
+        if self.target:
+            target = grid.cut(self.store.volume(case, "target"), start, self.margin)
+            sample["target"] = ((target == number).float() - (target == IGNORED).float())[None]
+        return sample

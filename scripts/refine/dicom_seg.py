@@ -1,0 +1,137 @@
+"""DICOM SEG: a prediction as a segmentation of the series it was made from, by highdicom (an extra: semcl[dicom])."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from numpy.typing import NDArray
+
+from ..cohort.dicom import find_series
+from ..cohort.label_table import LabelTable
+from ..errors import SemclError
+from ..files import written_whole
+from ..job.job import Job
+from ..version import __version__
+from .volumes import samples
+
+NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
+SIDES = ("right_", "left_")
+
+
+class WriteDicomSeg:
+    """Handler: write a prediction whose scan is a DICOM series as <case>.dcm too, a segment an organ.
+
+    It is filed with the series' study, so it carries its patient and study attributes: for the archive it came from,
+    not for sharing. Organs are coded by SNOMED CT where pydicom's dictionary has the organ's name (sides left off),
+    else as an anatomical structure with the name as label.
+
+    Args:
+        table: the label table.
+        folder: where to.
+        job: is told of cases whose series has not what a segmentation must refer to.
+        wanted: False writes nothing.
+
+    Raises:
+        SemclError: when it is wanted and highdicom is not installed.
+    """
+
+    def __init__(self, table: LabelTable, folder: str, job: Job, wanted: bool = True) -> None:
+        self.table, self.folder, self.job, self.wanted = table, Path(folder), job, wanted
+        if wanted and not find_spec("highdicom"):  # imported when it is needed: that takes seconds
+            raise SemclError(
+                "DICOM SEG needs highdicom",
+                found="it is not installed",
+                expected="the extra `dicom`",
+                remedy="pip install 'semcl[dicom]', or leave dicom_seg false",
+            )
+
+    def attach(self, engine: Engine) -> None:
+        """Be called by the engine at the right times."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for sample in samples(engine) if self.wanted else ():
+            source = Path(sample["source"])
+            if source.is_dir() and "failed" not in sample:
+                try:
+                    self._write(sample, source)
+                except SemclError as error:
+                    self.job.fail(sample["case"], error)
+
+    def _write(self, data: Mapping[str, Any], source: Path) -> None:
+        import highdicom
+        import pydicom
+
+        series = [pydicom.dcmread(item.path) for item in find_series(source)[0].slices]
+        missing = [name for name in NEEDED if not series[0].get(name)]
+        if missing:
+            raise SemclError(
+                "a DICOM SEG cannot refer to this series",
+                case=data["case"],
+                found=f"no {', '.join(missing)} in {source}",
+                expected="slices with the identifiers their archive gave them",
+                remedy="export them without taking identifiers away; the label map was written as NIfTI",
+            )
+        indices = np.where(data["pred"][0] == self.table.ignore, 0, data["pred"][0])
+        present = np.unique(indices[indices > 0]).tolist()
+        if not present:
+            return
+        frames = np.moveaxis(indices, 2, 0).transpose(0, 2, 1)  # slices of rows of columns
+        segmentation = highdicom.seg.Segmentation(
+            source_images=series,
+            pixel_array=_renumbered(frames, present),
+            segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=self._descriptions(present),
+            series_instance_uid=highdicom.UID(),
+            series_number=1000,
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="SemCL",
+            manufacturer_model_name="SemCL",
+            software_versions=__version__,
+            device_serial_number="0",
+            omit_empty_frames=True,
+        )
+        with written_whole(self.folder / f"{data['case']}.dcm") as aside:
+            segmentation.save_as(aside)
+
+    def _descriptions(self, present: Sequence[int]) -> list[Any]:
+        import highdicom
+        from pydicom.sr.codedict import codes
+
+        algorithm = highdicom.AlgorithmIdentificationSequence(
+            name="SemCL", version=__version__, family=codes.DCM.ArtificialIntelligence
+        )
+        names = {organ.index: organ.name for organ in self.table.organs}
+        return [
+            highdicom.seg.SegmentDescription(
+                segment_number=segment,
+                segment_label=names[index],
+                segmented_property_category=codes.SCT.AnatomicalStructure,
+                segmented_property_type=_code(names[index], codes.SCT),
+                algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                algorithm_identification=algorithm,
+            )
+            for segment, index in enumerate(present, start=1)
+        ]
+
+
+def _code(organ: str, codes: Any) -> Any:
+    """The code of an organ's name, "left_kidney" as the kidney; of any structure where there is none."""
+    for side in SIDES:
+        organ = organ.removeprefix(side)
+    name = "".join(part.capitalize() for part in organ.split("_"))
+    return getattr(codes, name) if name in dir(codes) else codes.AnatomicalStructure
+
+
+def _renumbered(indices: NDArray[Any], present: Sequence[int]) -> NDArray[np.uint8]:
+    """Segments are numbered 1, 2, ... without gaps."""
+    lookup = np.zeros(max(present) + 1, np.uint8)
+    lookup[list(present)] = np.arange(1, len(present) + 1)
+    segments: NDArray[np.uint8] = lookup[indices]
+    return segments

@@ -1,0 +1,69 @@
+"""Several trained refiners as one network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from ..errors import SemclError
+from ..job.weights import load_weights
+from ..networks.fusion import fold_norms
+
+
+class Ensemble(nn.Module):
+    """The mean of the logits of networks of one architecture; of a single one, its own.
+
+    Args:
+        network: the first member; the others are made as it is.
+        count: members.
+    """
+
+    def __init__(self, network: nn.Module, count: int) -> None:
+        super().__init__()
+        if count < 1:
+            raise SemclError(
+                "there is no model to segment with",
+                found="models: []",
+                expected="one name at least",
+                remedy="set models",
+            )
+        self.members = nn.ModuleList([network, *(copy.deepcopy(network) for _ in range(count - 1))])
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        total: torch.Tensor = self.members[0](inputs)
+        for member in list(self.members)[1:]:
+            total = total + member(inputs)
+        return total / len(self.members)
+
+
+class LoadMembers:
+    """Handler: load each member's weights when the first run starts, and fold their normalisations (``fold_norms``).
+
+    Errors are those of ``load_weights``.
+
+    Args:
+        paths: a file a member.
+        ensemble: takes them.
+        made_by: config of the stage that writes them.
+    """
+
+    def __init__(self, paths: Sequence[str], ensemble: Ensemble, made_by: str) -> None:
+        self.paths, self.ensemble, self.made_by = [Path(path) for path in paths], ensemble, made_by
+        self.loaded = False
+
+    def attach(self, engine: Engine) -> None:
+        """Be called when the engine's run starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if self.loaded:
+            return
+        for path, member in zip(self.paths, self.ensemble.members, strict=True):
+            load_weights(path, member, self.made_by)
+            fold_norms(member)
+        self.loaded = True

@@ -1,0 +1,64 @@
+"""The refiner: encoder and decoder, which draw one object of a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+from torch import nn
+
+from ..networks.decoder import AsppDecoder
+from ..networks.encoder import QueryEncoder
+from ..queries.views import Views
+
+
+class Refiner(nn.Module):
+    """Query (B, 2, P, P[, P]), image and attention mask, to the logit (B, 1, P, P[, P]) of the object the mask means.
+
+    Args:
+        encoder: the encoder, pretrained or not.
+        freeze_encoder: keep the encoder's weights and BatchNorm statistics as they are (the paper's frozen protocol).
+        decoder: arguments of ``AsppDecoder`` but for the encoder's (width, dilations, skips, skip_width).
+    """
+
+    def __init__(self, encoder: QueryEncoder, freeze_encoder: bool = False, **decoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.frozen = freeze_encoder
+        self.decoder = AsppDecoder(encoder.spatial_dims, encoder.channels, **decoder)
+        if freeze_encoder:
+            encoder.requires_grad_(False)
+
+    def rates(self, rate: float, encoder_rate: float) -> list[dict[str, Any]]:
+        """Groups of weights for an optimizer: the decoder's at ``rate``, a tuned encoder's at a share."""
+        groups = [{"params": list(self.decoder.parameters()), "lr": rate}]
+        if not self.frozen:
+            groups.append({"params": list(self.encoder.parameters()), "lr": rate * encoder_rate})
+        return groups
+
+    def train(self, mode: bool = True) -> Refiner:
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        logit: torch.Tensor = self.decoder(self.encoder(inputs))
+        return logit
+
+
+class PrepareQueries(PrepareBatch):
+    """Batches of fine-tuning: a view of each query (B, 2, P, P[, P]) as input, its object's mask as label."""
+
+    def __init__(self, views: Views) -> None:
+        self.views = views
+
+    def __call__(
+        self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        image, attention, target = (
+            batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention", "target")
+        )
+        image, masks = self.views(image, torch.cat([attention, target], dim=1))
+        return torch.cat([image, masks[:, :1]], dim=1), masks[:, 1:]

@@ -1,0 +1,85 @@
+"""One unit of a study, in a process of its own: its stages one after the other, then the measures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..cohort.datalist import load
+from ..cohort.label_table import LabelTable
+from ..errors import root_cause
+from ..evaluate.rows import measure, write_rows
+from ..files import write_text
+
+OWN_STORE = "store"  # folder of a cell's own query store, which nothing needs once the cell is measured
+Step = Mapping[str, Any]  # a stage: its name and title, config files, overrides
+QUERIES = "queries_seen.json"  # stage -> how many queries it was shown, beside its jobs/
+
+
+def run(note: Mapping[str, Any]) -> None:
+    """Run the stages that have not completed, then measure the cells that have not been measured.
+
+    Args:
+        note: the stages ("steps"), the cells ("cells": name -> folder), the split's folder, and the tolerance of NSD.
+    """
+    for step in note["steps"]:
+        if not has_completed(step):
+            print(f"\n== {step['title']}", file=sys.stderr, flush=True)
+            run_stage(step)
+    cases = load(note["split"], "testing", need_label=True)
+    table = LabelTable.load(note["split"])
+    for folder in map(Path, note["cells"].values()):
+        if not (folder / "rows.csv").is_file():
+            rows = measure(cases, {note["method"]: folder / "predictions"}, table, note["tolerance"], workers=1)
+            write_rows(folder / "rows.csv", [row for row in rows if row.method == note["method"]])
+            shutil.rmtree(folder / OWN_STORE, ignore_errors=True)
+
+
+def has_completed(step: Step) -> bool:
+    """Whether a stage has been run to its end."""
+    path = manifest(step)
+    return path.is_file() and bool(json.loads(path.read_text())["status"] == "completed")
+
+
+def manifest(step: Step) -> Path:
+    """Where a stage notes its run."""
+    return Path(step["overrides"]["output_dir"]) / "jobs" / f"{step['stage']}.json"
+
+
+def run_stage(step: Step) -> None:
+    """Run a stage, or go on where one was interrupted.
+
+    Embeddings are looked at beside Dice: where they cannot be, for a single patient, say, the unit goes on without.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    overrides = dict(step["overrides"])
+    if manifest(step).with_suffix(".checkpoint.pt").is_file():
+        overrides["resume"] = True
+    workflow = ConfigWorkflow(step["files"], **overrides)
+    try:
+        workflow.initialize()
+        workflow.run()
+    except Exception as error:
+        cause = root_cause(error)
+        if step["stage"] != "embed" or cause is None:
+            raise
+        print(f"\nno embeddings: {cause}", file=sys.stderr)
+    if "train" in workflow.parser:
+        sampler, trainer = (workflow.parser.get_parsed_content(f"train#{name}") for name in ("sampler", "trainer"))
+        batches = trainer.state.max_epochs * len(sampler)
+        shown = {step["stage"]: batches * sampler.clusters_per_batch * sampler.queries_per_cluster}
+        write_text(Path(overrides["output_dir"]) / QUERIES, json.dumps(shown))
+
+
+def main() -> None:
+    """Run the unit a file describes."""
+    run(json.loads(Path(sys.argv[1]).read_text()))
+
+
+if __name__ == "__main__":
+    main()

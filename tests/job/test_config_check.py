@@ -1,0 +1,345 @@
+"""The config of a run: found where it runs, checked against the stage's own, told apart from another."""
+
+import copy
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from scripts.job.config_check import (
+    ELSEWHERE,
+    _components,
+    _locate,
+    check,
+    differences,
+    digest,
+    flatten,
+    running_config,
+)
+from tests.stages import ROOT, refusal, workflow_of
+
+CONFIGS = ROOT / "bundle" / "configs"
+STAGES = ("coarse", "pretrain", "train", "inference", "embed", "evaluate")
+OTHERS = {
+    key: value for stage in STAGES for key, value in yaml.safe_load((CONFIGS / f"{stage}.yaml").read_text()).items()
+}
+COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
+FLAT = {"seed": 0, "optimizer#lr": 0.1, "handlers#0#_target_": "scripts.Progress", "window#0": -160}
+
+
+def shipped(stage: str) -> dict:
+    """A stage's own config."""
+    return yaml.safe_load((CONFIGS / f"{stage}.yaml").read_text())
+
+
+def found(stage: str = "pretrain", **changes: object) -> list[str]:
+    """What the check says to a stage's own config with some keys changed, "a#b" for nested ones."""
+    config = copy.deepcopy(shipped(stage))
+    for path, value in changes.items():
+        *groups, last = path.split("#")
+        part = config
+        for group in groups:
+            part = part[int(group)] if isinstance(part, list) else part[group]
+        part[last] = value
+    return [str(error) for error in check(config, shipped(stage), OTHERS | COMMON)]
+
+
+def only(messages: list[str]) -> str:
+    (message,) = messages
+    return message
+
+
+# keys
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_shipped_config_is_as_it_should_be(stage):
+    assert found(stage) == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_overlay_for_every_stage_is_accepted_by_each(stage):
+    overlay = yaml.safe_load((ROOT / "tests" / "real" / "hippocampus.yaml").read_text())
+    assert [str(error) for error in check(shipped(stage) | overlay, shipped(stage), OTHERS | COMMON)] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_number_stages_share_may_be_given_to_each_of_them(stage):
+    assert found(stage, **COMMON) == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_number_stages_share_must_be_of_its_kind_in_each_of_them(stage):
+    assert any("--patch_size is of the wrong kind" in message for message in found(stage, patch_size="large"))
+
+
+UNKNOWN = {
+    "temprature": "temperature",
+    "Temperature": "temperature",
+    "max_epoch": "max_epochs",
+    "learning_rates": "learning_rate",
+    "train#viewz": "train#views",
+    "train#views#rotate": "train#views#rotation",
+    "train#loss#temprature": "train#loss#temperature",
+    "train#handlers#0#sampel": "train#handlers#0#sampler",
+    "optimizer#weight_dekay": "optimizer#weight_decay",
+    "encoder#width": "encoder#widths",
+    "train#trainer#max_epoch": "train#trainer#max_epochs",
+}
+
+
+@pytest.mark.parametrize(("given", "meant"), UNKNOWN.items())
+def test_an_unknown_key_is_refused_and_the_nearest_named(given, meant):
+    message = only(found(**{given: 1}))
+    assert message.startswith(f"unknown key --{given}\n")
+    assert f"did you mean --{meant}?" in message
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "value"),
+    [
+        ("embed", "encoders#longer", "$scripts.trained(@pretrained, 'longer/encoder.pt', 'pretrain.yaml')"),
+        ("evaluate", "methods#nnunet", "maps/nnunet"),
+    ],
+)
+def test_encoders_and_methods_may_be_given_more_entries(stage, key, value):
+    assert found(stage, **{key: value}) == []
+
+
+@pytest.mark.parametrize(("stage", "key"), [("embed", "embedding#longer"), ("pretrain", "train#encoders")])
+def test_other_groups_may_not(stage, key):
+    assert f"unknown key --{key}\n" in only(found(stage, **{key: 1}))
+
+
+def test_a_key_like_no_other_is_refused_with_those_there_are():
+    message = only(found(xyzzy=1))
+    assert message.startswith("unknown key --xyzzy\n")
+    assert "temperature" in message
+    assert "leave it out" in message
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    messages = found(temprature=0.2, max_epochs="many", **{"train#views#rotate": 1})
+    said = "\n".join(messages)
+    assert len(messages) == 3
+    assert all(part in said for part in ("--temprature", "--max_epochs", "--train#views#rotate"))
+
+
+def test_a_key_an_overlay_adds_is_accepted_where_something_refers_to_it():
+    refers = {"mine": 3, "train#sampler#batches": "@mine"}
+    assert found(**refers) == []
+    assert "unknown key --mine" in only(found(mine=3))
+
+
+@pytest.mark.parametrize("reference", ["@mine#a", "$@mine['a'] + 1", "$@mine::a", ["@mine#a"]], ids=str)
+def test_a_reference_may_be_to_a_part_or_in_an_expression(reference):
+    assert found(mine={"a": 3}, learning_rate="@one", one={"b": reference}) == []
+
+
+def test_a_component_an_overlay_adds_is_checked():
+    network = {
+        "_target_": "UNet",
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "out_channels": 1,
+        "channel": [8],
+        "strides": [],
+    }
+    message = only(found(mine=network, learning_rate="$len(str(@mine))"))
+    assert "unknown key --mine#channel" in message
+    assert "UNet has no such argument" in message
+    assert "did you mean --mine#channels?" in message
+
+
+def test_another_component_takes_its_own_arguments():
+    optimizer = {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": 0.1, "momentum": 0.9}
+    assert found(optimizer=optimizer) == []
+    assert "--optimizer#beta" in only(found(optimizer=optimizer | {"beta": 1}))
+
+
+@pytest.mark.parametrize("argument", ["_disabled_", "_desc_", "_requires_", "_mode_"])
+def test_what_monai_itself_takes_of_a_component_is_accepted(argument):
+    assert found(**{f"train#loss#{argument}": "callable"}) == []
+
+
+@pytest.mark.parametrize("tracking", [None, "mlflow"])
+def test_what_monai_adds_for_tracking_is_accepted(tracking, tmp_path, phantoms):
+    workflow = workflow_of("pretrain", dataset_dir=phantoms, output_dir=tmp_path, tracking=tracking)
+    config = {key: value for key, value in workflow.parser.config.items() if not key.startswith("_")}
+    assert ("tracking_uri" in config) == (tracking is not None)
+    assert [str(error) for error in check(config, shipped("pretrain"), OTHERS | COMMON)] == []
+
+
+# kinds
+
+
+WRONG = {
+    "a text for a number": ("learning_rate", "fast", "a number"),
+    "a list for a number": ("temperature", [0.1], "a number"),
+    "a mapping for a number": ("temperature", {"a": 0.1}, "a number"),
+    "True for a number": ("temperature", True, "a number"),
+    "a text for a whole number": ("max_epochs", "12", "a whole number"),
+    "True for a whole number": ("max_epochs", True, "a whole number"),
+    "a fraction for a whole number": ("patch_size", 64.5, "a whole number"),
+    "a number for True or False": ("resume", 1, "True or False"),
+    "a text for True or False": ("resume", "true", "True or False"),
+    "a text for True or False stages share": ("amp", "yes", "True or False"),
+    "a number for a list": ("widths", 16, "a list"),
+    "a text for a list": ("widths", "16,32", "a list"),
+    "a number for a window": ("window", 240, "a list"),
+    "a number for a folder": ("dataset_dir", 3, "a text"),
+    "a text for a number, nested": ("train#views#noise", "little", "a number"),
+    "a text for a mapping": ("train", "all", "a mapping"),
+}
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), WRONG.values(), ids=WRONG.keys())
+def test_a_value_of_the_wrong_kind_is_refused(path, value, expected):
+    message = found(**{path: value})[0]
+    assert message.startswith(f"--{path} is of the wrong kind\n")
+    assert repr(value) in message
+    assert f"expected: {expected}, as " in message
+    assert f"give --{path} {expected}" in message
+
+
+RIGHT = {
+    "a whole number for a number": ("learning_rate", 1),
+    "a whole number written with a point": ("max_epochs", 3.0),
+    "a window by name": ("window", "percentile"),
+    "another window": ("window", [0, 80.5]),
+    "nothing": ("temperature", None),
+    "an expression for a number": ("learning_rate", "$0.1 / 3"),
+    "a reference for a list": ("widths", "@layers"),
+    "another list": ("widths", [4, 8]),
+    "an expression for a folder": ("dataset_dir", "$os.environ['HOME']"),
+    "a folder for an expression": ("ckpt_dir", "models"),
+    "a component for an expression": ("network", {"_target_": "UNet"}),
+    "an expression for a component": ("optimizer", "$torch.optim.SGD(@network.parameters())"),
+    "True": ("resume", True),
+}
+
+
+@pytest.mark.parametrize(("path", "value"), RIGHT.values(), ids=RIGHT.keys())
+def test_a_value_of_the_right_kind_is_accepted(path, value):
+    assert found(**{path: value}) == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_component_takes_as_a_fraction_is_not_written_as_a_whole_number(stage):
+    own, whole = shipped(stage), []
+    for path, part in _components(own):
+        for name, parameter in inspect.signature(_locate(part["_target_"])).parameters.items():
+            given = part.get(name)
+            key = given[1:] if isinstance(given, str) and given[1:] in own and given[0] == "@" else f"{path}#{name}"
+            value = own.get(key, given)
+            if parameter.annotation in (float, "float") and type(value) is int:
+                whole.append(key)
+    assert whole == []
+
+
+@pytest.mark.parametrize(("path", "value"), [("train#views#rotation", 22.5), ("time_limit", 0.5)])
+def test_degrees_and_minutes_may_be_fractions(path, value):
+    assert found(**{path: value}) == []
+
+
+# in a run
+
+
+def test_a_stage_refuses_before_it_writes(phantoms, tmp_path):
+    message = refusal("pretrain", dataset_dir=phantoms, output_dir=tmp_path / "out", temprature=0.2)
+    assert message.startswith("unknown key --temprature\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_wrong_keys_of_a_config_are_not_said_to_be_of_the_cohort(phantoms, tmp_path):
+    message = refusal("pretrain", dataset_dir=phantoms, output_dir=tmp_path / "out", temprature=0.2, seed="one")
+    assert message.startswith("2 problems")
+    assert "unknown key --temprature" in message
+    assert "--seed is of the wrong kind" in message
+    assert "cohort" not in message.splitlines()[0]
+
+
+def test_the_running_config_is_found_from_inside_an_expression(tmp_path):
+    content = {
+        "imports": ["$from scripts.job.config_check import running_config"],
+        "width": 3,
+        "twice": "$@width * 2",
+        "net": {"_target_": "UNet", "channels": ["@width", "@twice"]},
+        "now": "$running_config()",
+    }
+    parser = ConfigParser(copy.deepcopy(content))
+    assert parser.get_parsed_content("twice") == 6  # what was resolved is not in it
+    assert parser.get_parsed_content("now") == content
+
+
+def test_the_running_config_is_merged(tmp_path: Path):
+    for name, content in {"own": {"a": 1, "b": {"c": 2}, "d": 3}, "mine": {"a": 10}}.items():
+        content["imports"] = ["$from scripts.job.config_check import running_config"]
+        content["run"] = ["$running_config()"]
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    files = [str(tmp_path / "own.yaml"), str(tmp_path / "mine.yaml")]
+    workflow = ConfigWorkflow(files, logging_file=False, **{"b#c": 20})
+    workflow.initialize()
+    (merged,) = workflow.run()
+    assert (merged["a"], merged["b"], merged["d"]) == (10, {"c": 20}, 3)
+    assert [key for key in merged if key.startswith("_")] == []
+
+
+def test_outside_of_a_config_there_is_none_running():
+    assert running_config() == {}
+
+
+# told apart
+
+
+def test_a_config_is_flattened_by_its_paths():
+    nested = {"a": 1, "b": {"c": [2.5, {"d": "text"}]}, "e": [], "f": None, "g": True}
+    assert flatten(nested) == {"a": 1, "b#c#0": 2.5, "b#c#1#d": "text", "f": None, "g": True}
+
+
+def test_what_is_no_plain_value_is_flattened_as_its_text():
+    assert flatten({"path": Path("a/b")}) == {"path": "a/b"}
+
+
+@pytest.mark.parametrize("key", sorted(ELSEWHERE))
+def test_what_results_do_not_depend_on_is_left_out(key):
+    assert flatten({"seed": 0, key: "anything"}) == {"seed": 0}
+
+
+def test_tracking_does_not_tell_two_runs_apart(tmp_path, phantoms, monkeypatch):
+    flat = []
+    for number in (1, 2):
+        monkeypatch.setattr("monai.bundle.workflows.time", SimpleNamespace(strftime=lambda form, at=number: f"at{at}"))
+        workflow = workflow_of("pretrain", dataset_dir=phantoms, output_dir=tmp_path, tracking="mlflow")
+        flat.append(flatten({key: value for key, value in workflow.parser.config.items() if key[0] != "_"}))
+    assert differences(*flat) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({}, []),
+        ({"seed": 1}, ["seed: 0 before, 1 now"]),
+        ({"mine": True}, ["mine: not there before, True now"]),
+        ({"optimizer#lr": None}, ["optimizer#lr: 0.1 before, None now"]),
+        ({"window#0": 0, "a": 1}, ["a: not there before, 1 now", "window#0: -160 before, 0 now"]),
+    ],
+    ids=["none", "another value", "a new key", "nothing", "two"],
+)
+def test_differences_are_said_key_by_key(now, said):
+    assert differences(FLAT, FLAT | now) == said
+    assert (digest(FLAT) == digest(FLAT | now)) == (not said)
+
+
+def test_a_key_that_is_gone_is_a_difference():
+    assert differences(FLAT, {key: value for key, value in FLAT.items() if key != "seed"}) == [
+        "seed: 0 before, not there now"
+    ]
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys():
+    assert digest(dict(reversed(FLAT.items()))) == digest(FLAT)
+    assert len(digest(FLAT)) == 12

@@ -1,0 +1,224 @@
+"""What ends a run: said in a few lines where the user can act on it, with its traceback where only that explains it."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from torch._utils import ExceptionWrapper
+
+from scripts.errors import SemclError
+from scripts.job.plain_errors import explain, plain_errors
+from tests.stages import run_small, workflow_of
+
+
+def semcl_error() -> SemclError:
+    return SemclError("no maps", case="c1", found="none", expected="one", remedy="run coarse")
+
+
+def caught(cause: BaseException, wrapped: bool = False) -> BaseException:
+    """An exception as it is caught, with its traceback; wrapped as MONAI does."""
+    try:
+        try:
+            raise cause
+        except BaseException as error:
+            if wrapped:
+                raise RuntimeError("Failed to evaluate ConfigExpression: {'config': '$@job.begin()'}") from error
+            raise
+    except BaseException as error:
+        return error
+
+
+@pytest.fixture
+def at_the_end(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[BaseException], str]]:
+    """What a process says that ends with an exception after ``plain_errors()``."""
+    hook = sys.excepthook
+    plain_errors()
+
+    def said(error: BaseException) -> str:
+        sys.excepthook(type(error), error, error.__traceback__)
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err
+
+    yield said
+    sys.excepthook = hook
+
+
+# explained
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_error_of_our_own_is_itself(wrapped: bool) -> None:
+    own = semcl_error()
+    assert explain(caught(own, wrapped)) is own
+
+
+MEMORY: dict[str, BaseException] = {
+    "of Python": MemoryError(),
+    "of numpy": MemoryError("Unable to allocate 8.00 GiB for an array with shape (1024, 1024, 1024)"),
+    "of torch on a CPU": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+    ),
+    "of a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity"),
+    "of a GPU, said otherwise": RuntimeError("CUDA error: out of memory"),
+}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("error", MEMORY.values(), ids=MEMORY.keys())
+def test_too_little_memory_names_the_numbers_to_lower(error: BaseException, wrapped: bool) -> None:
+    said = explain(caught(error, wrapped))
+    assert said is not None
+    assert said.problem == "out of memory"
+    assert type(error).__name__ in str(said.found)
+    assert "\n" not in str(said.found)
+    assert all(key in said.remedy for key in ("patch_size", "queries_per_cluster", "batch_size", "--amp True"))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_says_to_make_room(number: int, wrapped: bool) -> None:
+    said = explain(caught(OSError(number, os.strerror(number), "store/a/image.npy"), wrapped))
+    assert said is not None
+    assert said.problem == "the disk is full"
+    assert "store/a/image.npy" in str(said.found)
+    assert "make room" in said.remedy
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_loader_process_that_was_killed_says_to_have_fewer(wrapped: bool) -> None:
+    error = RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed. ")
+    said = explain(caught(error, wrapped))
+    assert said is not None
+    assert said.problem == "a loader process was killed"
+    assert "pid 4711" in str(said.found)
+    assert "--num_workers" in said.remedy
+
+
+# left to their traceback
+
+
+UNEXPLAINED: dict[str, BaseException] = {
+    "a bug": KeyError("its cause"),
+    "a bug of shapes": RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"),
+    "another error of the system": PermissionError(errno.EACCES, "Permission denied", "out"),
+    "an error without a message": RuntimeError(),
+    "the user": KeyboardInterrupt(),
+    "a bug in a loader process": RuntimeError(
+        "Caught IndexError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File ..."
+    ),
+}
+
+
+@pytest.mark.parametrize("error", UNEXPLAINED.values(), ids=UNEXPLAINED.keys())
+def test_what_no_config_causes_is_not_explained(error: BaseException) -> None:
+    assert explain(caught(error)) is None
+
+
+# parts of a config
+
+
+@pytest.mark.parametrize(
+    ("stage", "overrides", "path", "what"),
+    [
+        ("pretrain", {"learning_rate": -1.0}, "optimizer", "Invalid learning rate: -1.0"),
+        ("coarse", {"train#dataloader#prefetch_factor": 2}, "train#dataloader", "prefetch_factor"),
+        ("train", {"segmentation_loss#reduction": "most"}, "segmentation_loss", "most"),
+        ("coarse", {"coarse_strides": [2]}, "network_def", "strides"),
+        ("pretrain", {"weight_decay": "$1 / 0"}, "weight_decay", "ZeroDivisionError"),
+    ],
+    ids=["an optimizer", "a nested loader", "a loss", "a network", "an expression"],
+)
+def test_what_monai_cannot_make_is_named_by_its_path(
+    phantoms: Path, tmp_path: Path, stage: str, overrides: dict[str, object], path: str, what: str
+) -> None:
+    workflow = workflow_of(stage, dataset_dir=phantoms, output_dir=tmp_path, **overrides)
+    with pytest.raises(Exception, match=r".") as info:
+        workflow.parser.get_parsed_content(path)
+    said = explain(info.value)
+    assert said is not None
+    assert said.problem == f"{path} of the config cannot be made"
+    assert what in str(said.found)
+    assert f"look at {path}" in said.remedy
+    assert "SEMCL_TRACEBACK=1" in said.remedy
+
+
+def test_an_error_of_our_own_in_a_loader_process_is_not_said_to_be_one_that_was_killed() -> None:
+    try:
+        raise semcl_error()
+    except SemclError:
+        wrapper = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(Exception, match="no maps") as info:
+        wrapper.reraise()
+    said = explain(info.value)
+    assert said is None or "no maps" in str(said)
+
+
+def bug() -> None:
+    raise KeyError("its cause")
+
+
+def test_a_bug_while_a_stage_runs_keeps_its_traceback() -> None:
+    parser = ConfigParser({"run": ["$None", "$bug()"]}, globals={"bug": bug})
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as info:
+        parser.get_parsed_content("run")
+    assert isinstance(info.value.__cause__, KeyError)
+    assert explain(info.value) is None
+
+
+# at the end of a process
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_error_of_our_own_ends_the_process_as_one_message(
+    wrapped: bool, at_the_end: Callable[[BaseException], str]
+) -> None:
+    message = "error: case c1: no maps\n  found:    none\n  expected: one\n  do this:  run coarse\n"
+    assert at_the_end(caught(semcl_error(), wrapped)) == f"\n{message}"
+
+
+def test_other_exceptions_keep_their_traceback(at_the_end: Callable[[BaseException], str]) -> None:
+    said = at_the_end(caught(KeyError("its cause"), wrapped=True))
+    assert said.count("Traceback (most recent call last)") == 2
+    assert said.splitlines()[-1].startswith("RuntimeError: Failed to evaluate")
+    assert "KeyError: 'its cause'" in said
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", 1), ("0", 0), ("", 0)])
+def test_the_traceback_of_what_is_explained_is_shown_on_request(
+    value: str, shown: int, at_the_end: Callable[[BaseException], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMCL_TRACEBACK", value)
+    said = at_the_end(caught(OSError(errno.ENOSPC, "No space left on device")))
+    assert said.count("Traceback (most recent call last)") == shown
+    assert said.rindex("error: the disk is full") > said.find("Traceback")
+
+
+def test_a_stage_whose_config_cannot_be_made_ends_with_one_message(phantoms: Path, tmp_path: Path) -> None:
+    done = run_small(
+        "pretrain", dataset_dir=phantoms, attention_dir=phantoms / "labels", output_dir=tmp_path, learning_rate=-1.0
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    message = done.stderr[done.stderr.rindex("error: ") :]
+    assert message.startswith("error: optimizer of the config cannot be made\n  found:    ValueError: Invalid learning")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:537] Connection closed by peer [127.0.0.1]:41868"),
+        torch.distributed.DistBackendError("NCCL communicator was aborted on rank 1."),
+        torch.distributed.DistNetworkError("The client socket has timed out after 60000ms"),
+    ],
+    ids=["gloo", "nccl", "store"],
+)
+def test_a_lost_rank_is_named_as_such(error):
+    said = str(explain(error))
+    assert "another rank was lost" in said
+    assert "go on with --resume True" in said

@@ -1,0 +1,180 @@
+"""Hand-over: weights come back, and a file that is missing or of another origin or network is refused."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from scripts.cohort.label_table import LabelTable
+from scripts.errors import SemclError
+from scripts.job.weights import LoadWeights, SaveWeights, load_weights, save_weights, trained
+
+ORIGIN = {"stage": "pretrain", "cohort": "a1b2c3", "labels": "d4e5f6"}
+
+
+def network(seed: int = 0, width: int = 4) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_weights(tmp_path / "encoder.pt", network(), ORIGIN)
+    return tmp_path / "encoder.pt"
+
+
+def test_weights_come_back(saved: Path) -> None:
+    other = network(seed=1)
+    assert not same(other, network())
+    load_weights(saved, other, "pretrain.yaml", ORIGIN)
+    assert same(other, network())
+
+
+def test_the_files_are_the_weights_and_a_note_of_their_origin(saved: Path) -> None:
+    assert sorted(os.listdir(saved.parent)) == ["encoder.json", "encoder.pt"]
+    assert json.loads(saved.with_suffix(".json").read_text()) == ORIGIN
+
+
+def test_only_weights_are_in_the_file(saved: Path) -> None:
+    state = torch.load(saved, weights_only=True)
+    assert {name: tensor.shape for name, tensor in state.items()} == {
+        name: tensor.shape for name, tensor in network().state_dict().items()
+    }
+
+
+def test_a_missing_file_names_the_stage_that_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(SemclError, match=r"(?s)earlier stage.*no .*encoder\.pt.*run pretrain\.yaml first.*--ckpt_dir"):
+        load_weights(tmp_path / "encoder.pt", network(), "pretrain.yaml")
+
+
+@pytest.mark.parametrize(("key", "found"), [("cohort", "a1b2c3"), ("labels", "d4e5f6")])
+def test_weights_of_another_origin_are_refused(saved: Path, key: str, found: str) -> None:
+    message = rf"(?s)another {key}.*found: +{key} {found} in .*encoder\.json.*{key} 999999.*run pretrain\.yaml again"
+    with pytest.raises(SemclError, match=message):
+        load_weights(saved, network(), "pretrain.yaml", ORIGIN | {key: "999999"})
+
+
+def test_only_what_is_asked_of_the_origin_must_agree(saved: Path) -> None:
+    other = network(seed=1)
+    load_weights(saved, other, "pretrain.yaml", {"labels": "d4e5f6"})
+    assert same(other, network())
+
+
+def test_weights_without_a_note_are_taken_when_no_origin_is_asked(saved: Path) -> None:
+    saved.with_suffix(".json").unlink()
+    other = network(seed=1)
+    load_weights(saved, other, "pretrain.yaml")
+    assert same(other, network())
+
+
+def test_weights_without_a_note_are_refused_when_an_origin_is_asked(saved: Path) -> None:
+    saved.with_suffix(".json").unlink()
+    with pytest.raises(SemclError, match=r"(?s)made from another cohort.*cohort not noted"):
+        load_weights(saved, network(), "pretrain.yaml", {"cohort": "a1b2c3"})
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        pytest.param(lambda: network(width=6), r"7 entries .*first 0\.weight", id="wider"),
+        pytest.param(lambda: network()[:2], r"2 entries .*first 2\.weight", id="entries that are unknown"),
+        pytest.param(lambda: network().append(nn.Linear(2, 2)), r"2 entries .*first 3\.weight", id="missing"),
+    ],
+)
+def test_weights_of_another_network_are_refused(saved: Path, change: Callable[[], nn.Module], found: str) -> None:
+    other = change()
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(SemclError, match=rf"(?s)encoder\.pt does not fit.*{found}.*pretrain\.yaml was run with"):
+        load_weights(saved, other, "pretrain.yaml", ORIGIN)
+    assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
+
+
+def test_weights_are_saved_when_the_run_has_completed(tmp_path: Path, table: LabelTable) -> None:
+    path, learning = tmp_path / "models" / "encoder.pt", network()
+
+    def step(engine: Engine, batch: float) -> None:
+        assert not path.exists()
+        with torch.no_grad():
+            learning[0].bias.fill_(batch)
+
+    trainer = Engine(step)
+    SaveWeights(str(path), learning, ORIGIN, table).attach(trainer)
+    trainer.run([1.0, 2.0, 7.0], max_epochs=1)
+    assert torch.load(path, weights_only=True)["0.bias"].tolist() == [7.0] * 4
+    assert json.loads(path.with_suffix(".json").read_text()) == ORIGIN
+    assert LabelTable.load(path.parent) == table
+
+
+def test_nothing_is_saved_by_a_run_that_fails(tmp_path: Path, table: LabelTable) -> None:
+    def step(engine: Engine, batch: int) -> None:
+        raise ArithmeticError("loss is not finite")
+
+    trainer = Engine(step)
+    SaveWeights(str(tmp_path / "encoder.pt"), network(), ORIGIN, table).attach(trainer)
+    with pytest.raises(ArithmeticError, match="loss is not finite"):
+        trainer.run([1], max_epochs=1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_weights_are_there_before_the_first_step(saved: Path) -> None:
+    other = network(seed=1)
+    seen = []
+    trainer = Engine(lambda engine, batch: seen.append(same(other, network())))
+    LoadWeights(str(saved), other, "pretrain.yaml", ORIGIN).attach(trainer)
+    trainer.run([0, 1], max_epochs=1)
+    assert seen == [True, True]
+
+
+def test_a_run_does_not_start_without_its_weights(tmp_path: Path) -> None:
+    steps = []
+    trainer = Engine(lambda engine, batch: steps.append(batch))
+    LoadWeights(str(tmp_path / "encoder.pt"), network(), "pretrain.yaml").attach(trainer)
+    with pytest.raises(SemclError, match=r"run pretrain\.yaml first"):
+        trainer.run([0, 1], max_epochs=1)
+    assert steps == []
+
+
+def test_without_a_path_a_run_starts_from_the_module_as_it_is() -> None:
+    other, seen = network(seed=1), []
+    trainer = Engine(lambda engine, batch: seen.append(same(other, network(seed=1))))
+    LoadWeights(None, other, "pretrain.yaml", ORIGIN).attach(trainer)
+    trainer.run([0, 1], max_epochs=1)
+    assert seen == [True, True]
+
+
+def test_a_damaged_file_is_refused(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:100])
+    with pytest.raises(SemclError, match=r"(?s)cannot be read as weights.*run pretrain.yaml again"):
+        load_weights(saved, network(), "pretrain.yaml")
+
+
+def test_a_trained_module_is_the_module_with_the_weights_of_a_file(saved: Path) -> None:
+    other = network(seed=1)
+    found = trained(other, str(saved), "pretrain.yaml")
+    assert found is other
+    assert same(found, network())
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (Path.unlink, r"(?s)earlier stage.*no .*encoder\.pt.*run pretrain\.yaml first"),
+    "damaged": (lambda path: path.write_bytes(b"none"), r"(?s)cannot be read as weights.*run pretrain\.yaml again"),
+    "of another network": (lambda path: save_weights(path, network(width=6), ORIGIN), r"encoder\.pt does not fit"),
+}
+
+
+@pytest.mark.parametrize(("harm", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_module_is_not_trained_by_a_file_that_is(saved: Path, harm: Callable[[Path], object], message: str) -> None:
+    harm(saved)
+    with pytest.raises(SemclError, match=message):
+        trained(network(), str(saved), "pretrain.yaml")

@@ -1,0 +1,67 @@
+"""The encoder and what is pretrained."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from monai.networks.nets.resnet import ResNet
+
+from scripts.networks.encoder import ContrastNet, QueryEncoder
+
+
+@pytest.mark.parametrize(("dims", "block", "expansion"), [(2, "basic", 1), (2, "bottleneck", 4), (3, "basic", 1)])
+def test_feature_maps_are_whole_half_quarter_eighth(dims, block, expansion):
+    encoder = QueryEncoder(dims, block, (1, 1, 1, 1), (4, 6, 8, 10))
+    features = encoder(torch.randn(2, 2, *[32] * dims))
+    assert [tuple(each.shape) for each in features] == [
+        (2, width * expansion, *[32 // 2**level] * dims) for level, width in enumerate((4, 6, 8, 10))
+    ]
+    assert encoder.channels == [width * expansion for width in (4, 6, 8, 10)]
+
+
+def test_the_attention_mask_changes_the_embedding():
+    torch.manual_seed(0)
+    network = ContrastNet(QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8)), 16).eval()
+    image, mask = torch.randn(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    other = mask.clone()
+    other[..., 8:20, 8:20] = 1
+    first, second = network(torch.cat([image, mask], 1)), network(torch.cat([image, other], 1))
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_resnet_50_has_its_size():
+    encoder = QueryEncoder(2, "bottleneck", (3, 4, 6, 3), (64, 128, 256, 512))
+    weights = sum(weight.numel() for weight in encoder.parameters())
+    torchvision_resnet50_body = 23_508_032
+    stem = 64 * 3 * 7 * 7 - 64 * 2 * 3 * 3  # 2 channels and 3 x 3 instead of 3 channels and 7 x 7
+    assert weights == torchvision_resnet50_body - stem
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+def test_it_computes_what_monais_resnet_does_from_the_same_weights(dims, block):
+    encoder = QueryEncoder(dims, block, (1, 2, 1, 1), (4, 6, 8, 10)).eval()
+    shape = {"block_inplanes": [4, 6, 8, 10], "spatial_dims": dims, "n_input_channels": 2}
+    stem = {"conv1_t_size": 3, "conv1_t_stride": 1, "no_max_pool": True, "bias_downsample": False}
+    peer = ResNet(block=block, layers=[1, 2, 1, 1], feed_forward=False, **shape, **stem).eval()
+    peer.load_state_dict(encoder.body.state_dict())
+    inputs = torch.randn(2, 2, *[17] * dims)
+    with torch.no_grad():
+        pooled = encoder(inputs)[-1].flatten(2).mean(-1)
+        assert torch.allclose(pooled, peer(inputs).flatten(1), atol=1e-5)
+
+
+BACKWARD = """
+import torch
+from scripts.networks.encoder import QueryEncoder
+encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), {widths}).to(memory_format=torch.channels_last)
+for _ in range(3):
+    sum(each.sum() for each in encoder(torch.randn(104, 2, 48, 48))).backward()
+"""
+
+
+@pytest.mark.parametrize("widths", [(4, 8, 8, 16), (8, 8, 8, 8)])
+def test_narrow_shortcuts_have_gradients_in_channels_last(widths):
+    done = subprocess.run([sys.executable, "-c", BACKWARD.format(widths=widths)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

@@ -1,0 +1,48 @@
+"""Folding: the same numbers without any batch normalisation, for every network a stage can have."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from scripts.networks.encoder import QueryEncoder
+from scripts.networks.fusion import NORMS, fold_norms
+from scripts.refine.refiner import Refiner
+
+
+def trained(dims: int, block: str, skips: list[int]) -> Refiner:
+    """A refiner whose normalisations have seen something."""
+    torch.manual_seed(0)
+    encoder = QueryEncoder(dims, block, [1, 1, 1, 1], [4, 4, 8, 8])
+    network = Refiner(encoder, width=16, dilations=[1, 2, 3], skips=skips, skip_width=4)
+    for module in network.modules():
+        if isinstance(module, NORMS):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias)
+    return network.eval()
+
+
+@pytest.mark.parametrize("skips", [[], [0, 1, 2]], ids=["the paper's decoder", "skips"])
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_folded_refiner_computes_the_same(dims, block, skips):
+    network = trained(dims, block, skips)
+    folded = fold_norms(copy.deepcopy(network))
+    assert sum(isinstance(module, NORMS) for module in network.modules()) > 10
+    assert not any(isinstance(module, NORMS) for module in folded.modules())
+    queries = torch.randn(2, 2, *[16] * dims)
+    with torch.no_grad():
+        expected = network(queries)
+        torch.testing.assert_close(folded(queries), expected, rtol=1e-4, atol=1e-4)
+    assert expected.std() > 0.01  # and not all the same
+
+
+def test_a_normalisation_that_follows_no_convolution_is_left():
+    network = nn.ModuleDict({"conv1": nn.Conv2d(2, 2, 1), "bn2": nn.BatchNorm2d(2), "other": nn.InstanceNorm2d(2)})
+    before = dict(network.named_modules())
+    fold_norms(network)
+    assert dict(network.named_modules()) == before
+    assert not network.training

@@ -1,0 +1,205 @@
+"""Predictions of an earlier run: kept where they are current and were made alike, made again otherwise."""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ignite.engine import Engine
+
+from scripts.cohort.datalist import Case
+from scripts.job.job import Job
+from scripts.refine.predictions import Predictions
+from tests.conftest import write_nifti
+
+NAMES = ("a", "b", "c")
+MINUTE = 60
+
+
+class Inference:
+    """Three cases, their attention, weights and calibration, a minute old; an evaluator that writes what is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        voxels = np.zeros((2, 2, 2), np.uint8)
+        for name in NAMES:
+            write_nifti(folder / "scans" / f"{name}.nii.gz", voxels)
+            write_nifti(folder / "attention" / f"{name}.nii.gz", voxels)
+        (folder / "model.pt").write_bytes(b"weights")
+        (folder / "model.calibration.json").write_bytes(b"calibration")
+        self.config: dict[str, Any] = {"threshold": 0.5}
+        self.origin = {"stage": "inference.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
+        self.scans = "scans"
+        for path in folder.rglob("*.*"):
+            age(path, MINUTE)
+
+    def predictions(self) -> Predictions:
+        cases = [Case(name, name, "portal", self.folder / self.scans / f"{name}.nii.gz") for name in NAMES]
+        job = Job("inference", "bundle", str(self.folder / "out"), self.origin, 0)
+        job.config = self.config
+        folders = str(self.folder / "predictions"), str(self.folder / "attention")
+        return Predictions(folders[0], cases, [str(self.folder / "model.pt")], folders[1], job)
+
+    def run(self, stop_after: int = 3) -> list[str]:
+        """Run it; the cases that were predicted."""
+        predictions = self.predictions()
+        missing, done = predictions.missing(), []
+
+        def predict(engine: Engine, case: Case) -> None:
+            if len(done) == stop_after:
+                raise KeyboardInterrupt
+            predictions.path(case).write_bytes(b"a prediction")
+            done.append(case.case)
+
+        evaluator = Engine(predict)
+        whole_run = evaluator.run
+        evaluator.run = lambda: whole_run(missing)  # type: ignore[method-assign]
+        with suppress(KeyboardInterrupt):
+            predictions.run(evaluator)
+        return done
+
+    def there(self) -> list[str]:
+        return sorted(path.name[0] for path in (self.folder / "predictions").glob("*.nii.gz"))
+
+
+def age(path: Path, seconds: float) -> None:
+    """Make a file look older (or, negative, newer) than it is."""
+    stamp = path.stat().st_mtime_ns - int(seconds * 10**9)
+    os.utime(path, ns=(stamp, stamp))
+
+
+@pytest.fixture
+def inference(tmp_path: Path) -> Inference:
+    return Inference(tmp_path)
+
+
+def test_all_are_made_where_there_are_none(inference: Inference) -> None:
+    assert [case.case for case in inference.predictions().missing()] == list(NAMES)
+    assert inference.run() == list(NAMES)
+    assert inference.there() == list(NAMES)
+
+
+def test_what_is_there_and_made_alike_is_kept(inference: Inference, capsys: pytest.CaptureFixture[str]) -> None:
+    inference.run()
+    assert inference.run() == []
+    assert "3 of 3 predictions are there and are kept" in capsys.readouterr().out
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_rest(
+    inference: Inference, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inference.run(stop_after=2) == ["a", "b"]
+    assert inference.run() == ["c"]
+    assert "2 of 3 predictions are there and are kept" in capsys.readouterr().out
+
+
+def test_one_that_was_removed_is_made_again(inference: Inference) -> None:
+    inference.run()
+    (inference.folder / "predictions" / "b.nii.gz").unlink()
+    assert inference.run() == ["b"]
+
+
+def other_weights(inference: Inference) -> None:
+    (inference.folder / "model.pt").write_bytes(b"WEIGHTS")
+
+
+def other_calibration(inference: Inference) -> None:
+    (inference.folder / "model.calibration.json").write_bytes(b"CALIBRATION")
+
+
+def no_calibration(inference: Inference) -> None:
+    (inference.folder / "model.calibration.json").unlink()
+
+
+def other_config(inference: Inference) -> None:
+    inference.config = {"threshold": 0.4}
+
+
+def other_labels(inference: Inference) -> None:
+    inference.origin = inference.origin | {"labels": "999999"}
+
+
+def no_note(inference: Inference) -> None:
+    (inference.folder / "predictions" / "predictions.json").unlink()
+
+
+def damaged_note(inference: Inference) -> None:
+    (inference.folder / "predictions" / "predictions.json").write_text("{")
+
+
+def other_scans(inference: Inference) -> None:
+    for name in NAMES:
+        path = write_nifti(inference.folder / "others" / f"{name}.nii.gz", np.ones((2, 2, 2), np.uint8))
+        age(path, MINUTE)
+    inference.scans = "others"
+
+
+ALL: list[Callable[[Inference], None]] = [
+    other_weights,
+    other_calibration,
+    no_calibration,
+    other_config,
+    other_labels,
+    no_note,
+    damaged_note,
+    other_scans,
+]
+
+
+@pytest.mark.parametrize("change", ALL, ids=lambda change: change.__name__)
+def test_what_was_made_otherwise_is_made_again(inference: Inference, change: Callable[[Inference], None]) -> None:
+    inference.run()
+    change(inference)
+    assert inference.run() == list(NAMES)
+    assert inference.run() == []
+
+
+@pytest.mark.parametrize("kind", ["scans", "attention"])
+def test_a_prediction_older_than_what_it_was_made_of_is_made_again(inference: Inference, kind: str) -> None:
+    inference.run()
+    age(inference.folder / kind / "b.nii.gz", -2 * MINUTE)
+    age(inference.folder / "predictions" / "a.nii.gz", -1)
+    missing = [case.case for case in inference.predictions().missing()]
+    assert missing == ["b"]
+
+
+def test_a_case_without_attention_map_is_as_new_as_its_scan(inference: Inference) -> None:
+    (inference.folder / "attention" / "b.nii.gz").unlink()
+    inference.run()
+    assert inference.run() == []
+
+
+def test_a_calibration_where_there_was_none_makes_them_again(inference: Inference) -> None:
+    no_calibration(inference)
+    inference.run()
+    assert inference.run() == []
+    other_calibration(inference)
+    assert inference.run() == list(NAMES)
+
+
+def test_predictions_of_two_weights_never_lie_side_by_side(inference: Inference) -> None:
+    inference.run()
+    other_weights(inference)
+    assert inference.run(stop_after=1) == ["a"]
+    assert inference.there() == ["a"]
+    assert inference.run() == ["b", "c"]
+
+
+def test_the_note_says_what_they_were_made_by(inference: Inference) -> None:
+    inference.run()
+    note = json.loads((inference.folder / "predictions" / "predictions.json").read_text())
+    assert set(note) >= {"weights", "config"}
+    other_weights(inference)
+    inference.run()
+    assert json.loads((inference.folder / "predictions" / "predictions.json").read_text()) != note
+
+
+def test_without_anything_to_do_the_evaluator_is_not_run(inference: Inference) -> None:
+    inference.run()
+    predictions = inference.predictions()
+    predictions.run(None)  # type: ignore[arg-type]  # nothing that could run
+    assert inference.there() == list(NAMES)

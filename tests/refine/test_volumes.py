@@ -1,0 +1,120 @@
+"""Inference's way in and out."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.transforms import Compose
+
+from scripts.errors import SemclError
+from scripts.job.job import Job
+from scripts.refine.volumes import (
+    AsStored,
+    PrepareVolume,
+    ReadVolume,
+    VolumeDataset,
+    WriteLabelMap,
+)
+from tests.conftest import write_nifti
+
+STORED = np.array([[0, -2.0, 0, 30], [-1.5, 0, 0, 12], [0, 0, 3.0, -7], [0, 0, 0, 1]])  # axes P, L, S
+
+
+@pytest.fixture
+def job(tmp_path):
+    return Job("inference", "bundle", str(tmp_path / "out"), {}, 0)
+
+
+def stepped(sample: dict) -> Engine:
+    """An evaluator after a step over one sample, whose prediction is its attention."""
+    engine = Engine(lambda engine, batch: None)
+    engine.state.batch, engine.state.output = [sample], [{"pred": sample["attention"]}]
+    return engine
+
+
+def test_a_prediction_lies_where_its_image_lies(tmp_path, table, job):
+    image = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
+    label = np.random.default_rng(1).choice([0, 2, 5, 9], size=(6, 5, 4)).astype(np.uint8)
+    path = write_nifti(tmp_path / "images" / "a.nii.gz", image, STORED)
+    write_nifti(tmp_path / "attention" / "a.nii.gz", label, STORED)
+    sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
+    drawn = AsStored(table)({**sample, "pred": sample["attention"]})["pred"]
+    assert np.array_equal(drawn, label[None])
+    engine = stepped(sample)
+    engine.state.output = [{"pred": drawn}]
+    WriteLabelMap(str(tmp_path / "out"), job)(engine)
+    written = nib.load(tmp_path / "out" / "a.nii.gz")
+    assert np.array_equal(np.asarray(written.dataobj), label)
+    assert np.allclose(written.affine, STORED)
+    assert job.failed == []
+
+
+def test_without_an_attention_map_there_is_none_to_pass_on(tmp_path, table):
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
+    sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
+    assert "attention" not in sample
+    image, target, _, given = PrepareVolume()({"image": torch.zeros(1, 1, 6, 5, 4)}, torch.device("cpu"))
+    assert image.shape == (1, 1, 6, 5, 4)
+    assert (target, given) == (None, {})
+
+
+def test_a_scan_is_named_by_its_file_and_keeps_what_came_with_it(tmp_path, table):
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
+    sample = ReadVolume(table, str(tmp_path))({"image": str(path), "model": "semcl"})
+    assert (sample["case"], sample["source"], sample["model"]) == ("a", str(path), "semcl")
+    assert ReadVolume(table, str(tmp_path))({"image": str(path), "case": "b"})["case"] == "b"
+
+
+def test_an_error_that_is_no_fault_of_the_case_is_raised(table):
+    with pytest.raises(RuntimeError, match="applying transform") as caught:
+        VolumeDataset([{"case": "a"}], ReadVolume(table, "nowhere"))[0]
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def no_volume(path: Path) -> None:
+    path.write_bytes(b"no volume")
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def of_another_shape(path: Path) -> None:
+    write_nifti(path, np.zeros((3, 3, 3), np.uint8))
+
+
+def of_an_organ_unknown(path: Path) -> None:
+    write_nifti(path, np.full((6, 5, 4), 77, np.uint8))
+
+
+FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "an image that is no volume": ("a.nii.gz", no_volume, "case a: a volume cannot be read"),
+    "an image that was cut short": ("a.nii.gz", cut_short, "case a: a volume cannot be read"),
+    "an image that is gone": ("a.nii.gz", os.remove, "case a: a file of the datalist is missing"),
+    "attention that is no volume": ("attention/a.nii.gz", no_volume, "case a: a volume cannot be read"),
+    "attention of another shape": ("attention/a.nii.gz", of_another_shape, "case a: image and label map differ in"),
+    "attention of an organ unknown": ("attention/a.nii.gz", of_an_organ_unknown, "case a: label values outside"),
+}
+
+
+@pytest.mark.parametrize(("name", "harm", "message"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_case_that_cannot_be_read_is_told_and_nothing_is_written(name, harm, message, tmp_path, table, job, capsys):
+    noise = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
+    path = write_nifti(tmp_path / "a.nii.gz", noise)
+    write_nifti(tmp_path / "attention" / "a.nii.gz", np.zeros((6, 5, 4), np.uint8))
+    harm(tmp_path / name)
+    read = ReadVolume(table, str(tmp_path / "attention"))
+    with pytest.raises(SemclError, match=f"^{message}"):
+        read({"case": "a", "image": str(path)})
+    sample = VolumeDataset([{"case": "a", "image": str(path)}], Compose([read]))[0]
+    assert sample["failed"].startswith(message)
+    assert sample["image"].shape == sample["attention"].shape == (1, 1, 1, 1)
+    WriteLabelMap(str(tmp_path / "out"), job)(stepped(sample))
+    assert list((tmp_path / "out").glob("*.nii.gz")) == []
+    assert job.failed == ["a"]
+    assert f"error: {message}" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""Settings: the numbers the stages share."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.bundle_folder import bundle_root, load_common, models_dir
+from scripts.errors import SemclError
+
+BUNDLE = Path(__file__).parents[1] / "bundle"
+
+
+def test_the_numbers_of_the_bundle_are_read() -> None:
+    numbers = load_common(str(BUNDLE))
+    assert numbers["spatial_dims"] in (2, 3)
+    assert len(numbers["spacing"]) == len(numbers["coarse_size"]) == 3
+    assert len(numbers["layers"]) == len(numbers["widths"])
+    assert len(numbers["coarse_channels"]) == len(numbers["coarse_strides"]) + 1
+
+
+def test_every_number_the_configs_take_is_there() -> None:
+    configs = "".join(path.read_text() for path in (BUNDLE / "configs").glob("*.yaml"))
+    taken = set(re.findall(r"@common\['(\w+)'\]", configs))
+    assert taken
+    assert taken <= load_common(str(BUNDLE)).keys()
+
+
+def test_numbers_are_read_from_the_root_that_is_given(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "common.yaml").write_text("patch_size: 96  # voxels\nwindow: [-100, 300]\n")
+    assert load_common(str(tmp_path)) == {"patch_size": 96, "window": [-100, 300]}
+
+
+def test_a_wrong_root_is_an_error_that_names_the_option(tmp_path: Path) -> None:
+    with pytest.raises(SemclError, match=r"(?s)common numbers are missing.*no .*configs.common\.yaml.*--bundle_root"):
+        load_common(str(tmp_path))
+
+
+def test_the_bundle_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert BUNDLE.samefile(bundle_root())
+
+
+def test_models_are_those_trained_else_those_the_bundle_came_with(tmp_path: Path) -> None:
+    cohort, bundle = tmp_path / "cohort", tmp_path / "bundle"
+    trained, own = str(cohort / "models"), bundle / "models"
+    assert models_dir(str(cohort), str(bundle)) == trained
+    own.mkdir(parents=True)
+    assert models_dir(str(cohort), str(bundle)) == trained
+    (own / "labels.yaml").write_text("")
+    assert models_dir(str(cohort), str(bundle)) == str(own)
+    Path(trained).mkdir(parents=True)
+    assert models_dir(str(cohort), str(bundle)) == trained
