@@ -23,6 +23,7 @@ from torch import nn
 from scripts.cohort.label_table import LabelTable
 from scripts.cohort.resampling import resample, resample_objects, strongest, working_shape
 from scripts.cohort.volume import read, read_objects
+from scripts.networks.decoder import AsppDecoder
 from scripts.networks.device import on_device
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.fusion import fold_norms
@@ -82,8 +83,9 @@ class Scene:
         self.attention = nn.functional.pad(resample_objects(torch.from_numpy(objects), shape), pad)[None, None]
         self.grid = QueryGrid(2, NUMBERS["patch_size"], NUMBERS["spacing"], NUMBERS["window"])
         encoder = QueryEncoder(2, NUMBERS["block"], NUMBERS["layers"], NUMBERS["widths"])
-        decoder = {"width": NUMBERS["decoder_width"], "skip_width": NUMBERS["skip_width"]}
-        refiner = Refiner(encoder, dilations=NUMBERS["dilations"], skips=NUMBERS["skips"], **decoder)
+        numbers = {key: NUMBERS[key] for key in ("dilations", "skips", "skip_width")}
+        decoder = AsppDecoder(2, encoder.channels, width=NUMBERS["decoder_width"], **numbers)
+        refiner = Refiner(encoder, decoder)
         self.network = on_device(Copier(refiner), "cpu").eval()
         self.folded = fold_norms(copy.deepcopy(self.network))  # as the inference stage runs it
         self.inferer = QueryInferer(self.grid, BATCH, lambda inputs: self.attention, grow=0)

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the table
-    from .bundle_folder import bundle_root, load_common, models_dir
+    from .bundle_folder import bundle_root, models_dir
     from .coarse.cross_fitting import (
         CoarseInferer,
         CoarseModel,
@@ -33,12 +33,15 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .job.job import Job
     from .job.plain_errors import plain_errors
     from .job.progress import AsSamples, LossCurve, Progress
+    from .job.shared import shared
     from .job.weights import LoadWeights, SaveWeights, trained
     from .networks.cluster_head import ClusterHead
+    from .networks.contrast_net import ContrastNet
     from .networks.decoder import AsppDecoder
     from .networks.device import in_training, on_device
-    from .networks.encoder import ContrastNet, QueryEncoder
+    from .networks.encoder import QueryEncoder
     from .networks.ignored import IgnoringLoss
+    from .networks.pooling import make_pooling
     from .queries.dataset import QueryDataset
     from .queries.grid import QueryGrid
     from .queries.sampler import ClusterSampler
@@ -68,7 +71,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "ClusterSampler": "queries.sampler",
     "CoarseInferer": "coarse.cross_fitting",
     "CoarseModel": "coarse.cross_fitting",
-    "ContrastNet": "networks.encoder",
+    "ContrastNet": "networks.contrast_net",
     "Ensemble": "refine.ensemble",
     "FoldSampler": "coarse.cross_fitting",
     "IgnoringLoss": "networks.ignored",
@@ -108,12 +111,13 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "leave_out": "cohort.selection",
     "leave_ranks": "ranks",
     "load_cases": "cohort.datalist:load",
-    "load_common": "bundle_folder",
+    "make_pooling": "networks.pooling",
     "load_scales": "refine.calibration",
     "models_dir": "bundle_folder",
     "on_device": "networks.device",
     "plain_errors": "job.plain_errors",
     "require_attention": "cohort.attention",
+    "shared": "job.shared",
     "share_batch": "ranks:share",
     "share_of_patients": "cohort.selection",
     "trained": "job.weights",

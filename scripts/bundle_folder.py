@@ -1,4 +1,4 @@
-"""Where the bundle lies, and the numbers several stages share: its configs/common.yaml."""
+"""The bundle's folder, found in one way by all; in it configs/common.yaml, which stages share, and perhaps models."""
 
 from __future__ import annotations
 
@@ -9,12 +9,32 @@ import yaml
 
 from .errors import SemclError
 
+COMMON = Path("configs", "common.yaml")
+
+
+def bundle_folder() -> Path:
+    """The folder of the bundle this package belongs to: inside it where installed, above it in a zoo release, else
+    beside it in a checkout.
+
+    Raises:
+        SemclError: when it is in none of these places.
+    """
+    package = Path(__file__).absolute().parent
+    places = [package / "bundle", package.parent, package.parent / "bundle"]
+    for place in places:
+        if (place / COMMON).is_file():
+            return place
+    raise SemclError(
+        "the bundle's configs are missing",
+        found=f"no {COMMON} in {', '.join(map(str, places))}",
+        expected="the configs the package is installed with",
+        remedy="install the package again",
+    )
+
 
 def bundle_root() -> str:
-    """The bundle's folder: that of this package, or ``bundle`` beside it; "." where neither has configs."""
-    beside = Path(__file__).absolute().parent.parent
-    found = (folder for folder in (beside, beside / "bundle") if (folder / "configs" / "common.yaml").is_file())
-    return str(next(found, "."))
+    """``bundle_folder`` for configs."""
+    return str(bundle_folder())
 
 
 def models_dir(output_dir: str, bundle_root: str) -> str:
@@ -23,19 +43,19 @@ def models_dir(output_dir: str, bundle_root: str) -> str:
     return str(own if not trained.is_dir() and (own / "labels.yaml").is_file() else trained)
 
 
-def load_common(bundle_root: str) -> dict[str, Any]:
+def load_common(bundle_root: str | Path) -> dict[str, Any]:
     """The content of ``bundle_root``/configs/common.yaml.
 
     Raises:
-        SemclError: when it is not there.
+        SemclError: when there is no such file.
     """
-    path = Path(bundle_root) / "configs" / "common.yaml"
+    path = Path(bundle_root) / COMMON
     if not path.is_file():
         raise SemclError(
             "the bundle's common numbers are missing",
             found=f"no {path}",
-            expected="the bundle's folder as bundle_root",
-            remedy="pass the folder that holds configs/ and scripts/ as --bundle_root",
+            expected="the bundle's folder",
+            remedy="leave out --bundle_root, or point it at the folder that holds configs/",
         )
-    numbers: dict[str, Any] = yaml.safe_load(path.read_text())
-    return numbers
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content

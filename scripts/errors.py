@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,3 +58,19 @@ def root_cause(error: BaseException) -> SemclError | None:
             return cause
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def one_of(name: str, value: object, options: Sequence[str]) -> None:
+    """Check that an option is one of those there are.
+
+    Raises:
+        SemclError: naming the option, its value and those it may have.
+    """
+    if value not in options:
+        near = difflib.get_close_matches(str(value), options, 1)
+        raise SemclError(
+            f"{name} has no such value",
+            found=f"{name} {value}",
+            expected=f"one of {', '.join(options)}",
+            remedy=f"did you mean {near[0]}?" if near else f"set {name}",
+        )

@@ -1,10 +1,10 @@
-"""Settings: the numbers the stages share."""
+"""The bundle's folder, and what lies in it for all stages."""
 
-import re
 from pathlib import Path
 
 import pytest
 
+from scripts import bundle_folder as module
 from scripts.bundle_folder import bundle_root, load_common, models_dir
 from scripts.errors import SemclError
 
@@ -19,11 +19,20 @@ def test_the_numbers_of_the_bundle_are_read() -> None:
     assert len(numbers["coarse_channels"]) == len(numbers["coarse_strides"]) + 1
 
 
-def test_every_number_the_configs_take_is_there() -> None:
-    configs = "".join(path.read_text() for path in (BUNDLE / "configs").glob("*.yaml"))
-    taken = set(re.findall(r"@common\['(\w+)'\]", configs))
-    assert taken
-    assert taken <= load_common(str(BUNDLE)).keys()
+@pytest.mark.parametrize("place", ["semcl/bundle", "bundle", "."])
+def test_it_is_found_installed_and_in_a_checkout_and_in_a_zoo_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / place / "configs").mkdir(parents=True)
+    (tmp_path / place / "configs" / "common.yaml").write_text("seed: 0")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "semcl" / "bundle_folder.py"))
+    assert module.bundle_folder().samefile(tmp_path / place)
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "semcl" / "bundle_folder.py"))
+    with pytest.raises(SemclError, match="the bundle's configs are missing"):
+        module.bundle_folder()
 
 
 def test_numbers_are_read_from_the_root_that_is_given(tmp_path: Path) -> None:

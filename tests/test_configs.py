@@ -12,6 +12,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_n
 from monai.losses import DiceLoss
 
 from scripts.contrast.loss import SemanticContrastiveLoss
+from scripts.errors import SemclError
+from scripts.job.shared import shared
 from scripts.job.weights import load_weights, save_weights
 from scripts.version import __version__
 
@@ -44,7 +46,7 @@ def test_weights_are_written_before_they_are_calibrated():
     order = [name for name in handlers if name in ("scripts.SaveWeights", "scripts.Calibrate")]
     assert order == ["scripts.SaveWeights", "scripts.Calibrate"]
     assert handlers["scripts.Calibrate"]["path"] == handlers["scripts.SaveWeights"]["path"]
-    assert handlers["scripts.Calibrate"]["seed"] == "@seed"
+    assert handlers["scripts.Calibrate"]["seed"] == "$@shared.seed"
 
 
 def test_there_is_a_config_for_every_stage():
@@ -81,18 +83,47 @@ def test_a_config_has_the_properties_monai_asks_for(stages, kind, cohort):
     assert workflow.version == __version__
 
 
+def shared_by(text: str) -> set[str]:
+    """The names a config takes from common.yaml."""
+    return set(re.findall(r"@shared\.(\w+)", text))
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_common_numbers_are_taken_by_their_own_name(stage):
-    text = (CONFIGS / f"{stage}.yaml").read_text()
-    taken = re.findall(r"^(\w+): \"\$@common\['(\w+)'\]\"", text, re.M)
-    assert taken == [(name, name) for name, _ in taken]
-    assert {name for name, _ in taken} <= set(COMMON)
-    assert len(taken) == text.count("@common[")
+def test_what_a_stage_shares_is_in_common(stage):
+    taken = shared_by((CONFIGS / f"{stage}.yaml").read_text())
+    assert taken
+    assert taken <= set(COMMON)
 
 
-def test_every_common_number_is_used():
+def test_everything_in_common_is_used():
     text = "".join((CONFIGS / f"{stage}.yaml").read_text() for stage in STAGES)
-    assert [name for name in COMMON if f"@common['{name}']" not in text] == []
+    used = shared_by(text) | set(re.findall(r"@(\w+)", (CONFIGS / "common.yaml").read_text()))
+    assert set(COMMON) - used == set()
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "train", "embed", "inference"])
+def test_one_key_swaps_the_encoder_of_every_stage(stage):
+    other = {"_target_": "scripts.QueryEncoder", "spatial_dims": 2, "widths": [4, 6, 8, 10], "layers": [1, 1, 1, 1]}
+    config = parser(stage, encoder=other)
+    found = config.get_parsed_content("untrained" if stage == "embed" else "network_def")
+    assert getattr(found, "encoder", found).channels == [4, 6, 8, 10]
+
+
+def test_a_number_given_to_a_stage_reaches_what_it_shares(cohort):
+    config = parser("inference", patch_size=32, widths=[4, 6, 8, 10], ckpt_dir=str(cohort))
+    assert config.get_parsed_content("network_def").encoder.channels == [4, 6, 8, 10]
+    assert config.get_parsed_content("inferer").grid.patch_size == 32
+    assert config.get_parsed_content("inferer").grid is config.get_parsed_content("shared").grid
+
+
+def test_what_is_not_shared_is_no_attribute():
+    with pytest.raises(AttributeError, match=r"common.yaml has no max_epochs"):
+        parser("train").get_parsed_content("shared").max_epochs  # noqa: B018
+
+
+def test_shared_numbers_need_a_config():
+    with pytest.raises(SemclError, match=r"(?s)outside of a config.*shared: .*common.yaml instead"):
+        shared("bundle")
 
 
 def test_every_number_of_a_config_is_explained():
@@ -159,7 +190,7 @@ def faithful(stage: str, **overrides) -> ConfigParser:
 
 @pytest.mark.parametrize(("stage", "epochs", "rate"), [("pretrain", 1000, 0.0005), ("train", 200, 0.0001)])
 def test_the_faithful_preset_has_the_authors_numbers(stage, epochs, rate):
-    config = faithful(stage, job={"stage": stage}, epoch_length=10)
+    config = faithful(stage, epoch_length=10)
     assert [config.get_parsed_content(key) for key in ("max_epochs", "learning_rate")] == [epochs, rate]
     network = config.get_parsed_content("network_def")
     assert network.encoder.channels == [256, 512, 1024, 2048]
@@ -328,15 +359,15 @@ def test_points_pretrain_the_decoder_that_training_goes_on_with(pretrained_by, t
     network = config.get_parsed_content("network_def")
     handlers = merged("pretrain", STRATEGIES["semantic-dense"])["train"]["handlers"]
     assert [handler.get("module") for handler in handlers if handler["_target_"] == "scripts.SaveWeights"] == [
-        "@encoder", "@decoder",
+        "@encoder", "$@pool.decoder",
     ]  # fmt: skip
-    assert config.get_parsed_content("decoder") is network.decoder
+    assert config.get_parsed_content("shared").decoder is network.pooling.decoder
     weights = tmp_path / "decoder.pt"
-    save_weights(weights, network.decoder, {})
+    save_weights(weights, network.pooling.decoder, {})
     given = {"widths": [4, 8, 8, 16], "dataset_dir": "cohort"}
     refiner = parser("train", **given).get_parsed_content("network_def")
     load_weights(weights, refiner.decoder, "pretrain.yaml")
-    assert pretrained_by().get_parsed_content("decoder") is None
+    assert pretrained_by().get_parsed_content("pool").decoder is None
 
 
 def test_dcc_weighs_pairs_by_the_mean_intensities_under_their_masks(pretrained_by):

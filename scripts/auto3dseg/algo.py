@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 from monai.apps.auto3dseg import BundleAlgo
 
+from ..bundle_folder import bundle_folder, load_common
 from ..cohort import datalist
 from ..errors import SemclError
 from ..files import write_text
-from .bundle import check_numbers, shared_numbers, write_bundle
+from .bundle import check_numbers, write_bundle
 from .fitting import channels, fit
 from .generated import CONFIG, STAGES
 from .source import cases_of, modality_of, read_datalist, read_yaml, table_of
@@ -78,7 +79,7 @@ class SemclAlgo(BundleAlgo):
         own = dict(source.get(self.name) or {})
         check_numbers(own, STAGES)
         numbers = {group: dict(own.get(group) or {}) for group in ("common", *STAGES)}
-        numbers["common"] = fit(stats, modality, shared_numbers() | numbers["common"]) | numbers["common"]
+        numbers["common"] = fit(stats, modality, load_common(bundle_folder()) | numbers["common"]) | numbers["common"]
         if not any(name in source for name in ("label_table", "class_names")) and not read_datalist(source).get(
             "labels"
         ):  # organs without names may be partners

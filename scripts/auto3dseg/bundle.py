@@ -13,29 +13,11 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
+from ..bundle_folder import bundle_folder
 from ..errors import SemclError, raise_all
 from ..job.config_check import check
 
 PACKAGE = __name__.partition(".")[0]
-
-
-def bundle_folder() -> Path:
-    """The folder of the bundle this package belongs to: beside it in a checkout, inside it where it is installed.
-
-    Raises:
-        SemclError: when it is neither here nor there.
-    """
-    package = Path(__file__).resolve().parent.parent
-    places = [package / "bundle", package.parent / "bundle", package.parent]
-    for place in places:
-        if (place / "configs" / "common.yaml").is_file():
-            return place
-    raise SemclError(
-        "the bundle's configs are missing",
-        found=f"no configs/common.yaml in {', '.join(map(str, places))}",
-        expected="the configs the package is installed with",
-        remedy="install the package again",
-    )
 
 
 def write_bundle(folder: Path) -> None:
@@ -48,11 +30,6 @@ def write_bundle(folder: Path) -> None:
     shutil.copytree(configs, folder / "configs")
     for path in (folder / "configs").glob("*.yaml"):
         path.write_text(re.sub(r"\bscripts(?=[.\"])", PACKAGE, path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def shared_numbers() -> dict[str, Any]:
-    """The content of common.yaml."""
-    return dict(_configs(bundle_folder())["common"])
 
 
 def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, ...]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from monai.engines import PrepareBatch
 
-from ..errors import SemclError
-from ..networks.pooling import check_pooling, surroundings
+from ..errors import one_of
+from ..networks.pooling import PatchPooling, Pooling
 from ..queries.views import Views
 
 MEANINGS = ("cluster", "object", "phase", "query")
@@ -20,10 +20,9 @@ class PrepareViews(PrepareBatch):
     Gives inputs (V*B, 2, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,); with
     ``tones`` the labels and the mean intensity under the mask of each view, (V*B,) in [0, 1].
 
-    With the pooling "regions" or "points" two channels more say where the object is and what surrounds it, and labels
-    (2V*B,) are first those of all objects, then of their surroundings, which have meanings of their own; so with tones.
-    With "points" there are ``points`` of each, one after the other. With "regions" the attention of every second view
-    is hidden: what the encoder is shown in one view it has to find by itself in the other.
+    A pooling that asks for masks gets them as channels after these, and labels (R*V*B,) are those of its vectors: first
+    of all objects, then of their surroundings; so with tones. Where the pooling hides attention, it does so in every
+    second view.
 
     Args:
         views: draws a view.
@@ -32,7 +31,6 @@ class PrepareViews(PrepareBatch):
             "object" (the organ alone), "phase" (of the scan alone) or "query" (their own query, as SimCLR does).
         tones: give the mean intensities too, for the loss's intensity-adaptive weights (arXiv 2210.08652).
         pooling: of the network (``ContrastNet``).
-        points: of the network.
         show_attention: False hides the attention from the encoder in all views; regions stay those of the attention.
 
     Raises:
@@ -45,20 +43,12 @@ class PrepareViews(PrepareBatch):
         count: int = 2,
         meaning: str = "cluster",
         tones: bool = False,
-        pooling: str = "patch",
-        points: int = 8,
+        pooling: Pooling | None = None,
         show_attention: bool = True,
     ) -> None:
-        if meaning not in MEANINGS:
-            raise SemclError(
-                "there is no such meaning",
-                found=f"meaning {meaning}",
-                expected=f"one of {', '.join(MEANINGS)}",
-                remedy="set meaning",
-            )
+        one_of("meaning", meaning, MEANINGS)
         self.views, self.count, self.meaning, self.tones = views, count, meaning, tones
-        self.pooling, self.show_attention = check_pooling(pooling), show_attention
-        self.regions, self.points = pooling != "patch", points if pooling == "points" else 1
+        self.pooling, self.show_attention = pooling or PatchPooling(), show_attention
 
     def __call__(
         self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -67,23 +57,20 @@ class PrepareViews(PrepareBatch):
         label = batchdata[self.meaning].to(device, non_blocking=non_blocking)
         views = [self.views(image, attention) for _ in range(self.count)]
         labels = label.repeat(self.count)
-        seen = [(image, [mask]) for image, mask in views]
-        if self.regions:
-            seen = [(image, [mask, surroundings(mask)]) for image, mask in views]
-            labels = torch.cat([labels, -1 - labels]).repeat_interleave(self.points)
-        channels = [[image, *self._shown(number, masks)] for number, (image, masks) in enumerate(seen)]
+        seen = [(image, mask, self.pooling.regions(mask)) for image, mask in views]
+        channels = [[image, self._shown(number, mask), *masks] for number, (image, mask, masks) in enumerate(seen)]
         inputs = torch.cat([torch.cat(view, dim=1) for view in channels])
+        labels = self.pooling.labels(labels)
         if not self.tones:
             return inputs, labels
-        each = range(2 if self.regions else 1)
-        tones = torch.cat([mean_tone(image, masks[which]) for which in each for image, masks in seen])
-        return inputs, (labels, tones.repeat_interleave(self.points))
+        each = zip(*([(image, region) for region in masks or [mask]] for image, mask, masks in seen), strict=True)
+        tones = torch.cat([mean_tone(image, region) for of_region in each for image, region in of_region])
+        return inputs, (labels, tones.repeat_interleave(self.pooling.each))
 
-    def _shown(self, number: int, masks: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The channels of a view beside its image."""
-        hidden = not self.show_attention or (self.pooling == "regions" and bool(number % 2))
-        shown = torch.zeros_like(masks[0]) if hidden else masks[0]
-        return [shown, *masks] if self.regions else [shown]
+    def _shown(self, number: int, mask: torch.Tensor) -> torch.Tensor:
+        """The attention channel of a view: its mask, or nothing."""
+        hidden = not self.show_attention or (self.pooling.hides and bool(number % 2))
+        return torch.zeros_like(mask) if hidden else mask
 
 
 def mean_tone(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

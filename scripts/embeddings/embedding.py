@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from .. import ranks
 from ..cohort.datalist import Case
 from ..errors import SemclError
 from ..files import write_text, written_whole
-from ..networks.pooling import check_pooling
+from ..networks.pooling import Pooling
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
 from .neighbours import Neighbours, chance, nearest
@@ -40,9 +39,9 @@ class Embedding:
         encoders: name -> encoder, in the order they are shown; the last one's neighbours are pictured.
         output_dir: gets embeddings/.
         device: of the encoders.
+        pooling: of the encoders' maps, as in pretraining.
         batch_size: queries a forward pass.
         show_attention: False hides their attention from the encoders.
-        pooling: of the encoders' maps, as in pretraining.
         queries_per_organ: of each organ of each case, at most.
         neighbours: of each query, for purity and pictures.
         perplexity: of t-SNE.
@@ -50,9 +49,6 @@ class Embedding:
         seed: of the maps.
         organ: the only organ whose neighbours are pictured; empty for each.
         case: the case whose queries are pictured; empty for the first that has the organ.
-
-    Raises:
-        SemclError: where scikit-learn is not installed.
     """
 
     def __init__(
@@ -62,9 +58,9 @@ class Embedding:
         encoders: Mapping[str, nn.Module],
         output_dir: str,
         device: torch.device,
+        pooling: Pooling,
         batch_size: int = 64,
         show_attention: bool = True,
-        pooling: str = "patch",
         queries_per_organ: int = 4,
         neighbours: int = 10,
         perplexity: float = 30,
@@ -73,16 +69,9 @@ class Embedding:
         organ: str = "",
         case: str = "",
     ) -> None:
-        if not find_spec("sklearn"):
-            raise SemclError(
-                "maps of embeddings need scikit-learn",
-                found="it is not installed",
-                expected="the extra `report`",
-                remedy="pip install 'semcl[report]'",
-            )
         self.store, self.cases, self.encoders = store, list(cases), dict(encoders)
         self.folder, self.device = Path(output_dir) / "embeddings", device
-        self.batch_size, self.show_attention, self.pooling = batch_size, show_attention, check_pooling(pooling)
+        self.batch_size, self.show_attention, self.pooling = batch_size, show_attention, pooling
         self.queries_per_organ, self.neighbours = queries_per_organ, neighbours
         self.perplexity, self.map_points, self.seed = perplexity, map_points, seed
         self.organ, self.case = organ or None, case or None
@@ -123,7 +112,7 @@ class Embedding:
         print(f"maps and neighbours: {self.folder}")
 
     def _check(self, queries: NDArray[np.int64]) -> None:
-        patients = len(set(self.store.index[queries, 1].tolist()))
+        patients = len(set(self.store.patients[queries].tolist()))
         if patients < 2:
             raise SemclError(
                 "neighbours are looked for among other patients",

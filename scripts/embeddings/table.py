@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..files import written_whole
-from ..networks.pooling import pool
+from ..networks.pooling import Pooling
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
 
@@ -94,7 +94,7 @@ def embed(
     device: torch.device,
     batch_size: int,
     title: str,
-    pooling: str = "patch",
+    pooling: Pooling,
     show_attention: bool = True,
 ) -> Embeddings:
     """The encoder's maps of each query, pooled, as a unit vector; ranks share the queries.
@@ -108,7 +108,7 @@ def embed(
         device: of the encoder.
         batch_size: queries a forward pass.
         title: of the progress bar.
-        pooling: as in pretraining (``pool``).
+        pooling: as in pretraining.
         show_attention: False hides it from the encoder.
     """
     store, chosen = dataset.store, Subset(dataset, ranks.own(queries.tolist()))
@@ -118,7 +118,7 @@ def embed(
         for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
             image, attention = (batch[key].to(device) for key in ("image", "attention"))
             maps = encoder(torch.cat([image, attention * show_attention], 1))
-            pooled = pool(maps, attention, pooling).float()
+            pooled = pooling.describe(maps, attention).float()
             found += nn.functional.normalize(pooled, dim=1)
     if ranks.count() > 1:
         parts = ranks.gathered([vector.cpu() for vector in found])

@@ -19,7 +19,7 @@ from monai.utils import optional_import
 
 from ..errors import SemclError
 
-COMMON = re.compile(r"^\$@common\['(\w+)'\]$")
+SHARED = re.compile(r"^(?:\$@shared\.|@common#)(\w+)$")
 OPEN = {"encoders", "methods"}  # groups that may be given more entries
 TEXT_TOO = {"window"}  # lists that may be a word
 TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
@@ -30,8 +30,8 @@ ELSEWHERE = {  # what does not change results, or moves with the cohort
 }
 
 
-def running_config() -> dict[str, Any]:
-    """The config that is being run, as written: overlays and overrides merged, nothing resolved.
+def running_parser() -> ConfigParser | None:
+    """The parser of the config that is being run or resolved; None where there is none.
 
     MONAI gives its expressions no way to the config they stand in, so its parser is looked up among the callers.
     """
@@ -39,10 +39,16 @@ def running_config() -> dict[str, Any]:
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, ConfigParser):
-            merged: Any = owner.config
-            return {key: value for key, value in merged.items() if not key.startswith("_")}
+            return owner
         frame = frame.f_back
-    return {}
+    return None
+
+
+def running_config() -> dict[str, Any]:
+    """The config that is being run, as written: overlays and overrides merged, nothing resolved."""
+    parser = running_parser()
+    merged: Any = {} if parser is None else parser.config
+    return {key: value for key, value in merged.items() if not key.startswith("_")}
 
 
 class Shipped(NamedTuple):
@@ -73,6 +79,8 @@ def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str
     known = set(own) | set(TRACKING["configs"]) | set(TRACKING["handlers_id"])
     errors: list[SemclError] = []
     for key, value in config.items():
+        if key == "common":  # what ships, put into the config by ``shared``
+            continue
         if key in own or key in others:
             errors += _compare(key, value, _resolved(own[key] if key in own else others[key], others))
         elif key not in known and not any(name.partition("#")[0].partition("::")[0] == key for name in referred):
@@ -121,7 +129,7 @@ def _kind(value: Any) -> str | None:
 
 
 def _resolved(value: Any, common: Mapping[str, Any]) -> Any:
-    shared = COMMON.match(value) if isinstance(value, str) else None
+    shared = SHARED.match(value) if isinstance(value, str) else None
     return common.get(shared[1]) if shared else value
 
 

@@ -24,6 +24,8 @@ from . import config_check, manifest
 from .shard import Shard
 
 INTERRUPTED = 75  # exit code: stopped by a signal or the time limit, can be resumed (EX_TEMPFAIL)
+RESUMED = ("coarse", "pretrain", "train")  # stages that write checkpoints
+SHARDED = ("maps", "store", "inference", "evaluate")  # stages over cases, which runs can share
 SOME_FAILED = 3  # exit code: done but for some cases
 
 
@@ -78,8 +80,20 @@ class Job:
         running = config_check.running_config()
         shipped = config_check.shipped(self.bundle_root, self.stage)
         self.config = config_check.flatten({**running, "common": shipped.common})
-        ranks.first_alone(lambda: self._open(config_check.check(running, shipped.own, shipped.others)))
+        wrong = [*self._not_for_the_stage(), *config_check.check(running, shipped.own, shipped.others)]
+        ranks.first_alone(lambda: self._open(wrong))
         self._listen()
+
+    def _not_for_the_stage(self) -> Iterator[SemclError]:
+        """Options of all stages that mean nothing to this one."""
+        for name, given, stages in (("resume", self.resume, RESUMED), ("shard", self.shard, SHARDED)):
+            if given and self.stage not in stages:
+                yield SemclError(
+                    f"{self.stage} knows no --{name}",
+                    found=f"--{name} {given}",
+                    expected=f"it with {', '.join(stages)} alone",
+                    remedy=f"leave out --{name}",
+                )
 
     def _open(self, wrong: Sequence[SemclError]) -> None:
         """What ``begin`` does once for all ranks."""

@@ -83,12 +83,12 @@ class SaveWeights:
 
     Args:
         path: the file.
-        module: whose weights.
+        module: whose weights; None writes nothing.
         origin: noted beside it.
         table: written as labels.yaml into the same folder.
     """
 
-    def __init__(self, path: str, module: nn.Module, origin: Mapping[str, str], table: LabelTable) -> None:
+    def __init__(self, path: str, module: nn.Module | None, origin: Mapping[str, str], table: LabelTable) -> None:
         self.path, self.module, self.origin, self.table = Path(path), module, origin, table
 
     def attach(self, engine: Engine) -> None:
@@ -96,7 +96,7 @@ class SaveWeights:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if ranks.number() == 0:
+        if ranks.number() == 0 and self.module is not None:
             self.table.save(self.path.parent)
             save_weights(self.path, self.module, self.origin)
 

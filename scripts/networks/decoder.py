@@ -19,10 +19,10 @@ class AsppDecoder(nn.Module):
 
     Args:
         spatial_dims: 2 or 3.
-        channels: of the encoder's four feature maps (1/1, 1/2, 1/4, 1/8).
+        channels: of the encoder's feature maps, finest first; the pyramid stands on the last one.
         width: channels of the joined pyramid; each skip on the way up halves them, but not below ``skip_width``.
         dilations: of its three 3 x 3 branches.
-        skips: which of the finer maps join on the way up, 0 for 1/1 to 2 for 1/4.
+        skips: which of the finer maps join on the way up, 0 for the finest.
         skip_width: channels a skip is reduced to.
     """
 
@@ -58,10 +58,10 @@ class AsppDecoder(nn.Module):
         self.width = widths[-1]
         self.logit = Convolution(spatial_dims, self.width, 1, kernel_size=1, conv_only=True)
 
-    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """One object's logit (B, 1, P, P[, P]) from the encoder's four feature maps."""
+    def forward(self, features: list[torch.Tensor], size: list[int]) -> torch.Tensor:
+        """One object's logit (B, 1, *size) from the encoder's feature maps, finest first."""
         logit: torch.Tensor = self.logit(self.decode(features))
-        return functional.interpolate(logit, size=features[0].shape[2:], mode=self.mode)
+        return functional.interpolate(logit, size=size, mode=self.mode)
 
     def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
         """The map (B, ``width``, *map of the finest skip) that is decided: all but the last convolution."""

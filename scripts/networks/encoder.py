@@ -1,4 +1,4 @@
-"""The encoder: image and attention mask in, a pyramid of feature maps out; with the cluster head, embeddings."""
+"""The encoder: image and attention mask in, a pyramid of feature maps out; and what any other encoder must offer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,35 @@ from monai.networks.nets.resnet import ResNet
 from torch import nn
 
 from ..errors import SemclError
-from .cluster_head import ClusterHead
-from .decoder import AsppDecoder
-from .pooling import at_points, check_pooling, pool
+
+CONTRACT = {  # attribute -> what it says
+    "spatial_dims": "2 or 3",
+    "channels": "channels of each feature map, finest map first",
+    "strides": "voxels of the patch per place of each feature map, growing",
+}
+
+
+def check_encoder(encoder: nn.Module) -> None:
+    """Check that a module is an encoder: ``CONTRACT``, and a forward pass that returns its feature maps, finest first.
+
+    Raises:
+        SemclError: naming what is missing or does not fit together.
+    """
+    missing = [name for name in CONTRACT if not hasattr(encoder, name)]
+    found = f"{type(encoder).__name__} without {', '.join(missing)}" if missing else ""
+    if not missing:
+        channels, strides = list(encoder.channels), list(encoder.strides)  # type: ignore[arg-type]  # attributes of any
+        if not channels or len(channels) != len(strides) or strides != sorted(strides):
+            found = f"{type(encoder).__name__} with channels {channels} and strides {strides}"
+        elif encoder.spatial_dims not in (2, 3):
+            found = f"{type(encoder).__name__} of {encoder.spatial_dims} dimensions"
+    if found:
+        raise SemclError(
+            "this is no encoder",
+            found=found,
+            expected="; ".join(f"{name}: {what}" for name, what in CONTRACT.items()),
+            remedy="give the encoder these attributes, or wrap it in a module that has them",
+        )
 
 
 class QueryEncoder(nn.Module):
@@ -53,6 +79,7 @@ class QueryEncoder(nn.Module):
         expansion = 4 if block == "bottleneck" else 1
         self.spatial_dims = spatial_dims
         self.channels = [width * expansion for width in widths]
+        self.strides = [1, 2, 4, 8]
 
     def _subsample_before_shortcuts(self, spatial_dims: int) -> None:
         """Make a strided 1 x 1 convolution a subsampling and an unstrided one: the same numbers under the same names.
@@ -74,59 +101,3 @@ class QueryEncoder(nn.Module):
         second = self.body.layer2(first)
         third = self.body.layer3(second)
         return [first, second, third, self.body.layer4(third)]
-
-
-class ContrastNet(nn.Module):
-    """Encoder and cluster head: what is pretrained. Inputs of ``PrepareViews`` -> unit embeddings.
-
-    By pooling "patch", as in the paper's code, inputs are (B, 2, P, P[, P]), image and attention, and give one
-    embedding each, (B, D). By "regions" two masks come after them, of the object and of what surrounds it, (B, 4, ...),
-    and each query gives an embedding of either: first those of all objects, then of all surroundings, (2B, D). By
-    "points" the same inputs give ``points`` embeddings of either, one after the other, (2B * points, D), of what a
-    decoder makes of the encoder's maps there: the decoder is pretrained too (local contrast, arXiv 2006.10511), all but
-    its logit.
-
-    Args:
-        encoder: the encoder.
-        embedding: D.
-        pooling: "patch", "regions" (``pool``) or "points" (``at_points``).
-        decoder: of "points" alone.
-        points: of each region.
-    """
-
-    def __init__(
-        self,
-        encoder: QueryEncoder,
-        embedding: int = 256,
-        pooling: str = "patch",
-        decoder: AsppDecoder | None = None,
-        points: int = 8,
-    ) -> None:
-        super().__init__()
-        self.pooling, self.points = check_pooling(pooling), points
-        self.encoder = encoder
-        width = encoder.channels[-1] if pooling == "patch" else sum(encoder.channels)
-        self.decoder = None
-        if pooling == "points":
-            if decoder is None or points < 1:
-                raise SemclError(
-                    "points need a decoder, and at least one",
-                    found=f"decoder {decoder}, points {points}",
-                    expected="the decoder that draws later, and 1 or more",
-                    remedy="set points, or another pooling",
-                )
-            self.decoder, width = decoder, decoder.width
-            decoder.logit.requires_grad_(False)
-        self.head = ClusterHead(width, embedding)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings of inputs, as above."""
-        masks = [inputs[:, -1:]] if self.pooling == "patch" else [inputs[:, -2:-1], inputs[:, -1:]]
-        features = self.encoder(inputs if self.pooling == "patch" else inputs[:, :-2])
-        if self.decoder is None:
-            pooled = [pool(features, mask, self.pooling) for mask in masks]
-        else:
-            decoded = self.decoder.decode(features)
-            pooled = [at_points(decoded, mask, self.points).flatten(0, 1) for mask in masks]
-        embeddings: torch.Tensor = self.head(torch.cat(pooled))
-        return embeddings

@@ -90,6 +90,20 @@ class QueryStore:
             )
 
     @property
+    def patients(self) -> NDArray[np.integer]:
+        """Number (Q,) of the patient of each query."""
+        return self.index[:, 1]
+
+    @property
+    def clusters(self) -> NDArray[np.integer]:
+        """Cluster (Q,), organ x phase, of each query."""
+        return self.index[:, 3]
+
+    def of(self, cases: Sequence[Case]) -> QueryStore:
+        """The same store for other cases, built as far as they are missing."""
+        return QueryStore(str(self.folder), cases, self.attention_dir, self.table, self.grid, channels=self.channels)
+
+    @property
     def slices(self) -> NDArray[np.integer]:
         """Number (Q,) of the slice each query is cut from, or of the scan where queries are cubes."""
         place = self.index[:, [0, 6]] if self.grid.spatial_dims == 2 else self.index[:, [0]]

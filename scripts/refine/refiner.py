@@ -9,7 +9,7 @@ from monai.engines import PrepareBatch
 from torch import nn
 
 from ..networks.decoder import AsppDecoder
-from ..networks.encoder import QueryEncoder
+from ..networks.encoder import QueryEncoder, check_encoder
 from ..queries.views import Views
 
 
@@ -18,15 +18,18 @@ class Refiner(nn.Module):
 
     Args:
         encoder: the encoder, pretrained or not.
+        decoder: takes its feature maps, and the size to draw at.
         freeze_encoder: keep the encoder's weights and BatchNorm statistics as they are (the paper's frozen protocol).
-        decoder: arguments of ``AsppDecoder`` but for the encoder's (width, dilations, skips, skip_width).
+
+    Raises:
+        SemclError: when ``encoder`` is none (``check_encoder``).
     """
 
-    def __init__(self, encoder: QueryEncoder, freeze_encoder: bool = False, **decoder: Any) -> None:
+    def __init__(self, encoder: QueryEncoder, decoder: AsppDecoder, freeze_encoder: bool = False) -> None:
         super().__init__()
-        self.encoder = encoder
+        check_encoder(encoder)
+        self.encoder, self.decoder = encoder, decoder
         self.frozen = freeze_encoder
-        self.decoder = AsppDecoder(encoder.spatial_dims, encoder.channels, **decoder)
         if freeze_encoder:
             encoder.requires_grad_(False)
 
@@ -44,7 +47,7 @@ class Refiner(nn.Module):
         return self
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        logit: torch.Tensor = self.decoder(self.encoder(inputs))
+        logit: torch.Tensor = self.decoder(self.encoder(inputs), inputs.shape[2:])
         return logit
 
 

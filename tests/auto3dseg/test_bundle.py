@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import yaml
 from monai.bundle import ConfigParser
 
 from scripts.auto3dseg import bundle
@@ -19,22 +18,9 @@ def test_configs_are_written_with_the_name_the_package_has(tmp_path, monkeypatch
         assert "scripts" not in told, path
     config = ConfigParser()
     config.read_config(str(tmp_path / "configs" / "train.yaml"))
+    config["bundle_root"] = str(tmp_path)
     network = config.get_parsed_content("network_def")
     assert type(network).__module__ == "semcl.refine.refiner"
-
-
-def test_a_missing_bundle_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "__file__", str(tmp_path / "semcl" / "auto3dseg" / "bundle.py"))
-    with pytest.raises(SemclError, match="the bundle's configs are missing"):
-        bundle.bundle_folder()
-
-
-@pytest.mark.parametrize("place", ["semcl/bundle", "bundle", "."])
-def test_the_bundle_is_found_installed_and_in_a_checkout_and_in_a_zoo_bundle(tmp_path, monkeypatch, place):
-    (tmp_path / place / "configs").mkdir(parents=True)
-    (tmp_path / place / "configs" / "common.yaml").write_text(yaml.safe_dump({}))
-    monkeypatch.setattr(bundle, "__file__", str(tmp_path / "semcl" / "auto3dseg" / "bundle.py"))
-    assert bundle.bundle_folder() == (tmp_path / place).resolve()
 
 
 def test_numbers_of_any_config_are_accepted():

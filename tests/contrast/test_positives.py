@@ -5,7 +5,8 @@ import torch
 
 from scripts.contrast.positives import MEANINGS, PrepareViews, mean_tone
 from scripts.errors import SemclError
-from scripts.networks.pooling import POOLINGS, surroundings
+from scripts.networks.decoder import AsppDecoder
+from scripts.networks.pooling import POOLINGS, Pooling, make_pooling, surroundings
 from scripts.queries.views import Views
 from tests.queries.test_views import GEOMETRY, INTENSITY, blobs, still
 
@@ -59,7 +60,7 @@ def test_the_views_do_not_depend_on_their_meaning(meaning):
 
 def test_an_unknown_meaning_is_refused():
     with pytest.raises(
-        SemclError, match=r"(?s)no such meaning.*meaning organ.*cluster, object, phase, query.*set mean"
+        SemclError, match=r"(?s)meaning has no such value.*meaning organ.*cluster, object, phase, query.*set mean"
     ):
         PrepareViews(Views(16), meaning="organ")
 
@@ -96,10 +97,15 @@ def test_tones_are_those_of_the_views_the_network_sees(meaning):
     assert len(set(tones.tolist())) > 6
 
 
+def pooling(name: str) -> Pooling:
+    """With three points per region, where there are any."""
+    return make_pooling(name, lambda: AsppDecoder(2, [4, 4], width=8, skips=[]), points=3)
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_object_is(dims):
     given, side = batch(3, dims), 16
-    inputs, labels = PrepareViews(still(side, **GEOMETRY), pooling="regions")(given, CPU)
+    inputs, labels = PrepareViews(still(side, **GEOMETRY), pooling=pooling("regions"))(given, CPU)
     plain, means = PrepareViews(still(side, **GEOMETRY))(given, CPU)
     assert inputs.shape == (6, 4, *[side] * dims)
     assert torch.equal(inputs[:, :1], plain[:, :1])
@@ -115,23 +121,20 @@ def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_o
 
 
 def test_with_points_it_is_so_too_but_every_view_shows_its_attention():
-    regions, told = PrepareViews(still(16, **GEOMETRY), tones=True, pooling="regions", points=3)(batch(), CPU)
-    points, each = PrepareViews(still(16, **GEOMETRY), tones=True, pooling="points", points=3)(batch(), CPU)
+    regions, told = PrepareViews(still(16, **GEOMETRY), tones=True, pooling=pooling("regions"))(batch(), CPU)
+    points, each = PrepareViews(still(16, **GEOMETRY), tones=True, pooling=pooling("points"))(batch(), CPU)
     regions[:, 1] = regions[:, 2]
     assert torch.equal(points, regions)
     for of_points, of_regions in zip(each, told, strict=True):  # labels, tones
         assert of_points.view(-1, 3).T.tolist() == [of_regions.tolist()] * 3
 
 
-def test_another_pooling_is_refused():
-    with pytest.raises(SemclError, match="no such pooling"):
-        PrepareViews(still(16), pooling="mask")
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(pooling):
+@pytest.mark.parametrize("name", POOLINGS)
+def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(name):
     shown, hidden = (
-        PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling=pooling, show_attention=show)(batch(), CPU)
+        PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling=pooling(name), show_attention=show)(
+            batch(), CPU
+        )
         for show in (True, False)
     )
     assert shown[0][:, 1].any()
@@ -143,7 +146,7 @@ def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(pooling):
 
 
 def test_tones_of_regions_are_of_objects_and_then_of_surroundings():
-    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling="regions")
+    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling=pooling("regions"))
     inputs, (labels, tones) = prepare(batch(), CPU)
     assert len(labels) == len(tones) == 16
     expected = torch.cat([mean_tone(inputs[:, :1], inputs[:, channel : channel + 1]) for channel in (2, 3)])

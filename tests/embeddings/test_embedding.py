@@ -27,7 +27,7 @@ from scripts.errors import SemclError, root_cause
 from scripts.evaluate.report import read_embeddings
 from scripts.job.weights import save_weights
 from scripts.networks.encoder import QueryEncoder
-from scripts.networks.pooling import under
+from scripts.networks.pooling import PatchPooling, under
 from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore
 from tests.conftest import write_nifti
@@ -87,7 +87,7 @@ def cohort_of_toys(tmp_path_factory: pytest.TempPathFactory) -> tuple[QueryStore
 
 def stage(given: tuple[QueryStore, list[Case]], out: Path, encoders: Mapping[str, nn.Module], **more: Any) -> Embedding:
     numbers = {"queries_per_organ": 3, "neighbours": 4, "perplexity": 5, "map_points": 30} | more
-    return Embedding(*given, encoders, str(out), torch.device("cpu"), **numbers)
+    return Embedding(*given, encoders, str(out), torch.device("cpu"), PatchPooling(), **numbers)
 
 
 @pytest.fixture(scope="module")
@@ -246,15 +246,6 @@ def test_the_smallest_numbers_that_are_not_refused(
 ) -> None:
     stage(cohort_of_toys, tmp_path, {"of organ": OfOrgan()}, neighbours=1, map_points=2).run()
     assert "Of the 1 nearest" in summary_of(tmp_path / "embeddings")["headline"]
-
-
-def test_scikit_learn_that_is_missing_is_named(
-    cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "sklearn" else object())
-    message = r"(?s)maps of embeddings need scikit-learn.*not installed.*extra `report`.*pip install 'semcl\[report\]'"
-    with pytest.raises(SemclError, match=message):
-        stage(cohort_of_toys, tmp_path, {"of organ": OfOrgan()})
 
 
 # what is said

@@ -12,6 +12,7 @@ from torch import nn
 
 from scripts.embeddings.table import COLUMNS, Embeddings, choose, embed
 from scripts.networks.encoder import QueryEncoder
+from scripts.networks.pooling import PatchPooling, Pooling, RegionPooling
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.store import QueryStore
 from tests.queries.test_store import CASES, TABLE, SmallCohort
@@ -66,11 +67,27 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def embedded(
-    store: QueryStore, network: nn.Module, queries: Sequence[int] | None = None, batch_size: int = 5, *given: object
+    store: QueryStore,
+    network: nn.Module,
+    queries: Sequence[int] | None = None,
+    batch_size: int = 5,
+    pooling: Pooling | None = None,
+    show_attention: bool = True,
 ) -> Embeddings:
     chosen = np.arange(len(store.index)) if queries is None else np.array(queries)
     _, patients, phases, _ = zip(*CASES, strict=True)
-    return embed(QueryDataset(store), patients, phases, network, chosen, CPU, batch_size, "embed, test", *given)
+    return embed(
+        QueryDataset(store),
+        patients,
+        phases,
+        network,
+        chosen,
+        CPU,
+        batch_size,
+        "embed, test",
+        pooling or PatchPooling(),
+        show_attention,
+    )
 
 
 def patch(store: QueryStore, query: int) -> torch.Tensor:
@@ -163,7 +180,7 @@ def test_regions_are_those_of_the_attention_whether_the_encoder_is_shown_it_or_n
     store: QueryStore, show: bool
 ) -> None:
     query = next(query for query in range(len(store.index)) if patch(store, query)[1].any())
-    found = embedded(store, Means(), [query], 5, "regions", show)
+    found = embedded(store, Means(), [query], 5, RegionPooling(), show)
     image, mask = patch(store, query)
     inside = torch.stack([image[mask > 0].mean(), torch.tensor(float(show))])
     expected = torch.cat([inside, inside - 3])

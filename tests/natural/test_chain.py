@@ -22,8 +22,8 @@ SMALL = {
     "spacing": [2, 2, 0], "patch_size": 64, "widths": [4, 8, 8, 16], "decoder_width": 16, "coarse_size": [48, 48, 1],
     "coarse_channels": [8, 16, 32], "coarse_strides": [[2, 2, 1], [2, 2, 1]], "translation": [4, 4, 0],
     "clusters_per_batch": 2, "queries_per_cluster": 6,
-    "max_epochs": "${'coarse': 3, 'pretrain': 2, 'train': 6}.get(@job#stage)", "epoch_length": 12,
-    "batch_size": "${'coarse': 4, 'inference': 16, 'embed': 16}.get(@job#stage)", "calibration_batches": 4,
+    "max_epochs": "${'coarse': 3, 'pretrain': 2, 'train': 6}.get(@stage)", "epoch_length": 12,
+    "batch_size": "${'coarse': 4, 'inference': 16, 'embed': 16}.get(@stage)", "calibration_batches": 4,
 }  # fmt: skip
 
 

@@ -12,9 +12,9 @@ def features(dims: int, size: int = 32) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("skips", [[], [2], [1, 2], [0, 1, 2]])
-def test_one_logit_at_the_patch_size(dims, skips):
+def test_one_logit_at_the_size_that_is_asked_for(dims, skips):
     decoder = AsppDecoder(dims, (4, 6, 8, 10), width=16, dilations=(1, 2, 3), skips=skips, skip_width=4)
-    assert decoder(features(dims)).shape == (2, 1, *[32] * dims)
+    assert decoder(features(dims), [48] * dims).shape == (2, 1, *[48] * dims)
 
 
 def test_without_skips_only_the_last_map_counts():
@@ -22,13 +22,13 @@ def test_without_skips_only_the_last_map_counts():
     changed = [each + 1 for each in maps[:3]] + maps[3:]
     plain = AsppDecoder(2, (4, 6, 8, 10), width=16, skips=[]).eval()
     sharp = AsppDecoder(2, (4, 6, 8, 10), width=16, skips=[1]).eval()
-    assert torch.equal(plain(maps), plain(changed))
-    assert not torch.equal(sharp(maps), sharp(changed))
+    assert torch.equal(plain(maps, [32, 32]), plain(changed, [32, 32]))
+    assert not torch.equal(sharp(maps, [32, 32]), sharp(changed, [32, 32]))
 
 
 def test_every_weight_is_used():
     decoder = AsppDecoder(2, (4, 6, 8, 10), width=16, dilations=(1, 2, 3), skips=[0, 1, 2], skip_width=4)
-    decoder(features(2)).pow(2).sum().backward()
+    decoder(features(2), [32, 32]).pow(2).sum().backward()
     assert all(weight.grad is not None for weight in decoder.parameters())
 
 
@@ -37,4 +37,4 @@ def test_every_weight_is_used():
 def test_as_torchscript_it_computes_the_same(dims, skips):
     decoder = AsppDecoder(dims, (4, 6, 8, 10), width=16, dilations=(1, 2, 3), skips=skips, skip_width=4).eval()
     maps = features(dims)
-    assert torch.equal(torch.jit.script(decoder)(maps), decoder(maps))
+    assert torch.equal(torch.jit.script(decoder)(maps, [32] * dims), decoder(maps, [32] * dims))

@@ -7,7 +7,9 @@ import pytest
 import torch
 from monai.networks.nets.resnet import ResNet
 
-from scripts.networks.encoder import ContrastNet, QueryEncoder
+from scripts.errors import SemclError
+from scripts.networks.contrast_net import ContrastNet
+from scripts.networks.encoder import QueryEncoder, check_encoder
 
 
 @pytest.mark.parametrize(("dims", "block", "expansion"), [(2, "basic", 1), (2, "bottleneck", 4), (3, "basic", 1)])
@@ -50,6 +52,29 @@ def test_it_computes_what_monais_resnet_does_from_the_same_weights(dims, block):
     with torch.no_grad():
         pooled = encoder(inputs)[-1].flatten(2).mean(-1)
         assert torch.allclose(pooled, peer(inputs).flatten(1), atol=1e-5)
+
+
+def test_an_encoder_keeps_its_contract():
+    encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 6, 8, 10))
+    check_encoder(encoder)
+    assert [32 // stride for stride in encoder.strides] == [map.shape[-1] for map in encoder(torch.randn(1, 2, 32, 32))]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"channels": None}, "without channels"),
+        ({"strides": [1, 2]}, r"channels \[4, 6, 8, 10\] and strides \[1, 2\]"),
+        ({"strides": [8, 4, 2, 1]}, "finest map first"),
+        ({"spatial_dims": 4}, "of 4 dimensions"),
+    ],
+)
+def test_what_is_no_encoder_is_named(change, found):
+    encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 6, 8, 10))
+    for name, value in change.items():
+        delattr(encoder, name) if value is None else setattr(encoder, name, value)
+    with pytest.raises(SemclError, match=rf"(?s)this is no encoder.*{found}"):
+        ContrastNet(encoder)
 
 
 BACKWARD = """

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from scripts.networks.decoder import AsppDecoder
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.fusion import NORMS, fold_norms
 from scripts.refine.refiner import Refiner
@@ -15,7 +16,8 @@ def trained(dims: int, block: str, skips: list[int]) -> Refiner:
     """A refiner whose normalisations have seen something."""
     torch.manual_seed(0)
     encoder = QueryEncoder(dims, block, [1, 1, 1, 1], [4, 4, 8, 8])
-    network = Refiner(encoder, width=16, dilations=[1, 2, 3], skips=skips, skip_width=4)
+    decoder = AsppDecoder(dims, encoder.channels, width=16, dilations=[1, 2, 3], skips=skips, skip_width=4)
+    network = Refiner(encoder, decoder)
     for module in network.modules():
         if isinstance(module, NORMS):
             nn.init.normal_(module.running_mean)

@@ -4,18 +4,19 @@ import pytest
 import torch
 
 from scripts.errors import SemclError
+from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.decoder import AsppDecoder
-from scripts.networks.encoder import ContrastNet, QueryEncoder
-from scripts.networks.pooling import at_points, pool, surroundings, under
+from scripts.networks.encoder import QueryEncoder
+from scripts.networks.pooling import PatchPooling, RegionPooling, at_points, make_pooling, surroundings, under
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_over_the_patch_only_the_mean_of_the_last_map_counts(dims):
     first, last, mask = torch.randn(2, 3, *[8] * dims), torch.randn(2, 6, *[4] * dims), torch.rand(2, 1, *[8] * dims)
     shuffled = last.flatten(2)[:, :, torch.randperm(4**dims)].view_as(last)
-    pooled = pool([first, last], mask, "patch")
+    pooled = PatchPooling().describe([first, last], mask)
     torch.testing.assert_close(pooled, last.flatten(2).mean(2))
-    torch.testing.assert_close(pooled, pool([-first, shuffled], 1 - mask, "patch"))
+    torch.testing.assert_close(pooled, PatchPooling()([-first, shuffled], []))
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -38,7 +39,10 @@ def test_over_a_region_a_place_counts_by_what_the_mask_covers_of_it(dims):
 def test_all_maps_are_taken_one_after_the_other():
     maps = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
     mask = (torch.rand(2, 1, 8, 8) > 0.5).float()
-    assert torch.equal(pool(maps, mask, "regions"), torch.cat([under(level, mask) for level in maps], 1))
+    expected = torch.cat([under(level, mask) for level in maps], 1)
+    assert torch.equal(RegionPooling().describe(maps, mask), expected)
+    assert torch.equal(RegionPooling()(maps, [mask, mask]), torch.cat([expected, expected]))
+    assert RegionPooling().width([3, 5]) == 8
 
 
 def test_an_empty_mask_is_no_division_by_zero():
@@ -62,7 +66,7 @@ def test_surroundings_are_what_is_near_and_not_in_the_mask(dims):
 def small(pooling: str, points: int = 5) -> ContrastNet:
     encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8))
     decoder = AsppDecoder(2, encoder.channels, width=8, skips=(1,), skip_width=4)
-    return ContrastNet(encoder, 16, pooling=pooling, decoder=decoder, points=points).eval()
+    return ContrastNet(encoder, 16, make_pooling(pooling, lambda: decoder, points)).eval()
 
 
 def test_regions_give_an_embedding_of_the_object_and_one_of_its_surroundings():
@@ -89,8 +93,10 @@ def test_every_map_the_decoder_reads_is_pretrained():
 
 
 def test_another_pooling_is_refused():
-    with pytest.raises(SemclError, match=r"(?s)no such pooling.*patch, regions or points"):
-        ContrastNet(QueryEncoder(2), pooling="mask")
+    with pytest.raises(SemclError, match=r"(?s)pooling has no such value.*patch, regions, points.*set pooling"):
+        make_pooling("mask")
+    with pytest.raises(SemclError, match="did you mean regions"):
+        make_pooling("region")
 
 
 # points
@@ -134,7 +140,7 @@ def test_points_give_embeddings_of_what_the_decoder_makes_there():
     assert found.shape == (30, 16)
     inputs[:, 2:] = 0
     inputs[:, 2, 4, 7] = inputs[:, 3, 4, 8] = 1
-    decoded = network.decoder.decode(network.encoder(inputs[:, :2]))
+    decoded = network.pooling.decoder.decode(network.encoder(inputs[:, :2]))
     both = torch.cat([at_points(decoded, inputs[:, number : number + 1], 5) for number in (2, 3)])
     torch.testing.assert_close(network(inputs), network.head(both.flatten(0, 1)))
     assert len(network(inputs).unique(dim=0)) == 6
@@ -145,16 +151,16 @@ def test_points_pretrain_the_decoder_all_but_its_logit():
     network(torch.rand(3, 4, 16, 16))[:, 0].square().sum().backward()
     without = {name for name, weight in network.named_parameters() if weight.grad is None}
     assert without == {name for name, weight in network.named_parameters() if not weight.requires_grad}
-    assert without == {"decoder.logit.conv.weight", "decoder.logit.conv.bias"}
+    assert without == {"pooling.decoder.logit.conv.weight", "pooling.decoder.logit.conv.bias"}
 
 
-@pytest.mark.parametrize(("decoder", "points"), [(False, 8), (True, 0)])
-def test_points_need_a_decoder_and_at_least_one(decoder, points):
-    encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8))
-    given = AsppDecoder(2, encoder.channels, width=8) if decoder else None
-    with pytest.raises(SemclError, match=r"(?s)points need a decoder.*set points"):
-        ContrastNet(encoder, 16, pooling="points", decoder=given, points=points)
+def test_points_need_a_decoder_and_at_least_one():
+    with pytest.raises(SemclError, match=r"(?s)points need a decoder.*set another pooling"):
+        make_pooling("points")
+    with pytest.raises(SemclError, match=r"(?s)there is no point.*points 0.*set points"):
+        small("points", points=0)
 
 
 def test_the_decoder_is_no_part_of_other_poolings():
-    assert small("regions").decoder is None
+    assert small("regions").pooling.decoder is None
+    assert not any("decoder" in name for name in small("patch").state_dict())

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from scripts.networks.decoder import AsppDecoder
 from scripts.networks.encoder import QueryEncoder
 from scripts.queries.views import Views
 from scripts.refine.refiner import PrepareQueries, Refiner
@@ -10,7 +11,8 @@ from scripts.refine.refiner import PrepareQueries, Refiner
 
 def refiner(dims: int = 2, freeze: bool = False) -> Refiner:
     encoder = QueryEncoder(dims, "basic", (1, 1, 1, 1), (4, 4, 8, 8))
-    return Refiner(encoder, freeze, width=8, dilations=(1, 2, 3), skips=(0, 1, 2), skip_width=4)
+    decoder = AsppDecoder(dims, encoder.channels, width=8, dilations=(1, 2, 3), skips=(0, 1, 2), skip_width=4)
+    return Refiner(encoder, decoder, freeze)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -54,9 +56,15 @@ def test_a_batch_is_image_and_attention_with_the_object_as_label():
 
 @pytest.mark.parametrize(("frozen", "rates"), [(False, [0.02, 0.005]), (True, [0.02])])
 def test_an_encoder_that_is_tuned_learns_at_its_own_rate(frozen, rates):
-    encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 4, 8, 8))
-    refiner = Refiner(encoder, frozen, width=8)
-    groups = refiner.rates(0.02, 0.25)
+    network = refiner(freeze=frozen)
+    groups = network.rates(0.02, 0.25)
     assert [group["lr"] for group in groups] == rates
     learnt = {id(weight) for group in groups for weight in group["params"]}
-    assert learnt == {id(weight) for weight in refiner.parameters() if weight.requires_grad}
+    assert learnt == {id(weight) for weight in network.parameters() if weight.requires_grad}
+
+
+def test_it_draws_at_the_size_of_the_patch_whatever_the_finest_map_is():
+    network = refiner()
+    network.encoder.body.conv1.stride = (2, 2)
+    network.encoder.strides = [2, 4, 8, 16]
+    assert network(torch.randn(2, 2, 32, 32)).shape == (2, 1, 32, 32)

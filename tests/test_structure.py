@@ -1,0 +1,76 @@
+"""The rooms of scripts/ import downwards only, and files and functions stay short."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tools.structure import (
+    ROOMS,
+    Module,
+    annotated,
+    backwards,
+    circle,
+    functions,
+    length,
+    modules,
+    mutual_rooms,
+    structure,
+    undocumented,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Module]:
+    return modules(ROOT)
+
+
+def test_every_room_is_listed(known):
+    assert {module.room for module in known.values()} == set(ROOMS)
+
+
+def test_rooms_import_downwards_only(known):
+    assert backwards(known) == []
+    assert mutual_rooms(known) == []
+
+
+def test_no_module_imports_itself_through_others(known):
+    assert circle(known) == []
+
+
+def test_files_and_functions_are_short(known):
+    assert {name for name, module in known.items() if module.text.count("\n") > 250} == set()
+    assert {
+        f"{module.name}.{one.name}" for module in known.values() for one in functions(module) if length(one) > 50
+    } == set()
+
+
+def test_all_is_annotated_and_what_is_public_documented(known):
+    assert {one.name for module in known.values() for one in functions(module) if not annotated(one)} == set()
+    assert [name for module in known.values() for name in undocumented(module)] == []
+
+
+def module(name: str, text: str) -> Module:
+    return Module(name, text, ast.parse(text))
+
+
+def test_what_is_wrong_is_found():
+    tree = {
+        "cohort.volume": module("cohort.volume", "from ..job import job\n"),
+        "job.job": module("job.job", "def run():\n    from ..cohort.volume import read\n"),
+    }
+    assert backwards(tree) == ["cohort.volume imports job.job"]
+    assert mutual_rooms(tree) == ["cohort and job"]
+    assert set(circle(tree)) == {"cohort.volume", "job.job"}
+    (run,) = functions(tree["job.job"])
+    assert not annotated(run)
+    assert undocumented(tree["job.job"]) == ["job.job.run"]
+
+
+def test_the_numbers_are_printed(capsys):
+    structure()
+    assert "modules in a circle" in capsys.readouterr().out
