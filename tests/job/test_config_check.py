@@ -86,7 +86,7 @@ UNKNOWN = {
     "train#loss#temprature": "train#loss#temperature",
     "train#handlers#0#sampel": "train#handlers#0#sampler",
     "optimizer#weight_dekay": "optimizer#weight_decay",
-    "encoder#width": "encoder#widths",
+    "network_def#embeding": "network_def#embedding",
     "train#trainer#max_epoch": "train#trainer#max_epochs",
 }
 
