@@ -28,8 +28,9 @@ from ..cohort.components import boxes
 from ..cohort.datalist import Case, folds, read_label
 from ..cohort.label_table import LabelTable
 from ..cohort.resampling import reach, resample, resample_objects, strongest
-from ..cohort.volume import normalise, read
+from ..cohort.volume import case_of, normalise, read
 from ..errors import SemclError
+from ..finite import refuse_broken
 from ..job.checkpoint import Checkpoint
 from ..job.job import Job
 from ..job.weights import load_weights, save_weights
@@ -120,10 +121,14 @@ class CoarseInferer(Inferer):
         """Segment ``inputs`` (1, C, X, Y, Z; RAS, the image's own units) into object numbers of the same shape.
 
         Scores are interpolated to full resolution before the decision, so edges are not blocks.
+
+        Raises:
+            SemclError: for scores that are not finite.
         """
         image = convert_to_tensor(inputs, track_meta=False)[0]
         with torch.no_grad():
             scores = network(resample(normalise(image, self.window), self.size)[None])[0]
+        refuse_broken(scores, "coarse", "the whole volume", case_of(inputs))
         full = image.shape[1:]
         return strongest(self._candidates(scores, full), resample(scores[:1], full)[0])[None, None]
 

@@ -20,6 +20,7 @@ from .dicom import SeriesReader
 from .label_table import LabelTable
 from .pictures import is_photo, read_photo, with_channels
 
+CASE = "case"  # key of a volume's meta data
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 SAMPLE = 1_000_000  # voxels they are taken from
@@ -108,6 +109,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
             expected="finite voxels",
             remedy="export the file again, or replace these voxels by the value of air",
         )
+    volume.meta[CASE] = case
     return volume
 
 
@@ -136,6 +138,13 @@ def read_objects(
             f"{like} and label map differ in place", case=case, found=found, expected=expected, remedy=remedy
         )
     return table.encode(label[0].numpy(), case, path)
+
+
+def case_of(image: torch.Tensor) -> str | None:
+    """The case id of what ``read_stored`` read, alone or as a batch of one; None where it is not known."""
+    noted: Any = image.meta.get(CASE) if isinstance(image, MetaTensor) else None
+    known: str | None = noted[0] if isinstance(noted, list | tuple) else noted
+    return known
 
 
 def spacing(image: MetaTensor) -> list[float]:

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Randomizable
+from torch import nn
 
 from .. import ranks
+from ..finite import not_finite, went_wrong
 from .job import Job
 
 
@@ -89,10 +91,18 @@ class Checkpoint:
         return [int(word) for word in entropy]
 
     def save(self, engine: Engine) -> None:
-        """Write the state between two epochs."""
+        """Write the state between two epochs.
+
+        Raises:
+            SemclError: on every rank, for weights that are not finite; the last checkpoint stays.
+        """
+        state = {name: part.state_dict() for name, part in self._all(engine).items()}
+        modules = [name for name, part in self.parts.items() if isinstance(part, nn.Module)]
+        broken = [f"{name}.{entry}" for name in modules for entry in not_finite(state[name])]
+        if broken:
+            raise went_wrong(engine, f"NaN or infinity in {len(broken)} weights after it, first {broken[0]}")
         if ranks.number():
             return
-        state = {name: part.state_dict() for name, part in self._all(engine).items()}
         counters = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         self.job.save({"round": self.round, **counters, "parts": state})
 

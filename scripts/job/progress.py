@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..files import write_text
+from ..finite import went_wrong
 
 
 class AsSamples:
@@ -115,6 +116,7 @@ class LossCurve:
         self.runs = 0
         self.total: Any = 0.0
         self.steps = 0
+        self.sound: Any = 0  # steps before the first loss that is no number
 
     def attach(self, engine: Engine) -> None:
         """Follow the runs of an engine."""
@@ -129,15 +131,23 @@ class LossCurve:
             done = (self.runs, engine.state.epoch)
             with open(self.path, newline="") as file:
                 self.rows = [row for row in list(csv.reader(file))[1:] if (int(row[1]), int(row[2])) <= done]
-        self.total, self.steps = 0.0, 0
+        self.total, self.steps, self.sound = 0.0, 0, 0
 
     def add(self, engine: Engine) -> None:
         """Take the loss of an iteration."""
         self.total = self.total + _loss(engine.state.output)
+        self.sound = self.sound + self.total.isfinite()  # on the device: nothing waits for it here
         self.steps += 1
 
     def write(self, engine: Engine) -> None:
-        """Write the row of an epoch."""
+        """Write the row of an epoch.
+
+        Raises:
+            SemclError: on every rank, when a loss of the epoch was NaN or infinite on any: before its checkpoint.
+        """
+        sound = min(ranks.gathered(int(self.sound)))
+        if sound < self.steps:
+            raise went_wrong(engine, "a loss that is NaN or infinite", sound + 1)
         more = self.metrics()
         engine.state.metrics.update(more)
         mean = sum(ranks.gathered(float(self.total))) / self.steps / ranks.count()
@@ -147,4 +157,4 @@ class LossCurve:
         csv.writer(text, lineterminator="\n").writerows([["stage", "run", "epoch", "loss", *more], *self.rows])
         if ranks.number() == 0:
             write_text(self.path, text.getvalue())
-        self.total, self.steps = 0.0, 0
+        self.total, self.steps, self.sound = 0.0, 0, 0

@@ -14,10 +14,23 @@ from .. import ranks
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import write_text, written_whole
+from ..finite import not_finite
 
 
 def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> None:
-    """Write a plain state dict and beside it, as <name>.json, its origin (stage, cohort, label table)."""
+    """Write a plain state dict and beside it, as <name>.json, its origin (stage, cohort, label table).
+
+    Raises:
+        SemclError: for weights that are not finite; a file that is there stays.
+    """
+    broken = not_finite(module.state_dict())
+    if broken:
+        raise SemclError(
+            f"weights that are not finite are not written to {path.name}",
+            found=f"NaN or infinity in {len(broken)} entries, first {broken[0]}",
+            expected="finite weights",
+            remedy="lower learning_rate, or set amp to False, and train anew; earlier weights are untouched",
+        )
     with written_whole(path) as aside, open(aside, "wb") as file:  # by its name, the file's would be part of its bytes
         torch.save(module.state_dict(), file)
     write_text(path.with_suffix(".json"), json.dumps(dict(origin), indent=1))
@@ -33,7 +46,8 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
         origin: what the note beside the file must say, as far as given; None for any origin.
 
     Raises:
-        SemclError: when the file is missing, of another origin or of another network.
+        SemclError: when the file is missing, of another origin, of another network, or holds weights that are not
+            finite.
     """
     run = f"run {made_by} first, or point --ckpt_dir at the folder that holds {path.name}"
     if not path.is_file():
@@ -66,6 +80,14 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
             found=f"{len(wrong)} entries missing, unknown or of another shape, first {wrong[0]}",
             expected="weights of the same architecture",
             remedy=f"give this stage the network numbers {made_by} was run with, or run that again",
+        )
+    broken = not_finite(state)
+    if broken:
+        raise SemclError(
+            f"{path.name} holds weights that are not finite",
+            found=f"NaN or infinity in {len(broken)} entries of {path}, first {broken[0]}",
+            expected="weights of a training that went well",
+            remedy=f"run {made_by} again, with a lower learning_rate if it was that run",
         )
     module.load_state_dict(state)
 

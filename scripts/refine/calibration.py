@@ -20,6 +20,7 @@ from .. import ranks
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import checksum, write_text
+from ..finite import refuse_broken
 from ..queries.views import Views
 from .refiner import PrepareQueries
 
@@ -46,6 +47,15 @@ class Scale:
     def standing(self, logit: torch.Tensor) -> torch.Tensor:
         """Logits of any shape as the share o / (1 + o) of calibrated odds over the threshold's odds: 1/2 at it."""
         return torch.sigmoid(self.slope * (logit - self.decision))
+
+    def __post_init__(self) -> None:
+        """Refuse what no calibration gives.
+
+        Raises:
+            ValueError: for numbers that are not finite, a slope not above 0, or a threshold not between 0 and 1.
+        """
+        if not (0 < self.slope < math.inf and math.isfinite(self.offset) and 0 < self.threshold < 1):
+            raise ValueError(f"slope {self.slope}, offset {self.offset}, threshold {self.threshold}")
 
     @classmethod
     def deciding(cls, slope: float, offset: float, decision: float) -> Scale:
@@ -90,7 +100,7 @@ class Calibration:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SemclError(
                 "the calibration of a model cannot be read",
-                found=f"{path}: {type(error).__name__}",
+                found=f"{path}: {type(error).__name__} {error}".rstrip(),
                 expected="the file train.yaml writes beside its weights",
                 remedy="run train.yaml again, or set calibrated to False",
             ) from error
@@ -229,7 +239,11 @@ class Calibrate:
             Calibration(scales).write(self.path, self.made_of)
 
     def count(self) -> torch.Tensor:
-        """Voxels by object, truth and logit, flat, of all ranks' queries."""
+        """Voxels by object, truth and logit, flat, of all ranks' queries.
+
+        Raises:
+            SemclError: for logits that are not finite.
+        """
         self.views.set_random_state(self.seed)  # or a run that was interrupted had others
         prepare = PrepareQueries(self.views)
         counts = torch.zeros((len(self.table) + 1) * 2 * BINS, dtype=torch.int64, device=self.device)
@@ -238,6 +252,7 @@ class Calibrate:
             inputs, targets = prepare(batch, self.device, non_blocking=True)
             with torch.no_grad():
                 logits = self.network(inputs).float()
+            refuse_broken(logits, "trained", "queries it is calibrated on", None)
             cell = ((logits + REACH) * (BINS / (2 * REACH))).long().clamp_(0, BINS - 1)
             number = batch["object"].to(self.device).view(-1, *[1] * (logits.ndim - 1))
             cell = torch.where(targets >= 0, (number * 2 + targets.long()) * BINS + cell, 0)  # ignored: nobody's

@@ -15,6 +15,7 @@ from torch.nn import functional
 from ..cohort.label_table import IGNORED
 from ..cohort.resampling import spread, strongest
 from ..errors import SemclError
+from ..finite import refuse_broken
 from ..queries.grid import QueryGrid
 from .calibration import Scale
 from .patches import Patches
@@ -51,9 +52,10 @@ class QueryInferer(Inferer):
         keep_slices: 2-D only: on slices where an object is drawn nowhere, the coarse map stays (``finished``).
         certain: voxels whose highest standing is between 1 - certain and certain are given as ignored, for maps to
             learn from; None for none. From 1/2 to 1.
+        names: of the objects 1, 2, ..., for errors.
 
     Raises:
-        SemclError: for another ``certain``.
+        SemclError: for another ``certain``; when called, for a network that gives NaN.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class QueryInferer(Inferer):
         smallest_island: float = 0,
         keep_slices: bool = False,
         certain: float | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         if certain is not None and not LEVEL <= certain <= 1:
             raise SemclError(
@@ -77,7 +80,7 @@ class QueryInferer(Inferer):
         self.grow, self.calibration = grow, calibration or {}
         self.turns = turns or Turns(1)
         self.smallest_island, self.keep_slices = smallest_island, keep_slices and grid.spatial_dims == 2
-        self.certain = certain
+        self.certain, self.names = certain, dict(enumerate(names, start=1))
 
     def __call__(
         self, inputs: torch.Tensor, network: Network, attention: torch.Tensor | None = None, **kwargs: Any
@@ -144,6 +147,8 @@ class QueryInferer(Inferer):
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # voxels that make one
         for drawn in self.draw(patches, network):
             start, standing = drawn.together()
+            organ = self.names.get(drawn.number, f"object {drawn.number}")
+            refuse_broken(standing, "refining", organ, patches.case)  # NaN would be nothing drawn
             box = _above(standing, least, terms)
             if box is not None:
                 begin = [first + part.start for first, part in zip(start, box, strict=True)]

@@ -8,6 +8,7 @@ import torch
 from monai.data import MetaTensor
 from torch.nn import functional
 
+from ..cohort.volume import case_of
 from ..queries.grid import AIR, QueryGrid
 
 
@@ -23,7 +24,7 @@ class Patches:
 
     def __init__(self, grid: QueryGrid, image: MetaTensor, objects: torch.Tensor, grow: int = 0) -> None:
         self.shape: tuple[int, ...] = tuple(objects.shape)
-        self.objects = objects
+        self.objects, self.case = objects, case_of(image)
         self.queries = grid.queries(objects.cpu().numpy())
         box = torch.tensor(grid.box)
         reach = torch.where(box > 1, grow * box, 0)

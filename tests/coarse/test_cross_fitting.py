@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from scipy.ndimage import zoom
 from torch import nn
 
@@ -114,6 +115,13 @@ def test_the_inferer_interpolates_scores_and_then_decides():
     full = [zoom(score, 2, order=1, mode="nearest", grid_mode=True) for score in scores]
     np.testing.assert_array_equal(objects[0, 0].numpy(), np.argmax(full, 0))
     assert set(np.unique(objects)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("what", [float("nan"), float("inf")])
+def test_a_coarse_network_that_gives_no_numbers_is_an_error_and_no_empty_map(what):
+    image = MetaTensor(torch.zeros(1, 1, 4, 5, 6), meta={"case": ["case007"]})
+    with pytest.raises(SemclError, match=r"(?s)case case007: the coarse network gives no numbers.*the whole volume"):
+        CoarseInferer((4, 5, 6), [0, 200])(image, lambda inputs: by_threshold(inputs) * what)
 
 
 def by_threshold_of_tenths(image):

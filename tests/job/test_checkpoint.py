@@ -269,3 +269,20 @@ def test_the_scale_of_mixed_precision_is_part_of_the_state(tmp_path: Path, monke
     resumed.trainer.add_event_handler(first, lambda engine: scales.append(engine.scaler.get_scale()))
     resumed.trainer.run()
     assert scales == [2.0**15]
+
+
+@pytest.mark.parametrize("where", ["weight", "running_var"])
+def test_weights_that_are_not_finite_are_no_checkpoint_and_the_one_before_stays(tmp_path: Path, where: str) -> None:
+    """Broken by the last step of an epoch, of which each loss was a number."""
+    training = Training(tmp_path)
+
+    def harm(engine: Engine) -> None:
+        if engine.state.iteration == 2 * STEPS:
+            getattr(training.network[1], where).data[0] = torch.nan
+
+    training.trainer.add_event_handler(Events.ITERATION_COMPLETED, harm)
+    with pytest.raises(
+        SemclError, match=rf"(?s)went wrong in epoch 2\n.*1 weights after it, first network\.1\.{where}"
+    ):
+        training.trainer.run()
+    assert torch.load(training.job.checkpoint, weights_only=True)["epoch"] == 1

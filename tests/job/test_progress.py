@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 from torch import nn
 
+from scripts.errors import SemclError
 from scripts.job.progress import LossCurve, Progress, mean_loss
 
 OUTPUTS: dict[str, Callable[[float], Any]] = {
@@ -183,6 +184,30 @@ def test_what_a_step_raises_passes_through(tmp_path: Path, title: str) -> None:
     with pytest.raises(ArithmeticError, match="no loss at step 1"):
         trainer.run([1, 2], max_epochs=1)
     assert progress.bar is None or progress.bar.disable
+
+
+# losses that are no numbers
+
+
+@each_output
+@pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_no_number_ends_the_run_and_its_step_is_named(
+    tmp_path: Path, output: Callable[[float], Any], what: float
+) -> None:
+    path, trainer, after = tmp_path / "train.csv", engine(output), []
+    LossCurve(str(path), "train").attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda trainer: after.append(trainer.state.epoch))
+    with pytest.raises(SemclError, match=r"(?s)went wrong in epoch 2, step 3\n.*NaN or infinite.*learning_rate.*kept"):
+        trainer.run([1.0, 2.0, 3.0, 4.0, 1.0, 2.0, what, 4.0], max_epochs=3, epoch_length=4)
+    assert rows(path) == [["stage", "run", "epoch", "loss"], ["train", "1", "1", "2.500000"]]
+    assert after == [1]  # a checkpoint would not have been written
+
+
+def test_a_loss_that_is_no_number_in_a_later_round_is_named_with_it(tmp_path: Path) -> None:
+    trainer = resuming(epoch=0, number=2)
+    LossCurve(str(tmp_path / "coarse.csv"), "coarse").attach(trainer)
+    with pytest.raises(SemclError, match="went wrong in epoch 1, step 1, round 3"):
+        trainer.run([float("nan"), 1.0], max_epochs=1)
 
 
 # resumed

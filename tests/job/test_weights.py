@@ -178,3 +178,32 @@ def test_a_module_is_not_trained_by_a_file_that_is(saved: Path, harm: Callable[[
     harm(saved)
     with pytest.raises(SemclError, match=message):
         trained(network(), str(saved), "pretrain.yaml")
+
+
+def harmed(what: float) -> nn.Sequential:
+    """A network one weight of which, or one running variance, is no number."""
+    made = network()
+    with torch.no_grad():
+        (made[1].running_var if what > 0 else made[2].weight)[0] = what
+    return made
+
+
+@pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_not_written_and_those_there_stay(saved: Path, what: float) -> None:
+    before = saved.read_bytes()
+    with pytest.raises(
+        SemclError, match=r"(?s)not finite are not written to encoder\.pt.*1 entries, first .*learning_rate"
+    ):
+        save_weights(saved, harmed(what), ORIGIN)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_not_taken(saved: Path, what: float) -> None:
+    torch.save(harmed(what).state_dict(), saved)
+    other = network(seed=1)
+    with pytest.raises(
+        SemclError, match=r"(?s)encoder\.pt holds weights that are not finite.*run pretrain\.yaml again"
+    ):
+        load_weights(saved, other, "pretrain.yaml", ORIGIN)
+    assert same(other, network(seed=1))

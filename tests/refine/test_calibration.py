@@ -283,3 +283,26 @@ def test_scales_are_those_of_the_models_by_object_number(tmp_path, table):
 
 def test_scales_that_are_not_wanted_are_not_read(tmp_path, table):
     assert load_scales([str(tmp_path / "nowhere.pt")], table, wanted=False) == {}
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"slope": float("nan")}, {"slope": 0.0}, {"slope": -1.0}, {"offset": float("inf")},
+        {"threshold": 0.0}, {"threshold": 1.0}, {"threshold": float("nan")},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_calibration_of_numbers_that_are_none_is_refused(numbers, tmp_path):
+    weights = tmp_path / "model.pt"
+    weights.write_bytes(b"weights")
+    Calibration({"liver": Scale()}).write(weights, "training queries")
+    path = calibration_path(weights)
+    content = json.loads(path.read_text())
+    content["scales"]["liver"] |= numbers
+    path.write_text(json.dumps(content))
+    (name,) = numbers
+    with pytest.raises(
+        SemclError, match=rf"(?s)calibration of a model cannot be read.*{name} {next(iter(numbers.values()))}"
+    ):
+        Calibration.read(weights)

@@ -267,3 +267,29 @@ def test_the_probability_of_a_single_object_is_its_standing():
     standing = Scale(2, 1, 0.2).standing(logits[0, 0])
     assert torch.allclose(found[0, 1, :, :, 0], standing.where(found[0, 1, :, :, 0] > 0, 0), atol=1e-6)
     assert (found[0, 1, :, :, 0] > 0)[standing > 0.5].all()
+
+
+@pytest.mark.parametrize("keep_slices", [False, True])
+@pytest.mark.parametrize(
+    "call", [lambda made, *given: made(*given), lambda made, *given: made.probabilities(*given, 4)]
+)
+def test_a_network_that_gives_nan_is_an_error_that_names_case_and_organ_and_never_the_coarse_map(call, keep_slices):
+    """Of the second object alone: the others are drawn as they should be."""
+
+    def broken(patches):
+        drawn = copy_mask(patches)
+        drawn[patches[:, 1:].flatten(1).sum(1) == 49] = torch.nan  # 7 x 7 voxels: object 1
+        return drawn
+
+    image = volume()
+    image.meta["case"] = "case007"
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
+    inferer = QueryInferer(grid, 8, lambda inputs: boxes(), keep_slices=keep_slices, names=("liver", "spleen", "aorta"))
+    with pytest.raises(SemclError, match=r"(?s)case case007: the refining network gives no numbers.*scores of liver\n"):
+        call(inferer, image, broken)
+
+
+def test_without_names_an_object_that_is_nan_is_called_by_its_number():
+    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, lambda inputs: boxes())
+    with pytest.raises(SemclError, match=r"(?s)^the refining network gives no numbers.*scores of object 1"):
+        inferer(volume(), lambda patches: copy_mask(patches) * torch.nan)
