@@ -204,18 +204,33 @@ class QueryStore:
         return np.concatenate(parts)
 
     def _map(self, case: str, name: str) -> NDArray[Any]:
-        """An array of a case, mapped copy-on-write: nothing is written, and torch takes it."""
+        """An array of a case, mapped copy-on-write: nothing is written, and torch takes it.
+
+        A file deleted after this stays there as long as it is mapped.
+
+        Raises:
+            SemclError: when it is gone or of another size than it was.
+        """
         file = self.notes[case]["files"][name]
         if not file["shape"][0]:
             return np.empty(file["shape"], file["dtype"])
         path = self.folder / case / f"{name}.npy"
+        size = path.stat().st_size if path.is_file() else None
+        if size != file["size"]:  # looked at before each read: touching what a mapped file has lost is fatal
+            raise SemclError(
+                "the query store was changed while it was in use",
+                case=case,
+                found=f"no {path}" if size is None else f"{path} of {size} bytes",
+                expected=f"the {file['size']} bytes that were there at the start",
+                remedy="let no other run write to this --store_dir, then go on with --resume True: it is built again",
+            )
         return np.memmap(path, file["dtype"], "c", file["offset"], tuple(file["shape"]))
 
     def volume(self, case: int, name: str) -> torch.Tensor:
         """A volume of a case by number, mapped from its file: "image" (C, X, Y, Z), "attention" or "target" (X, Y, Z).
 
         Raises:
-            SemclError: when the case has no target.
+            SemclError: when the case has no target, or its file is not as it was.
         """
         if name not in self.notes[self.cases[case]]["files"]:
             raise SemclError(
