@@ -15,6 +15,17 @@ import fire
 
 from .errors import SemclError
 from .extras import require
+from .signals import ends_in_a_line
+
+AGAIN = "run the same command again"
+WHOLE = f"files are whole or not there; {AGAIN}"
+KEPT = {  # when a signal stops a command
+    "check": f"nothing was changed; {AGAIN}",
+    "prepare": WHOLE,
+    "phantom": WHOLE,
+    "evaluate": WHOLE,
+    "study": f"what is done is kept; {AGAIN}",
+}
 
 if TYPE_CHECKING:
     from .cohort.label_table import LabelTable
@@ -370,7 +381,9 @@ def main() -> None:
             "embed": embed,
             "study": study,
         }
-        fire.Fire(commands, _repeated(sys.argv[1:], "--pred"), name="python -m scripts")
+        name = sys.argv[1] if len(sys.argv) > 1 else ""
+        with ends_in_a_line(name if name in commands else "scripts", KEPT.get(name, AGAIN)):
+            fire.Fire(commands, _repeated(sys.argv[1:], "--pred"), name="python -m scripts")
     except SemclError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -19,6 +19,7 @@ from monai.bundle import ConfigWorkflow
 from scripts.errors import root_cause
 from scripts.job.job import Job
 from scripts.job.plain_errors import explain
+from scripts.signals import ENDING
 
 ROOT = Path(__file__).parent.parent
 
@@ -92,7 +93,7 @@ def run_here(stage: str, *overlays: Path, **overrides: object) -> None:
 def as_if_a_process_ended() -> Iterator[None]:
     """Leave nothing of the runs inside: neither hook nor handlers, no lock held and no manifest that says running."""
     hook = sys.excepthook
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    handlers = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM, signal.SIGCHLD)}
     begin, jobs = Job.begin, []
 
     def note(job: Job) -> None:

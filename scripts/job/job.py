@@ -11,19 +11,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any
 
 import torch
 
-from .. import ranks
+from .. import ranks, signals
 from ..cohort.datalist import Case
 from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
 from . import config_check, manifest
 from .shard import Shard
 
-INTERRUPTED = 75  # exit code: stopped by a signal or the time limit, can be resumed (EX_TEMPFAIL)
 RESUMED = ("coarse", "pretrain", "train")  # stages that write checkpoints
 SHARDED = ("maps", "store", "inference", "evaluate")  # stages over cases, which runs can share
 SOME_FAILED = 3  # exit code: done but for some cases
@@ -229,23 +227,22 @@ class Job:
         while self.locks:
             self.locks.pop().close()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
+        signals.release(self.handlers)
         self.handlers = {}
 
     def _listen(self) -> None:
-        """Stop on SIGTERM and at the time limit; what is written is whole at any time, so at once."""
+        """Stop on a signal and at the time limit; what is written is whole at any time, so at once."""
 
-        def stop(number: int, frame: FrameType | None) -> None:
-            why = "the time limit" if number == signal.SIGALRM else signal.Signals(number).name
+        def stop(number: signal.Signals) -> None:
+            why = "the time limit" if number == signal.SIGALRM else number.name
             with suppress(OSError):  # a full disk is no reason to go on
                 self._write("interrupted")
-            how = "go on with --resume True" if self.checkpoint.is_file() else "run it again"
+            how = "go on with --resume True" if self.checkpoint.is_file() else "run it again: what is written is whole"
             if self.leads:
-                print(f"\n{self.stage}: stopped by {why}; {how}", file=sys.stderr)
-            sys.exit(INTERRUPTED)
+                signals.say(f"\n{self.stage}: stopped by {why}; {how}")
+            sys.exit(signals.BY_USER if number == signal.SIGINT else signals.INTERRUPTED)
 
-        self.handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGALRM)}
+        self.handlers = signals.catch(stop, (*signals.ENDING, signal.SIGALRM))
         if self.time_limit:
             signal.setitimer(signal.ITIMER_REAL, self.time_limit * 60)
 

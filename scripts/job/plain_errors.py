@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from ..errors import SemclError, root_cause
+from ..signals import say
 
 FULL_TRACEBACK = "SEMCL_TRACEBACK"  # environment variable; set to 1 to see it
 
@@ -25,6 +26,9 @@ def plain_errors() -> None:
     """
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, KeyboardInterrupt) and os.environ.get(FULL_TRACEBACK) != "1":
+            say("\ninterrupted; run the same command again: what is written is whole")
+            return
         cause = explain(error)
         if cause is None or os.environ.get(FULL_TRACEBACK) == "1":
             sys.__excepthook__(kind, error, trace)

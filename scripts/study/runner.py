@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from .. import signals
 from ..errors import SemclError
 from ..files import write_text
-from ..job.job import INTERRUPTED
 from .plan import Plan, Unit, steps
 from .worker import has_completed
 
@@ -159,10 +159,10 @@ def visible_gpus() -> list[str]:
 
 
 def listen() -> None:
-    """Let SIGTERM end the study as Ctrl-C does, with the exit code of an interrupted run."""
+    """Let a signal end the study in an orderly way, with the exit code of an interrupted run."""
 
-    def stop(number: int, frame: object) -> None:
-        print("\nstudy: stopped; run it again to go on", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    def stop(number: signal.Signals) -> None:
+        signals.say(f"\nstudy: stopped by {number.name}; run it again to go on: what is done is kept")
+        sys.exit(signals.BY_USER if number == signal.SIGINT else signals.INTERRUPTED)
 
-    signal.signal(signal.SIGTERM, stop)
+    signals.catch(stop)

@@ -10,11 +10,14 @@ import pkgutil
 import resource
 import signal
 import socket
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.__main__ import main
 from tests.stages import run_logged
 
 # one process imports the package, and each run is a fork of it
@@ -109,6 +112,25 @@ class Filled:
 
 
 @dataclass(frozen=True)
+class SpoiledStore:
+    """A query store whose files another process deletes or cuts at a step of training."""
+
+    store: Path
+    harm: str
+    step: int
+
+    def __call__(self) -> None:
+        patch("scripts.job.progress:Progress", "step", self.spoil)
+
+    def spoil(self, call: int) -> None:
+        for path in self.store.glob("*/*.npy") if call == self.step else []:
+            if self.harm == "deleted":
+                path.unlink()
+            else:
+                os.truncate(path, path.stat().st_size // 2)
+
+
+@dataclass(frozen=True)
 class Offline:
     """No network: each attempt to reach it fails and is noted in a file."""
 
@@ -138,3 +160,38 @@ def start(stage: str, log: Path, harm: Callable[[], None] | None, overrides: dic
     process = FORKED.Process(target=run_logged, args=(log, harm, stage), kwargs=overrides)
     process.start()
     return process
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Output that nobody reads any more, as of a command before `| head`."""
+
+    def __call__(self) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.dup2(writer, 1)
+
+
+def run_command(arguments: list[str], log: Path, harm: Callable[[], None] | None = None) -> int:
+    """Run ``python -m scripts`` in a process of its own to its end; what it says is written to ``log``."""
+    process = FORKED.Process(target=_command, args=(arguments, log, harm))
+    process.start()
+    process.join()
+    return int(process.exitcode)
+
+
+def _command(arguments: list[str], log: Path, harm: Callable[[], None] | None) -> None:
+    with open(log, "a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    if harm is not None:
+        harm()
+    sys.argv = ["scripts", *arguments]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with it ignored
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+    finally:
+        sys.stderr.flush()

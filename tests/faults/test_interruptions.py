@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import torch
 
 from scripts.cohort import datalist
 from scripts.refine.calibration import Calibration
-from tests.faults import Filled, Offline, Spoiled, Strike, start
+from tests.faults import Filled, Offline, Spoiled, SpoiledStore, Strike, start
 from tests.stages import ROOT, SMALL
 
 EPOCH = 3  # steps
@@ -226,13 +227,18 @@ def test_a_case_that_failed_before_the_interruption_is_named_by_the_run_that_goe
 
 
 @pytest.mark.parametrize(
-    ("stage", "number", "why"),
-    [("coarse", signal.SIGALRM, "the time limit"), ("train", signal.SIGTERM, "SIGTERM")],
-    ids=["coarse, by the time limit", "train, by SIGTERM"],
+    ("stage", "number", "why", "code", "given"),
+    [
+        ("coarse", signal.SIGALRM, "the time limit", 75, {}),
+        ("train", signal.SIGTERM, "SIGTERM", 75, {}),
+        ("pretrain", signal.SIGHUP, "SIGHUP", 75, {"num_workers": 1}),
+        ("train", signal.SIGINT, "SIGINT", 130, {}),
+    ],
+    ids=["coarse, by the time limit", "train, by SIGTERM", "pretrain, by a closed terminal", "train, by Ctrl-C"],
 )
-def test_a_run_that_is_stopped_says_so_and_goes_on(stage, number, why, whole, again):
-    run = again(stage)
-    assert run(Strike(*STEP, 2 * EPOCH + 2, number), time_limit=60) == 75
+def test_a_run_that_is_stopped_says_so_and_goes_on(stage, number, why, code, given, whole, again):
+    run = again(stage, **given)
+    assert run(Strike(*STEP, 2 * EPOCH + 2, number), time_limit=60) == code, run.log.read_text()
     assert run.status() == "interrupted"
     assert f"{stage}: stopped by {why}; go on with --resume True" in run.log.read_text()
     assert "Traceback" not in run.log.read_text()
@@ -266,6 +272,61 @@ def test_inference_that_is_stopped_does_not_name_a_switch_it_does_not_have(again
     assert run(Strike("scripts.refine.volumes", "write_volume", 2, signal.SIGTERM)) == 75
     assert run.status() == "interrupted"
     assert "--resume" not in run.log.read_text()
+
+
+# gone wrong
+
+
+@pytest.mark.parametrize("stage", ["coarse", "train"])
+def test_a_training_whose_loss_is_no_number_ends_and_keeps_the_weights_that_were_there(stage, whole, again):
+    run = again(stage)
+    models = Path(shutil.copytree(whole[stage].out / "models", run.out / "models", dirs_exist_ok=True))
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    assert run(learning_rate="$1e20") == 1
+    assert re.search(r"error: training went wrong in epoch 1, step \d\n", run.log.read_text()), run.log.read_text()
+    assert "the weights of earlier runs are kept" in run.log.read_text()
+    assert run.status() == "failed"
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "given"),
+    [
+        ("train", "encoder.pt", {}),
+        ("inference", "model.pt", {"calibrated": False, "keep_slices": True}),
+        ("inference", "coarse.pt", {"attention_dir": "nowhere"}),
+    ],
+)
+def test_weights_that_are_not_finite_are_taken_up_by_no_stage(stage, name, given, whole, again, tmp_path):
+    models = Path(shutil.copytree(whole[stage].out / "models", tmp_path / "models"))
+    broken = {
+        key: value * torch.nan if value.is_floating_point() else value for key, value in content(models / name).items()
+    }
+    torch.save(broken, models / name)
+    run = again(stage, ckpt_dir=str(models), **given)
+    assert run() == 1
+    assert f"error: {name} holds weights that are not finite" in run.log.read_text()
+    assert run.status() == "failed"
+    assert not list(run.out.rglob("*.nii.gz"))
+
+
+# the query store of a run that reads it
+
+
+@pytest.mark.parametrize(("harm", "workers"), [("deleted", 0), ("cut", 1)])
+def test_a_query_store_that_is_spoiled_ends_training_at_its_checkpoint_and_is_built_again(
+    harm, workers, whole, again, tmp_path
+):
+    store = Path(shutil.copytree(whole["pretrain"].out / "store", tmp_path / "store"))
+    run = again("pretrain", store_dir=str(store), num_workers=workers)
+    assert run(SpoiledStore(store, harm, EPOCH + 1)) == 1
+    said = run.log.read_text()
+    assert re.search(r"error: case \S+: the query store was changed while it was in use", said), said
+    assert "--resume True" in said
+    assert run.status() == "failed"
+    assert torch.load(run.checkpoint, weights_only=True)["epoch"] >= 1
+    assert run(resume=True) == 0, run.log.read_text()
+    assert same(run.made(), whole["pretrain"].made())
 
 
 # the disk

@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import io
 import json
 import os
 import signal
@@ -14,7 +15,8 @@ import torch
 
 from scripts.errors import SemclError
 from scripts.job import config_check
-from scripts.job.job import INTERRUPTED, SOME_FAILED, Job
+from scripts.job.job import SOME_FAILED, Job
+from scripts.signals import INTERRUPTED
 from tests.stages import ROOT, as_if_a_process_ended
 
 ORIGIN = {"stage": "pretrain.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
@@ -94,17 +96,24 @@ def test_a_run_that_could_not_begin_changes_nothing_of_the_note_of_another(make:
 
 
 @pytest.mark.parametrize(
-    ("number", "why"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGALRM, "the time limit")], ids=["told to", "time limit"]
+    ("number", "why", "code"),
+    [
+        (signal.SIGTERM, "SIGTERM", 75),
+        (signal.SIGALRM, "the time limit", 75),
+        (signal.SIGHUP, "SIGHUP", 75),
+        (signal.SIGINT, "SIGINT", 130),
+    ],
+    ids=["told to", "time limit", "a closed terminal", "Ctrl-C"],
 )
 def test_a_run_that_is_stopped_can_be_resumed(
-    make: Callable[..., Job], number: int, why: str, capsys: pytest.CaptureFixture[str]
+    make: Callable[..., Job], number: int, why: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = make(time_limit=600)
     job.begin()
     job.save({"epoch": 1})
     with pytest.raises(SystemExit) as info:
         signal.raise_signal(number)
-    assert info.value.code == INTERRUPTED == 75
+    assert info.value.code == code
     assert noted(job)["status"] == "interrupted"
     assert f"pretrain: stopped by {why}; go on with --resume True" in capsys.readouterr().err
     ended(job)
@@ -171,6 +180,43 @@ def test_signals_are_no_longer_listened_to_when_the_run_is_finished(make: Callab
     handler = signal.getsignal(signal.SIGTERM)
     assert handler in (signal.SIG_DFL, signal.SIG_IGN) or handler is before
     assert noted(job)["status"] == "completed"
+
+
+def test_a_signal_that_is_ignored_stays_so(make: Callable[..., Job]) -> None:
+    """As SIGHUP is under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    job = make()
+    job.begin()
+    signal.raise_signal(signal.SIGHUP)
+    assert noted(job)["status"] == "running"
+
+
+def test_a_terminal_that_is_closed_does_not_keep_a_run_from_saying_that_it_was_interrupted(
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    job = make()
+    job.begin()
+    monkeypatch.setattr("sys.stderr", Closed())
+    with pytest.raises(SystemExit) as info:
+        signal.raise_signal(signal.SIGHUP)
+    assert info.value.code == INTERRUPTED
+    assert noted(job)["status"] == "interrupted"
+
+
+def test_a_process_forked_from_a_run_writes_nothing_when_it_is_told_to_end(make: Callable[..., Job]) -> None:
+    job = make()
+    job.begin()
+    child = os.fork()
+    if not child:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # Ctrl-C hits loader processes too
+            signal.raise_signal(number)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    assert noted(job)["status"] == "running"
 
 
 # cases that fail

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from scripts.errors import SemclError
-from scripts.job.job import INTERRUPTED
+from scripts.signals import BY_USER, INTERRUPTED
 from scripts.study import runner as runner_module
 from scripts.study.plan import Plan, cells, steps
 from scripts.study.runner import Runner, visible_gpus
@@ -232,7 +232,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, INTERRUPTED), (signal.SIGINT, -signal.SIGINT)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, INTERRUPTED), (signal.SIGINT, BY_USER)])
 def test_a_study_that_is_stopped_stops_its_units_in_an_orderly_way(plan, unit, tmp_path, number, code):
     unit(ORDERLY)
     program = STUDY.format(root=str(ROOT), folder=str(tmp_path))
@@ -251,9 +251,8 @@ def test_a_study_that_is_stopped_stops_its_units_in_an_orderly_way(plan, unit, t
         assert (folder / "orderly").is_file()
         assert not alive(int((folder / "pid").read_text()))
     assert not (plan.out / "runs" / "own" / "scratch" / "seed 1").exists()
-    if number == signal.SIGTERM:
-        assert "study: stopped; run it again to go on" in said
-        assert "Traceback" not in said
+    assert f"study: stopped by {number.name}; run it again to go on" in said
+    assert "Traceback" not in said
 
 
 def test_units_are_stopped_when_the_runner_fails_itself(plan, unit, monkeypatch):

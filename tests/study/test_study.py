@@ -21,6 +21,7 @@ import yaml
 from scripts import __main__ as command_line
 from scripts.cohort import datalist
 from scripts.errors import SemclError
+from scripts.signals import ENDING, release
 from scripts.study.study import Study, usual_workers
 from tests.stages import ROOT, SMALL
 from tests.study.made import BUNDLE, TABLE, overlay, write_cases
@@ -131,10 +132,10 @@ def test_a_study_in_parts_one_of_which_is_killed_ends_as_one_left_alone(alone: P
 
 @pytest.fixture
 def terminated() -> Iterator[None]:
-    """What SIGTERM does is left as it was."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """What signals do is left as it was."""
+    handlers = {number: signal.getsignal(number) for number in ENDING}
     yield
-    signal.signal(signal.SIGTERM, handler)
+    release(handlers)
 
 
 def again(started: Started, out: Path, **changes: Any) -> None:
