@@ -18,6 +18,7 @@ from ..errors import SemclError, raise_all
 from ..files import write_text
 from . import pictures
 from .dicom import holds_dicom
+from .label_table import FILE_NAME as TABLE
 from .label_table import LabelTable
 from .volume import read_objects
 
@@ -25,6 +26,7 @@ FILE_NAME = "datalist.json"
 MERGED = "labels"  # where a cohort keeps label maps that were merged from mask files
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *pictures.SUFFIXES)
 SECTIONS = ("training", "testing")
+MOST_FOLDS = 1000
 WANTED = (*SECTIONS, "unlabelled", "all")
 
 
@@ -112,8 +114,8 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
         need_label: whether a case without a label map is an error.
 
     Raises:
-        SemclError: when the folder is missing or empty, a file of the datalist is missing, a label map is missing where
-            one is needed, a case is listed twice, or a patient is on two sides of a split.
+        SemclError: when the folder is missing or empty, the datalist says what it cannot, a file of it is missing, a
+            label map is missing where one is needed, a case is listed twice, or a patient is on two sides of a split.
     """
     if section not in WANTED:
         raise SemclError(
@@ -139,6 +141,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
             expected=f"{FILE_NAME}, or files ending in {', '.join(SUFFIXES)}", remedy=makes,
         )  # fmt: skip
     _check_split(cases)
+    _refuse_organs(cases, folder)
     if section != "all":
         cases = [case for case in cases if (case.fold is None) == (section == "testing")]
     if section == "unlabelled":
@@ -183,16 +186,19 @@ def digest(cases: Sequence[Case]) -> str:
 def _read(path: Path) -> list[Case]:
     try:
         content = json.loads(path.read_text())
+        strange = [name for name, part in content.items() if isinstance(part, list) and name not in SECTIONS]
+        if strange:
+            raise ValueError(f"section {strange[0]!r}, which no stage would read")
         entries = [(section, entry) for section in SECTIONS for entry in content.get(section, [])]
         return [
             Case(
                 case=str(entry["case"]),
                 patient=str(entry["patient"]),
-                phase=str(entry.get("phase", "unknown")),
+                phase=_phase(entry.get("phase", "unknown")),
                 image=path.parent / entry["image"],
                 label=path.parent / entry["label"] if entry.get("label") else None,
-                fold=int(entry["fold"]) if section == "training" else None,
-                annotated=tuple(map(str, entry["annotated"])) if "annotated" in entry else None,
+                fold=_fold(entry["fold"]) if section == "training" else None,
+                annotated=_organs(entry["annotated"]) if "annotated" in entry else None,
             )
             for section, entry in entries
         ]
@@ -203,6 +209,41 @@ def _read(path: Path) -> list[Case]:
             expected="training and testing lists of {case, patient, phase, image, label, fold}",
             remedy="run `python -m scripts prepare` again",
         ) from error
+
+
+def _phase(given: object) -> str:
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        raise ValueError(f"phase {given!r} is no name")
+    return str(given)
+
+
+def _fold(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < MOST_FOLDS:
+        shown = repr(given)
+        raise ValueError(f"fold {shown[:40]} is no whole number from 0 to {MOST_FOLDS - 1}")
+    return given
+
+
+def _organs(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"annotated {given!r} is no list of names")
+    return tuple(given)
+
+
+def _refuse_organs(cases: Sequence[Case], folder: Path) -> None:
+    """Refuse annotated organs that the cohort's label table does not name: a typing error would hide an organ."""
+    stated = {organ: case.case for case in cases for organ in case.annotated or ()}
+    if not stated or not (folder / TABLE).is_file():
+        return
+    names = LabelTable.load(folder).names
+    for organ in sorted(set(stated) - set(names)):
+        raise SemclError(
+            "the datalist names an annotated organ that the label table does not",
+            case=stated[organ],
+            found=organ,
+            expected=f"of {', '.join(names)}",
+            remedy=f"mend `annotated` in {folder / FILE_NAME}",
+        )
 
 
 def _check_split(cases: Sequence[Case]) -> None:

@@ -109,8 +109,11 @@ class LabelTable:
                     "another organ of the table that names it as partner too",
                 )
         phases = content.get("phases", ["unknown"])
-        if not isinstance(phases, list) or not phases:
-            raise refuse(f"phases {phases!r}", "a list of different names")
+        named = isinstance(phases, list) and all(
+            isinstance(one, str | int) and one is not True and one is not False for one in phases
+        )
+        if not named or not phases:
+            raise refuse(f"phases {phases!r}", "a list of different names; no, off, yes, on and null stand in quotes")
         names = tuple(str(phase) for phase in phases)
         ignore = content.get("ignore", IGNORED_INDEX)
         if not isinstance(ignore, int) or isinstance(ignore, bool) or not 0 < ignore <= IGNORED_INDEX:

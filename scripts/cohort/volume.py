@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -177,7 +178,7 @@ def ends_of(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
         SemclError: when the window is neither of what it may be.
     """
     ends = [] if isinstance(window, str) else [float(end) for end in window]
-    if window != "percentile" and (len(ends) != 2 or ends[0] >= ends[1]):
+    if window != "percentile" and not (len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf):
         raise SemclError(
             "unknown intensity window",
             found=window,

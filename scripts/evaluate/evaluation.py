@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -61,7 +62,10 @@ class Evaluation:
         seen: bool = True,
         job: Job | None = None,
     ) -> None:
-        for what, number, fine in (("tolerance", tolerance, tolerance > 0), ("pictures", pictures, pictures >= 0)):
+        for what, number, fine in (
+            ("tolerance", tolerance, 0 < tolerance < math.inf),
+            ("pictures", pictures, pictures >= 0),
+        ):
             if not fine:
                 raise SemclError(
                     f"a {what} cannot be {number}",

@@ -18,6 +18,7 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import optional_import
 
 from ..errors import SemclError
+from .bounds import indivisible, out_of_bounds
 
 SHARED = re.compile(r"^(?:\$@shared\.|@common#)(\w+)$")
 OPEN = {"encoders", "methods"}  # groups that may be given more entries
@@ -68,7 +69,7 @@ def shipped(bundle_root: Path, stage: str) -> Shipped:
 
 
 def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:
-    """What is wrong with a merged config: keys nobody knows, values of another kind than the stage's own.
+    """What is wrong with a merged config: unknown keys, values of another kind than the stage's own or out of bounds.
 
     Args:
         config: what is being run.
@@ -82,14 +83,16 @@ def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str
         if key == "common":  # what ships, put into the config by ``shared``
             continue
         if key in own or key in others:
-            errors += _compare(key, value, _resolved(own[key] if key in own else others[key], others))
+            written = own[key] if key in own else others[key]
+            errors += _compare(key, _resolved(value, others), _resolved(written, others))
         elif key not in known and not any(name.partition("#")[0].partition("::")[0] == key for name in referred):
             errors.append(_unknown(key, known, "no stage has such a key, and nothing refers to it"))
+    errors += indivisible({key: _resolved(value, others) for key, value in config.items()})
     return errors + [error for path, part in _components(config) for error in _arguments(path, part)]
 
 
 def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
-    """Values of another kind, and new keys in groups that are no component."""
+    """Values of another kind or out of bounds, and new keys in groups that are no component."""
     if isinstance(value, Mapping) and isinstance(own, Mapping):
         for key, part in value.items():
             if key in own:
@@ -97,14 +100,18 @@ def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
             elif path not in OPEN and "_target_" not in value and "_target_" not in own:
                 yield _unknown(f"{path}#{key}", {f"{path}#{name}" for name in own}, f"{path} has no such key")
         return
+    if not _kind(value):
+        return
     expected = _kind(own)
-    if expected and _kind(value) and not _fits(path, value, expected):
+    if expected and not _fits(path, value, expected):
         yield SemclError(
             f"--{path} is of the wrong kind",
             found=f"{value!r}, {_kind(value)}",
             expected=f"{expected}, as {own!r}",
             remedy=f"give --{path} {expected}",
         )
+    else:
+        yield from out_of_bounds(path, value, own[1:] if isinstance(own, str) and own[:1] == "@" else path)
 
 
 def _fits(path: str, value: Any, expected: str) -> bool:

@@ -213,7 +213,7 @@ RIGHT = {
     "nothing": ("temperature", None),
     "an expression for a number": ("learning_rate", "$0.1 / 3"),
     "a reference for a list": ("widths", "@layers"),
-    "another list": ("widths", [4, 8]),
+    "another list": ("widths", [4, 8, 8, 16]),
     "an expression for a folder": ("dataset_dir", "$os.environ['HOME']"),
     "a folder for an expression": ("ckpt_dir", "models"),
     "a component for an expression": ("network", {"_target_": "UNet"}),

@@ -201,7 +201,7 @@ def test_the_traceback_of_what_is_explained_is_shown_on_request(
 
 def test_a_stage_whose_config_cannot_be_made_ends_with_one_message(phantoms: Path, tmp_path: Path) -> None:
     done = run_small(
-        "pretrain", dataset_dir=phantoms, attention_dir=phantoms / "labels", output_dir=tmp_path, learning_rate=-1.0
+        "pretrain", dataset_dir=phantoms, attention_dir=phantoms / "labels", output_dir=tmp_path, learning_rate="$-1.0"
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -1,0 +1,194 @@
+"""What the numbers of the configs may be: looked up by key where a config is checked, before anything is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from ..cohort.volume import ends_of
+from ..contrast.positives import MEANINGS
+from ..errors import SemclError
+from ..networks.pooling import POOLINGS
+
+LARGE = 10**6
+
+
+class Rule(Protocol):
+    """Says whether a value is one it may be; as text, what it may be."""
+
+    def admits(self, value: Any) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A number, or each number of a list.
+
+    Args:
+        low: the least.
+        high: the largest.
+        above: ``low`` itself is not allowed.
+        whole: no fractions.
+        multiple: of what it is a multiple.
+        zero: 0 is allowed too.
+        odd: even numbers are not allowed.
+        count: how many a list holds, where it is one.
+    """
+
+    low: float = 0
+    high: float = LARGE
+    above: bool = False
+    whole: bool = False
+    multiple: int = 1
+    zero: bool = False
+    odd: bool = False
+    count: int | None = None
+
+    def admits(self, value: Any) -> bool:
+        """Whether a number, or all of a list, lie within; expressions in a list are taken to."""
+        if isinstance(value, list | tuple):
+            right = self.count in (None, len(value))
+            return right and all(_expression(part) or self.admits(part) for part in value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.zero and value == 0:
+            return True
+        inside = (self.low < value if self.above else self.low <= value) and value <= self.high  # of NaN neither
+        parts = (value % 1 == 0 or not self.whole) and (self.multiple == 1 or value % self.multiple == 0)
+        return inside and parts and (value % 2 == 1 or not self.odd)
+
+    def __str__(self) -> str:
+        kind = f"a multiple of {self.multiple}" if self.multiple > 1 else "an odd number" if self.odd else "a number"
+        kind = "a whole number" if self.whole and kind == "a number" else kind
+        ends = f"above {self.low:g}, at most {self.high:g}" if self.above else f"{self.low:g} to {self.high:g}"
+        return f"{kind}, {ends}{', or 0' if self.zero else ''}{f', {self.count} of them' if self.count else ''}"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some values."""
+
+    values: tuple[object, ...]
+
+    def admits(self, value: Any) -> bool:
+        """Whether it is one of them."""
+        return value in self.values and not isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values[:-1])) + f" or {self.values[-1]}"
+
+
+class Window:
+    """Intensities, as ``ends_of`` takes them."""
+
+    def admits(self, value: Any) -> bool:
+        """Whether it takes them; expressions in a list are taken to be right."""
+        if isinstance(value, list) and any(map(_expression, value)):
+            return True
+        try:
+            return len(ends_of(torch.zeros(1), value)) == 2
+        except (ValueError, TypeError):
+            return False
+
+    def __str__(self) -> str:
+        return '[low, high] with low below high, or "percentile"'
+
+
+COUNT = Bound(1, whole=True)
+NATURAL = Bound(0, whole=True)
+SHARE = Bound(0, 1)
+THREE_SIDES = Bound(1, 4096, whole=True, count=3)
+BOUNDS: Mapping[str, Rule] = {  # key -> what it may be; a component's argument that is "@key" may be the same
+    # shared by stages
+    "num_workers": Bound(0, 1024, whole=True),
+    "workers": Bound(1, 1024, whole=True),
+    "rank_patience": Bound(0, above=True),
+    "time_limit": Bound(0),
+    "seed": Bound(0, 2**32 - 1, whole=True),
+    "window": Window(),
+    "image_channels": Bound(1, 1024, whole=True),
+    "spatial_dims": OneOf((2, 3)),
+    "patch_size": Bound(16, 1024, whole=True, multiple=8),  # the encoder's last map is 1/8 of it
+    "spacing": Bound(0.001, 1000, zero=True, count=3),
+    "extend": Bound(0, 100, whole=True),
+    "islands": SHARE,
+    "block": OneOf(("basic", "bottleneck")),
+    "layers": Bound(1, 100, whole=True, count=4),
+    "widths": Bound(1, 8192, whole=True, count=4),
+    "decoder_width": Bound(1, 8192, whole=True),
+    "dilations": Bound(1, 128, whole=True),
+    "skips": Bound(0, 2, whole=True),
+    "skip_width": Bound(1, 8192, whole=True),
+    # coarse
+    "coarse_size": THREE_SIDES,
+    "coarse_channels": Bound(1, 8192, whole=True),
+    "coarse_strides": Bound(1, 8, whole=True),
+    "coarse_kernel": Bound(1, 15, whole=True, odd=True, count=3),
+    "rotation": Bound(0, math.pi, count=3),
+    "scaling": Bound(0, 0.9, count=3),
+    "translation": Bound(0, 4096, count=3),
+    # training
+    "labelled": Bound(0, 1, above=True),
+    "max_epochs": COUNT,
+    "epoch_length": COUNT,
+    "batch_size": COUNT,
+    "learning_rate": Bound(0, 100, above=True),
+    "encoder_rate": Bound(0, 100),
+    "weight_decay": Bound(0, 100),
+    "clusters_per_batch": COUNT,
+    "queries_per_cluster": COUNT,
+    "embedding": COUNT,
+    "temperature": Bound(0.001, 100),
+    "memory": NATURAL,
+    "meaning": OneOf(MEANINGS),
+    "pooling": OneOf(POOLINGS),
+    "points": COUNT,
+    "margin": Bound(0, 1024, whole=True),
+    "without_fold": NATURAL,
+    "calibration_batches": COUNT,
+    # inference, embed, evaluate
+    "grow": Bound(0, 100, whole=True),
+    "test_views": Bound(1, 10, whole=True),
+    "smallest_island": SHARE,
+    "certain": Bound(0.5, 1),
+    "queries_per_organ": COUNT,
+    "neighbours": COUNT,
+    "perplexity": Bound(1),
+    "map_points": Bound(2, whole=True),
+    "tolerance": Bound(0, 1000, above=True),
+    "pictures": NATURAL,
+}
+
+
+def out_of_bounds(path: str, value: Any, key: str) -> Iterator[SemclError]:
+    """What is wrong with a literal value at a path of a config that has the bounds of a key, if it has any."""
+    rule = BOUNDS.get(key)
+    if rule is not None and not rule.admits(value):
+        yield SemclError(f"--{path} is out of bounds", found=repr(value), expected=rule, remedy=f"change --{path}")
+
+
+def indivisible(config: Mapping[str, Any]) -> Iterator[SemclError]:
+    """A coarse grid that its network cannot halve as often as its strides say."""
+    size, strides = config.get("coarse_size"), config.get("coarse_strides")
+    literal = isinstance(size, list) and isinstance(strides, list)
+    if not literal or not all(BOUNDS[key].admits(config[key]) for key in ("coarse_size", "coarse_strides")):
+        return
+    steps = [stride if isinstance(stride, list) else [stride] * 3 for stride in strides]
+    if any(_expression(part) for row in [size, *steps] for part in row) or any(len(step) != 3 for step in steps):
+        return
+    divisors = [math.prod(step[axis] for step in steps) for axis in range(3)]
+    nearest = [max(divisor, round(side / divisor) * divisor) for side, divisor in zip(size, divisors, strict=True)]
+    if nearest != size:
+        yield SemclError(
+            "--coarse_size is not divisible by the strides of the coarse network",
+            found=f"{size}, with coarse_strides {strides}",
+            expected=f"multiples of {divisors}, the products of the strides along each axis",
+            remedy=f"set --coarse_size to {nearest}, say",
+        )
+
+
+def _expression(value: Any) -> bool:
+    return isinstance(value, str) and value[:1] in ("$", "@", "%")
