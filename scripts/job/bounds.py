@@ -20,7 +20,9 @@ LARGE = 10**6
 class Rule(Protocol):
     """Says whether a value is one it may be; as text, what it may be."""
 
-    def admits(self, value: Any) -> bool: ...
+    def admits(self, value: Any) -> bool:
+        """Whether a literal is one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,9 @@ def out_of_bounds(path: str, value: Any, key: str) -> Iterator[SemclError]:
 def indivisible(config: Mapping[str, Any]) -> Iterator[SemclError]:
     """A coarse grid that its network cannot halve as often as its strides say."""
     size, strides = config.get("coarse_size"), config.get("coarse_strides")
-    literal = isinstance(size, list) and isinstance(strides, list)
-    if not literal or not all(BOUNDS[key].admits(config[key]) for key in ("coarse_size", "coarse_strides")):
+    if not isinstance(size, list) or not isinstance(strides, list):
+        return
+    if not BOUNDS["coarse_size"].admits(size) or not BOUNDS["coarse_strides"].admits(strides):
         return
     steps = [stride if isinstance(stride, list) else [stride] * 3 for stride in strides]
     if any(_expression(part) for row in [size, *steps] for part in row) or any(len(step) != 3 for step in steps):
