@@ -43,10 +43,12 @@ class Patches:
             for side in (part.start - first, first + count - part.stop)
         ]
         pad = [sides[4], sides[5], sides[2], sides[3], sides[0], sides[1]]  # torch's order is the last axis first
-        self.image = functional.pad(grid.image(image, inside), pad, value=AIR)
-        self.attention = functional.pad(objects[tuple(inside)], pad)
+        # a scan stored sagittally comes, and leaves pad, with its voxels in another order than its axes
+        self.image = functional.pad(grid.image(image, inside), pad, value=AIR).contiguous()
+        self.attention = functional.pad(objects[tuple(inside)], pad).contiguous()
         across = torch.meshgrid(*[torch.arange(side) for side in grid.box], indexing="ij")
-        strides = torch.tensor(self.image.stride()[1:])
+        height, depth = self.attention.shape[1:]
+        strides = torch.tensor([height * depth, depth, 1])
         self.offsets = sum(step * stride for step, stride in zip(across, strides, strict=True)).to(image.device)
         if grid.spatial_dims == 2:
             self.offsets = self.offsets[..., 0]
