@@ -83,6 +83,7 @@ def prepare(
     csv: str | None = None,
     hash_ids: str | None = None,
     workers: int | None = None,
+    max_voxels: int | None = None,
     labelled_phases: str | Sequence[str] | None = None,
     **unknown: object,
 ) -> None:
@@ -103,13 +104,14 @@ def prepare(
         csv: file to write all findings to.
         hash_ids: file with the key to hash case ids with in what is shown; made when it is not there.
         workers: scans read at once.
+        max_voxels: that a volume may have, by its header, to be read at all; 800 million unless given.
         labelled_phases: in which training cases keep their label maps, as portal; all unless given.
     """
     _refuse(unknown, prepare)
     from .intake import prepare as intake
 
     labelled = _table(table)
-    found = _survey(images, labels, labelled, cases, phase_pattern, modality, workers)
+    found = _survey(images, labels, labelled, cases, phase_pattern, modality, workers, max_voxels)
     _show(found.findings, allow, csv, hash_ids)
     phases = None if labelled_phases is None else _listed(labelled_phases)
     made = intake.write(found, labelled, Path(str(out)), folds, test_share, seed, phases)
@@ -128,6 +130,7 @@ def check(
     csv: str | None = None,
     hash_ids: str | None = None,
     workers: int | None = None,
+    max_voxels: int | None = None,
     **unknown: object,
 ) -> None:
     """Say what is wrong with scans and label maps, and change nothing.
@@ -143,9 +146,11 @@ def check(
         csv: file to write all findings to.
         hash_ids: file with the key to hash case ids with in what is shown; made when it is not there.
         workers: scans read at once.
+        max_voxels: that a volume may have, by its header, to be read at all; 800 million unless given.
     """
     _refuse(unknown, check)
-    found = _survey(images, labels, _table(table) if table else None, cases, phase_pattern, modality, workers)
+    organs = _table(table) if table else None
+    found = _survey(images, labels, organs, cases, phase_pattern, modality, workers, max_voxels)
     _show(found.findings, allow, csv, hash_ids)
     print(f"{images}: {len(found.cases)} cases")
 
@@ -333,12 +338,14 @@ def _survey(
     phase_pattern: str | None,
     modality: str,
     workers: int | None,
+    max_voxels: int | None,
 ) -> Survey:
     from .intake.survey import Sources, survey
 
     files = [Path(str(path)) if path else None for path in (labels, cases)]
     pattern = None if phase_pattern is None else str(phase_pattern)
-    return survey(Sources(Path(str(images)), files[0], files[1], pattern, str(modality), workers), table)
+    most = None if max_voxels is None else _whole("max_voxels", max_voxels)
+    return survey(Sources(Path(str(images)), files[0], files[1], pattern, str(modality), workers, most), table)
 
 
 def _show(found: Sequence[Finding], allow: str | Sequence[str], csv: str | None, hash_ids: str | None) -> None:

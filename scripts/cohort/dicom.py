@@ -5,6 +5,7 @@ Tags are read to sort, to tell series, patients and phases apart; none of them i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,10 +19,16 @@ from monai.data import ITKReader
 from monai.data.utils import orientation_ras_lps
 from numpy.typing import NDArray
 
+from .stated import not_taken, pixels_missing
+from .unfit import Unfit, require_size
+
 TAGS = {
     "uid": "0020|000e", "number": "0020|0011", "description": "0008|103e", "agent": "0018|0010",
     "modality": "0008|0060", "patient": "0010|0020",
 }  # fmt: skip
+PLACED = {"PixelSpacing": "0028|0030", "ImageOrientationPatient": "0020|0037", "ImagePositionPatient": "0020|0032"}
+BITS = "0028|0100"
+NAMES = {"patient": "patients", "modality": "modalities"}
 SAME_PLACE = 1e-3  # mm
 EVEN = 0.1  # of the usual distance between slices
 
@@ -36,6 +43,8 @@ class Slice:
     place: NDArray[np.float64]
     spacing: tuple[float, ...]
     size: tuple[int, ...]
+    unplaced: tuple[str, ...] = ()  # attributes of its place that are missing or impossible
+    cut: str | None = None  # how many of its pixels are missing
 
     @property
     def depth(self) -> float:
@@ -76,6 +85,27 @@ class Series:
         """How many distances are not the usual one within a tenth."""
         apart = self.distances[self.distances >= SAME_PLACE]
         return int((abs(apart - np.median(apart)) > EVEN * np.median(apart)).sum()) if len(apart) else 0
+
+    def require_whole(self) -> None:
+        """Refuse slices that are no volume together.
+
+        Raises:
+            Unfit: for pixels that are missing, a place that is not stated, several patients or modalities, and slices
+                at the same place.
+        """
+        for item in self.slices:
+            if item.cut:
+                raise Unfit("pixels_missing", f"{item.cut} in {item.path.name}")
+            if item.unplaced:
+                raise Unfit(
+                    "unplaced_slices", f"no {', '.join(item.unplaced)} in {item.path.name}, or an impossible one"
+                )
+        for tag in ("patient", "modality"):
+            several = len({item.tags[tag] for item in self.slices})
+            if several > 1:
+                raise Unfit("mixed_slices", f"slices of {several} {NAMES[tag]} under one series")
+        if self.doubled:
+            raise Unfit("doubled_slices", f"{self.doubled} slices at the place of another")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -133,14 +163,17 @@ def read_slice(path: Path) -> Slice:
     axes = np.array([reader.GetDirection(axis) for axis in range(3)]).T
     size = tuple(int(reader.GetDimensions(axis)) for axis in range(reader.GetNumberOfDimensions()))
     channels = reader.GetNumberOfComponents()
+    place = np.array([reader.GetOrigin(axis) for axis in range(3)])
+    spacing = tuple(float(reader.GetSpacing(axis)) for axis in range(3))
+    unplaced, cut = [], None
+    if size[2] == 1 and channels == 1:  # files of many frames say these things elsewhere
+        stated = {name: str(content[tag]) if content.HasKey(tag) else "" for name, tag in PLACED.items()}
+        unplaced = not_taken(stated, axes, place, spacing)
+        bits = int(str(content[BITS])) if content.HasKey(BITS) else 16
+        cut = pixels_missing(path, math.prod(size) * bits // 8)
     return Slice(
-        path,
-        tags,
-        axes,
-        np.array([reader.GetOrigin(axis) for axis in range(3)]),
-        tuple(float(reader.GetSpacing(axis)) for axis in range(3)),
-        (*size, channels) if channels > 1 else size,
-    )
+        path, tags, axes, place, spacing, (*size, channels) if channels > 1 else size, tuple(unplaced), cut
+    )  # fmt: skip
 
 
 def find_series(folder: Path) -> list[Series]:
@@ -164,18 +197,29 @@ def find_series(folder: Path) -> list[Series]:
 
 
 class SeriesReader(ITKReader):
-    """MONAI's ITK reader, given a folder's largest series in geometric order; MONAI's own choice needs a usable UID."""
+    """MONAI's ITK reader, given a folder's largest series in geometric order; MONAI's own choice needs a usable UID.
+
+    ``most`` voxels there may be; None for any number.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__()
+        self.most = most
 
     def read(self, data: Sequence[str | PathLike[Any]] | str | PathLike[Any], **kwargs: Any) -> Any:
         """The series as an ITK image.
 
         Raises:
-            ValueError: when the folder holds no series, or slices at the same place.
+            ValueError: when the folder holds no series.
+            Unfit: for slices that are no volume together, or one of too many voxels.
         """
         folder = Path(data if isinstance(data, (str, PathLike)) else data[0])
         series = find_series(folder)[0]
-        if series.doubled:
-            raise ValueError(f"{series.doubled} slices at the place of another")
+        series.require_whole()
+        if self.most is not None:
+            require_size(series.shape, self.most)
+        if len(series.shape) == 3:  # else voxels of a slice are rounded to the type of the first one's
+            kwargs = {"pixel_type": itk.F} | kwargs
         image = itk.imread([str(item.path) for item in series.slices], **self.kwargs | kwargs)
         columns = np.asarray(orientation_ras_lps(series.affine))[:3, :3]  # ITK knows no shear
         sizes = np.linalg.norm(columns, axis=0)

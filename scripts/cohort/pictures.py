@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import written_whole
+from .stated import jpeg_states, png_turned
+from .unfit import Unfit
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+UPRIGHT = (0, 1)  # EXIF's orientation: not told, or as the pixels are
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # index to RAS mm: pixels of 1 mm, columns to the left, rows to the back
 
 
@@ -38,15 +41,21 @@ def read_photo(path: Path, indices: bool = False) -> MetaTensor:
 
     Raises:
         ValueError: when there are neither one nor three channels, transparency aside.
+        Unfit: for a label map that is a JPEG, a JPEG that was cut, and a picture that is to be shown turned.
     """
     import itk  # which takes a while to load
 
+    _require_upright(path, indices)
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
     if reader is None:
         raise ValueError("no reader knows this file")
     if hasattr(reader, "SetExpandRGBPalette"):
         reader.SetExpandRGBPalette(not indices)
-    pixels = np.asarray(itk.array_from_image(itk.imread(str(path), imageio=reader)))
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    pair = reader.GetNumberOfComponents() == 2  # grey and transparency: taken as complex numbers else, and lost
+    image = itk.imread(str(path), pixel_type=itk.Vector[itk.F, 2] if pair else None, imageio=reader)
+    pixels = np.asarray(itk.array_from_image(image))
     planes = pixels[..., None] if pixels.ndim == 2 else pixels  # rows, columns, channels
     if planes.ndim != 3 or planes.shape[2] not in (1, 2, 3, 4):
         raise ValueError(f"{pixels.shape} is no picture of one or three channels")
@@ -54,6 +63,19 @@ def read_photo(path: Path, indices: bool = False) -> MetaTensor:
     volume = torch.from_numpy(np.ascontiguousarray(kept.transpose(2, 1, 0), np.float32))[..., None]
     affine = torch.from_numpy(AFFINE)
     return MetaTensor(volume, affine=affine, meta={"original_affine": AFFINE, "filename_or_obj": str(path)})
+
+
+def _require_upright(path: Path, indices: bool) -> None:
+    """Refuse a picture whose pixels its reader would take as they are not meant."""
+    with open(path, "rb") as file:
+        jpeg = file.read(2) == b"\xff\xd8"
+    if jpeg and indices:
+        raise Unfit("label_lossy", "a JPEG")
+    whole, turned = jpeg_states(path) if jpeg else (True, png_turned(path))
+    if not whole:
+        raise Unfit("pixels_missing", "the file ends before the picture does")
+    if turned not in UPRIGHT:
+        raise Unfit("picture_turned", f"EXIF orientation {turned}")
 
 
 def with_channels(volume: MetaTensor, path: str | Path, case: str, channels: int, indices: bool) -> MetaTensor:

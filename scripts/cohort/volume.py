@@ -17,9 +17,14 @@ from monai.transforms import LoadImage, Orientation
 from numpy.typing import NDArray
 
 from ..errors import SemclError
+from ..intake.finding_kinds import FINDINGS
+from ..intake.headers import read_header
+from .detached import require_beside, require_inflated
 from .dicom import SeriesReader
 from .label_table import LabelTable
+from .nifti import NiftiReader, is_nifti
 from .pictures import is_photo, read_photo, with_channels
+from .unfit import first_line, kind_of, max_voxels, require_file, require_place, require_size
 
 CASE = "case"  # key of a volume's meta data
 AFFINE_TOLERANCE = 1e-2  # mm, of any entry
@@ -27,14 +32,27 @@ PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 SAMPLE = 1_000_000  # voxels they are taken from
 
 
-def load(path: str | Path, indices: bool = False) -> MetaTensor:
-    """Voxels (C, X, Y, Z) as stored, by MONAI's readers, unchecked; a folder is read as a DICOM series.
+def load(path: str | Path, indices: bool = False, most: int | None = None) -> MetaTensor:
+    """Voxels (C, X, Y, Z) as stored, by MONAI's readers, of any value; a folder is read as a DICOM series.
 
-    ``indices`` is for label maps: of a picture with a palette its indices are read, not its colours.
+    Args:
+        path: of the file or folder.
+        indices: for label maps: of a picture with a palette its indices are read, not its colours.
+        most: voxels there may be; None where the header was looked at before.
+
+    Raises:
+        Unfit: for what ``FINDINGS`` has a name for; readers raise whatever they like for the rest.
     """
+    folder = Path(path).is_dir()
+    if not folder:
+        require_file(Path(path))
+        require_beside(Path(path))
+        require_inflated(Path(path))
+        if most is not None:
+            require_size(read_header(Path(path)).shape, most)
     if is_photo(path):
         return read_photo(Path(path), indices)
-    reader = SeriesReader() if Path(path).is_dir() else None
+    reader = SeriesReader(most) if folder else NiftiReader() if is_nifti(path) else None
     loaded: MetaTensor = _loader()(path, reader)  # named here, for else others are tried after it fails
     return loaded
 
@@ -71,24 +89,22 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
         SemclError: when the file is missing, cannot be read, is not 3-D, has other channels or holds NaN or infinite
             voxels.
     """
-    expected = "a readable 3-D volume (NIfTI, NRRD, MHA, a DICOM series) or picture (PNG, JPEG)"
     if not Path(path).exists():
         raise SemclError(
             "a file of the datalist is missing",
             case=case,
             found=f"no {path}",
-            expected=expected,
+            expected=FINDINGS["unreadable"].expected,
             remedy="restore the file, or run `python -m scripts prepare` again",
         )
+    limit = max_voxels()
     try:
-        volume = load(path, indices)
+        volume = load(path, indices, limit)
+        require_place(np.asarray(volume.affine))
     except Exception as error:  # readers raise whatever they like
+        kind = FINDINGS[kind_of(error)]
         raise SemclError(
-            "a volume cannot be read",
-            case=case,
-            found=f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            expected=expected,
-            remedy="export the file again, or take the case out of the cohort",
+            kind.problem, case=case, found=f"{path}: {first_line(error)}", expected=kind.expected, remedy=kind.remedy
         ) from error
     if is_photo(path):
         volume = with_channels(volume, path, case, channels, indices)

@@ -53,11 +53,35 @@ FINDINGS = {
     "unlisted_case": _unusable(
         "a scan that the table of cases does not list", "a row a scan", "add the row, or move the scan away"
     ),
+    "not_a_file": _unusable(
+        "a path that is neither a file nor a folder",
+        "a file of its own",
+        "copy what it stands for into a file: pipes and devices are not read",
+    ),
+    "too_large": _unusable(
+        "a volume of more voxels than are read",
+        "at most 800 million voxels, or as many as --max_voxels or SEMCL_MAX_VOXELS says",
+        "look whether its header is right; if so pass --max_voxels, and set SEMCL_MAX_VOXELS for the stages",
+    ),
+    "damaged_gzip": _unusable(
+        "compressed voxels that are damaged", "a right checksum, and nothing else behind them", "copy the file again"
+    ),
+    "data_elsewhere": _unusable(
+        "a header whose voxels lie in another folder",
+        "voxels in the file itself or beside it",
+        "put header and voxels into one folder, or convert them to one file",
+    ),
+    "voxel_type": _unusable(
+        "voxels that are no single numbers", "integer or real voxels", "save the magnitude, or one channel"
+    ),
     # geometry
     "not_3d": _unusable("a volume is not 3-D", "three axes, one channel", "split it into one 3-D volume a case"),
     "one_frame": Kind(NOTE, "a fourth axis of one frame", "three axes", "nothing: the axis is dropped"),
     "bad_affine": _unusable(
         "an affine that gives voxels no size", "voxels of a finite size above 0 mm along three directions", _EXPORT
+    ),
+    "voxel_size": _unusable(
+        "voxels of a size that no scan has", "0.01 to 100 mm along each axis", "mend the spacing: it is in mm"
     ),
     "no_orientation": Kind(
         WARNING,
@@ -91,6 +115,19 @@ FINDINGS = {
     "doubled_slices": _unusable(
         "several slices at the same place", "one slice a place", "a folder a series: two phases may be mixed"
     ),
+    "pixels_missing": _unusable(
+        "pixels are missing", "all of the pixels the header tells of", "export or copy the file again"
+    ),
+    "unplaced_slices": _unusable(
+        "slices that do not say how large they are or how they lie",
+        "PixelSpacing, ImagePositionPatient, and ImageOrientationPatient of two unit vectors at right angles",
+        "export the series with these attributes, or take the case out of the cohort",
+    ),
+    "mixed_slices": _unusable(
+        "slices that do not belong together",
+        "one patient and one modality a series",
+        "take out the slices that do not belong to the series",
+    ),
     "modality_differs": Kind(
         WARNING, "DICOM names another modality", "the modality of --modality", "set --modality, or move the scan away"
     ),
@@ -117,6 +154,11 @@ FINDINGS = {
     "duplicate_image": Kind(
         ERROR, "the same voxels under two names", "a scan once", "remove one, or give both to one patient and allow"
     ),
+    "picture_turned": _unusable(
+        "a picture that is to be shown turned",
+        "pixels as they are to be shown (EXIF orientation 1)",
+        "turn the pixels themselves and drop the mark (`magick mogrify -auto-orient`), and the label map alike",
+    ),
     # label maps
     "label_not_integer": _unusable(
         "label values that are no whole numbers", "whole numbers from 0", "resample label maps by nearest neighbour"
@@ -125,6 +167,9 @@ FINDINGS = {
         "a label map in colours",
         "the index of each pixel: a palette, or grey values",
         "save it as a PNG with a palette, or of grey values that are indices",
+    ),
+    "label_lossy": _unusable(
+        "a label map whose values were changed to save space", "a PNG", "make the label map again, as a PNG"
     ),
     "label_outside_table": _unusable(
         "label values outside the label table",

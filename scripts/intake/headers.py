@@ -14,7 +14,18 @@ from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from ..cohort import dicom
+from ..cohort.detached import require_beside
+from ..cohort.nifti import is_nifti, require_real
 from ..cohort.pictures import AFFINE, is_photo
+from ..cohort.unfit import (
+    Unfit,
+    first_line,
+    kind_of,
+    max_voxels,
+    require_file,
+    require_place,
+    require_size,
+)
 from .finding_kinds import TOLERANCE
 from .findings import Finding
 
@@ -64,9 +75,13 @@ def read_header(path: Path) -> Header:
     """Header of a NIfTI file, of what else ITK reads, or of a folder of DICOM slices; raises what their readers do."""
     if path.is_dir():
         series = dicom.find_series(path)
+        series[0].require_whole()
         return Header(series[0].shape, series[0].affine, series=tuple(series))
-    if path.name.endswith((".nii", ".nii.gz")):
+    require_file(path)
+    require_beside(path)
+    if is_nifti(path):
         image = cast(nib.Nifti1Image, nib.load(path))
+        require_real(image.get_data_dtype())
         (qform, quality), (sform, standing) = image.get_qform(coded=True), image.get_sform(coded=True)
         apart = float(abs(qform - sform).max()) if quality and standing else 0.0
         return Header(tuple(image.shape), np.asarray(image.affine, np.float64), apart, bool(quality or standing))
@@ -75,6 +90,8 @@ def read_header(path: Path) -> Header:
         raise ValueError("no reader knows this file")
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
+    if reader.GetPixelTypeAsString(reader.GetPixelType()) == "complex":
+        raise Unfit("voxel_type", "complex numbers")
     if is_photo(path):
         return Header((int(reader.GetDimensions(0)), int(reader.GetDimensions(1)), 1), AFFINE)
     count = reader.GetNumberOfDimensions()
@@ -88,29 +105,31 @@ def read_header(path: Path) -> Header:
     return Header((*shape, channels) if channels > 1 else shape, np.asarray(orientation_ras_lps(affine), np.float64))
 
 
-def open_header(path: Path, case: str, kind: str) -> tuple[Header | None, list[Finding]]:
+def open_header(path: Path, case: str, kind: str, most: int | None = None) -> tuple[Header | None, list[Finding]]:
     """The header of a file and what is wrong with it; no header when no stage could read the volume.
 
     Args:
         path: of the volume.
         case: its case id.
         kind: "image" or "label map", to tell them apart in what was found.
+        most: voxels there may be; None for the usual limit.
     """
 
     def finding(name: str, found: str) -> Finding:
         return Finding(case, name, f"{kind} {path}: {found}", identifying(path))
 
+    limit = max_voxels() if most is None else most
     if not path.exists():
         return None, [Finding(case, "missing_file", f"no {kind} {path}", (path,))]
     if path.is_file() and path.stat().st_size == 0:
         return None, [finding("zero_bytes", "0 bytes")]
     try:
         header = read_header(path)
+        _require_volume(header)
+        require_place(header.affine)
+        require_size(header.shape, limit)
     except Exception as error:  # readers raise whatever they like
-        return None, [finding("unreadable", plain(error, path))]
-    fatal = _fatal(header)
-    if fatal:
-        return None, [finding(*fatal)]
+        return None, [finding(kind_of(error), plain(error, path))]
     return header, [finding(*item) for item in _remarks(header)]
 
 
@@ -122,23 +141,15 @@ def identifying(path: Path) -> tuple[Path, ...]:
 
 def plain(error: Exception, path: Path) -> str:
     """First line of what a reader said, without paths."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = first_line(error)
     for piece in (str(path), str(path.parent), path.name):
         text = text.replace(piece, "the file")
     return text
 
 
-def _fatal(header: Header) -> tuple[str, str] | None:
-    by = " x ".join(map(str, header.shape))
+def _require_volume(header: Header) -> None:
     if len(header.shape) < 3 or any(count != 1 for count in header.shape[3:]) or 0 in header.shape:
-        return "not_3d", by
-    sizes = header.sizes
-    flat = np.isfinite(header.affine).all() and (sizes > 0).all() and abs(np.linalg.det(header.directions)) > 1e-3
-    if not flat:
-        return "bad_affine", f"voxels of {_mm(sizes)} mm"
-    doubled = header.series[0].doubled if header.series else 0
-    return ("doubled_slices", f"{doubled} slices at the place of another") if doubled else None
+        raise Unfit("not_3d", " x ".join(map(str, header.shape)))
 
 
 def _remarks(header: Header) -> list[tuple[str, str]]:

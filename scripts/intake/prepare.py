@@ -11,9 +11,8 @@ from ..cohort import datalist
 from ..cohort.attention import write_label_map
 from ..cohort.datalist import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.pictures import is_photo
 from ..cohort.selection import hide_labels
-from ..cohort.volume import read
+from ..cohort.volume import load_canonical
 from ..errors import SemclError, raise_all
 from .finding_kinds import ERROR
 from .findings import allow
@@ -144,5 +143,5 @@ def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
         return case
     path = out / datalist.MERGED / f"{case.case}.nii.gz"
     objects, _ = merge(masks_of(scan.masks, table), table)
-    write_label_map(path, objects, read(case.image, case.case, 3 if is_photo(case.image) else 1), table)
+    write_label_map(path, objects, load_canonical(case.image), table)
     return replace(case, label=path)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ..cohort.label_table import LabelTable
+from ..cohort.unfit import kind_of
 from .findings import Finding
 from .headers import Header, compare, identifying, open_header, plain
 from .layouts.scan import Scan
@@ -35,14 +36,14 @@ class Opened:
         return self.image.series[0].tags if self.image and self.image.series else {}
 
 
-def open_scan(scan: Scan, table: LabelTable | None) -> Opened:
-    """Read the headers of a scan's files and compare them."""
-    image, findings = open_header(scan.image, scan.case, "image")
+def open_scan(scan: Scan, table: LabelTable | None, most: int | None = None) -> Opened:
+    """Read the headers of a scan's files and compare them; ``most`` voxels there may be, as of ``open_header``."""
+    image, findings = open_header(scan.image, scan.case, "image", most)
     files = [scan.label] if scan.label else list((masks_of(scan.masks, table) if table else dict(scan.masks)).values())
     fits = bool(files)
     said = set()
     for path in files:
-        label, more = open_header(path, scan.case, "label map")
+        label, more = open_header(path, scan.case, "label map", most)
         apart = compare(image, label, scan.case, path) if image and label else None
         for item in [*more, *([apart] if apart else [])]:
             if item.name not in said:  # a mask file an organ, all with the same flaw
@@ -83,7 +84,7 @@ def _look_at_masks(scan: Scan, image: Header, table: LabelTable, organs: Sequenc
     except Exception as error:  # readers raise whatever they like
         folder = scan.masks[0][1].parent
         return Seen(
-            [Finding(scan.case, "unreadable", f"a mask in {folder}: {plain(error, folder)}", identifying(folder))]
+            [Finding(scan.case, kind_of(error), f"a mask in {folder}: {plain(error, folder)}", identifying(folder))]
         )
     if not objects.any():
         return Seen([Finding(scan.case, "label_empty", "masks that are 0 everywhere")])

@@ -40,6 +40,7 @@ class Sources:
         phase_pattern: regular expression with one group, searched in file names.
         modality: "CT" (intensities are HU), "MR", or "RGB": pictures, which show some of the objects each.
         workers: cases looked at at once; None for as many as there are cores, at most 4.
+        most: voxels a volume may have; None for the usual limit.
     """
 
     images: Path
@@ -48,6 +49,7 @@ class Sources:
     phase_pattern: str | None = None
     modality: str = "CT"
     workers: int | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
         scans, unlisted = _listed(scans, sources.cases)
         findings += unlisted
     refuse_organs({organ for scan in scans if scan.row for organ in scan.row.annotated or ()}, table)
-    opened = _parallel(lambda scan: open_scan(scan, table), scans, sources.workers, "headers")
+    opened = _parallel(lambda scan: open_scan(scan, table, sources.most), scans, sources.workers, "headers")
     people, grouped = cohort_checks.patients([(one.scan, one.tags.get("patient", "")) for one in opened])
     cases = []
     for one in opened:

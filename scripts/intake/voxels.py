@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..cohort.components import boxes, parts
 from ..cohort.label_table import IGNORED_INDEX, LabelTable
+from ..cohort.unfit import kind_of
 from ..cohort.volume import load_canonical
 from .findings import Finding
 from .headers import identifying, plain
@@ -50,7 +51,7 @@ def inspect_image(path: Path, case: str, modality: str) -> Seen:
     try:
         voxels = load_canonical(path).numpy()
     except Exception as error:  # readers raise whatever they like
-        add("unreadable", plain(error, path))
+        add(kind_of(error), plain(error, path))
         return seen
     low, high = float(voxels.min()), float(voxels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -77,7 +78,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
     try:
         volume = load_canonical(path, indices=True)
     except Exception as error:  # readers raise whatever they like
-        add("unreadable", plain(error, path))
+        add(kind_of(error), plain(error, path))
         return seen
     if len(volume) > 1:
         add("label_of_colours", f"{len(volume)} channels")

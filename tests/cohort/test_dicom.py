@@ -66,7 +66,9 @@ def test_the_largest_series_is_read(tmp_path):
 def test_slices_at_one_place_are_not_read(tmp_path):
     folder = write_dicom(tmp_path / "a", ct())
     write_dicom(folder, ct(2), prefix="t")
-    with pytest.raises(SemclError, match=r"(?s)case a: a volume cannot be read.*8 slices at the place of another"):
+    with pytest.raises(
+        SemclError, match=r"(?s)case a: several slices at the same place.*8 slices at the place of another"
+    ):
         read_stored(folder, "a")
 
 

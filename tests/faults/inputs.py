@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import locale
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import itk
 import nibabel as nib
 import numpy as np
 
 from scripts.cohort.label_table import LabelTable, Organ
+from scripts.intake.survey import Sources, Survey, survey
 from tests.conftest import write_nifti
 
 SHAPE = (12, 10, 8)
@@ -77,6 +80,39 @@ class Folder:
 
     def dataset(self, labels: dict[str, object]) -> None:
         (self.root / "dataset.json").write_text(json.dumps({"labels": labels}))
+
+
+Build = Callable[[Folder], Any]
+
+
+class Inputs(dict[str, tuple[Build, list[tuple[str | None, str]]]]):
+    """A table of inputs: what builds each, and the findings that the intake must have of it, and no others."""
+
+    def finds(self, *expected: str, case: str | None = "a") -> Callable[[Build], Build]:
+        """Put an input into the table: a function that builds it and may return what to survey but both folders."""
+
+        def register(build: Build) -> Build:
+            entries = [
+                (entry.split(":")[0], entry.split(":")[1]) if ":" in entry else (case, entry) for entry in expected
+            ]
+            self[build.__name__] = (build, entries)
+            return build
+
+        return register
+
+    def survey(self, name: str, folder: Path) -> Survey:
+        """The survey of an input built in a folder."""
+        asked = self[name][0](Folder(folder)) or {}
+        given = {"images": folder / "images", "labels": folder / "labels"} | asked
+        table = given.pop("table", TABLE)
+        return survey(Sources(**given, workers=1), table)
+
+    def check(self, name: str, folder: Path) -> None:
+        """Compare what the survey of an input finds with what it should."""
+        found = self.survey(name, folder).findings
+        assert sorted((item.case or "", item.name) for item in found) == sorted(
+            (case or "", kind) for case, kind in self[name][1]
+        )
 
 
 def write_itk(path: Path, voxels: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Path:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from scripts.intake.finding_kinds import FINDINGS
 from scripts.intake.findings import as_csv, hash_ids
-from scripts.intake.survey import Sources, survey
 from tests.conftest import write_nifti
 from tests.faults.inputs import (
     SHAPE,
-    TABLE,
     TWO_PHASES,
-    Folder,
+    Inputs,
     affine,
     ct,
     organs,
@@ -29,21 +24,9 @@ from tests.faults.inputs import (
 )  # fmt: skip
 from tests.natural import write_picture
 
-INPUTS: dict[str, tuple[Callable[[Folder], Any], list[tuple[str | None, str]]]] = {}
+INPUTS = Inputs()
+finds = INPUTS.finds
 CASES = "case,patient,phase\n"
-
-
-def finds(*expected: str, case: str | None = "a") -> Callable[[Callable[[Folder], Any]], Callable[[Folder], Any]]:
-    """Put an input into the table: a function that builds it and may return what to survey instead of both folders."""
-
-    def register(build: Callable[[Folder], Any]) -> Callable[[Folder], Any]:
-        INPUTS[build.__name__] = (
-            build,
-            [(entry.split(":")[0], entry.split(":")[1]) if ":" in entry else (case, entry) for entry in expected],
-        )
-        return build
-
-    return register
 
 
 # files
@@ -738,31 +721,15 @@ def a_table_of_cases_that_spreadsheets_write(f):
     return {"cases": f.sheet("\ufeff" + CASES + "a , p , ct\n")}
 
 
-def surveyed(name, folder):
-    """What the survey of an input finds."""
-    build, expected = INPUTS[name]
-    asked = build(Folder(folder)) or {}
-    given = {"images": folder / "images", "labels": folder / "labels"} | asked
-    table = given.pop("table", TABLE)
-    return survey(Sources(**given, workers=1), table), expected
-
-
 @pytest.mark.parametrize("name", INPUTS)
 def test_the_intake_finds_this_and_nothing_else(name, tmp_path):
-    found, expected = surveyed(name, tmp_path)
-    assert sorted((item.case or "", item.name) for item in found.findings) == sorted(
-        (case or "", kind) for case, kind in expected
-    )
-
-
-def test_every_finding_has_an_input_that_leads_to_it():
-    assert set(FINDINGS) == {kind for _, expected in INPUTS.values() for _, kind in expected}
+    INPUTS.check(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, expected) in INPUTS.items() if expected])
 def test_hashed_findings_do_not_tell_who_it_is(name, tmp_path):
     secret = tmp_path / "Muster_Erika"
     secret.mkdir()
-    found, _ = surveyed(name, secret)
+    found = INPUTS.survey(name, secret)
     renamed = [replace(item, case="Muster_Max") for item in found.findings]
     assert "Muster" not in as_csv(hash_ids(renamed, b"0123456789abcdef"))

@@ -28,9 +28,9 @@ def find_scans(images: Path, labels: Path | None) -> Found:
         SemclError: when a folder is missing or holds no volumes, or a table or list of the layout cannot be used.
     """
     for path in (images, labels):
-        if path is not None and not path.exists() and path.suffix.lower() != ".csv":  # its reader says more
-            raise SemclError(
-                "a folder is missing", found=str(path), expected="a folder of volumes", remedy="check the path"
-            )
+        listed = path is not None and path.suffix.lower() == ".csv"  # its reader says more
+        if path is not None and not (path.is_dir() or path.is_file() or listed):
+            missing = "a path that is neither a file nor a folder" if path.exists() else "a folder is missing"
+            raise SemclError(missing, found=str(path), expected="a folder of volumes", remedy="check the path")
     answers = (find(images, labels) for find in LAYOUTS)
     return next(found for found in answers if found is not None)

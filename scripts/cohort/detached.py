@@ -1,0 +1,75 @@
+"""NRRD and MetaImage headers, which may name files with their voxels: none of another folder, none that is damaged."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+
+from .unfit import Unfit, require_file
+
+SUFFIXES = (".nrrd", ".mhd", ".mha")
+HEADER = 1 << 20  # bytes of a file that may be its header
+BLOCK = 1 << 20  # bytes inflated at once
+GZIP_OR_ZLIB = 47  # zlib tells them apart
+DATA = r"^ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?$"
+
+
+def require_beside(path: Path) -> None:
+    """Refuse a header whose voxels lie outside of its folder, or in what is no file.
+
+    Raises:
+        Unfit: for those.
+    """
+    for name in data_files(path) if _is_detached(path) else ():
+        there = path.parent / name
+        if there.parent.resolve() != path.parent.resolve():
+            raise Unfit("data_elsewhere", "it names a file of another folder")
+        require_file(there)
+
+
+def require_inflated(path: Path) -> None:
+    """Refuse a MetaImage whose compressed voxels are damaged: ITK would go on with whatever the memory holds.
+
+    Raises:
+        Unfit: for those.
+    """
+    text = _text(path) if _is_detached(path) else ""
+    if not re.search(r"^CompressedData[ \t]*=[ \t]*True", text, re.MULTILINE):
+        return
+    files = data_files(path)
+    named = re.search(DATA, text, re.MULTILINE)
+    with open(path.parent / files[0] if files else path, "rb") as file:
+        file.seek(0 if files or not named else text.index("\n", named.end()) + 1)
+        inflating = zlib.decompressobj(GZIP_OR_ZLIB)
+        try:
+            while not inflating.eof and (block := inflating.unconsumed_tail or file.read(BLOCK)):
+                inflating.decompress(block, BLOCK)
+        except zlib.error as error:
+            raise Unfit("damaged_gzip", str(error)) from error
+    if not inflating.eof:
+        raise Unfit("damaged_gzip", "it ends before its voxels do")
+
+
+def data_files(path: Path) -> list[str]:
+    """The files with voxels that a NRRD or MetaImage header names; none where they follow it."""
+    text = _text(path)
+    if text.startswith("NRRD"):
+        text = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+        named = re.search(r"^data ?file:[ \t]*(.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
+    else:
+        named = re.search(DATA, text, re.MULTILINE)
+    if not named or named[1].upper() == "LOCAL":
+        return []
+    if named[1].upper().startswith("LIST"):
+        return [line.strip() for line in text[named.end() :].splitlines() if line.strip()]
+    return [re.split(r"\s+(?=-?\d)", named[1])[0]] if "%" in named[1] else [named[1]]
+
+
+def _is_detached(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+
+
+def _text(path: Path) -> str:
+    with open(path, "rb") as file:
+        return file.read(HEADER).decode("latin-1")
