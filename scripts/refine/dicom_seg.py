@@ -21,6 +21,7 @@ from .volumes import samples
 
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 SIDES = ("right_", "left_")
+MOST = 255  # segments
 
 
 class WriteDicomSeg:
@@ -81,6 +82,14 @@ class WriteDicomSeg:
         present = np.unique(indices[indices > 0]).tolist()
         if not present:
             return
+        if len(present) > MOST:
+            raise SemclError(
+                "a DICOM SEG cannot hold so many organs",
+                case=data["case"],
+                found=f"{len(present)} organs in the prediction",
+                expected=f"at most {MOST}, whose numbers fit a byte",
+                remedy="leave dicom_seg false: the label map was written as NIfTI",
+            )
         frames = np.moveaxis(indices, 2, 0).transpose(0, 2, 1)  # slices of rows of columns
         segmentation = highdicom.seg.Segmentation(
             source_images=series,

@@ -11,6 +11,7 @@ from ignite.engine import Engine
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.job.job import Job
 from scripts.refine.dicom_seg import WriteDicomSeg
 from scripts.refine.volumes import AsStored, ReadVolume
@@ -91,6 +92,17 @@ def test_it_refers_to_the_series_and_its_patient(tmp_path, table, job):
     assert written.ReferencedSeriesSequence[0].SeriesInstanceUID == first.SeriesInstanceUID
     assert written.SeriesInstanceUID != first.SeriesInstanceUID
     assert written.Modality == "SEG"
+
+
+def test_organs_over_255_are_refused_not_drawn_as_background(tmp_path, job, capsys):
+    many = LabelTable(tuple(Organ(f"organ{number}", number) for number in range(1, 301)), ("ct",))
+    sample = predicted(write_series(tmp_path / "series"), many, tmp_path)
+    objects = torch.zeros_like(sample["pred"])
+    objects.view(-1)[:300] = torch.arange(1, 301)
+    write(many, tmp_path, job, sample | {"pred": objects})
+    assert job.failed == ["a"]
+    assert "a DICOM SEG cannot hold so many organs\n  found:    300 organs" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*.dcm"))
 
 
 def test_a_series_without_identifiers_is_named_and_left(tmp_path, table, job, capsys):
