@@ -20,6 +20,7 @@ from ..cohort.datalist import Case
 from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
 from . import config_check, manifest
+from .handles import require_handles
 from .shard import Shard
 
 RESUMED = ("coarse", "pretrain", "train")  # stages that write checkpoints
@@ -80,6 +81,8 @@ class Job:
         self.config = config_check.flatten({**running, "common": shipped.common})
         wrong = [*self._not_for_the_stage(), *config_check.check(running, shipped.own, shipped.others)]
         ranks.first_alone(lambda: self._open(wrong))
+        workers = running.get("num_workers", 0)
+        require_handles(workers if isinstance(workers, int) else int(shipped.common["num_workers"]))
         self._listen()
 
     def _not_for_the_stage(self) -> Iterator[SemclError]:

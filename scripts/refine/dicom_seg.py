@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..cohort.dicom import find_series
 from ..cohort.label_table import LabelTable
+from ..cohort.unfit import first_line
 from ..errors import SemclError
 from ..files import written_whole
 from ..job.job import Job
@@ -68,7 +69,16 @@ class WriteDicomSeg:
         import highdicom
         import pydicom
 
-        series = [pydicom.dcmread(item.path) for item in find_series(source)[0].slices]
+        try:
+            series = [pydicom.dcmread(item.path) for item in find_series(source)[0].slices]
+        except (OSError, ValueError) as error:  # it was there when the scan was read
+            raise SemclError(
+                "the series of a prediction cannot be read again",
+                case=data["case"],
+                found=f"{source}: {first_line(error)}",
+                expected="the slices that were segmented",
+                remedy="restore them and run inference again; the label map was written as NIfTI",
+            ) from error
         missing = [name for name in NEEDED if not series[0].get(name)]
         if missing:
             raise SemclError(

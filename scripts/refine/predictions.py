@@ -11,6 +11,7 @@ from monai.engines import Evaluator
 from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.datalist import Case
+from ..errors import SemclError
 from ..files import checksum, write_text
 from ..job.config_check import digest
 from ..job.job import Job
@@ -95,5 +96,13 @@ class Predictions:
 
 def _stamp(case: Case) -> list[int]:
     """By what another scan of the same id is told."""
+    if not case.image.exists():
+        raise SemclError(
+            "a file of the datalist is missing",
+            case=case.case,
+            found=f"no {case.image}",
+            expected="the scan",
+            remedy="restore it, or run `python -m scripts prepare` again; predictions stay as they are",
+        )
     stat = case.image.stat()
     return [stat.st_size, stat.st_mtime_ns]

@@ -15,16 +15,32 @@ import itk
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from scripts.auto3dseg.score import dice_of
+from scripts.coarse.cross_fitting import CoarseInferer, ReadCoarse, predict
+from scripts.cohort.datalist import Case
 from scripts.cohort.volume import read
 from scripts.errors import SemclError
+from scripts.evaluate.case_pictures import picture
+from scripts.evaluate.rows import measure_case
 from scripts.intake.finding_kinds import ERROR, FINDINGS
 from scripts.intake.findings import as_csv, hash_ids
+from scripts.job.job import Job
+from scripts.queries.grid import QueryGrid
+from scripts.queries.store import QueryStore
+from scripts.refine.predictions import Predictions
+from scripts.refine.volumes import ReadVolume
+from tests.conftest import write_nifti
 from tests.faults.inputs import (
     SHAPE,
+    TABLE,
+    Folder,
     Inputs,
     affine,
     ct,
+    organs,
     write_dicom,
     write_forms,
     write_itk,
@@ -462,3 +478,46 @@ def test_the_affine_is_that_of_the_sform_whatever_the_voxel_sizes_say(tmp_path):
     content = gzip.decompress(path.read_bytes())
     path.write_bytes(gzip.compress(set_field(80, "<3f", 1.0, 1.0, 1.0)(content)))
     np.testing.assert_allclose(read(path, "a").affine.numpy(), place)
+
+
+# a file that has gone since the datalist was read
+
+
+def gone(name: str) -> Callable[[Path], Case]:
+    """A case whose attention is there, without its image or its label map."""
+
+    def make(root: Path) -> Case:
+        f = Folder(root)
+        case = Case("a", "p", "ct", f.image(), f.label(), 0)
+        write_nifti(root / "attention" / "a.nii.gz", organs())
+        (case.image if name == "image" else f.labels / "a.nii.gz").unlink()
+        return case
+
+    return make
+
+
+GRID = QueryGrid(2, 8, [0, 0, 0], [-160, 240])
+READERS: dict[str, tuple[str, Callable[[Case, Path], Any]]] = {
+    "coarse": ("image", lambda case, root: ReadCoarse(TABLE, (8, 8, 8), [0, 1])({"case": case})),
+    "coarse's label": ("label", lambda case, root: ReadCoarse(TABLE, (8, 8, 8), [0, 1])({"case": case})),
+    "maps": ("image", lambda case, root: predict([case], nn.Identity(), CoarseInferer((8, 8, 8), [0, 1]), TABLE,
+                                                str(root / "maps"), torch.device("cpu"), raised)),
+    "store": ("image", lambda case, root: QueryStore(str(root / "s"), [case], str(root / "attention"), TABLE, GRID)),
+    "inference": ("image", lambda case, root: ReadVolume(TABLE, "nowhere")({"image": str(case.image)})),
+    "predictions": ("image", lambda case, root: Predictions(
+        str(root), [case], [], "", Job("inference", "bundle", str(root), {}, 0)).missing()),
+    "measuring": ("label", lambda case, root: measure_case(case, {"coarse": root / "attention"}, TABLE, 2.0)),
+    "pictures": ("image", lambda case, root: picture(case, 0.5, {}, "coarse", TABLE, [0, 1], root)),
+    "Auto3DSeg's score": ("image", lambda case, root: dice_of([case], TABLE, root / "attention")),
+}  # fmt: skip
+
+
+def raised(case: str, why: object) -> None:
+    """What a job is told, which goes on with the others."""
+    raise why if isinstance(why, SemclError) else AssertionError(why)
+
+
+@pytest.mark.parametrize(("what", "ask"), READERS.values(), ids=READERS.keys())
+def test_a_file_that_has_gone_is_named_by_its_case(what, ask, tmp_path):
+    with pytest.raises(SemclError, match=r"^case a: a file of the datalist is missing\n  found:    no \S+/a\.nii\.gz"):
+        ask(gone(what)(tmp_path), tmp_path)
