@@ -23,7 +23,12 @@ from torch.utils.data import Sampler
 from tqdm import tqdm
 
 from .. import ranks
-from ..cohort.attention import attention_path, write_label_map
+from ..cohort.attention import (
+    attention_path,
+    claim_attention,
+    claim_partial,
+    write_label_map,
+)
 from ..cohort.components import boxes
 from ..cohort.datalist import Case, folds, read_label
 from ..cohort.label_table import LabelTable
@@ -195,13 +200,22 @@ def cross_fit(
         origin: noted beside the weights.
         checkpoint: of the trainer; where it resumes, the rounds before its own are done.
         maps: False: write the weights alone (``write_maps`` writes the maps).
+
+    Raises:
+        SemclError: when ``attention_dir`` holds scans, label maps or anything else that is not the stage's own.
     """
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     aside = Path(f"{attention_dir}.partial")  # maps of two runs must not lie side by side as if of one
+
+    def claim() -> None:
+        networks = {case.case: weights_path(ckpt_dir, case.fold) for case in cases}
+        claim_attention(attention_dir, cases, networks, checkpoint.job)
+        claim_partial(aside, cases, checkpoint.job.resume)
+
+    if maps:
+        ranks.first_alone(claim)
     first = checkpoint.resumed_round()
     network = resets["network"]
-    if checkpoint.job.leads and not checkpoint.job.resume:
-        shutil.rmtree(aside, ignore_errors=True)
     if checkpoint.job.leads:
         table.save(ckpt_dir)
     rounds = [*folds(cases), None]
@@ -229,8 +243,8 @@ def cross_fit(
             path.unlink(missing_ok=True)
         elif made.is_file():  # or the run was interrupted here, and has moved it
             made.replace(path)
-    if checkpoint.job.leads:
-        shutil.rmtree(aside, ignore_errors=True)
+    if maps and checkpoint.job.leads:
+        shutil.rmtree(aside)
 
 
 def weights_path(ckpt_dir: str | Path, fold: int | None) -> Path:
@@ -265,8 +279,10 @@ def write_maps(
         job: the run; its shard and its ranks share the cases.
 
     Raises:
-        SemclError: when weights are missing or of another cohort.
+        SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds what is not the stage's own.
     """
+    networks = {case.case: weights_path(ckpt_dir, case.fold) for case in cases}
+    ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job))
     missing: dict[int | None, list[Case]] = {}
     for case in job.part(cases):
         sources = case.image, weights_path(ckpt_dir, case.fold)

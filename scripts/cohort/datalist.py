@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError, raise_all
 from ..files import write_text
+from ..outputs import MARKER
 from . import pictures
 from .dicom import holds_dicom
 from .label_table import FILE_NAME as TABLE
@@ -57,13 +58,14 @@ def case_id(path: Path) -> str | None:
 def volumes(folder: Path) -> dict[str, Path]:
     """Case id -> file of every volume in a folder, by name; a folder of DICOM slices in it is a volume too.
 
-    Pictures are volumes where there is nothing else.
+    Pictures are volumes where there is nothing else. A folder that a stage marked is none, of predictions as DICOM SEG.
 
     Raises:
         SemclError: when two files have the same case id.
     """
     found: dict[str, Path] = {}
     held = [path for path in sorted(folder.iterdir()) if case_id(path) or (path.is_dir() and holds_dicom(path))]
+    held = [path for path in held if not (path / MARKER).is_file()]
     for path in pictures.without_previews(held):
         case = path.name if path.is_dir() and holds_dicom(path) else case_id(path)
         if case is not None and case in found:

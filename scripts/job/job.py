@@ -67,6 +67,7 @@ class Job:
         self.locks: list[IO[str]] = []
         self.handlers: dict[signal.Signals, Any] = {}  # of signals, before the run listened
         self.start = time.monotonic()
+        self.last = 0  # when the run before this one was last noted, in ns
 
     def begin(self) -> None:
         """Check the config, claim the folder, look for what to resume, and note the start.
@@ -107,6 +108,7 @@ class Job:
             kept = self.checkpoint.with_name(f"{self.stage}.checkpoint.previous.pt")
             self.checkpoint.replace(kept)
             print(f"{self.stage}: starts anew; the interrupted run's checkpoint is kept as {kept}", file=sys.stderr)
+        self.last = self.manifest.stat().st_mtime_ns if self.manifest.is_file() else 0
         opening = manifest.opening(self.stage, str(self.bundle_root))
         works_on = {**self.origin, "seed": self.seed, "resumed": self.resume, "ranks": ranks.count()}
         if self.shard is not None:

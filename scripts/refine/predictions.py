@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
 from .. import ranks
@@ -15,15 +16,19 @@ from ..errors import SemclError
 from ..files import checksum, write_text
 from ..job.config_check import digest
 from ..job.job import Job
+from ..outputs import Output, visible
 from .calibration import calibration_path
-from .volumes import prediction_path
+from .volumes import prediction_path, samples
+
+SUFFIXES = (".nii.gz", ".png", ".dcm")
 
 
 class Predictions:
     """A folder of predictions, all made by the same weights and config, each newer than what it was made of.
 
     What is there and whole is kept, so an interrupted run goes on where it stopped; predictions made otherwise are
-    removed before the first new one is written. A run of a shard makes those of its cases; ranks share what is missing.
+    removed when the first new one is about to be written, and not by a run that fails before. A run of a shard makes
+    those of its cases; ranks share what is missing. A handler, to come before those that write.
 
     Args:
         folder: of <case>.nii.gz.
@@ -39,6 +44,8 @@ class Predictions:
         self.folder, self.cases, self.weights, self.job = Path(folder), list(cases), list(map(Path, weights)), job
         self.attention_dir = attention_dir
         self.note = self.folder / "predictions.json"
+        self.cleared = True
+        self.outdated: dict[Path, int] = {}  # and when each was written: another rank may have made it again
 
     def path(self, case: Case) -> Path:
         """Where a case's prediction lies."""
@@ -53,20 +60,57 @@ class Predictions:
         return ranks.own(self.missing())
 
     def run(self, evaluator: Evaluator) -> None:
-        """Run an evaluator that was built over ``own``, if there is anything to do."""
+        """Run an evaluator that was built over ``own``, if there is anything to do.
+
+        Raises:
+            SemclError: when the folder holds scans, label maps or anything else that inference did not write.
+        """
         own = self.own()
-        ranks.first_alone(self._prepare)
+        paths = [self.path(case) for case in self._missing(self.cases)]
+        self.outdated, self.cleared = {path: path.stat().st_mtime_ns for path in paths if path.is_file()}, False
+        ranks.first_alone(self._claim)
         if own:
             evaluator.run()
 
-    def _prepare(self) -> None:
-        """Remove what cannot stay, also of other shards, before any of them writes by this note."""
+    def attach(self, engine: Engine) -> None:
+        """Be called by the engine at the right times."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Make room before the first prediction is written."""
+        if not self.cleared and any("failed" not in sample for sample in samples(engine)):
+            self._clear()
+            self.cleared = True
+
+    def _claim(self) -> None:
+        if self.folder.resolve() == Path(self.attention_dir).resolve():
+            raise SemclError(
+                "predictions would lie among the attention maps",
+                found=f"{self.folder} as prediction_dir and as attention_dir",
+                expected="two folders",
+                remedy="point --prediction_dir at another folder",
+            )
+        Output(self.folder, "predictions", "--prediction_dir").claim(self.cases, self._earlier)
         cases, missing = self.job.part(self.cases), self.missing()
         if len(missing) < len(cases):
             print(f"{len(cases) - len(missing)} of {len(cases)} predictions are there and are kept")
+
+    def _earlier(self) -> bool:
+        """Whether all in the folder is what a note of an earlier version names."""
+        try:
+            note = dict(json.loads(self.note.read_text()))
+        except (OSError, ValueError, TypeError):
+            return False
+        scans = note.get("scans") if {"weights", "config"} <= set(note) else None
+        known = {f"{case}{suffix}" for case in scans or () for suffix in SUFFIXES} | {self.note.name}
+        return isinstance(scans, dict) and {path.name for path in visible(self.folder)} <= known
+
+    def _clear(self) -> None:
+        """Remove what cannot stay, also of other shards, before any of them writes by this note."""
         with self.job.one_at_a_time("predictions"):
-            for case in self._missing(self.cases):
-                self.path(case).unlink(missing_ok=True)
+            for path, written in self.outdated.items():
+                if path.is_file() and path.stat().st_mtime_ns == written:
+                    path.unlink()
             scans = self._noted() | {case.case: _stamp(case) for case in self.cases}
             write_text(self.note, json.dumps({**self._made_by(), "scans": scans}, indent=1))
 

@@ -24,6 +24,7 @@ from scripts.errors import SemclError
 from scripts.job.checkpoint import Checkpoint
 from scripts.job.job import Job
 from scripts.job.weights import save_weights
+from scripts.outputs import Output, visible
 from tests.conftest import write_nifti
 
 FOLDS = [0, 1, 2, 0, 1, 2, 0]
@@ -236,17 +237,18 @@ def test_weights_of_every_round_the_label_table_and_a_map_a_case_are_written(fit
     for number, name in enumerate(weights, start=1):
         state = torch.load(fitted.out / "models" / name, weights_only=True)
         assert state["bias"].tolist() == [float(entry == number) for entry in range(4)]
-    maps = {path.name for path in (fitted.out / "attention").iterdir()}
+    maps = {path.name for path in visible(fitted.out / "attention")}
     assert maps == {f"{name}.nii.gz" for name in "abcdef"}
     assert {path.name for path in fitted.out.iterdir()} == {"models", "attention"}
 
 
 def test_an_interrupted_run_leaves_earlier_maps_as_they_were_and_the_next_replaces_them(table, tmp_path):
+    Output(tmp_path / "out" / "attention", "attention maps", "--attention_dir").claim()
     earlier = write_nifti(attention_path(tmp_path / "out" / "attention", "a"), np.full((4, 3, 2), 9, np.uint8))
     before = earlier.read_bytes()
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, table, stop_after=2)
-    assert {path.name for path in earlier.parent.iterdir()} == {"a.nii.gz"}
+    assert {path.name for path in visible(earlier.parent)} == {"a.nii.gz"}
     assert earlier.read_bytes() == before
     fit(tmp_path, table)
     assert (np.asarray(nib.load(earlier).dataobj) == 5).all()
@@ -257,11 +259,33 @@ def test_a_case_that_cannot_be_read_is_named_and_the_others_are_done(table, tmp_
     made = fit(tmp_path, table, harm=lambda images: images["e"].write_bytes(b"no volume"))
     assert made.job.failed == ["e"]
     assert "error: case e: a volume cannot be read" in capsys.readouterr().err
-    assert {path.name for path in (made.out / "attention").iterdir()} == {f"{name}.nii.gz" for name in "abcdf"}
+    assert {path.name for path in visible(made.out / "attention")} == {f"{name}.nii.gz" for name in "abcdf"}
     assert not (made.out / "attention.partial").exists()
 
 
 def test_a_case_that_can_no_longer_be_read_has_no_map_of_an_earlier_run(table, tmp_path):
+    Output(tmp_path / "out" / "attention", "attention maps", "--attention_dir").claim()
     write_nifti(attention_path(tmp_path / "out" / "attention", "e"), np.full((4, 3, 2), 9, np.uint8))
     made = fit(tmp_path, table, harm=lambda images: images["e"].write_bytes(b"no volume"))
-    assert {path.name for path in (made.out / "attention").iterdir()} == {f"{name}.nii.gz" for name in "abcdf"}
+    assert {path.name for path in visible(made.out / "attention")} == {f"{name}.nii.gz" for name in "abcdf"}
+
+
+def test_maps_of_an_earlier_version_are_taken_up_and_others_are_not(table, tmp_path):
+    made = fit(tmp_path, table)
+    (made.out / "attention" / ".semcl.json").unlink()
+    with pytest.raises(SemclError, match=r"(?s)not this stage's own.*a\.nii\.gz.*--attention_dir at a new folder"):
+        fit(tmp_path, table)  # nothing says that a run ended
+    (made.out / "jobs").mkdir(exist_ok=True)
+    (made.out / "jobs" / "maps.json").write_text("{}")
+    fit(tmp_path, table)
+    (made.out / "attention" / ".semcl.json").unlink()
+    write_nifti(attention_path(made.out / "attention", "a"), np.full((4, 3, 2), 9, np.uint8))
+    with pytest.raises(SemclError, match="a folder holds what is not this stage's own"):
+        fit(tmp_path, table)  # one is younger than the run
+
+
+def test_a_folder_that_happens_to_be_called_partial_is_not_emptied(table, tmp_path):
+    mine = write_nifti(tmp_path / "out" / "attention.partial" / "a.nii.gz", np.zeros((2, 2, 2), np.uint8))
+    with pytest.raises(SemclError, match=r"(?s)not this stage's own.*attention\.partial with 1 files"):
+        fit(tmp_path, table)
+    assert mine.exists()

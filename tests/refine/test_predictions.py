@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from scripts.cohort.datalist import Case
+from scripts.errors import SemclError
 from scripts.job.job import Job
 from scripts.refine.predictions import Predictions
 from tests.conftest import write_nifti
@@ -34,6 +35,7 @@ class Inference:
         self.config: dict[str, Any] = {"threshold": 0.5}
         self.origin = {"stage": "inference.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
         self.scans = "scans"
+        self.unreadable: tuple[str, ...] = ()
         for path in folder.rglob("*.*"):
             age(path, MINUTE)
 
@@ -49,13 +51,21 @@ class Inference:
         predictions = self.predictions()
         missing, done = predictions.missing(), []
 
-        def predict(engine: Engine, case: Case) -> None:
+        def predict(engine: Engine, case: Case) -> list[dict[str, Any]]:
             if len(done) == stop_after:
                 raise KeyboardInterrupt
-            predictions.path(case).write_bytes(b"a prediction")
-            done.append(case.case)
+            engine.state.batch = [{"case": case}]
+            return [{"failed": "unreadable"} if case.case in self.unreadable else {}]
+
+        def write(engine: Engine) -> None:
+            case = engine.state.batch[0]["case"]
+            if case.case not in self.unreadable:
+                predictions.path(case).write_bytes(b"a prediction")
+                done.append(case.case)
 
         evaluator = Engine(predict)
+        predictions.attach(evaluator)
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, write)
         whole_run = evaluator.run
         evaluator.run = lambda: whole_run(missing)  # type: ignore[method-assign]
         with suppress(KeyboardInterrupt):
@@ -187,6 +197,41 @@ def test_predictions_of_two_weights_never_lie_side_by_side(inference: Inference)
     assert inference.run(stop_after=1) == ["a"]
     assert inference.there() == ["a"]
     assert inference.run() == ["b", "c"]
+
+
+def test_a_run_that_fails_before_its_first_prediction_removes_none(inference: Inference) -> None:
+    inference.run()
+    before = {path: path.read_bytes() for path in (inference.folder / "predictions").iterdir()}
+    other_weights(inference)
+    assert inference.run(stop_after=0) == []
+    inference.unreadable = NAMES
+    assert inference.run() == []
+    assert {path: path.read_bytes() for path in (inference.folder / "predictions").iterdir()} == before
+
+
+def test_a_case_that_cannot_be_read_keeps_no_prediction_of_other_weights(inference: Inference) -> None:
+    inference.run()
+    other_weights(inference)
+    inference.unreadable = ("a",)
+    assert inference.run() == ["b", "c"]
+    assert inference.there() == ["b", "c"]
+
+
+def test_a_folder_of_an_earlier_version_is_taken_up(inference: Inference) -> None:
+    inference.run()
+    (inference.folder / "predictions" / ".semcl.json").unlink()
+    assert inference.run() == []
+    (inference.folder / "predictions" / ".semcl.json").unlink()
+    (inference.folder / "predictions" / "d.nii.gz").write_bytes(b"mine")
+    with pytest.raises(SemclError, match=r"(?s)not this stage's own.*--prediction_dir at a new folder"):
+        inference.run()
+
+
+def test_predictions_do_not_lie_among_attention_maps(inference: Inference) -> None:
+    predictions = inference.predictions()
+    predictions.attention_dir = str(inference.folder / "scans" / ".." / "predictions")
+    with pytest.raises(SemclError, match="predictions would lie among the attention maps"):
+        predictions.run(None)  # type: ignore[arg-type]  # refused before it runs
 
 
 def test_the_note_says_what_they_were_made_by(inference: Inference) -> None:
