@@ -394,6 +394,14 @@ def main() -> None:
     except SemclError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        from .job.plain_errors import explain
+
+        cause = explain(error)
+        if cause is None:
+            raise
+        print(f"error: {cause}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

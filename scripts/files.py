@@ -26,6 +26,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:  # of a full disk, say: writers do not all name the file
+        if error.errno is not None and error.filename in (None, str(aside), aside):
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

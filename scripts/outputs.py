@@ -37,7 +37,13 @@ class Output:
     option: str
 
     def claim(self, cases: Sequence[Case] = (), earlier: Callable[[], bool] | None = None) -> None:
-        """Mark the folder as the stage's own, making it where it is not there.
+        """Mark the folder as the stage's own, making it where it is not there; arguments and errors of ``check``."""
+        self.check(cases, earlier)
+        if self._noted().get("holds") != self.holds:
+            self._note([path.name for path in visible(self.folder)])
+
+    def check(self, cases: Sequence[Case] = (), earlier: Callable[[], bool] | None = None) -> None:
+        """Refuse a folder that is not the stage's own, and change nothing.
 
         Args:
             cases: whose images and label maps must not lie in it.
@@ -59,10 +65,11 @@ class Output:
                 remedy=f"point {self.option} at a new folder; if these are {self.holds} of an earlier version that "
                 "may go, remove them first",
             )
-        self._note([])
 
     def keep_only(self, names: Collection[str]) -> None:
-        """Note the files the stage has now written, and remove those it noted before and has not written again."""
+        """Note the files a stage has now written into its own, and remove those noted before and not written again."""
+        if self._noted().get("holds") != self.holds:
+            return
         for old in self._noted().get("files", []):
             if old not in names and os.path.basename(str(old)) == old:
                 (self.folder / old).unlink(missing_ok=True)

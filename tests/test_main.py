@@ -16,6 +16,7 @@ from scripts.__main__ import _repeated, check, evaluate, main, phantom, prepare
 from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
+from scripts.outputs import visible
 from tests.conftest import write_nifti
 from tests.faults.inputs import TABLE, TWO_PHASES, Folder, ct, organs, write_dicom
 
@@ -45,7 +46,7 @@ def test_phantom_makes_a_cohort(tmp_path: Path, phantoms: Path) -> None:
     out = tmp_path / "made" / "cohort"
     ended = run("phantom", "--out", out, "--cases", 3, "--seed", 0, "--folds", 2, "--test_share", 0.34)
     assert ended.returncode == 0, ended.stderr
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert sorted(path.name for path in visible(out)) == [
         "cases.csv", "datalist.json", "images", "labels", "labels.yaml",
     ]  # fmt: skip
     training, testing = datalist.load(out, "training", need_label=True), datalist.load(out, "testing")
@@ -324,7 +325,7 @@ def test_evaluate_with_a_table_cases_and_scans(drawn: Path) -> None:
         ("berta", "p1", "late", "liver"), ("berta", "p1", "late", "spleen"), ("berta", "p1", "late", "background"),
         ("carl", "p2", "portal", "liver"), ("carl", "p2", "portal", "spleen"), ("carl", "p2", "portal", "background"),
     }  # fmt: skip
-    assert sorted(os.listdir(out / "pictures")) == ["berta.png", "carl.png"]
+    assert [path.name for path in visible(out / "pictures")] == ["berta.png", "carl.png"]
     assert ended.stdout.startswith("Mean Dice 0.663 over 3 cases of 2 patients (mine).")
     assert "(liver 1, others 2.5 mm)" in (out / "report.html").read_text()
 

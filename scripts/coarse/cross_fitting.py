@@ -279,7 +279,7 @@ def write_maps(
         job: the run; its shard and its ranks share the cases.
 
     Raises:
-        SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds what is not the stage's own.
+        SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds what no such stage wrote.
     """
     networks = {case.case: weights_path(ckpt_dir, case.fold) for case in cases}
     ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job))

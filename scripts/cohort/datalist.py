@@ -21,6 +21,7 @@ from . import pictures
 from .dicom import holds_dicom
 from .label_table import FILE_NAME as TABLE
 from .label_table import LabelTable
+from .own import refuse_unfinished
 from .volume import read_objects
 
 FILE_NAME = "datalist.json"
@@ -132,6 +133,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
         raise SemclError(
             "dataset_dir is not a folder", found=str(dataset_dir), expected="a folder with datalist.json", remedy=makes
         )
+    refuse_unfinished(folder)
     path = folder / FILE_NAME
     if path.is_file():
         cases = _read(path)

@@ -147,8 +147,14 @@ class LabelTable:
         return Organ(name, index, None if partner is None else str(partner), tolerance and float(tolerance))
 
     def save(self, folder: str | Path) -> None:
-        """Write ``folder``/labels.yaml."""
-        write_text(Path(folder) / FILE_NAME, yaml.safe_dump(self.content(), sort_keys=False))
+        """Write ``folder``/labels.yaml, unless it says the same already: with its comments it stays."""
+        path = Path(folder) / FILE_NAME
+        try:
+            same = path.is_file() and self.read(path) == self
+        except SemclError:  # what is there is no label table
+            same = False
+        if not same:
+            write_text(path, yaml.safe_dump(self.content(), sort_keys=False))
 
     def content(self) -> dict[str, Any]:
         """The table as plain data, as labels.yaml holds it."""

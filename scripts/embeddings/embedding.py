@@ -18,6 +18,7 @@ from ..cohort.datalist import Case
 from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..networks.pooling import Pooling
+from ..outputs import Output, visible
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
 from .neighbours import Neighbours, chance, nearest
@@ -82,6 +83,8 @@ class Embedding:
         Raises:
             SemclError: when there is but one patient, or the asked-for organ or case has no query.
         """
+        own = Output(self.folder, "embeddings", "--output_dir")
+        ranks.first_alone(lambda: own.check(self.cases, self._earlier))
         queries = choose(self.store, self.queries_per_organ)
         self._check(queries)
         found = {name: self.embed(name, encoder, queries) for name, encoder in self.encoders.items()}
@@ -92,6 +95,7 @@ class Embedding:
         pictured = choose_queries(found[lasting], self.organ, self.case)
         measures = measure(found, near, self.neighbours)
         figures = self.maps(found)
+        own.claim(self.cases, self._earlier)
         for name, of in found.items():
             of.write(self.folder, name)
         write_neighbours(self.folder / "neighbours.csv", near[lasting])
@@ -110,6 +114,17 @@ class Embedding:
         write_text(self.folder / "summary.json", json.dumps(content, indent=1))
         print(headline)
         print(f"maps and neighbours: {self.folder}")
+
+    def _earlier(self) -> bool:
+        """Whether the folder of an earlier version holds a summary of embeddings and what that names."""
+        try:
+            summary = json.loads((self.folder / "summary.json").read_text())
+            names = {f"{name}.svg" for name in summary["figures"]}
+            names |= {f"{name}.npy" for name in summary["encoders"]}
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        fixed = {"summary.json", "queries.csv", "neighbours.csv", "neighbours.png"}
+        return {path.name for path in visible(self.folder)} <= names | fixed
 
     def _check(self, queries: NDArray[np.int64]) -> None:
         patients = len(set(self.store.patients[queries].tolist()))

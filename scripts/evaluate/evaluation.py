@@ -18,6 +18,7 @@ from ..files import write_text
 from ..job.job import Job
 from .case_pictures import picture, worst
 from .metrics import METRICS
+from .own import claim, own_folder, own_rows, rows_alone
 from .report import Report
 from .rows import TRUTH, Row, measure, write_rows
 from .shard_rows import Parts
@@ -90,8 +91,10 @@ class Evaluation:
         """Measure, compare, write; of several ranks the first does all but measure.
 
         Raises:
-            SemclError: when a map is missing or does not fit, or there is nothing to measure.
+            SemclError: when a map is missing or does not fit, there is nothing to measure, or another's files would be
+            replaced.
         """
+        ranks.first_alone(self._check)
         rows = self.measured()
         if ranks.number() or (self.job and self.job.shard):
             return
@@ -102,21 +105,28 @@ class Evaluation:
                 expected="at least one organ in one case",
                 remedy="check that the label maps are those of these scans",
             )
+        claim(self.output_dir, self.cases, self.pictures > 0)
         summary = Summary(rows, tuple(self.methods), self.table.names, self.table.phases)
         write_rows(self.output_dir / "rows.csv", rows)
         write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
         report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances())
         shown = worst(summary, self.cases, self.pictures)
-        for old in (self.output_dir / "pictures").glob("*.png"):
-            old.unlink()  # of an earlier run with other worst cases
+        folder = self.output_dir / "pictures"
         report.pictures = [
-            picture(case, value, self.methods, summary.main, self.table, self.window, self.output_dir / "pictures")
-            for case, value in shown
+            picture(case, value, self.methods, summary.main, self.table, self.window, folder) for case, value in shown
         ]
+        own_folder(folder, self.output_dir).keep_only([f"{case.case}.png" for case, _ in shown])
         report.legend = report.colours(self.table.names)
         report.write()
         print(summary.headline())
         print(f"report: {self.output_dir / 'report.html'}")
+
+    def _check(self) -> None:
+        """Refuse what is not ours, before anything is measured."""
+        if self.job and self.job.shard:
+            own_rows(self.output_dir).claim(self.cases, lambda: rows_alone(self.output_dir))
+        else:
+            claim(self.output_dir, self.cases, self.pictures > 0, check_only=True)
 
     def measured(self) -> list[Row]:
         """The rows of the run's cases: those that runs of shards have left; ranks share the others."""

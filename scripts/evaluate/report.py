@@ -15,6 +15,7 @@ from ..files import write_text
 from ..version import __version__
 from .figures import box_figure, curves_figure, object_hex, paired_figure
 from .metrics import BY_NAME, METRICS
+from .own import own_folder
 from .statistics import ALL, paired
 from .summary import Summary, tests_in_words
 
@@ -47,10 +48,9 @@ class Report:
     def write(self) -> None:
         """Write the page and its figures."""
         figures = self.figures()
-        for old in (self.output_dir / "figures").glob("*.svg"):
-            old.unlink()  # of an earlier run with other methods
         for name, drawn in figures.items():
             write_text(self.output_dir / "figures" / f"{name}.svg", drawn)
+        own_folder(self.output_dir / "figures", self.output_dir).keep_only([f"{name}.svg" for name in figures])
         write_text(self.output_dir / "report.html", self.html(figures))
 
     def html(self, figures: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import SemclError
 from ..files import write_text
+from ..outputs import refuse_strange
 from .finding_kinds import ERROR, FINDINGS, NOTE, WARNING
 
 COLUMNS = ("case", "finding", "severity", "found", "expected", "remedy")
@@ -128,7 +129,13 @@ def as_csv(findings: Iterable[Finding]) -> str:
 
 
 def write_csv(path: Path, findings: Iterable[Finding]) -> None:
-    """Write the findings as CSV."""
+    """Write the findings as CSV.
+
+    Raises:
+        SemclError: when the file is there and holds anything but findings.
+    """
+    head = ",".join(COLUMNS)
+    refuse_strange(path, lambda text: text.startswith(head), "findings", "--csv")
     write_text(path, as_csv(findings))
 
 

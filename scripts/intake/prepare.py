@@ -11,9 +11,11 @@ from ..cohort import datalist
 from ..cohort.attention import write_label_map
 from ..cohort.datalist import Case
 from ..cohort.label_table import LabelTable
+from ..cohort.own import check_cohort, merged_alone, unfinished
 from ..cohort.selection import hide_labels
 from ..cohort.volume import load_canonical
 from ..errors import SemclError, raise_all
+from ..outputs import Output
 from .finding_kinds import ERROR
 from .findings import allow
 from .masks import masks_of, merge
@@ -70,7 +72,7 @@ def write(
     Folds given in column fold are kept; else patients are split. Cases of unknown phase add that phase to the table.
 
     Raises:
-        SemclError: when nothing is left, or the patients cannot be split.
+        SemclError: when nothing is left, the patients cannot be split, or another's files would be replaced.
     """
     cases = found.usable()
     if not cases:
@@ -86,12 +88,19 @@ def write(
         cases = split(cases, folds, test_share, seed)
     if UNKNOWN not in table.phases and any(case.phase == UNKNOWN for case in cases):
         table = replace(table, phases=(*table.phases, UNKNOWN))
-    cases = [_merged(case, found, table, out) for case in cases]
-    if labelled_phases is not None:
-        cases = hide_labels(cases, table.phases, labelled_phases)
-    out.mkdir(parents=True, exist_ok=True)
-    table.save(out)
-    datalist.save(cases, out)
+    check_cohort(out, table, datalist.FILE_NAME)
+    masked = [case.case for case in cases if case.label is None and found.scans[case.case].masks]
+    own = Output(out / datalist.MERGED, "label maps merged from masks", "--out")
+    if masked:
+        own.check(cases, lambda: merged_alone(own.folder, masked, out / datalist.FILE_NAME))
+    with unfinished(out, datalist.FILE_NAME, datalist.MERGED):
+        if masked:
+            own.claim(cases, lambda: True)
+        cases = [_merged(case, found, table, out) for case in cases]
+        if labelled_phases is not None:
+            cases = hide_labels(cases, table.phases, labelled_phases)
+        table.save(out)
+        datalist.save(cases, out)
     return cases
 
 

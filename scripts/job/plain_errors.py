@@ -15,6 +15,7 @@ import torch.distributed as dist
 from ..errors import SemclError, root_cause
 from ..signals import say
 
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 FULL_TRACEBACK = "SEMCL_TRACEBACK"  # environment variable; set to 1 to see it
 
 
@@ -45,7 +46,13 @@ def explain(error: BaseException) -> SemclError | None:
         return own
     chain = _chain(error)
     return (
-        _own_of_worker(chain) or _memory(chain) or _disk(chain) or _worker(chain) or _rank(chain) or _component(chain)
+        _own_of_worker(chain)
+        or _memory(chain)
+        or _disk(chain)
+        or _access(chain)
+        or _worker(chain)
+        or _rank(chain)
+        or _component(chain)
     )
 
 
@@ -79,12 +86,24 @@ def _memory(chain: list[BaseException]) -> SemclError | None:
 
 def _disk(chain: list[BaseException]) -> SemclError | None:
     for error in chain:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return SemclError(
                 "the disk is full",
                 found=_first(error),
                 expected="room to write",
                 remedy="make room and run the stage again: files are whole or not there",
+            )
+    return None
+
+
+def _access(chain: list[BaseException]) -> SemclError | None:
+    for error in chain:
+        if isinstance(error, OSError) and error.filename is not None and error.errno in NO_ACCESS:
+            return SemclError(
+                "a file or folder cannot be read or written",
+                found=_first(error),
+                expected="leave to read what is worked on, and to write into a folder where results go",
+                remedy="change its owner or permissions, mount it for writing, or name another path",
             )
     return None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from tqdm import tqdm
 
 from ..cohort.datalist import Case
+from ..cohort.label_table import LabelTable
 from ..errors import SemclError
-from ..files import write_volume
+from ..files import write_text, write_volume
+from ..outputs import Output, visible
 from .anatomy import ORGANS, PARTNERS, Array, Patient, smooth_noise
 
 NUMBERS = Path(__file__).with_name("phantom.yaml")
@@ -73,7 +76,11 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
     """Write ``out``/{images,labels}/<case>.nii.gz, cases.csv (case, patient, phase) and labels.yaml.
 
     A case depends on the seed and its own number alone: a larger cohort begins with the smaller one.
+
+    Raises:
+        SemclError: when ``out`` holds anything but a cohort of phantoms.
     """
+    of_phantoms(out).claim(earlier=lambda: is_phantoms(out))
     numbers = yaml.safe_load(NUMBERS.read_text())
     planned = plan(out, cases)
     listed = scans(cases, numbers)
@@ -81,11 +88,30 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
         image, label, affine = render(scan, seed, numbers)
         write_volume(out / "images" / f"{scan.case}.nii.gz", image, affine)
         write_volume(out / "labels" / f"{scan.case}.nii.gz", label, affine)
-    with open(out / "cases.csv", "w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["case", "patient", "phase"])
-        table.writerows([case.case, case.patient, case.phase] for case in planned)
-    (out / "labels.yaml").write_text(yaml.safe_dump(label_table(numbers), sort_keys=False))
+    write_text(out / "cases.csv", sheet_of(planned))
+    LabelTable.parse(label_table(numbers)).save(out)
+
+
+def sheet_of(cases: Sequence[Case]) -> str:
+    """The table of cases, as cases.csv holds it."""
+    text = io.StringIO()
+    rows = [[case.case, case.patient, case.phase] for case in cases]
+    csv.writer(text, lineterminator="\n").writerows([["case", "patient", "phase"], *rows])
+    return text.getvalue()
+
+
+def of_phantoms(out: Path) -> Output:
+    """A cohort's folder that phantoms have for themselves."""
+    return Output(out, "a cohort of phantoms", "--out")
+
+
+def is_phantoms(out: Path) -> bool:
+    """Whether a folder holds the cohort of phantoms an earlier version wrote, of which nothing is marked."""
+    listed, folders = out / "cases.csv", [visible(out / name) for name in ("images", "labels")]
+    text = listed.read_text(encoding="utf-8") if listed.is_file() else ""
+    planned = plan(out, max(1, text.count("\n") - 1))
+    files = [case.image.name for case in planned]
+    return text == sheet_of(planned) and all({path.name for path in held} == set(files) for held in folders)
 
 
 def label_table(numbers: Mapping[str, Any]) -> dict[str, Any]:

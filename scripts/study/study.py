@@ -17,6 +17,7 @@ from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..evaluate.rows import Row, measure, write_rows
 from ..job.shard import Shard
+from ..outputs import Output
 from .plan import Plan, cells, hash_data
 from .report import Report
 from .results import Results, read_rows
@@ -132,6 +133,7 @@ class Study:
         cases, table = load(self.dataset_dir), LabelTable.load(self.dataset_dir)
         attention, out = (self.attention_dir or self.dataset_dir / "attention").resolve(), self.out.resolve()
         require_attention(cases, attention)
+        Output(out, "a study", "--out").claim(cases, lambda: any((out / "splits").glob("*/datalist.json")))
         splits = write_splits(cases, table, out, self.folds)
         plan = Plan(
             out=out,

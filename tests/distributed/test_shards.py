@@ -11,6 +11,7 @@ import torch
 
 from scripts.cohort import datalist
 from scripts.errors import SemclError
+from scripts.outputs import visible
 from tests.stages import refusal, run_here
 
 from . import run_ranks, said
@@ -144,7 +145,7 @@ def test_two_ranks_train_the_coarse_network_and_share_its_maps(whole, tmp_path):
     assert run_ranks("coarse", 2, out, **given) == [0, 0], said(out)
     for folder in ("attention", "models"):
         assert {path.name for path in (whole / folder).glob("*coarse*" if folder == "models" else "*")} == {
-            path.name for path in (cohort / folder).iterdir() if path.name != "labels.yaml"
+            path.name for path in visible(cohort / folder) if path.name != "labels.yaml"
         }
     assert not (cohort / "attention.partial").exists()
 

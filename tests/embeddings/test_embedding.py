@@ -28,6 +28,7 @@ from scripts.evaluate.report import read_embeddings
 from scripts.job.weights import save_weights
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.pooling import PatchPooling, under
+from scripts.outputs import visible
 from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore
 from tests.conftest import write_nifti
@@ -129,7 +130,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_file_is_written_and_nothing_else(made: Path) -> None:
-    assert {path.name for path in made.iterdir()} == FIXED | {"constant.npy", "random.npy", "of organ.npy"}
+    assert {path.name for path in visible(made)} == FIXED | {"constant.npy", "random.npy", "of organ.npy"}
     assert [path.name for path in made.parent.iterdir()] == ["embeddings"]
 
 
@@ -165,7 +166,7 @@ def test_the_same_seed_gives_the_same_bytes(
     made: Path, cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path
 ) -> None:
     stage(cohort_of_toys, tmp_path, {"constant": Constant(), "random": encoder(), "of organ": OfOrgan()}).run()
-    for path in made.iterdir():
+    for path in visible(made):
         assert (tmp_path / "embeddings" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
@@ -382,7 +383,7 @@ def embedded_phantoms(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_the_stage_embeds_the_testing_cases(embedded_phantoms: Path) -> None:
     found = embedded_phantoms / "embeddings"
-    assert {path.name for path in found.iterdir()} == FIXED | {"untrained.npy", "pretrained.npy"}
+    assert {path.name for path in visible(found)} == FIXED | {"untrained.npy", "pretrained.npy"}
     rows, cases = rows_of(found / "queries.csv"), datalist.load(embedded_phantoms, "testing")
     assert {(row["case"], row["patient"], row["phase"]) for row in rows} == {
         (case.case, case.patient, case.phase) for case in cases
@@ -422,7 +423,7 @@ def test_the_stage_gives_the_same_bytes_again(embedded_phantoms: Path, tmp_path:
     given = {name: embedded_phantoms / folder for name, folder in {"ckpt_dir": "models", "store_dir": "store"}.items()}
     labels = embedded_phantoms / "labels"
     run_here("embed", dataset_dir=embedded_phantoms, attention_dir=labels, output_dir=tmp_path, **FEWER, **given)
-    for path in (embedded_phantoms / "embeddings").iterdir():
+    for path in visible(embedded_phantoms / "embeddings"):
         assert (tmp_path / "embeddings" / path.name).read_bytes() == path.read_bytes(), path.name
 
 

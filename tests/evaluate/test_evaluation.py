@@ -16,6 +16,7 @@ from scripts.cohort.datalist import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.evaluation import Evaluation, named
+from scripts.outputs import visible
 from tests.conftest import write_nifti
 from tests.evaluate.made import (
     NAME,
@@ -69,8 +70,8 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_these_files_are_written_and_nothing_else(made: Path) -> None:
     written = {path.name for path in made.iterdir() if path.is_file()}
     assert written == {"datalist.json", "rows.csv", "summary.json", "report.html"}
-    assert {path.name for path in (made / "figures").iterdir()} == {f"{name}.svg" for name in [*FIGURES, "training"]}
-    assert {path.name for path in (made / "pictures").iterdir()} == {"scan0.png", "scan1.png"}
+    assert {path.name for path in visible(made / "figures")} == {f"{name}.svg" for name in [*FIGURES, "training"]}
+    assert {path.name for path in visible(made / "pictures")} == {"scan0.png", "scan1.png"}
 
 
 def test_rows_hold_the_figures_of_shifted_lobes(made: Path) -> None:
@@ -233,7 +234,7 @@ def test_a_picture_that_cannot_be_drawn_loses_nothing_that_was_measured(made: Pa
 
 def test_what_an_earlier_run_has_drawn_is_removed(made: Path, tmp_path: Path) -> None:
     def drawn(kind: str) -> set[str]:
-        return {path.name for path in (tmp_path / kind).iterdir()}
+        return {path.name for path in visible(tmp_path / kind)}
 
     evaluation(made, tmp_path, pictures=3).run()
     assert drawn("pictures") == {"scan0.png", "scan1.png", "scan2.png"}
@@ -245,6 +246,22 @@ def test_what_an_earlier_run_has_drawn_is_removed(made: Path, tmp_path: Path) ->
     assert drawn("figures") == {
         "dice_by_organ.svg", "dice_by_phase.svg", "hd95_by_organ.svg", "hd95_by_phase.svg", "notes.txt",
     }  # fmt: skip
+
+
+def test_what_an_earlier_version_has_drawn_is_taken_up_and_pictures_of_others_are_not(
+    made: Path, tmp_path: Path
+) -> None:
+    evaluation(made, tmp_path, pictures=3).run()
+    for kind in ("figures", "pictures"):
+        (tmp_path / kind / ".semcl.json").unlink()
+    evaluation(made, tmp_path, pictures=1).run()
+    assert {path.name for path in visible(tmp_path / "pictures")} == {"scan0.png"}
+    (tmp_path / "pictures" / ".semcl.json").unlink()
+    (tmp_path / "pictures" / "scan1.png").write_bytes(b"a screenshot of mine")
+    with pytest.raises(SemclError, match=r"(?s)not this stage's own.*pictures with 2 files.*--out or --output_dir"):
+        evaluation(made, tmp_path, pictures=2).run()
+    evaluation(made, tmp_path, pictures=0).run()  # writes none, and leaves these alone
+    assert {path.name for path in visible(tmp_path / "pictures")} == {"scan0.png", "scan1.png"}
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ def depth(scan):
 
 
 def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Files by name, but for the marker."""
+    found = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def test_a_seed_gives_the_same_bytes_and_a_larger_cohort_begins_with_the_smaller(phantoms, tmp_path):

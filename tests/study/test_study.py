@@ -21,6 +21,7 @@ import yaml
 from scripts import __main__ as command_line
 from scripts.cohort import datalist
 from scripts.errors import SemclError
+from scripts.outputs import visible
 from scripts.signals import ENDING, release
 from scripts.study.study import Study, usual_workers
 from tests.stages import ROOT, SMALL
@@ -67,7 +68,7 @@ class Started:
 
 
 def made(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.is_file()}
+    return {path.name for path in visible(folder) if path.is_file()}
 
 
 @pytest.fixture(scope="module")

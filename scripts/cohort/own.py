@@ -1,0 +1,88 @@
+"""What ``prepare`` may replace in a cohort's folder, and how a cohort of which but a part was written is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from ..errors import SemclError
+from ..files import write_text
+from ..outputs import refuse_strange, visible
+from .label_table import FILE_NAME, LabelTable
+
+UNFINISHED = ".unfinished"  # there while prepare writes: a cohort is two files, and merged label maps
+
+
+def check_cohort(out: Path, table: LabelTable, listed: str) -> None:
+    """Refuse to replace a datalist that ``prepare`` did not write, or a label table that somebody did.
+
+    Raises:
+        SemclError: for a file of that name that is another, or a table of other content than ``table`` and not in the
+            form ``prepare`` gives it.
+    """
+    refuse_strange(out / listed, is_datalist, "a datalist", "--out")
+    path = out / FILE_NAME
+    refuse_strange(
+        path,
+        lambda text: LabelTable.read(path) == table or text == as_written(LabelTable.read(path)),
+        "a label table of the same content, or one",
+        "--out",
+    )
+
+
+def as_written(table: LabelTable) -> str:
+    """A label table as a cohort's labels.yaml has it."""
+    return yaml.safe_dump(table.content(), sort_keys=False)
+
+
+def is_datalist(text: str) -> bool:
+    """Whether a text is a datalist as ``prepare`` writes it: cases with patients."""
+    sections = json.loads(text)
+    entries = [entry for section in ("training", "testing") for entry in sections.get(section, [])]
+    return all({"case", "patient", "image"} <= set(entry) for entry in entries)
+
+
+def merged_alone(folder: Path, cases: Collection[str], datalist: Path) -> bool:
+    """Whether a folder holds nothing but label maps an earlier version merged for these cases of a cohort."""
+    return datalist.is_file() and {path.name for path in visible(folder)} <= {f"{case}.nii.gz" for case in cases}
+
+
+@contextmanager
+def unfinished(out: Path, listed: str, merged: str) -> Iterator[None]:
+    """Mark a cohort as unfinished while it is written; the mark stays where a part was written and then no more."""
+    new, before = not out.exists(), _state(out, listed, merged)
+    write_text(out / UNFINISHED, "prepare is writing, or was interrupted\n")
+    try:
+        yield
+    except BaseException:
+        if _state(out, listed, merged) == before:
+            (out / UNFINISHED).unlink()
+            if new and not any(out.iterdir()):
+                out.rmdir()
+        raise
+    (out / UNFINISHED).unlink()
+
+
+def _state(out: Path, listed: str, merged: str) -> list[object]:
+    """By what it is told whether anything of a cohort was written."""
+    files = [path for name in (listed, FILE_NAME) if (path := out / name).is_file()]
+    return [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in [*files, *visible(out / merged)]]
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Refuse a cohort of which but a part was written.
+
+    Raises:
+        SemclError: when ``prepare`` was interrupted there, or still writes.
+    """
+    if (folder / UNFINISHED).exists():
+        raise SemclError(
+            "the cohort is unfinished: its files may be of two different ones",
+            found=f"{folder / UNFINISHED}, which prepare leaves when it is interrupted",
+            expected="a cohort that was written whole",
+            remedy="run `python -m scripts prepare` (or phantom) again with the same --out",
+        )
