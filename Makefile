@@ -16,7 +16,7 @@ RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--ur
 .PHONY: demo study test check docs bench bundle bundle-test clean
 
 demo: .venv/ready
-	rm -rf $(COHORT)
+	$(BIN)/python -m tools.fresh "$(COHORT)"
 	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
 	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
 
@@ -47,7 +47,7 @@ bundle-test: bundle
 	$(BIN)/python -m tests.zoo.isolated $(PYTHON)
 
 clean:
-	rm -rf .venv runs dist
+	rm -rf .venv dist
 
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import fire
@@ -18,6 +19,7 @@ from scripts.cohort.datalist import Case
 from scripts.cohort.datalist import load as load_cases
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
+from scripts.files import written_whole
 from scripts.job.weights import load_weights
 from scripts.phantom.phantom import plan
 
@@ -52,8 +54,42 @@ def release(
         SemclError: when models are missing or do not fit the configs, are of scans without a ``data_license``, or are
             large without a ``url``.
     """
-    bundle = Path(out) / NAME
-    shutil.rmtree(bundle, ignore_errors=True)
+    check_place(Path(out) / NAME)
+    Path(out).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".release-") as aside:  # what is there stays until the new one is whole
+        archive, large = build(Path(aside) / NAME, cohort, overlay, data_license, url)
+        with written_whole(Path(out) / archive) as path:
+            pack(Path(aside) / NAME, large, path)
+        if (Path(out) / NAME).exists():
+            (Path(out) / NAME).replace(Path(aside) / "before")
+        (Path(aside) / NAME).replace(Path(out) / NAME)
+    print(f"{Path(out) / NAME} and {Path(out) / archive}, {'with models of ' + cohort if cohort else 'without models'}")
+
+
+def check_place(bundle: Path) -> None:
+    """Refuse to replace a folder that is no release.
+
+    Raises:
+        SemclError: when it is another, or a repository.
+    """
+    try:
+        named = json.loads((bundle / "configs" / "metadata.json").read_text())["name"]
+        ours = named == json.loads((ROOT / "bundle" / "configs" / "metadata.json").read_text())["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if bundle.exists() and (not ours or (bundle / ".git").exists()):
+        raise SemclError(
+            "a folder of the release's name is there, and is no release",
+            found=str(bundle),
+            expected="no such folder, or an earlier release",
+            remedy="move it away, or give another --out",
+        )
+
+
+def build(
+    bundle: Path, cohort: str | None, overlay: str | None, data_license: str | None, url: str | None
+) -> tuple[str, list[Path]]:
+    """Write the bundle; the name of its archive, and the files that are left out of it."""
     ignored = shutil.ignore_patterns("__pycache__", "models", "eval")
     shutil.copytree(ROOT / "bundle", bundle, ignore=ignored)  # what links point to is copied
     configs = bundle / "configs"
@@ -63,18 +99,21 @@ def release(
         (configs / f"{name}.json").write_text(json.dumps(content, indent=4) + "\n")
     metadata = json.loads((configs / "metadata.json").read_text())
     set_shapes(metadata, yaml.safe_load((configs / "common.yaml").read_text()))
-    large = []
+    large: list[Path] = []
     if cohort is not None:
         copy_models(Path(cohort) / "models", bundle)
         license_data(load_cases(cohort), data_license, bundle / "docs" / "data_license.txt")
         describe_models(metadata, Path(cohort), bundle)
         large = note_large_files(bundle, url)
     (configs / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
-    archive = Path(out) / f"{NAME}_v{metadata['version']}.zip"
+    return f"{NAME}_v{metadata['version']}.zip", large
+
+
+def pack(bundle: Path, large: Sequence[Path], archive: Path) -> None:
+    """Zip the bundle but for large files."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(path for path in bundle.rglob("*") if path.is_file() and path not in large):
-            file.write(path, path.relative_to(out))
-    print(f"{bundle} and {archive}, {'with models of ' + cohort if cohort else 'without models'}")
+            file.write(path, path.relative_to(bundle.parent))
 
 
 def set_numbers(path: Path, numbers: Mapping[str, Any]) -> None:
