@@ -1,7 +1,7 @@
 """The structure of scripts/ in numbers: ``python -m tools.structure``, ``--base REV`` for an earlier commit beside it.
 
-Rooms are the folders of scripts/; what lies in scripts/ itself is a room too. Counted are imports inside of functions as
-well. ``tests/test_structure.py`` holds today's tree to the limits.
+Rooms are the folders of scripts/; what lies in scripts/ itself is a room too. Imports inside of functions count as well.
+``tests/test_structure.py`` holds today's tree to the limits.
 """
 
 from __future__ import annotations
@@ -141,9 +141,10 @@ def undocumented(module: Module) -> list[str]:
     for owner in [module.tree, *(node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef))]:
         derived = isinstance(owner, ast.ClassDef) and bool(owner.bases)
         for node in owner.body:
-            if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
-                if not ast.get_docstring(node) and not (derived and isinstance(node, Function)):
-                    found.append(f"{module.name}.{node.name}")
+            overrides = derived and isinstance(node, Function)
+            named = isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_")
+            if named and not overrides and not ast.get_docstring(node):
+                found.append(f"{module.name}.{node.name}")
     return found
 
 

@@ -15,6 +15,7 @@ from ..bundle_folder import bundle_folder, load_common
 from ..cohort import datalist
 from ..errors import SemclError
 from ..files import write_text
+from ..outputs import Output
 from .bundle import check_numbers, write_bundle
 from .fitting import channels, fit
 from .generated import CONFIG, STAGES
@@ -48,10 +49,18 @@ class SemclAlgo(BundleAlgo):
         return skip_bundlegen, skip_info
 
     def export_to_disk(self, output_path: str, algo_name: str, **kwargs: Any) -> None:
-        """Copy the template into a folder, as the algorithm of that name, and fill it in for a fold."""
+        """Copy the template into a folder, as the algorithm of that name, and fill it in for a fold.
+
+        Raises:
+            SemclError: when a folder of that name is there and is no algorithm; errors of ``fill_template_config``.
+        """
         self.output_path = str(Path(output_path) / algo_name)
-        shutil.rmtree(self.output_path, ignore_errors=True)
-        shutil.copytree(str(self.template_path), self.output_path, ignore=shutil.ignore_patterns("__pycache__"))
+        folder = Path(self.output_path)
+        own = Output(folder, "an algorithm of Auto3DSeg", "work_dir")
+        own.check(earlier=(folder / "scripts" / "infer.py").is_file)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(str(self.template_path), folder, ignore=shutil.ignore_patterns("__pycache__"))
+        own.claim(earlier=lambda: True)
         self.fill_records = self.fill_template_config(self.data_stats_files, self.output_path, **kwargs)
 
     def fill_template_config(self, data_stats_filename: str, algo_path: str, **kwargs: Any) -> dict[str, Any]:

@@ -72,6 +72,14 @@ def test_generated_again_nothing_of_before_is_left(made, tmp_path):
     assert not old.exists()
 
 
+def test_a_folder_of_others_is_not_removed(made, tmp_path):
+    (tmp_path / "semcl_1").mkdir()
+    (tmp_path / "semcl_1" / "notes.txt").write_text("mine")
+    with pytest.raises(SemclError, match=r"(?s)not this stage's own.*notes\.txt"):
+        made().export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    assert (tmp_path / "semcl_1" / "notes.txt").read_text() == "mine"
+
+
 def test_data_for_other_algorithms_is_skipped(made):
     assert made().pre_check_skip_algo() == (False, "")
     assert made(channels=4).pre_check_skip_algo()[0]
