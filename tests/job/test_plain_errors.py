@@ -106,7 +106,7 @@ def test_a_loader_process_that_was_killed_says_to_have_fewer(wrapped: bool) -> N
 UNEXPLAINED: dict[str, BaseException] = {
     "a bug": KeyError("its cause"),
     "a bug of shapes": RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"),
-    "another error of the system": PermissionError(errno.EACCES, "Permission denied", "out"),
+    "another error of the system": OSError(errno.EIO, "Input/output error", "out"),
     "an error without a message": RuntimeError(),
     "the user": KeyboardInterrupt(),
     "a bug in a loader process": RuntimeError(
