@@ -1,6 +1,6 @@
 """The structure of scripts/ in numbers: ``python -m tools.structure``, ``--base REV`` for an earlier commit beside it.
 
-Rooms are the folders of scripts/; what lies in scripts/ itself is a room too. Imports inside of functions count as well.
+Rooms are the folders of scripts/; what lies in scripts/ itself is a room too. Imports in functions count as well.
 ``tests/test_structure.py`` holds today's tree to the limits.
 """
 
@@ -116,11 +116,12 @@ def circle(known: Mapping[str, Module]) -> list[str]:
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def functions(module: Module) -> list[Function]:
     """All functions and methods of a module."""
-    return [node for node in ast.walk(module.tree) if isinstance(node, Function)]
+    return [node for node in ast.walk(module.tree) if isinstance(node, FUNCTIONS)]
 
 
 def length(function: Function) -> int:
@@ -138,14 +139,14 @@ def annotated(function: Function) -> bool:
 def undocumented(module: Module) -> list[str]:
     """Public classes, functions and methods without a docstring; methods that override have none of their own."""
     found = []
-    for owner in [module.tree, *(node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef))]:
+    owners: list[ast.Module | ast.ClassDef] = [module.tree]
+    owners += [node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+    for owner in owners:
         derived = isinstance(owner, ast.ClassDef) and bool(owner.bases)
-        for node in owner.body:
-            overrides = derived and isinstance(node, Function)
-            named = isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_")
-            if named and not overrides and not ast.get_docstring(node):
-                found.append(f"{module.name}.{node.name}")
-    return found
+        kinds = (ast.ClassDef,) if derived else (ast.ClassDef, *FUNCTIONS)
+        named = [node for node in owner.body if isinstance(node, kinds)]
+        found += [node.name for node in named if not node.name.startswith("_") and not ast.get_docstring(node)]
+    return [f"{module.name}.{name}" for name in found]
 
 
 def measure(root: Path) -> dict[str, object]:
