@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from ..cohort.label_table import LabelTable
 from ..errors import SemclError, raise_all
 from ..intake.phases import UNKNOWN
 from ..intake.prepare import split
+from ..plain import read_json
 
 MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR"}
 PARTS = 3  # of the training cases, for cross-fitting, where the datalist's folds leave but one
@@ -41,7 +41,7 @@ def modality_of(source: Mapping[str, Any]) -> str:
 
 def read_datalist(source: Mapping[str, Any]) -> dict[str, Any]:
     """The content of the datalist that AutoRunner's input names."""
-    content: dict[str, Any] = json.loads(Path(source["datalist"]).read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(Path(source["datalist"]), "the datalist of AutoRunner's input")
     return content
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import SemclError, raise_all
 from ..files import write_text
 from ..outputs import MARKER
+from ..plain import read_json, short
 from . import pictures
 from .dicom import holds_dicom
 from .label_table import FILE_NAME as TABLE
@@ -30,6 +31,9 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *pictures.SUFFIXES)
 SECTIONS = ("training", "testing")
 MOST_FOLDS = 1000
 WANTED = (*SECTIONS, "unlabelled", "all")
+UNCLEAR = "the datalist cannot be understood"
+AGAIN = "run `python -m scripts prepare` again"
+ENTRIES = "training and testing lists of {case, patient, phase, image, label, fold}"
 
 
 @dataclass(frozen=True)
@@ -188,8 +192,8 @@ def digest(cases: Sequence[Case]) -> str:
 
 
 def _read(path: Path) -> list[Case]:
+    content = read_json(path, ENTRIES, UNCLEAR, AGAIN)
     try:
-        content = json.loads(path.read_text())
         strange = [name for name, part in content.items() if isinstance(part, list) and name not in SECTIONS]
         if strange:
             raise ValueError(f"section {strange[0]!r}, which no stage would read")
@@ -206,12 +210,12 @@ def _read(path: Path) -> list[Case]:
             )
             for section, entry in entries
         ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise SemclError(
-            "the datalist cannot be understood",
-            found=f"{path}: {type(error).__name__} {error}",
-            expected="training and testing lists of {case, patient, phase, image, label, fold}",
-            remedy="run `python -m scripts prepare` again",
+            UNCLEAR,
+            found=f"{path}: {type(error).__name__} {short(str(error))}",
+            expected=ENTRIES,
+            remedy=AGAIN,
         ) from error
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import write_text
+from ..plain import read_yaml, short
 
 FILE_NAME = "labels.yaml"
 IGNORED = -1  # object number of voxels that count neither for nor against anything
@@ -76,15 +77,7 @@ class LabelTable:
         Raises:
             SemclError: when it does not hold a label table.
         """
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SemclError(
-                f"{path} is not YAML",
-                found=" ".join(str(error).split()),
-                expected="a mapping `organs` and a list `phases`",
-                remedy=f"edit {path}",
-            ) from error
+        content = read_yaml(path, "a mapping `organs` and a list `phases`")
         return cls.parse(content, str(path))
 
     @classmethod
@@ -96,7 +89,9 @@ class LabelTable:
         """
 
         def refuse(found: object, expected: str) -> SemclError:
-            return SemclError(f"{source} is not a label table", found=found, expected=expected, remedy=f"edit {source}")
+            return SemclError(
+                f"{source} is not a label table", found=short(found), expected=expected, remedy=f"edit {source}"
+            )
 
         if not isinstance(content, Mapping) or not isinstance(content.get("organs"), Mapping) or not content["organs"]:
             raise refuse(content, "a mapping `organs` of name -> {index: number}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SemclError, raise_all
+from ..plain import short
+from ..spreadsheet import read_table
 
 TEST = "test"  # in column fold
 
@@ -36,27 +38,25 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
         needed: columns that must be there and filled in; the others may be absent or empty.
 
     Raises:
-        SemclError: when the file or a column is missing, or with every line that is not whole or names a case twice.
+        SemclError: when the file or a column is missing, when it is no CSV, or with every line that is not whole or
+            names a case twice.
     """
-    rows: list[dict[str, str]] = []
-    if path.is_file():
-        with open(path, newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it, too
-            rows = list(csv.DictReader(file))
-    if not rows or not set(needed) <= set(rows[0]):
+    rows = read_table(path, "the table of cases cannot be used")
+    if not rows or not set(needed) <= set(rows[0][1]):
         raise SemclError(
             "the table of cases cannot be used",
-            found=f"{path} with columns {', '.join(rows[0])}" if rows else f"no rows in {path}, or no such file",
+            found=f"{path} with columns {short(', '.join(rows[0][1]))}" if rows else f"no rows in {path}",
             expected=f"columns {', '.join(needed)} and a row a case",
             remedy="mend the CSV",
         )
     known: dict[str, Row] = {}
     errors = []
-    for number, line in enumerate(rows, start=2):
+    for number, line in rows:
         cells = {name: (line.get(name) or "").strip() for name in (*needed, *Row.__dataclass_fields__)}
         fold = cells["fold"]
         if not all(cells[name] for name in needed) or cells["case"] in known or not (fold in ("", TEST) or _is(fold)):
-            found = f"line {number} of {path}: {', '.join(cells[name] or '?' for name in needed)}"
-            expected = f"{_listed(needed)} on each line, no case twice, fold a number or {TEST}"
+            found = f"line {number} of {path}: {short(', '.join(cells[name] or '?' for name in needed))}"
+            expected = f"{_listed(needed)} on each line, no case twice, fold a number below 1000 or {TEST}"
             errors.append(SemclError("a line of the table of cases", found=found, expected=expected, remedy="mend it"))
         organs = tuple(cells.pop("annotated").replace(";", " ").split())
         known[cells["case"]] = Row(
@@ -70,7 +70,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
 
 
 def _is(fold: str) -> bool:
-    return fold.isdecimal()
+    return re.fullmatch("[0-9]{1,3}", fold) is not None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..cohort.datalist import Case, sides
 from ..cohort.label_table import LabelTable
+from ..plain import read_json
 from .findings import Finding
 from .layouts.scan import Scan
 from .masks import words
@@ -58,7 +58,7 @@ def names_differ(images: Path, table: LabelTable | None) -> list[Finding]:
         return []
     path = folders[0] / "dataset.json"
     try:
-        said: Any = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        said: Any = read_json(path, "JSON with `labels`")["labels"]
         pairs = [(str(name), number) for name, number in said.items()]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         return [Finding(None, "unreadable", f"{path}: {type(error).__name__}", (path,), expected="JSON with `labels`")]

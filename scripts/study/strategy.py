@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import SemclError
+from ..plain import parse_yaml, read_text, read_yaml, short
 
 FOLDER = "strategies"  # of the bundle's configs
+KEYS = "YAML with keys of the configs"
 FLOOR = "coarse"  # the map every strategy starts from
 NO_PRETRAINING = "encoder_weights"  # an overlay that says what the encoder starts from is not pretrained
 SELF_TRAINING = "certain"  # one that says from where on a model is certain learns a second time, from its own maps too
@@ -74,7 +74,7 @@ class Strategy:
     @property
     def about(self) -> str:
         """What the overlay says of itself in its first lines."""
-        lines = self.overlay.read_text(encoding="utf-8").splitlines()
+        lines = read_text(self.overlay).splitlines()
         first = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
         return " ".join(line.removeprefix("#").strip() for line in lines[:first])
 
@@ -85,13 +85,13 @@ def read_overlay(path: Path) -> dict[str, Any]:
     Raises:
         SemclError: when the file holds none, but something else.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
-    if not isinstance(found, dict):
+    found = read_yaml(path, KEYS)
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise SemclError(
-            f"{path} is no overlay", found=found, expected="YAML with keys of the configs", remedy=f"edit {path}"
+            f"{path} is no overlay",
+            found="nothing: the file is empty" if found is None else short(found),
+            expected=KEYS,
+            remedy=f"edit {path}" if found is not None else "write {} into one that changes nothing, or leave it out",
         )
     return found
 
@@ -181,8 +181,8 @@ def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list
     """
     key, _, listed = (part.strip() for part in sweep.partition("="))
     try:
-        values = yaml.safe_load(f"[{listed}]")
-    except yaml.YAMLError:
+        values = parse_yaml(f"[{listed}]", sweep, "values")
+    except SemclError:
         values = []
     if not key or not values or None in values or len({str(value) for value in values}) < len(values):
         raise SemclError(

@@ -216,7 +216,7 @@ def test_scans_the_table_of_cases_does_not_list_are_named_beside_other_problems(
     [
         ([("a", "p")], ("case", "patient"), "{} with columns case, patient"),
         ([("a", "p", "portal")], ("Case", "patient", "phase"), "{} with columns Case, patient, phase"),
-        ([], ("case", "patient", "phase"), "no rows in {}, or no such file"),
+        ([], ("case", "patient", "phase"), "no rows in {}"),
     ],
 )
 def test_a_table_of_cases_without_its_columns_or_rows_is_refused(folders, table, tmp_path, rows, columns, found):
@@ -229,7 +229,7 @@ def test_a_table_of_cases_without_its_columns_or_rows_is_refused(folders, table,
 
 
 def test_a_table_of_cases_that_is_not_there_is_named(folders, table, tmp_path):
-    match = r"(?s)the table of cases cannot be used.*no rows in \S+/cases\.csv, or no such file.*a row a case.*mend"
+    match = r"(?s)the table of cases cannot be used.*no file \S+/cases\.csv\n.*a file\n.*check the path"
     with pytest.raises(SemclError, match=match):
         prepare(*folders[:2], table, folders[2], tmp_path / "cases.csv")
 

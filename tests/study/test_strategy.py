@@ -43,8 +43,14 @@ def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path, monkeypatc
     assert found.overlay.is_absolute()
 
 
-def test_an_overlay_that_is_empty_changes_nothing(tmp_path):
-    (found,) = find([str(overlay(tmp_path, "plain", "# As it ships.\n"))], BUNDLE)
+@pytest.mark.parametrize("text", ["", "# As it ships.\n", "null"])
+def test_an_overlay_that_is_empty_is_refused_as_monai_cannot_read_it(tmp_path, text):
+    with pytest.raises(SemclError, match=r"(?s)plain\.yaml is no overlay\n.*the file is empty.*write \{\} into"):
+        find([str(overlay(tmp_path, "plain", text))], BUNDLE)
+
+
+def test_an_overlay_without_keys_changes_nothing(tmp_path):
+    (found,) = find([str(overlay(tmp_path, "plain", "# As it ships.\n{}\n"))], BUNDLE)
     assert found.content == {}
     assert found.pretrains
 
@@ -87,11 +93,14 @@ def test_the_name_of_the_coarse_map_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("- a\n- b\n", r"\['a', 'b'\]"), ("word", "word"), ("a: [1", "while parsing")]
+    ("text", "found"),
+    [("- a\n- b\n", r"\['a', 'b'\]"), ("word", "word"), ("1: 2", r"\{1: 2\}"), ("a: [1", "while parsing")],
 )
 def test_a_file_that_is_no_overlay_is_refused(tmp_path, text, found):
     path = overlay(tmp_path, "odd", text)
-    with pytest.raises(SemclError, match=rf"(?s)odd\.yaml is no overlay.*{found}.*keys of the configs.*edit "):
+    with pytest.raises(
+        SemclError, match=rf"(?s)odd\.yaml is (no overlay|not YAML).*{found}.*keys of the configs.*edit "
+    ):
         find([str(path)], BUNDLE)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...cohort.pictures import SUFFIXES
 from ...errors import SemclError
+from ...plain import LARGE_BYTES, read_text
 from .. import case_table
 from .scan import Found, Scan
 
@@ -36,7 +37,7 @@ def find(images: Path, labels: Path | None) -> Found | None:
                 expected=f"{TRAINING}.txt and {TESTING}.txt, a name a line",
                 remedy="write it, or give the pictures' folder to --images and the masks' to --labels",
             )
-        for number, case in enumerate(path.read_text().split()):
+        for number, case in enumerate(read_text(path, LARGE_BYTES).split()):
             fold = case_table.TEST if name == TESTING else str(number % FOLDS)
             mask = root / MASKS / f"{case}.png"
             row = case_table.Row(case, case, fold=fold)
