@@ -12,8 +12,9 @@ from types import TracebackType
 import torch
 import torch.distributed as dist
 
-from ..errors import SemclError, root_cause
+from ..errors import SemclError, raise_all, root_cause
 from ..signals import say
+from . import config_check
 
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 FULL_TRACEBACK = "SEMCL_TRACEBACK"  # environment variable; set to 1 to see it
@@ -24,6 +25,9 @@ def plain_errors() -> None:
 
     MONAI wraps what a component raises in errors of its own; called first in a config's ``run`` list this shows the
     user the cause alone. SEMCL_TRACEBACK=1 in the environment adds the traceback.
+
+    Raises:
+        SemclError: for a path of the config that is no text, before anything is read from it or written to it.
     """
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -37,6 +41,7 @@ def plain_errors() -> None:
             print(f"\nerror: {cause}", file=sys.stderr)
 
     sys.excepthook = show
+    raise_all(config_check.wrong_paths(config_check.running_config()), of="the config")
 
 
 def explain(error: BaseException) -> SemclError | None:

@@ -190,7 +190,7 @@ WRONG = {
     "a number for a list": ("widths", 16, "a list"),
     "a text for a list": ("widths", "16,32", "a list"),
     "a number for a window": ("window", 240, "a list"),
-    "a number for a folder": ("dataset_dir", 3, "a text"),
+    "a number for a name": ("section", 3, "a text"),
     "a text for a number, nested": ("train#views#noise", "little", "a number"),
     "a text for a mapping": ("train", "all", "a mapping"),
 }
@@ -203,6 +203,58 @@ def test_a_value_of_the_wrong_kind_is_refused(path, value, expected):
     assert repr(value) in message
     assert f"expected: {expected}, as " in message
     assert f"give --{path} {expected}" in message
+
+
+@pytest.mark.parametrize("value", [202401, 1000.0, ("a", "b"), True, {"a": 1}], ids=str)
+@pytest.mark.parametrize("key", ["dataset_dir", "output_dir", "store_dir", "bundle_root"])
+def test_a_path_that_a_shell_s_word_was_made_into_something_else_is_refused(key, value):
+    message = only(found(**{key: value}))
+    assert message.startswith(f"--{key} is no path\n")
+    assert (f"{value!r}, made of what was written" if value is not True else "no value") in message
+    assert f"quote it twice, as in --{key} \"'2024_01'\"" in message
+
+
+def test_a_number_for_a_text_is_told_how_to_be_quoted():
+    assert message_of(section=3).endswith("give --section a text, quoted twice: --section \"'...'\"")
+
+
+def message_of(**changes: object) -> str:
+    return only(found(**changes))
+
+
+CUT = {  # changes: path of the section that lost keys, what to write
+    "a section": (
+        {"train": {"views": {"area": 0.5}}},
+        "train",
+        "train#views#area: ... for each number, or +train#views: {",
+    ),
+    "a section of numbers": ({"train": {"sampler": 3}}, "train", "train#sampler: ..."),
+    "nothing in a section": ({"train": {}}, "train", "train#KEY: ..."),
+    "a component": ({"optimizer": {"weight_decay": 0.1}}, "optimizer", "optimizer#weight_decay: ..., or +optimizer"),
+}
+
+
+@pytest.mark.parametrize(("changes", "path", "remedy"), CUT.values(), ids=CUT.keys())
+def test_an_overlay_that_replaces_a_section_is_refused_with_the_way_to_change_a_number(changes, path, remedy):
+    message = only(found(**changes))
+    assert message.startswith(f"{path} has lost keys: an overlay that names a section replaces all of it\n")
+    assert "alone, without " in message
+    assert remedy.replace(": ..., or", ": ... for each number, or") in message
+
+
+def test_a_part_of_a_section_that_lost_keys_is_named():
+    train = copy.deepcopy(shipped("pretrain")["train"]) | {"views": {"area": 0.5}}
+    message = only(found(train=train))
+    assert message.startswith("train#views has lost keys")
+    assert "write train#views#area: ... for each number, or +train#views: {...}" in message
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "value"),
+    [("evaluate", "methods", {"mine": "maps"}), ("embed", "encoders", {"mine": "@untrained"})],
+)
+def test_groups_of_entries_may_be_replaced(stage, key, value):
+    assert found(stage, **{key: value}) == []
 
 
 RIGHT = {
