@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +12,21 @@ import fire
 
 from .errors import SemclError
 from .extras import require
+from .options import (
+    Count,
+    CountOrNone,
+    Folds,
+    FoldsOrNone,
+    Limits,
+    Listed,
+    Millimetres,
+    NewPath,
+    Repeated,
+    Seed,
+    Share,
+    arguments,
+    checked,
+)
 from .signals import ends_in_a_line
 
 AGAIN = "run the same command again"
@@ -33,13 +45,14 @@ if TYPE_CHECKING:
     from .intake.survey import Survey
 
 
+@checked
 def phantom(
     out: str,
-    cases: int = 16,
-    seed: int = 0,
-    folds: int = 3,
-    test_share: float = 0.5,
-    labelled_phases: str | Sequence[str] | None = None,
+    cases: Count = 16,
+    seed: Seed = 0,
+    folds: Folds = 3,
+    test_share: Share = 0.5,
+    labelled_phases: Listed | None = None,
     **unknown: object,
 ) -> None:
     """Write a cohort of abdominal CT phantoms: images, labels, label table, datalist.
@@ -52,39 +65,39 @@ def phantom(
         test_share: share of the patients kept for testing.
         labelled_phases: in which training cases have label maps, as portal; all unless given.
     """
-    _refuse(unknown, phantom)
     require("report", "scipy")
     from .cohort.label_table import LabelTable
     from .intake import prepare as intake
     from .phantom.phantom import plan, write_phantoms
 
-    folder = Path(str(out))
+    folder = Path(out)
     intake.split(plan(folder, cases), folds, test_share, seed)  # refuse before anything is made
     write_phantoms(folder, cases, seed)
     table = LabelTable.load(folder)
     intake.prepare(
         folder / "images", folder / "labels", table, folder, folder / "cases.csv", folds, test_share, seed,
-        labelled_phases=None if labelled_phases is None else _listed(labelled_phases),
+        labelled_phases=labelled_phases,
     )  # fmt: skip
 
 
+@checked
 def prepare(
     images: str,
     out: str,
     table: str,
     labels: str | None = None,
     cases: str | None = None,
-    folds: int = 3,
-    test_share: float = 0.4,
-    seed: int = 0,
+    folds: Folds = 3,
+    test_share: Share = 0.4,
+    seed: Seed = 0,
     phase_pattern: str | None = None,
     modality: str = "CT",
-    allow: str | Sequence[str] = (),
-    csv: str | None = None,
-    hash_ids: str | None = None,
-    workers: int | None = None,
-    max_voxels: int | None = None,
-    labelled_phases: str | Sequence[str] | None = None,
+    allow: Listed = (),
+    csv: NewPath | None = None,
+    hash_ids: NewPath | None = None,
+    workers: Count | None = None,
+    max_voxels: Count | None = None,
+    labelled_phases: Listed | None = None,
     **unknown: object,
 ) -> None:
     """Check scans and label maps and make them a cohort: datalist.json and labels.yaml.
@@ -107,18 +120,17 @@ def prepare(
         max_voxels: that a volume may have, by its header, to be read at all; 800 million unless given.
         labelled_phases: in which training cases keep their label maps, as portal; all unless given.
     """
-    _refuse(unknown, prepare)
     from .intake import prepare as intake
 
     labelled = _table(table)
     found = _survey(images, labels, labelled, cases, phase_pattern, modality, workers, max_voxels)
     _show(found.findings, allow, csv, hash_ids)
-    phases = None if labelled_phases is None else _listed(labelled_phases)
-    made = intake.write(found, labelled, Path(str(out)), folds, test_share, seed, phases)
+    made = intake.write(found, labelled, Path(out), folds, test_share, seed, labelled_phases)
     testing = sum(case.fold is None for case in made)
     print(f"{out}: {len(made) - testing} training and {testing} testing cases")
 
 
+@checked
 def check(
     images: str,
     labels: str | None = None,
@@ -126,11 +138,11 @@ def check(
     cases: str | None = None,
     phase_pattern: str | None = None,
     modality: str = "CT",
-    allow: str | Sequence[str] = (),
-    csv: str | None = None,
-    hash_ids: str | None = None,
-    workers: int | None = None,
-    max_voxels: int | None = None,
+    allow: Listed = (),
+    csv: NewPath | None = None,
+    hash_ids: NewPath | None = None,
+    workers: Count | None = None,
+    max_voxels: Count | None = None,
     **unknown: object,
 ) -> None:
     """Say what is wrong with scans and label maps, and change nothing.
@@ -148,24 +160,24 @@ def check(
         workers: scans read at once.
         max_voxels: that a volume may have, by its header, to be read at all; 800 million unless given.
     """
-    _refuse(unknown, check)
     organs = _table(table) if table else None
     found = _survey(images, labels, organs, cases, phase_pattern, modality, workers, max_voxels)
     _show(found.findings, allow, csv, hash_ids)
     print(f"{images}: {len(found.cases)} cases")
 
 
+@checked
 def evaluate(
-    pred: str | Sequence[str],
+    pred: Repeated,
     truth: str,
     out: str = "evaluation",
     table: str | None = None,
     cases: str | None = None,
     images: str | None = None,
-    tolerance: float = 2.0,
-    window: str | Sequence[float] = "percentile",
-    pictures: int = 5,
-    workers: int = 2,
+    tolerance: Millimetres = 2.0,
+    window: Limits = "percentile",
+    pictures: CountOrNone = 5,
+    workers: Count = 2,
     **unknown: object,
 ) -> None:
     """Measure label maps made by any tool against the truth: rows.csv, summary.json, figures, report.html.
@@ -182,25 +194,19 @@ def evaluate(
         pictures: how many cases are shown.
         workers: cases measured at once.
     """
-    _refuse(unknown, evaluate)
-    given = {"tolerance": tolerance, "pictures": pictures, "workers": workers}
     from .evaluate.evaluation import Evaluation, named
     from .evaluate.folders import cases_of, table_of
 
-    paths = [Path(str(path)) if path else None for path in (images, cases)]
-    found = cases_of(Path(str(truth)), paths[0], paths[1])
-    numbers = {name: _number(name, value) for name, value in given.items()}
-    predicted = list(pred) if isinstance(pred, list | tuple) else [pred]
-    methods = named([str(folder) for folder in predicted])
+    found = cases_of(Path(truth), Path(images) if images else None, Path(cases) if cases else None)
+    methods = named(list(pred))
     labelled = table_of(found, _table(table) if table else None, list(methods.values()))
-    shown = numbers["pictures"] if images else min(numbers["pictures"], 0)
     Evaluation(
-        found, labelled, {name: str(folder) for name, folder in methods.items()}, str(out), window,
-        Path(str(truth)).name, tolerance=numbers["tolerance"], pictures=int(shown), workers=int(numbers["workers"]),
-        seen=False,
+        found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,
+        tolerance=tolerance, pictures=pictures if images else 0, workers=workers, seen=False,
     ).run()  # fmt: skip
 
 
+@checked
 def embed(dataset_dir: str, bundle_root: str = "bundle", overlay: str | None = None, **overrides: Any) -> None:
     """Embed queries before and after pretraining: maps, neighbours of other patients, collapse (embed.yaml).
 
@@ -212,30 +218,41 @@ def embed(dataset_dir: str, bundle_root: str = "bundle", overlay: str | None = N
     """
     from monai.bundle import run
 
+    from .job.config_check import as_meant
+    from .study.strategy import read_overlay
+
     config = Path(bundle_root) / "configs" / "embed.yaml"
     if not config.is_file():
         raise SemclError(
             "the bundle is missing", found=f"no {config}", expected="the bundle's folder", remedy="set --bundle_root"
         )
-    files = [str(config), *([str(overlay)] if overlay else [])]
-    run(config_file=files, bundle_root=bundle_root, dataset_dir=str(dataset_dir), **overrides)
+    if overlay:
+        read_overlay(Path(overlay))
+    given = {key: as_meant(key, value, read_overlay(config)) for key, value in overrides.items()}
+    run(
+        config_file=[str(config), *([overlay] if overlay else [])],
+        bundle_root=bundle_root,
+        dataset_dir=dataset_dir,
+        **given,
+    )
 
 
+@checked
 def study(
     dataset_dir: str,
-    strategies: str | Sequence[str] = "scratch,simclr,semantic",
-    seeds: int = 3,
-    folds: int = 0,
-    protocols: str | Sequence[str] = "frozen,tuned",
-    labels: str | float | Sequence[str | float] = "100%",
+    strategies: Listed = "scratch,simclr,semantic",
+    seeds: Count = 3,
+    folds: FoldsOrNone = 0,
+    protocols: Listed = "frozen,tuned",
+    labels: Listed = "100%",
     preset: str | None = None,
     overlay: str | None = None,
     sweep: str | None = None,
     baseline: str | None = None,
     out: str | None = None,
     attention_dir: str | None = None,
-    tolerance: float = 2.0,
-    workers: int | None = None,
+    tolerance: Millimetres = 2.0,
+    workers: Count | None = None,
     shard: str | None = None,
     bundle_root: str = "bundle",
     **unknown: object,
@@ -260,69 +277,33 @@ def study(
         shard: i/n, the part of the study that is run here; run again without it to gather.
         bundle_root: folder of the bundle.
     """
-    _refuse(unknown, study)
-    counts = {"seeds": seeds, "folds": folds} | ({} if workers is None else {"workers": workers})
-    whole = {name: _whole(name, value) for name, value in counts.items()}
     from .study.study import Study, usual_workers
 
-    root, cohort = Path(str(bundle_root)), Path(str(dataset_dir))
+    root, cohort = Path(bundle_root), Path(dataset_dir)
     overlays = [root / "configs" / f"{preset}.yaml"] if preset else []
     Study(
         dataset_dir=cohort,
         bundle_root=root,
-        out=Path(str(out)) if out else cohort / "study",
-        strategies=_listed(strategies),
-        seeds=whole["seeds"],
-        folds=whole["folds"],
-        protocols=_listed(protocols),
-        labels=_listed(labels),
-        overlays=[*overlays, *([Path(str(overlay))] if overlay else [])],
-        sweep=None if sweep is None else str(sweep),
-        attention_dir=Path(str(attention_dir)) if attention_dir else None,
-        tolerance=_number("tolerance", tolerance),
-        workers=whole["workers"] if "workers" in whole else usual_workers(),
-        share=None if shard is None else str(shard),
-        baseline=None if baseline is None else str(baseline),
+        out=Path(out) if out else cohort / "study",
+        strategies=list(strategies),
+        seeds=seeds,
+        folds=folds,
+        protocols=list(protocols),
+        labels=list(labels),
+        overlays=[*overlays, *([Path(overlay)] if overlay else [])],
+        sweep=sweep,
+        attention_dir=Path(attention_dir) if attention_dir else None,
+        tolerance=tolerance,
+        workers=usual_workers() if workers is None else workers,
+        share=shard,
+        baseline=baseline,
     ).run()
-
-
-def _listed(given: object) -> list[str]:
-    """What was separated by commas; fire makes a tuple of it, or a number of a single one."""
-    parts = given if isinstance(given, list | tuple) else str(given).split(",")
-    return [str(part).strip() for part in parts if str(part).strip()]
-
-
-def _whole(name: str, value: object) -> int:
-    number = _number(name, value)
-    if number % 1:  # infinity too
-        raise SemclError(f"--{name} is no whole number", found=value, expected="1, 2, ...", remedy=f"set --{name}")
-    return int(number)
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SemclError(f"--{name} is no number", found=repr(value), expected="a number", remedy=f"set --{name}")
-    return value
-
-
-def _repeated(arguments: Sequence[str], option: str) -> list[str]:
-    """Command line with several ``option VALUE`` made one of a tuple: fire would keep the last alone."""
-    kept, values = [], []
-    rest = iter(arguments)
-    for word in rest:
-        if word == option:
-            values.append(next(rest, ""))
-        elif word.startswith(f"{option}="):
-            values.append(word.partition("=")[2])
-        else:
-            kept.append(word)
-    return kept + ([f"{option}={values[0] if len(values) == 1 else json.dumps(values)}"] if values else [])
 
 
 def _table(table: str) -> LabelTable:
     from .cohort.label_table import LabelTable
 
-    source = Path(str(table))
+    source = Path(table)
     if not source.is_file():
         raise SemclError(
             "there is no label table", found=f"no {source}", expected="a YAML file", remedy="see docs/cohort.md"
@@ -342,45 +323,29 @@ def _survey(
 ) -> Survey:
     from .intake.survey import Sources, survey
 
-    files = [Path(str(path)) if path else None for path in (labels, cases)]
-    pattern = None if phase_pattern is None else str(phase_pattern)
-    most = None if max_voxels is None else _whole("max_voxels", max_voxels)
-    return survey(Sources(Path(str(images)), files[0], files[1], pattern, str(modality), workers, most), table)
+    files = [Path(path) if path else None for path in (labels, cases)]
+    return survey(Sources(Path(images), files[0], files[1], phase_pattern, modality, workers, max_voxels), table)
 
 
-def _show(found: Sequence[Finding], allow: str | Sequence[str], csv: str | None, hash_ids: str | None) -> None:
+def _show(found: Sequence[Finding], allow: Sequence[str], csv: str | None, hash_ids: str | None) -> None:
     """Say everything once, as a table and as CSV if asked for, and stop where an error is left."""
     from .intake import findings
 
-    names = allow.split(",") if isinstance(allow, str) else list(allow)  # fire makes a tuple of a,b
-    shown = findings.allow(found, [name.strip() for name in names if name.strip()])
+    shown = findings.allow(found, allow)
     if hash_ids:
-        shown = findings.hash_ids(shown, findings.hash_key(Path(str(hash_ids))))
+        shown = findings.hash_ids(shown, findings.hash_key(Path(hash_ids)))
     if csv:
-        findings.write_csv(Path(str(csv)), shown)
+        findings.write_csv(Path(csv), shown)
     if shown:
         print(findings.as_text(shown))
     findings.stop(shown)
-
-
-def _refuse(unknown: Mapping[str, object], command: Callable[..., None]) -> None:
-    """Refuse options a command does not have, before it does anything."""
-    known = [name for name in inspect.signature(command).parameters if name != "unknown"]
-    for name in unknown:
-        near = difflib.get_close_matches(name, known, 1)
-        raise SemclError(
-            f"{command.__name__} has no option --{name}",
-            found=f"--{name}",
-            expected=", ".join(f"--{option}" for option in known),
-            remedy=f"did you mean --{near[0]}?" if near else "leave it out",
-        )
 
 
 def main() -> None:
     """Run the command line; a SemclError ends it with its message and exit code 2."""
     os.environ.setdefault("PAGER", "cat")
     try:
-        commands = {
+        commands: dict[str, Callable[..., None]] = {
             "phantom": phantom,
             "prepare": prepare,
             "check": check,
@@ -390,7 +355,7 @@ def main() -> None:
         }
         name = sys.argv[1] if len(sys.argv) > 1 else ""
         with ends_in_a_line(name if name in commands else "scripts", KEPT.get(name, AGAIN)):
-            fire.Fire(commands, _repeated(sys.argv[1:], "--pred"), name="python -m scripts")
+            fire.Fire(commands, arguments(sys.argv[1:], commands, "pred"), name="python -m scripts")
     except SemclError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

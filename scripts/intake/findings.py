@@ -108,6 +108,7 @@ def hash_key(path: Path) -> bytes:
         SemclError: when the file holds too few bytes to hide anything.
     """
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_bytes(secrets.token_bytes(32))
     key = path.read_bytes()

@@ -1,0 +1,245 @@
+"""Options of the command line: what a shell's words become, and what is refused before any work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import __main__ as command_line
+from scripts.errors import SemclError
+from scripts.options import (
+    AGAIN,
+    Count,
+    CountOrNone,
+    FoldsOrNone,
+    Limits,
+    Listed,
+    Millimetres,
+    NewPath,
+    Repeated,
+    Seed,
+    Share,
+    arguments,
+    checked,
+)
+
+COMMANDS = ("phantom", "prepare", "check", "evaluate", "embed", "study")
+SEEN: dict[str, Any] = {}
+
+
+@checked
+def sample(
+    out: str,
+    cases: Count = 16,
+    seed: Seed = 0,
+    folds: FoldsOrNone = 0,
+    pictures: CountOrNone = 5,
+    share: Share = 0.4,
+    tolerance: Millimetres = 2.0,
+    names: Listed = "a,b",
+    file: NewPath | None = None,
+    workers: Count | None = None,
+    pred: Repeated = (),
+    window: Limits = "percentile",
+    **unknown: object,
+) -> None:
+    """What every kind of option becomes."""
+    SEEN.clear()
+    SEEN.update(locals())
+
+
+def said_to(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """The command line with one command of every kind of option."""
+    monkeypatch.setattr(command_line, "phantom", sample)
+    monkeypatch.setattr(sys, "argv", ["scripts", "phantom", *words])
+    command_line.main()
+
+
+@pytest.mark.parametrize(
+    "text", ["2024_01", "1e3", "a,b", "007", "True", "None", "[a]", "{x}", "'quoted'", "0x10", "1.0", "~", "ä b", "-"]
+)
+def test_a_path_stays_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said_to(monkeypatch, f"--out={text}", f"--file={text}", f"--pred={text}")
+    assert (SEEN["out"], SEEN["file"], SEEN["pred"]) == (text, text, [text])
+
+
+def test_a_folder_is_made_where_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["phantom", "--out", "2024_01", "--cases", "3", "--folds", "2", "--test_share", "0.3"]
+    monkeypatch.setattr(sys, "argv", ["scripts", *words])
+    command_line.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["2024_01"]
+
+
+def test_what_is_not_given_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    said_to(monkeypatch, "--out", "x")
+    wanted = {"cases": 16, "names": ["a", "b"], "file": None, "workers": None, "pred": [], "window": "percentile"}
+    assert {name: SEEN[name] for name in wanted} == wanted
+
+
+READ = [
+    ("cases", "3", 3),
+    ("cases", "1e2", 100),
+    ("cases", "1_000", 1000),
+    ("seed", "4294967295", 4294967295),
+    ("folds", "0", 0),
+    ("folds", "2", 2),
+    ("pictures", "0", 0),
+    ("share", "0", 0),
+    ("share", ".25", 0.25),
+    ("tolerance", "1e-3", 0.001),
+    ("names", "semantic,my own/warm start.yaml", ["semantic", "my own/warm start.yaml"]),
+    ("names", "['a', \"b\"]", ["a", "b"]),
+    ("names", "(a,b)", ["a", "b"]),
+    ("names", "10%, 0.5,1", ["10%", "0.5", "1"]),
+    ("names", "1e3", ["1e3"]),
+    ("names", "[]", []),
+    ("file", "", None),
+    ("window", "-160,240", [-160, 240]),
+    ("window", "[0, 0.5]", [0, 0.5]),
+    ("pred", "a b", ["a b"]),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "meant"), READ)
+def test_a_value_is_read_as_its_option_says(name, text, meant, monkeypatch):
+    said_to(monkeypatch, "--out", "x", f"--{name}={text}")
+    assert SEEN[name] == meant
+    assert type(SEEN[name]) is type(meant)
+
+
+@pytest.mark.parametrize("name", ["cases", "share", "names", "window", "pred"])
+def test_python_may_give_values_as_they_are(name: str) -> None:
+    given = {"cases": 3, "share": 0.5, "names": ("a", "b"), "window": (0, 1), "pred": [Path("a"), "b"]}
+    sample(Path("x"), **{name: given[name]})
+    assert SEEN[name] == {**given, "names": ["a", "b"], "window": [0, 1], "pred": ["a", "b"]}[name]
+
+
+REFUSED = [
+    ("cases", "abc", "is no number"),
+    ("cases", "2.5", "is no whole number"),
+    ("cases", "nan", "is no whole number"),
+    ("cases", "inf", "is no whole number"),
+    ("cases", "9" * 5000, "is no whole number"),
+    ("cases", "0", "cannot be 0"),
+    ("cases", "-3", "cannot be -3"),
+    ("workers", "0", "cannot be 0"),
+    ("workers", "True", "is no number"),
+    ("seed", "-1", "cannot be -1"),
+    ("seed", "4294967296", "cannot be 4294967296"),
+    ("folds", "1", "cannot be 1"),
+    ("folds", "abc", "is no number"),
+    ("pictures", "-1", "cannot be -1"),
+    ("share", "nan", "cannot be nan"),
+    ("share", "abc", "is no number"),
+    ("share", "1", "cannot be 1"),
+    ("share", "-0.1", "cannot be -0.1"),
+    ("tolerance", "0", "cannot be 0"),
+    ("tolerance", "inf", "cannot be inf"),
+    ("window", "1", "is no intensity window"),
+    ("window", "240,-160", "is no intensity window"),
+    ("window", "nan,1", "is no intensity window"),
+    ("window", "a,b", "is no intensity window"),
+    ("out", "", "is empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "problem"), REFUSED)
+def test_a_value_that_is_none_is_refused_in_one_message(name, text, problem, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        said_to(monkeypatch, *(["--out", "x"] if name != "out" else []), f"--{name}={text}")
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: --{name} {problem}")
+    assert f"do this:  set --{name}\n" in said
+    assert len(said) < 6000
+
+
+@pytest.mark.parametrize(
+    "value", [True, 7, None, ["a"], "a\0b"], ids=["a switch", "a number", "nothing", "a list", "a NUL byte"]
+)
+def test_a_path_from_python_is_text_too(value: Any) -> None:
+    with pytest.raises(SemclError, match=r"--out is no text"):
+        sample(value)
+
+
+def test_a_file_to_write_is_no_folder_and_in_no_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    sample("x", file=str(tmp_path / "new" / "folder" / "findings.csv"))
+    for path, found in {tmp_path: "is a folder", tmp_path / "file" / "x.csv": "file is no folder"}.items():
+        with pytest.raises(SemclError, match=rf"--file is no file one can write\n.*{found}"):
+            sample("x", file=str(path))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out"], "--out has no value\n  found:    nothing after it"),
+        (["--out", "--cases", "3"], "--out has no value\n  found:    --cases after it"),
+        (["--out", "-"], "--out has no value\n  found:    - after it"),
+        (["--out", "-x"], "--out has no value\n  found:    -x after it\n  expected: --out VALUE, or --out=VALUE"),
+        (["-out"], "--out has no value"),
+        (["--cases", "3", "--out", "x", "--file"], "--file has no value"),
+        (["--out", "x", "--verbose"], "sample has no option --verbose"),
+        (["--out", "x", *"abcdefghijklmno"], "phantom has no use for l"),
+        (["--out", "my", "cohort"], "--cases is no number"),
+        (["x", "-"], "--cases is no number"),
+    ],
+)  # fmt: skip
+def test_words_that_fire_would_take_otherwise(words, message, monkeypatch, capsys):
+    SEEN.clear()
+    with pytest.raises(SystemExit, match="2"):
+        said_to(monkeypatch, *words)
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert not SEEN
+
+
+@pytest.mark.parametrize(("given", "near"), [("prepar", "prepare"), ("pop", None), ("items", None), ("keys", None)])
+def test_a_command_that_is_none_is_refused(given, near, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["scripts", given, "x"])
+    with pytest.raises(SystemExit, match="2"):
+        command_line.main()
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: there is no command {given}\n")
+    assert f"one of {', '.join(COMMANDS)}\n" in said
+    assert (f"did you mean {near}?" if near else "--help") in said
+
+
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["check", "--", "--help"]])
+def test_help_is_still_fire_s(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["scripts", *words])
+    monkeypatch.setenv("PAGER", "cat")
+    with pytest.raises(SystemExit, match="0"):
+        command_line.main()
+    assert "SYNOPSIS" in (said := "".join(capsys.readouterr()))
+    assert "METADATA" not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        (["--out", "b"], ["--out='b'"]),
+        (["--pred", "a", "--out", "b"], ["--pred='a'", "--out='b'"]),
+        (["--pred=a=b"], ["--pred='a=b'"]),
+        (["--pred", "a", "--out", "b", "--pred=c,d"], [f"--pred={'a' + AGAIN + 'c,d'!r}", "--out='b'"]),
+        (["--pred", "a", "--", "--pred", "b"], ["--pred='a'", "--", "--pred", "b"]),
+        (["--out", "a", "--out", "b"], ["--out='b'"]),
+        (["x", "--new-option", "--predict", "a"], ["'x'", "--new-option", "--predict='a'"]),
+    ],
+    ids=["none", "one", "with a sign", "two", "for fire itself", "another option twice", "options nobody knows"],
+)
+def test_an_option_given_again_is_kept(given: list[str], made: list[str]) -> None:
+    assert arguments(["phantom", *given], {"phantom": sample}, "pred") == ["phantom", *made]
+
+
+def test_several_folders_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    said_to(monkeypatch, "--out", "x", "--pred", "a", "--pred", "2024_01")
+    assert SEEN["pred"] == ["a", "2024_01"]
+
+
+def test_every_command_is_checked() -> None:
+    for name in COMMANDS:
+        assert hasattr(getattr(command_line, name), "__wrapped__"), name
