@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import fire
 
+from .arguments import arguments
 from .errors import SemclError
 from .extras import require
 from .options import (
@@ -24,7 +25,6 @@ from .options import (
     Repeated,
     Seed,
     Share,
-    arguments,
     checked,
 )
 from .signals import ends_in_a_line
@@ -218,7 +218,7 @@ def embed(dataset_dir: str, bundle_root: str = "bundle", overlay: str | None = N
     """
     from monai.bundle import run
 
-    from .job.config_check import as_meant
+    from .job.overlays import as_meant
     from .study.strategy import read_overlay
 
     config = Path(bundle_root) / "configs" / "embed.yaml"

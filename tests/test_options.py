@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from scripts import __main__ as command_line
+from scripts.arguments import AGAIN, arguments
 from scripts.errors import SemclError
 from scripts.options import (
-    AGAIN,
     Count,
     CountOrNone,
     FoldsOrNone,
@@ -22,7 +22,6 @@ from scripts.options import (
     Repeated,
     Seed,
     Share,
-    arguments,
     checked,
 )
 

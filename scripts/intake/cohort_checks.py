@@ -63,7 +63,7 @@ def names_differ(images: Path, table: LabelTable | None) -> list[Finding]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         return [Finding(None, "unreadable", f"{path}: {type(error).__name__}", (path,), expected="JSON with `labels`")]
     numbers = {
-        words(number if name.isdecimal() else name): name if name.isdecimal() else number for name, number in pairs
+        words(str(number) if name.isdecimal() else name): name if name.isdecimal() else number for name, number in pairs
     }
     findings = []
     for organ in table.organs:

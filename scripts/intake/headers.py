@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -119,7 +120,7 @@ def open_header(path: Path, case: str, kind: str, most: int | None = None) -> tu
         return Finding(case, name, f"{kind} {path}: {found}", identifying(path))
 
     limit = max_voxels() if most is None else most
-    if not path.exists():
+    if not os.path.exists(path):  # which a path too long does not raise at
         return None, [Finding(case, "missing_file", f"no {kind} {path}", (path,))]
     if path.is_file() and path.stat().st_size == 0:
         return None, [finding("zero_bytes", "0 bytes")]

@@ -12,35 +12,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import optional_import
 
 from ..errors import SemclError
+from . import overlays
 from .bounds import indivisible, out_of_bounds
 
 SHARED = re.compile(r"^(?:\$@shared\.|@common#)(\w+)$")
 OPEN = {"encoders", "methods"}  # groups that may be given more entries
 TEXT_TOO = {"window"}  # lists that may be a word
-PATHS = {
-    *("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
-    *("pseudo_dir", "encoder_weights", "decoder_weights"),
-}
 TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
 ELSEWHERE = {  # what does not change results, or moves with the cohort
     *TRACKING["configs"],
     *("imports", "run", "resume", "time_limit", "num_workers", "device", "bundle_root", "shard", "rank_patience"),
     *("dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
 }
-
-
-def as_meant(key: str, value: Any, own: Mapping[str, Any]) -> Any:
-    """A value from a shell as a stage's own config has it: text where that is text or a path, else what fire reads."""
-    if not isinstance(value, str) or key in PATHS or _kind(own.get(key)) == "a text":
-        return value
-    return DefaultParseValue(value)
 
 
 def running_parser() -> ConfigParser | None:
@@ -90,56 +79,19 @@ def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str
     """
     referred = set(re.findall(r"@([\w#:]+)", json.dumps(config, default=str)))
     known = set(own) | set(TRACKING["configs"]) | set(TRACKING["handlers_id"])
-    errors = wrong_paths(config)
+    errors = overlays.wrong_paths(config)
     for key, value in config.items():
-        if key in PATHS or key == "common":  # what ships, put into the config by ``shared``
+        if key in overlays.PATHS or key == "common":  # what ships, put into the config by ``shared``
             continue
-        if key in own and _replaced(value, own[key]) and key not in OPEN:
-            errors.append(_cut(key, value, own[key]))
+        written = own.get(key, others.get(key))
+        if overlays.cut(value, written) and key not in OPEN:
+            errors.append(overlays.cut_error(key, value, written))
         elif key in own or key in others:
-            written = own[key] if key in own else others[key]
             errors += _compare(key, _resolved(value, others), _resolved(written, others))
         elif key not in known and not any(name.partition("#")[0].partition("::")[0] == key for name in referred):
             errors.append(_unknown(key, known, "no stage has such a key, and nothing refers to it"))
     errors += indivisible({key: _resolved(value, others) for key, value in config.items()})
     return errors + [error for path, part in _components(config) for error in _arguments(path, part)]
-
-
-def wrong_paths(config: Mapping[str, Any]) -> list[SemclError]:
-    """What to say of paths that are no text: fire makes numbers and lists of words that look like them."""
-    return [
-        SemclError(
-            f"--{key} is no path",
-            found=f"{config[key]!r}, made of what was written" if config[key] is not True else "no value",
-            expected="text",
-            remedy=f"quote it twice, as in --{key} \"'2024_01'\"",
-        )
-        for key in sorted(PATHS & set(config))
-        if config[key] is not None and not isinstance(config[key], str)
-    ]
-
-
-def _replaced(value: Any, own: Any) -> bool:
-    """Whether a section, or one within it, is there without keys that its own has, and is no other component."""
-    if not isinstance(value, Mapping) or not isinstance(own, Mapping) or "_target_" in value:
-        return False
-    return not set(own) <= set(value) or any(_replaced(part, own.get(key)) for key, part in value.items())
-
-
-def _cut(path: str, value: Mapping[str, Any], own: Mapping[str, Any]) -> SemclError:
-    """What to say of a section of which an overlay has replaced all, or a part."""
-    lost = [key for key in own if key not in value]
-    within = next((key for key in value if not lost and _replaced(value[key], own.get(key))), None)
-    if within is not None:
-        return _cut(f"{path}#{within}", value[within], own[within])
-    key, part = next(iter(value.items()), ("KEY", None))
-    number = f"{path}#{key}" if not isinstance(part, Mapping) else f"{path}#{key}#{next(iter(part), 'KEY')}"
-    return SemclError(
-        f"{path} has lost keys: an overlay that names a section replaces all of it",
-        found=f"{path} with {', '.join(map(str, value)) or 'nothing'} alone, without {', '.join(lost)}",
-        expected="the whole section, or the numbers by their paths",
-        remedy=f"write {number}: ... for each number, or +{number.rpartition('#')[0]}: {{...}}",
-    )
 
 
 def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 from ..errors import SemclError, raise_all, root_cause
 from ..signals import say
-from . import config_check
+from . import config_check, overlays
 
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 FULL_TRACEBACK = "SEMCL_TRACEBACK"  # environment variable; set to 1 to see it
@@ -41,7 +41,7 @@ def plain_errors() -> None:
             print(f"\nerror: {cause}", file=sys.stderr)
 
     sys.excepthook = show
-    raise_all(config_check.wrong_paths(config_check.running_config()), of="the config")
+    raise_all(overlays.wrong_paths(config_check.running_config()), of="the config")
 
 
 def explain(error: BaseException) -> SemclError | None:

@@ -97,7 +97,7 @@ class Calibration:
             of, scales = content["weights"], {}
             for name, numbers in content["scales"].items():
                 scales[str(name)] = Scale(**{key: float(value) for key, value in numbers.items()})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise SemclError(
                 "the calibration of a model cannot be read",
                 found=f"{path}: {type(error).__name__} {error}".rstrip(),

@@ -12,14 +12,13 @@ from typing import Any
 from urllib.parse import quote
 
 import yaml
-from monai.bundle import ConfigParser
 
 from ..cohort.attention import attention_path
 from ..cohort.datalist import digest, load
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError, raise_all
 from ..files import checksum
-from ..job import config_check
+from ..job import config_check, overlays
 from ..version import __version__
 from .strategy import SELF_TRAINING, Strategy, group, nested, read_overlay
 from .worker import OWN_STORE
@@ -152,8 +151,7 @@ class Plan:
                 if lost:  # MONAI cannot merge them
                     errors += lost
                     continue
-                merged = ConfigParser(ConfigParser.load_config_files(step["files"]))
-                merged.update(step["overrides"])
+                merged = overlays.merged(step["files"], step["overrides"])
                 errors += [
                     SemclError(
                         f"{strategy.name}, {stage}: {error.problem}",
@@ -161,7 +159,7 @@ class Plan:
                         expected=error.expected,
                         remedy=error.remedy,
                     )
-                    for error in config_check.check(merged.get(), shipped.own, shipped.others)
+                    for error in config_check.check(merged, shipped.own, shipped.others)
                 ]
         raise_all(errors, of="the configs")
 

@@ -211,7 +211,7 @@ def test_a_path_that_a_shell_s_word_was_made_into_something_else_is_refused(key,
     message = only(found(**{key: value}))
     assert message.startswith(f"--{key} is no path\n")
     assert (f"{value!r}, made of what was written" if value is not True else "no value") in message
-    assert f"quote it twice, as in --{key} \"'2024_01'\"" in message
+    assert (f"quote it twice, as in --{key} \"'2024_01'\"" if value is not True else f"write --{key} PATH") in message
 
 
 def test_a_number_for_a_text_is_told_how_to_be_quoted():

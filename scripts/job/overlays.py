@@ -1,0 +1,87 @@
+"""What overlays and overrides make of a stage's config: merged as MONAI does, sections cut, paths that are no text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+
+from ..errors import SemclError
+from ..plain import short
+
+PATHS = {
+    *("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
+    *("pseudo_dir", "encoder_weights", "decoder_weights"),
+}
+
+
+def as_meant(key: str, value: Any, own: Mapping[str, Any]) -> Any:
+    """A value from a shell as a stage's own config has it: text where that is text or a path, else what fire reads."""
+    if not isinstance(value, str) or key in PATHS or _is_text(own.get(key)):
+        return value
+    from fire.parser import DefaultParseValue  # stages do without
+
+    return DefaultParseValue(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value[:1] not in ("$", "@", "%")
+
+
+def merged(files: Sequence[str], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What MONAI makes of a stage's config, overlays and overrides.
+
+    Raises:
+        SemclError: when it cannot: an overlay adds to what is not there, or to what is no section or list.
+    """
+    try:
+        parser = ConfigParser(ConfigParser.load_config_files(files))
+        parser.update(dict(overrides))
+    except (LookupError, ValueError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
+        raise SemclError(
+            "overlays that cannot be merged",
+            found=f"{type(error).__name__} {short(str(error))} in {', '.join(files[1:])}",
+            expected="keys of the stage's config, and + only before sections and lists",
+            remedy="look at keys with # or +",
+        ) from error
+    found: dict[str, Any] = parser.get()
+    return found
+
+
+def wrong_paths(config: Mapping[str, Any]) -> list[SemclError]:
+    """What to say of paths that are no text: fire makes numbers and lists of words that look like them."""
+    return [
+        SemclError(
+            f"--{key} is no path",
+            found=f"{config[key]!r}, made of what was written" if config[key] is not True else "no value",
+            expected="text",
+            remedy=f"quote it twice, as in --{key} \"'2024_01'\"" if config[key] is not True else f"write --{key} PATH",
+        )
+        for key in sorted(PATHS & set(config))
+        if config[key] is not None and not isinstance(config[key], str)
+    ]
+
+
+def cut(value: Any, own: Any) -> bool:
+    """Whether a section, or one within it, is there without keys that its own has, and is no other component."""
+    if not isinstance(value, Mapping) or not isinstance(own, Mapping) or "_target_" in value:
+        return False
+    return not set(own) <= set(value) or any(cut(part, own.get(key)) for key, part in value.items())
+
+
+def cut_error(path: str, value: Mapping[str, Any], own: Mapping[str, Any]) -> SemclError:
+    """What to say of a section of which an overlay has replaced all, or a part."""
+    lost = [key for key in own if key not in value]
+    within = next((key for key in value if not lost and cut(value[key], own.get(key))), None)
+    if within is not None:
+        return cut_error(f"{path}#{within}", value[within], own[within])
+    key, part = next(iter(value.items()), ("KEY", None))
+    number = f"{path}#{key}" if not isinstance(part, Mapping) else f"{path}#{key}#{next(iter(part), 'KEY')}"
+    return SemclError(
+        f"{path} has lost keys: an overlay that names a section replaces all of it",
+        found=f"{path} with {', '.join(map(str, value)) or 'nothing'} alone, without {', '.join(lost)}",
+        expected="the whole section, or the numbers by their paths",
+        remedy=f"write {number}: ... for each number, or +{number.rpartition('#')[0]}: {{...}}",
+    )
