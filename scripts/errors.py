@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+from .printable import printable
+
 
 class SemclError(ValueError):
     """An error that names its case, what was found, what was expected and what to do.
@@ -21,7 +23,8 @@ class SemclError(ValueError):
     def __init__(self, problem: str, *, found: object, expected: object, remedy: str, case: str | None = None) -> None:
         self.problem, self.case, self.found, self.expected, self.remedy = problem, case, found, expected, remedy
         where = f"case {case}: " if case else ""
-        super().__init__(f"{where}{problem}\n  found:    {found}\n  expected: {expected}\n  do this:  {remedy}")
+        told = f"{where}{problem}\n  found:    {found}\n  expected: {expected}\n  do this:  {remedy}"
+        super().__init__(printable(told))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let it cross from one process to another."""

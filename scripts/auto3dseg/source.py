@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from ..plain import read_json
 
 MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR"}
 PARTS = 3  # of the training cases, for cross-fitting, where the datalist's folds leave but one
-SIDES = {"left": "right", "right": "left"}
 
 
 def modality_of(source: Mapping[str, Any]) -> str:
@@ -178,9 +176,7 @@ def _table(source: Mapping[str, Any], stats: Mapping[str, Any]) -> LabelTable:
             expected="organs, as 1, 2, ...",
             remedy="look at what `label` names in the datalist",
         )
-    return LabelTable.parse(
-        {"organs": {name: _organ(name, number, numbers) for name, number in numbers.items()}}, where
-    )
+    return LabelTable.parse({"organs": numbers}, where)
 
 
 def _class_names(given: Sequence[Any]) -> dict[str, int]:
@@ -198,12 +194,6 @@ def _class_names(given: Sequence[Any]) -> dict[str, int]:
             )
         numbers[str(name)] = int(number[0] if several else number)
     return numbers
-
-
-def _organ(name: str, number: int, names: Mapping[str, int]) -> dict[str, Any]:
-    """An organ with its partner, if there is one of the same name but for the side."""
-    other = re.sub("left|right", lambda side: SIDES[side[0]], name)
-    return {"index": number, **({"partner": other} if other != name and other in names else {})}
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

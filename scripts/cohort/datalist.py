@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError, raise_all
 from ..files import write_text
+from ..names import bad_cell, bad_id, twins
 from ..outputs import MARKER
 from ..plain import read_json, short
 from . import pictures
@@ -123,7 +124,8 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
 
     Raises:
         SemclError: when the folder is missing or empty, the datalist says what it cannot, a file of it is missing, a
-            label map is missing where one is needed, a case is listed twice, or a patient is on two sides of a split.
+            label map is missing where one is needed, an id is no name, a case is listed twice, or a patient is on two
+            sides of a split.
     """
     if section not in WANTED:
         raise SemclError(
@@ -149,6 +151,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
             "dataset_dir holds no cases", found=f"no {FILE_NAME} and no volumes in {folder}",
             expected=f"{FILE_NAME}, or files ending in {', '.join(SUFFIXES)}", remedy=makes,
         )  # fmt: skip
+    raise_all(wrong_names(cases), of="the names of cases")
     _check_split(cases)
     _refuse_organs(cases, folder)
     if section != "all":
@@ -253,6 +256,14 @@ def _refuse_organs(cases: Sequence[Case], folder: Path) -> None:
             expected=f"of {', '.join(names)}",
             remedy=f"mend `annotated` in {folder / FILE_NAME}",
         )
+
+
+def wrong_names(cases: Sequence[Case]) -> list[SemclError]:
+    """Ids, patients and phases that cannot name files or stand in tables, and ids that differ in capitals alone."""
+    found = [bad_id(case.case) for case in cases]
+    found += [bad_cell("a patient", case.patient, case.case) for case in cases if not bad_id(case.case)]
+    found += [bad_cell("a phase", phase) for phase in dict.fromkeys(case.phase for case in cases)]
+    return [*filter(None, found), *twins(case.case for case in cases)]
 
 
 def _check_split(cases: Sequence[Case]) -> None:

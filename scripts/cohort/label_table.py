@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import write_text
+from ..names import shown, wrong_cell
 from ..plain import read_yaml, short
+from .partners import partners_by_name
 
 FILE_NAME = "labels.yaml"
 IGNORED = -1  # object number of voxels that count neither for nor against anything
@@ -47,11 +49,13 @@ class LabelTable:
         organs: the K organs.
         phases: image-wise labels (contrast phase, modality); a query's cluster is object x phase.
         ignore: index of ignored voxels, 65535 unless given.
+        by_name: pairs of partners the table did not state, whose names tell the side.
     """
 
     organs: tuple[Organ, ...]
     phases: tuple[str, ...]
     ignore: int = IGNORED_INDEX
+    by_name: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> LabelTable:
@@ -83,6 +87,8 @@ class LabelTable:
     @classmethod
     def parse(cls, content: Any, source: str = "label table") -> LabelTable:
         """Build the table from the content of labels.yaml; ``source`` names it in errors.
+
+        Organs without partners whose names tell sides are made partners (``partners_by_name``).
 
         Raises:
             SemclError: for anything that is not a label table.
@@ -121,10 +127,17 @@ class LabelTable:
         for what, values in columns.items():
             if len(set(values)) != len(values):
                 raise refuse(f"{what} {values}", "none twice")
+        for name in (*columns["names"], *names):
+            why = wrong_cell(name)
+            if why:
+                raise refuse(f"{shown(name)}: {why}", "names that can be printed and begin with none of = + - @")
         taken = [organ.name for organ in organs if organ.index == ignore]
         if taken:
             raise refuse(f"ignore {ignore}, the index of {taken[0]}", "an index no organ has")
-        return cls(tuple(organs), names, ignore)
+        implied = partners_by_name(organ.name for organ in organs if organ.partner is None)
+        paired = tuple(replace(organ, partner=organ.partner or implied.get(organ.name)) for organ in organs)
+        pairs = list(implied.items())[::2]
+        return cls(paired, names, ignore, tuple(pairs))
 
     @staticmethod
     def _organ(name: str, given: Any, refuse: Callable[[object, str], SemclError]) -> Organ:

@@ -16,6 +16,7 @@ from ..cohort.volume import ends_of
 from ..errors import SemclError
 from ..files import write_text
 from ..job.job import Job
+from ..names import bad_cell
 from .case_pictures import picture, worst
 from .metrics import METRICS
 from .own import claim, own_folder, own_rows, rows_alone
@@ -162,13 +163,16 @@ def named(folders: Sequence[str], taken: Mapping[str, str] | None = None) -> dic
     """Folders by their last part.
 
     Raises:
-        SemclError: when two have the same name.
+        SemclError: when two have the same name, or one a name that no table can hold.
     """
     found: dict[str, Path] = {}
     taken = taken or {}
     for folder in folders:
         path = Path(folder)
         name = path.name or path.resolve().name
+        wrong = bad_cell("a method", name)
+        if wrong:
+            raise wrong
         if name in found or name in taken:
             raise SemclError(
                 "two methods of the same name",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.datalist import Case, volumes
+from ..cohort.datalist import Case, volumes, wrong_names
 from ..cohort.label_table import LabelTable, Organ
 from ..cohort.volume import read
-from ..errors import SemclError
+from ..errors import SemclError, raise_all
 from ..intake import case_table
 from ..intake.survey import refuse_organs
 
@@ -27,7 +27,7 @@ def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case
         listed: CSV with columns case, patient and, if you like, phase and annotated; without it each case is a patient.
 
     Raises:
-        SemclError: when a folder is missing or empty, or the CSV lacks a case.
+        SemclError: when a folder is missing or empty, the CSV lacks a case, or an id is no name.
     """
     maps = _volumes(truth, "label maps")
     scans = _volumes(images, "scans") if images else maps
@@ -37,7 +37,7 @@ def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case
             raise _lacks("image", case, f"no scan of that name in {images}")
         if listed and case not in rows:
             raise _lacks("row in the table of cases", case, f"no line of {listed}")
-    return [
+    cases = [
         Case(
             case,
             rows[case].patient if listed else case,
@@ -48,6 +48,8 @@ def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case
         )
         for case, path in maps.items()
     ]
+    raise_all(wrong_names(cases), of="the names of cases")
+    return cases
 
 
 def table_of(cases: list[Case], given: LabelTable | None, predicted: Sequence[Path] = ()) -> LabelTable:

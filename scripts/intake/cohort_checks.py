@@ -11,6 +11,7 @@ import numpy as np
 
 from ..cohort.datalist import Case, sides
 from ..cohort.label_table import LabelTable
+from ..names import same_names, shown, wrong_cell, wrong_name
 from ..plain import read_json
 from .findings import Finding
 from .layouts.scan import Scan
@@ -39,6 +40,21 @@ def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Fi
         if people[case] != case:
             findings.append(Finding(case, "patient_by_tag", f"the patient of {people[case]}", (people[case],)))
     return people, findings
+
+
+def wrong_names(cases: Sequence[Case]) -> list[Finding]:
+    """Ids that cannot name files, patients and phases no table can hold, ids that differ in capitals alone."""
+    findings = []
+    for case in cases:
+        why = wrong_name(case.case)
+        told = {f"id: {why}": ""} if why else {}  # the id itself stands beside it
+        for what, text in (("patient", case.patient), ("phase", case.phase)):
+            why = None if text == case.case else wrong_cell(text)
+            told |= {f"{what} {shown(text)}: {why}": shown(text)} if why else {}
+        if told:
+            findings.append(Finding(case.case, "bad_name", "; ".join(told), tuple(filter(None, told.values()))))
+    twins = same_names(case.case for case in cases)
+    return findings + [Finding(case, "same_name", f"{earlier} and {case}", (earlier, case)) for earlier, case in twins]
 
 
 def split_patients(cases: Sequence[Case]) -> list[Finding]:
@@ -72,6 +88,12 @@ def names_differ(images: Path, table: LabelTable | None) -> list[Finding]:
             found = f"{organ.name} is {given} in dataset.json, {organ.index} in the label table"
             findings.append(Finding(None, "label_names_differ", found))
     return findings
+
+
+def partners(table: LabelTable | None) -> list[Finding]:
+    """Organs that were made partners because their names tell sides."""
+    pairs = table.by_name if table else ()
+    return [Finding(None, "partners_by_name", f"{right} and {left}, by their names") for right, left in pairs]
 
 
 def compare_cases(seen: Mapping[str, Seen]) -> list[Finding]:

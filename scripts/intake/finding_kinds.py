@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..names import LONGEST, RULES
+
 ERROR, WARNING, NOTE = "error", "warning", "note"
 TOLERANCE = 0.01  # mm, of spacing, origin and any entry of an affine: what every stage asks for
 
@@ -49,6 +51,14 @@ FINDINGS = {
     "two_files": _unusable("two files of one case", "one volume a case", "remove one of them"),
     "many_channels": _unusable(
         "a case of several channels", "one volume a case", "keep the channel to work on, move the others away"
+    ),
+    "bad_name": _unusable(
+        "a name that files or tables cannot have",
+        f"ids of at most {LONGEST} bytes: {RULES}; of patients and phases the same, but that they may hold / and \\",
+        "rename the scan, or mend the table of cases",
+    ),
+    "same_name": _unusable(
+        "ids that are one file on many disks", "ids that differ in more than capitals", "rename one of the scans"
     ),
     "unlisted_case": _unusable(
         "a scan that the table of cases does not list", "a row a scan", "add the row, or move the scan away"
@@ -184,6 +194,12 @@ FINDINGS = {
         "dataset.json and the label table disagree",
         "the same number for an organ",
         "mend the index in the label table",
+    ),
+    "partners_by_name": Kind(
+        NOTE,
+        "partners the label table does not state",
+        "partner beside the index of organs that have one on the other side",
+        "nothing, if they are each other's other side: no view mirrors one into the other",
     ),
     "masks_overlap": Kind(
         WARNING, "masks that overlap", "an organ a voxel", "nothing, if the later organ of the table may win"

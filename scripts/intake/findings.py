@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import SemclError
 from ..files import write_text
 from ..outputs import refuse_strange
+from ..printable import plain_cell, printable
 from .finding_kinds import ERROR, FINDINGS, NOTE, WARNING
 
 COLUMNS = ("case", "finding", "severity", "found", "expected", "remedy")
@@ -125,7 +126,7 @@ def hash_key(path: Path) -> bytes:
 def as_csv(findings: Iterable[Finding]) -> str:
     """All findings as CSV with the columns case, finding, severity, found, expected, remedy."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(item.row for item in findings)])
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(map(plain_cell, item.row) for item in findings)])
     return text.getvalue()
 
 
@@ -156,7 +157,7 @@ def as_text(findings: Sequence[Finding]) -> str:
         lines += [f"    expected: {these[0].expected}", f"    do this:  {kind.remedy}"]
     total = Counter(item.severity for item in findings)
     lines.append(", ".join(f"{total[severity]} {severity}{'s' * (total[severity] != 1)}" for severity in order))
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def stop(findings: Iterable[Finding]) -> None:

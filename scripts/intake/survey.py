@@ -95,8 +95,13 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
         cases.append(_case(one.scan, people[one.scan.case], phase, table))
         findings += [*one.findings, *_remarks(cases[-1], one.tags.get("modality", ""), sources.modality, table)]
     seen = _parallel(lambda one: look(one, table, sources.modality), opened, sources.workers, "voxels")
-    findings += [*grouped, *cohort_checks.names_differ(sources.images, table), *cohort_checks.split_patients(cases)]
-    findings += [item for one in seen for item in one.findings]
+    findings += [
+        *grouped,
+        *cohort_checks.names_differ(sources.images, table),
+        *cohort_checks.wrong_names(cases),
+        *cohort_checks.split_patients(cases),
+    ]
+    findings += [*cohort_checks.partners(table), *(item for one in seen for item in one.findings)]
     findings += cohort_checks.compare_cases(dict(zip((case.case for case in cases), seen, strict=True)))
     if sources.modality == "RGB":
         findings = [item for item in findings if item.name not in OF_BODIES]

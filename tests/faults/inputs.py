@@ -93,7 +93,8 @@ class Inputs(dict[str, tuple[Build, list[tuple[str | None, str]]]]):
 
         def register(build: Build) -> Build:
             entries = [
-                (entry.split(":")[0], entry.split(":")[1]) if ":" in entry else (case, entry) for entry in expected
+                (entry.rpartition(":")[0] or None, entry.rpartition(":")[2]) if ":" in entry else (case, entry)
+                for entry in expected
             ]
             self[build.__name__] = (build, entries)
             return build

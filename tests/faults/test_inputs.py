@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from scripts.intake.findings import as_csv, hash_ids
+from scripts.cohort.label_table import LabelTable
+from scripts.intake.findings import as_csv, as_text, hash_ids
 from tests.conftest import write_nifti
 from tests.faults.inputs import (
     SHAPE,
@@ -664,6 +666,111 @@ def kidneys_swapped_in_a_file_that_runs_to_the_left(f):
     f.label(place=affine(-1, 1, 1))
 
 
+@finds("a:sides_swapped", ":partners_by_name")
+def kidneys_swapped_where_nobody_names_partners(f):
+    f.image()
+    f.label(voxels=np.array([0, 1, 3, 2], np.uint8)[organs()])
+    return {"table": LabelTable.parse({"organs": {"liver": 1, "right_kidney": 2, "left_kidney": 3}})}
+
+
+@finds("partners_by_name", case=None)
+def kidneys_as_they_should_be_where_nobody_names_partners(f):
+    f.pair()
+    return {"table": LabelTable.parse({"organs": {"liver": 1, "kidney R": 2, "l_kidney": 3}, "phases": ["ct"]})}
+
+
+# names
+
+
+def listed(f, case, patient="p", phase="ct"):
+    """A CSV of paths that names a scan and whose it is."""
+    f.image()
+    row = ",".join(f'"{cell}"' for cell in (case, "images/a.nii.gz", patient, phase))
+    return {"images": f.sheet(f"case,image,patient,phase\n{row}\n"), "labels": None}
+
+
+@finds("../../evil:bad_name")
+def an_id_that_is_a_path_out_of_the_cohort(f):
+    return listed(f, "../../evil")
+
+
+@finds("/tmp/evil:bad_name")
+def an_id_that_is_an_absolute_path(f):
+    return listed(f, "/tmp/evil")
+
+
+@finds("..\\evil:bad_name")
+def an_id_that_is_a_path_of_windows(f):
+    return listed(f, "..\\evil")
+
+
+@finds(".evil:bad_name")
+def a_hidden_id(f):
+    return listed(f, ".evil")
+
+
+@finds("NUL.1:bad_name")
+def an_id_that_windows_keeps_to_itself(f):
+    return listed(f, "NUL.1")
+
+
+@finds(f"{'x' * 171}:bad_name")
+def an_overlong_id(f):
+    return listed(f, "x" * 171)
+
+
+@finds()
+def the_longest_id(f):
+    return listed(f, "x" * 170)
+
+
+@finds("=cmd|'/c calc'!A0:bad_name")
+def an_id_that_a_spreadsheet_runs(f):
+    return listed(f, "=cmd|'/c calc'!A0")
+
+
+@finds("a:bad_name")
+def a_patient_that_a_spreadsheet_computes(f):
+    return listed(f, "a", "@SUM(A1)")
+
+
+@finds("a:bad_name")
+def a_patient_that_steers_the_terminal(f):
+    return listed(f, "a", "\x1b]0;owned\x07")
+
+
+@finds("a:bad_name", "a:phase_not_in_table")
+def a_phase_that_a_spreadsheet_computes(f):
+    return listed(f, "a", "p", "-1+1")
+
+
+@finds("a\x1b[2J:bad_name")
+def a_file_name_that_clears_the_screen(f):
+    f.image("a\x1b[2J")
+    return {"labels": None}
+
+
+@finds("A:same_name")
+def ids_that_differ_in_capitals_alone(f):
+    f.image("b")
+    f.image("a")
+    rows = "a,images/a.nii.gz,p,ct\nA,images/b.nii.gz,q,ct\n"
+    return {"images": f.sheet("case,image,patient,phase\n" + rows), "labels": None}
+
+
+@finds("e\u0301:same_name")
+def ids_that_differ_in_how_an_accent_is_written(f):
+    f.image("b")
+    f.image("a")
+    rows = "\u00e9,images/a.nii.gz,p,ct\ne\u0301,images/b.nii.gz,q,ct\n"
+    return {"images": f.sheet("case,image,patient,phase\n" + rows), "labels": None}
+
+
+@finds()
+def names_of_many_languages(f):
+    return listed(f, "Müller, Zoë (2) - 肝臓_01.a", "123/45", "ct")
+
+
 # patients and phases
 
 
@@ -733,3 +840,12 @@ def test_hashed_findings_do_not_tell_who_it_is(name, tmp_path):
     found = INPUTS.survey(name, secret)
     renamed = [replace(item, case="Muster_Max") for item in found.findings]
     assert "Muster" not in as_csv(hash_ids(renamed, b"0123456789abcdef"))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, expected) in INPUTS.items() if expected])
+def test_findings_steer_neither_a_terminal_nor_a_spreadsheet(name, tmp_path):
+    found = INPUTS.survey(name, tmp_path)
+    assert as_text(found.findings).replace("\n", "").isprintable()
+    cells = [cell for row in csv.reader(as_csv(found.findings).splitlines()) for cell in row]
+    assert [cell for cell in cells if not cell.isprintable() or cell.startswith(("=", "+", "-", "@"))] == []
+    assert all(str(item.error).replace("\n", "").isprintable() for item in found.findings)

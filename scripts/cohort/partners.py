@@ -1,0 +1,28 @@
+"""Left-right partners that a table does not state but the names of its organs tell: right_kidney and left_kidney."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+_SIDE = re.compile(r"left|right|(?<![a-z0-9])[lr](?![a-z0-9])")
+
+
+def partners_by_name(names: Iterable[str]) -> dict[str, str]:
+    """Organ -> organ of the other side, both ways, where exactly one on each side has the same name but for the side.
+
+    The side is ``left``, ``right``, ``l`` or ``r`` anywhere in the name, once; the order of words does not matter.
+
+    >>> partners_by_name(["kidney_left", "right kidney", "aorta"])
+    {'right kidney': 'kidney_left', 'kidney_left': 'right kidney'}
+    """
+    found: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: {"r": [], "l": []})
+    for name in names:
+        plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        sides = _SIDE.findall(plain)
+        if len(sides) == 1:
+            rest = tuple(sorted(re.findall(r"[^\W_]+", _SIDE.sub(" ", plain))))
+            found[rest][sides[0][0]].append(name)
+    pairs = [(both["r"][0], both["l"][0]) for both in found.values() if len(both["r"]) == len(both["l"]) == 1]
+    return {one: other for pair in pairs for one, other in (pair, pair[::-1])}

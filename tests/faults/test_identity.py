@@ -1,0 +1,128 @@
+"""Ids that are no names, wherever they enter: what is said of each, and that nothing is written outside."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.__main__ import prepare
+from scripts.cohort import datalist
+from scripts.errors import SemclError
+from scripts.evaluate.evaluation import named
+from scripts.evaluate.folders import cases_of
+from tests.conftest import write_nifti
+from tests.faults.inputs import Folder
+
+BAD_IDS = {
+    "../../x": "it is a path",
+    "/tmp/x": "it is a path",
+    "a/b": "it is a path",
+    "..\\x": "it is a path",
+    "..": "it begins with a dot",
+    ".hidden": "it begins with a dot",
+    "": "it is empty",
+    " ": "it is empty",
+    "a ": "it begins or ends with a space",
+    "a\x1b[31m": "characters that cannot be printed",
+    "a\nb": "characters that cannot be printed",
+    "a\x00": "characters that cannot be printed",
+    "a\u202egpj": "characters that cannot be printed",
+    "\udcff": "characters that cannot be printed",
+    "=cmd|'/c calc'!A0": "it begins with =",
+    "@SUM(A1)": "it begins with @",
+    "+1": "it begins with +",
+    "-1": "it begins with -",
+    "con": "Windows keeps",
+    "LPT1.x": "Windows keeps",
+    "x" * 171: "it has 171 bytes",
+    "ü" * 86: "it has 172 bytes",
+}
+
+
+def cohort(folder: Path, *entries: dict[str, object]) -> Path:
+    write_nifti(folder / "scan.nii.gz", np.zeros((2, 3, 4), np.int16))
+    given = [{"patient": "p", "phase": "ct", "image": "scan.nii.gz", "fold": 0} | entry for entry in entries]
+    (folder / "datalist.json").write_text(json.dumps({"training": given}))
+    return folder
+
+
+@pytest.mark.parametrize(("case", "why"), BAD_IDS.items(), ids=map(ascii, BAD_IDS))
+def test_an_id_of_a_datalist_that_is_no_name_is_refused(case, why, tmp_path):
+    with pytest.raises(SemclError, match="a case id that cannot name files") as raised:
+        datalist.load(cohort(tmp_path, {"case": case}))
+    assert why in str(raised.value)
+    assert str(raised.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(("key", "what"), {"patient": "a patient", "phase": "a phase"}.items())
+@pytest.mark.parametrize("text", ["=1+1", "@x", "\x1b[2J", ""])
+def test_a_patient_or_phase_that_no_table_can_hold_is_refused(key, what, text, tmp_path):
+    with pytest.raises(SemclError, match=f"a name of {what} that no table can hold"):
+        datalist.load(cohort(tmp_path, {"case": "a", key: text}))
+
+
+@pytest.mark.parametrize("ids", [("a", "A"), ("Straße", "STRASSE"), ("\u00e9", "e\u0301")])
+def test_ids_that_are_one_file_on_many_disks_are_refused(ids, tmp_path):
+    with pytest.raises(SemclError, match=f"(?s)one file on many disks.*{ids[0]} and {ids[1]}"):
+        datalist.load(cohort(tmp_path, *({"case": case} for case in ids)))
+
+
+def test_what_is_wrong_with_names_is_said_at_once(tmp_path):
+    with pytest.raises(SemclError, match=r"(?s)3 problems in the names of cases.*'\.\./x'.*'=1'.*b and B"):
+        datalist.load(cohort(tmp_path, *({"case": case} for case in ("../x", "=1", "b", "B"))))
+
+
+def test_names_that_stand_in_hospitals_are_taken(tmp_path):
+    ids = [
+        "a",
+        "a.b",
+        "1.2.840.113619.2.55",
+        "Müller, Zoë (2)",
+        "肝臓_01",
+        "a b",
+        "x" * 170,
+        "a-b+c=d@e",
+        "connect",
+        "a..b",
+    ]
+    assert [case.case for case in datalist.load(cohort(tmp_path, *({"case": case} for case in ids)))] == ids
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "=1+1", "-x", "a\\b"])
+def test_a_folder_of_scans_is_asked_for_names_too(name, tmp_path):
+    write_nifti(tmp_path / f"{name}.nii.gz", np.zeros((2, 3, 4), np.int16))
+    with pytest.raises(SemclError, match="a case id that cannot name files"):
+        datalist.load(tmp_path)
+    with pytest.raises(SemclError, match="a case id that cannot name files"):
+        cases_of(tmp_path, None, None)
+
+
+def test_the_table_of_evaluate_is_asked_for_names_too(tmp_path):
+    write_nifti(tmp_path / "maps" / "a.nii.gz", np.zeros((2, 3, 4), np.uint8))
+    (tmp_path / "cases.csv").write_text("case,patient\na,=1+1\n")
+    with pytest.raises(SemclError, match=r"(?s)case a: a name of a patient.*'=1\+1': it begins with ="):
+        cases_of(tmp_path / "maps", None, tmp_path / "cases.csv")
+
+
+def test_a_method_is_no_formula(tmp_path):
+    with pytest.raises(SemclError, match="a name of a method that no table can hold"):
+        named([str(tmp_path / "=cmd")])
+
+
+@pytest.mark.parametrize("case", ["../../evil", "sub/evil", "=1+1"])
+def test_prepare_writes_nothing_for_an_id_that_is_no_name(case, tmp_path):
+    f = Folder(tmp_path / "deep" / "export")
+    f.pair("a", "b", "c", "d")
+    names = {"a": case}
+    rows = [f"{names.get(one, one)},images/{one}.nii.gz,labels/{one}.nii.gz,{one}" for one in "abcd"]
+    table = tmp_path / "labels.yaml"
+    table.write_text("organs: {liver: 1, right_kidney: 2, left_kidney: 3}\n")
+    before = sorted(tmp_path.rglob("*"))
+    given = {"images": f.sheet("case,image,label,patient\n" + "\n".join(rows)), "table": table, "folds": 2}
+    before.append(f.root / "cases.csv")
+    with pytest.raises(SemclError, match="a name that files or tables cannot have"):
+        prepare(out=tmp_path / "cohort", **given)
+    assert sorted(tmp_path.rglob("*")) == sorted(before)
+    prepare(out=tmp_path / "cohort", allow="bad_name", **given)
+    assert [one.case for one in datalist.load(tmp_path / "cohort") if one.case not in "bcd"] == []
