@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .cohort.datalist import Case, digest
     from .cohort.datalist import load as load_cases
     from .cohort.label_table import LabelTable
+    from .cohort.provenance import provenance, require_split, require_unseen
     from .cohort.selection import leave_out, share_of_patients, with_pseudo_labels
     from .contrast.loss import SemanticContrastiveLoss
     from .contrast.memory import QueryMemory
@@ -116,7 +117,10 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "models_dir": "bundle_folder",
     "on_device": "networks.device",
     "plain_errors": "job.plain_errors",
+    "provenance": "cohort.provenance",
     "require_attention": "cohort.attention",
+    "require_split": "cohort.provenance",
+    "require_unseen": "cohort.provenance",
     "shared": "job.shared",
     "share_batch": "ranks:share",
     "share_of_patients": "cohort.selection",

@@ -15,6 +15,7 @@ from ..cohort import datalist
 from ..cohort.label_table import LabelTable
 from ..files import write_text
 from ..job.plain_errors import plain_errors
+from ..sidefiles import for_show, plain_note
 from .bundle import check_numbers
 from .generated import STAGES, Generated
 from .score import dice_of
@@ -45,8 +46,10 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
         print(f"SemCL: {', '.join(left)} left to other algorithms; its own are called stage#key, as train#max_epochs")
     progress, note = algorithm.models / PROGRESS, algorithm.cohort / "jobs" / "chain.json"
     begun: dict[str, Any] = {"numbers": json.loads(json.dumps(algorithm.numbers)), "done": []}
-    noted = json.loads(note.read_text()) if note.is_file() else {}
-    goes_on = not progress.is_file() and noted.get("numbers") == begun["numbers"]
+    noted = (for_show(note, plain_note) if note.is_file() else None) or {}
+    goes_on = (
+        not progress.is_file() and noted.get("numbers") == begun["numbers"] and isinstance(noted.get("done"), list)
+    )
     progress.unlink(missing_ok=True)
     if goes_on:
         begun = noted

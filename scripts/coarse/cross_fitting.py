@@ -32,6 +32,7 @@ from ..cohort.attention import (
 from ..cohort.components import boxes
 from ..cohort.datalist import Case, folds, read_label
 from ..cohort.label_table import LabelTable
+from ..cohort.provenance import note_attention, provenance, stale_maps
 from ..cohort.resampling import reach, resample, resample_objects, strongest
 from ..cohort.volume import case_of, normalise, read
 from ..errors import SemclError
@@ -204,6 +205,7 @@ def cross_fit(
     Raises:
         SemclError: when ``attention_dir`` holds scans, label maps or anything else that is not the stage's own.
     """
+    noted = provenance(origin, cases, table)
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     aside = Path(f"{attention_dir}.partial")  # maps of two runs must not lie side by side as if of one
 
@@ -230,11 +232,13 @@ def cross_fit(
         checkpoint.round = number
         trainer.run()
         if checkpoint.job.leads:
-            save_weights(weights_path(ckpt_dir, fold), network, origin)
+            save_weights(weights_path(ckpt_dir, fold), network, noted)
         if maps:
             unseen = ranks.own([case for case in cases if case.fold == fold])
             predict(unseen, network, inferer, table, str(aside), trainer.state.device, checkpoint.job.fail)
         checkpoint.job.share_failed()
+    if maps and checkpoint.job.leads:
+        note_attention(attention_dir, noted)
     for case in cases if maps and checkpoint.job.leads else []:
         path = attention_path(attention_dir, case.case)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -283,6 +287,11 @@ def write_maps(
     """
     networks = {case.case: weights_path(ckpt_dir, case.fold) for case in cases}
     ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job))
+    made_from, note = {key: origin[key] for key in ("cohort", "labels")}, provenance(origin, cases, table)
+    for fold in dict.fromkeys(case.fold for case in cases if stale_maps(attention_dir, note)):
+        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)  # or nothing may be removed
+    ranks.wait()
+    ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, job))
     missing: dict[int | None, list[Case]] = {}
     for case in job.part(cases):
         sources = case.image, weights_path(ckpt_dir, case.fold)
@@ -290,9 +299,16 @@ def write_maps(
             missing.setdefault(case.fold, []).append(case)
     ranks.wait()  # until every rank has its list: then the first map may be written
     for fold, unseen in missing.items():
-        made_from = {key: origin[key] for key in ("cohort", "labels")}
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)
         predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail)
+
+
+def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, str], job: Job) -> None:
+    """Note what the maps are made with; those an earlier split's note speaks of are removed first."""
+    with job.one_at_a_time("attention"):
+        for case in cases if stale_maps(attention_dir, note) else []:
+            attention_path(attention_dir, case.case).unlink(missing_ok=True)
+        note_attention(attention_dir, note)
 
 
 def _newer(path: Path, sources: Sequence[Path]) -> bool:

@@ -88,8 +88,11 @@ def volumes(folder: Path) -> dict[str, Path]:
     return found
 
 
-def save(cases: Sequence[Case], folder: Path) -> None:
-    """Write ``folder``/datalist.json; files inside the folder are named relative to it, others by full path."""
+def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> None:
+    """Write ``folder``/datalist.json; files inside the folder are named relative to it, others by full path.
+
+    ``split_of`` is the digest of the cohort that these cases are another split of, whose attention maps serve them too.
+    """
 
     def name(path: Path | None) -> str | None:
         if path is None:
@@ -98,7 +101,8 @@ def save(cases: Sequence[Case], folder: Path) -> None:
         root = folder.resolve()
         return str(full.relative_to(root) if full.is_relative_to(root) else full)
 
-    sections: dict[str, list[dict[str, Any]]] = {section: [] for section in SECTIONS}
+    sections: dict[str, Any] = {} if split_of is None else {"split_of": split_of}
+    sections |= {section: [] for section in SECTIONS}
     for case in cases:
         entry = {
             "case": case.case,
@@ -193,6 +197,19 @@ def digest(cases: Sequence[Case]) -> str:
     """A short hash of who is in the cohort and on which side of each split."""
     rows = sorted([case.case, case.patient, case.phase, case.fold] for case in cases)
     return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()[:12]
+
+
+def splits(dataset_dir: str | Path) -> list[str]:
+    """Digest of the whole datalist, whether its files are there or not, and of the cohort it is a split of, if any.
+
+    None of a plain folder of volumes.
+    """
+    path = Path(dataset_dir) / FILE_NAME
+    if not path.is_file():
+        return []
+    cases = _read(path)
+    split_of = json.loads(path.read_text()).get("split_of")
+    return [digest(cases), *([str(split_of)] if split_of else [])]
 
 
 def _read(path: Path) -> list[Case]:

@@ -180,6 +180,10 @@ class LabelTable:
             organ.pop("tolerance", None)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
+    def organs_digest(self) -> str:
+        """A short hash of the organs, their order, indices and partners: what label maps and networks depend on."""
+        return replace(self, phases=("any",)).digest()
+
     def __len__(self) -> int:
         return len(self.organs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from ..files import write_text
+from ..names import wrong_name
+from ..sidefiles import for_show, plain_note
 from ..version import __version__
+from .drawing import safe_svg
 from .figures import box_figure, curves_figure, object_hex, paired_figure
 from .metrics import BY_NAME, METRICS
 from .own import own_folder
@@ -123,19 +126,37 @@ def read_curves(folder: Path) -> Mapping[str, list[list[float]]]:
     curves: dict[str, list[list[float]]] = {}
     for stage in STAGES:
         path = folder / f"{stage}.csv"
-        if path.is_file():
-            runs: dict[str, list[float]] = {}
-            with open(path, newline="") as file:
-                for row in csv.DictReader(file):
-                    runs.setdefault(row["run"], []).append(float(row["loss"]))
-            curves[stage] = list(runs.values())
+        runs = for_show(path, _losses) if path.is_file() else None
+        if runs:
+            curves[stage] = runs
     return curves
+
+
+def _losses(path: Path) -> list[list[float]]:
+    runs: dict[str, list[float]] = {}
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            runs.setdefault(row["run"], []).append(float(row["loss"]))
+    return list(runs.values())
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
     """The manifests of the stages, in their order, as far as there are any."""
     paths = [folder / f"{stage}.json" for stage in RUNS]
-    return [json.loads(path.read_text()) for path in paths if path.is_file()]
+    notes = [for_show(path, _run) for path in paths if path.is_file()]
+    return [note for note in notes if note is not None]
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """A manifest whose values are of the kinds the page shows."""
+    note = plain_note(path)
+    git = note.get("git") or {"commit": ""}
+    numbers = (note.get("seconds") or 0, (note.get("peak_memory") or {}).get("resident_mib", 0))
+    told = (note["stage"], note["status"], note["started"], git["commit"])
+    if not all(isinstance(text, str) for text in told) or not all(isinstance(one, int | float) for one in numbers):
+        raise TypeError("values of another kind than a run's")
+    dict(note["versions"])
+    return note
 
 
 def read_embeddings(folder: Path) -> dict[str, Any] | None:
@@ -143,6 +164,26 @@ def read_embeddings(folder: Path) -> dict[str, Any] | None:
     path = folder / "summary.json"
     if not path.is_file():
         return None
-    found: dict[str, Any] = json.loads(path.read_text())
-    figures = {name: Markup((folder / f"{name}.svg").read_text()) for name in found["figures"]}
-    return found | {"figures": figures}
+    return for_show(path, _embeddings)
+
+
+def _embeddings(path: Path) -> dict[str, Any]:
+    """What summary.json says, with the figures it names; they lie beside it and are harmless, or are left out."""
+    found = plain_note(path)
+    values = [value for measure in found["measures"] for value in measure["found"] if value is not None]
+    told = [found["headline"], *found["encoders"], *found["figures"], *(one["title"] for one in found["measures"])]
+    if not all(isinstance(text, str) for text in told) or not all(isinstance(one, int | float) for one in values):
+        raise TypeError("values of another kind than the embed stage's")
+    drawn = {name: for_show(path.with_name(f"{name}.svg"), _figure) for name in found["figures"] if _is_name(name)}
+    return found | {"figures": {name: figure for name, figure in drawn.items() if figure is not None}}
+
+
+def _is_name(name: str) -> bool:
+    why = wrong_name(name)
+    if why:
+        print(f"warning: a figure is left out, for its name is none: {why}", file=sys.stderr)
+    return why is None
+
+
+def _figure(path: Path) -> Markup:
+    return Markup(safe_svg(path.read_text(encoding="utf-8")))

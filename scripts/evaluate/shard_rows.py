@@ -12,6 +12,7 @@ from typing import Any
 from ..cohort.datalist import Case, volumes
 from ..cohort.label_table import LabelTable
 from ..files import write_text
+from ..sidefiles import DAMAGE
 from ..version import __version__
 from .rows import Row
 
@@ -51,7 +52,7 @@ class Parts:
                 for case, part in kept.items():
                     if case in wanted and part["stamp"] == self._stamp(wanted[case]):
                         found[case] = [Row(*row) for row in part["rows"]]
-            except (ValueError, KeyError, TypeError, AttributeError):  # what a damaged file may raise
+            except DAMAGE:
                 continue
         return found
 

@@ -19,6 +19,7 @@ from .. import ranks, signals
 from ..cohort.datalist import Case
 from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
+from ..sidefiles import for_show, plain_note
 from . import config_check, manifest
 from .handles import require_handles
 from .shard import Shard
@@ -103,7 +104,8 @@ class Job:
         self._claim()
         if self.resume:
             self._check_resume()
-            self.failed = list(_read_note(self.manifest).get("failed_cases", []))
+            failed = _read_note(self.manifest).get("failed_cases")
+            self.failed = [str(case) for case in failed] if isinstance(failed, list) else []
         elif self.checkpoint.is_file():
             kept = self.checkpoint.with_name(f"{self.stage}.checkpoint.previous.pt")
             self.checkpoint.replace(kept)
@@ -172,7 +174,7 @@ class Job:
             SemclError: when there is none, or it cannot be read.
         """
         if not self.checkpoint.is_file():
-            done = f"; the last run {_read_note(self.manifest)['status']}" if self.manifest.is_file() else ""
+            done = f"; the last run {note['status']}" if (note := _read_note(self.manifest)).get("status") else ""
             raise SemclError(
                 "there is nothing to resume",
                 found=f"no {self.checkpoint}{done}",
@@ -266,5 +268,4 @@ class Job:
 
 
 def _read_note(path: Path) -> dict[str, Any]:
-    note: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return note
+    return (for_show(path, plain_note) if path.is_file() else None) or {}

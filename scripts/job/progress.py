@@ -16,6 +16,7 @@ from tqdm import tqdm
 from .. import ranks
 from ..files import write_text
 from ..finite import went_wrong
+from ..sidefiles import for_show
 
 
 class AsSamples:
@@ -129,8 +130,7 @@ class LossCurve:
         self.runs = getattr(engine.state, "round", self.runs) + 1
         if engine.state.epoch and self.path.is_file():  # resumed: keep what came before
             done = (self.runs, engine.state.epoch)
-            with open(self.path, newline="") as file:
-                self.rows = [row for row in list(csv.reader(file))[1:] if (int(row[1]), int(row[2])) <= done]
+            self.rows = for_show(self.path, lambda path: _rows_until(path, done)) or []
         self.total, self.steps, self.sound = 0.0, 0, 0
 
     def add(self, engine: Engine) -> None:
@@ -158,3 +158,9 @@ class LossCurve:
         if ranks.number() == 0:
             write_text(self.path, text.getvalue())
         self.total, self.steps, self.sound = 0.0, 0, 0
+
+
+def _rows_until(path: Path, done: tuple[int, int]) -> list[list[Any]]:
+    """Rows of a curve up to a run and an epoch of it."""
+    with open(path, newline="") as file:
+        return [row for row in list(csv.reader(file))[1:] if (int(row[1]), int(row[2])) <= done]

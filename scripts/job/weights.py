@@ -15,6 +15,7 @@ from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..finite import not_finite
+from ..sidefiles import read_note
 
 
 def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> None:
@@ -53,7 +54,8 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
     if not path.is_file():
         raise SemclError("weights of an earlier stage are missing", found=f"no {path}", expected=path.name, remedy=run)
     note = path.with_suffix(".json")
-    noted = json.loads(note.read_text()) if note.is_file() else {}
+    wanted_note = "the origin the stage notes beside its weights"
+    noted = read_note(note, wanted_note, f"run {made_by} again") if origin and note.is_file() else {}
     for key, expected in (origin or {}).items():
         if noted.get(key) != expected:
             raise SemclError(
@@ -72,7 +74,7 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
             expected="a state dict as torch.save writes it",
             remedy=f"run {made_by} again",
         ) from error
-    wrong = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    wrong = [name for name in wanted if getattr(state.get(name), "shape", None) != wanted[name].shape]
     wrong += [name for name in state if name not in wanted]
     if wrong:
         raise SemclError(

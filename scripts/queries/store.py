@@ -23,6 +23,7 @@ from ..cohort.label_table import LabelTable
 from ..cohort.volume import read
 from ..errors import SemclError
 from ..files import checksum, write_text, written_whole
+from ..sidefiles import DAMAGE
 from .grid import QueryGrid
 
 COLUMNS = ("case", "patient", "object", "cluster", "x", "y", "z")
@@ -115,7 +116,7 @@ class QueryStore:
         try:
             if dict(json.loads(mark.read_text())).get("format") == FORMAT:
                 return
-        except (OSError, ValueError, TypeError):  # what a damaged mark may raise
+        except DAMAGE:
             pass
         if self.folder.is_dir() and any(not path.name.endswith(".store.json") for path in self.folder.iterdir()):
             raise SemclError(
@@ -142,7 +143,7 @@ class QueryStore:
             damaged = [name for name, file in note["files"].items() if not _whole(path.with_name(f"{name}.npy"), file)]
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError, AttributeError):  # what a damaged note may raise
+        except DAMAGE:
             current, damaged = True, ["case.json"]
         if current and damaged:
             logging.getLogger(__name__).warning(

@@ -22,6 +22,7 @@ from ..errors import SemclError
 from ..files import checksum, write_text
 from ..finite import refuse_broken
 from ..queries.views import Views
+from ..sidefiles import DAMAGE
 from .refiner import PrepareQueries
 
 BINS, REACH = 400, 20.0  # of the histograms of logits: cells, and the largest logit told apart
@@ -97,7 +98,9 @@ class Calibration:
             of, scales = content["weights"], {}
             for name, numbers in content["scales"].items():
                 scales[str(name)] = Scale(**{key: float(value) for key, value in numbers.items()})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+                if not math.isfinite(scales[str(name)].decision):
+                    raise ValueError("a scale that draws nothing")
+        except (*DAMAGE, ArithmeticError) as error:
             raise SemclError(
                 "the calibration of a model cannot be read",
                 found=f"{path}: {type(error).__name__} {error}".rstrip(),

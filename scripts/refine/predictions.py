@@ -12,11 +12,13 @@ from monai.engines import Evaluator
 from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.datalist import Case
+from ..cohort.provenance import note_of
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..job.config_check import digest
 from ..job.job import Job
 from ..outputs import Output, visible
+from ..sidefiles import DAMAGE
 from .calibration import calibration_path
 from .volumes import prediction_path, samples
 
@@ -112,7 +114,10 @@ class Predictions:
                 if path.is_file() and path.stat().st_mtime_ns == written:
                     path.unlink()
             scans = self._noted() | {case.case: _stamp(case) for case in self.cases}
-            write_text(self.note, json.dumps({**self._made_by(), "scans": scans}, indent=1))
+            write_text(
+                self.note,
+                json.dumps({**self._made_by(), "made_by": list(map(note_of, self.weights)), "scans": scans}, indent=1),
+            )
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
         scans = self._noted()
@@ -127,7 +132,7 @@ class Predictions:
         """The scans of the predictions that were made as this run would; of none where that cannot be told."""
         try:
             note = dict(json.loads(self.note.read_text()))
-        except (OSError, ValueError, TypeError):
+        except DAMAGE:
             return {}
         alike = {key: note.get(key) for key in self._made_by()} == self._made_by()
         return dict(note["scans"]) if alike and isinstance(note.get("scans"), dict) else {}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..errors import SemclError
 from ..evaluate.metrics import METRICS
 from ..evaluate.rows import Row
 from ..evaluate.statistics import ALL
+from ..sidefiles import for_show, plain_note
 from .plan import FIRST, Cell, Plan, Unit
 from .strategy import FLOOR
 from .worker import QUERIES
@@ -128,8 +128,8 @@ class Results:
         lines = []
         for strategy in self.plan.strategies:
             units = [unit for unit in self.plan.units() if unit.strategy == strategy]
-            notes = [note for unit in units for note in _read_all(unit, self.plan.cells, "jobs/*.json")]
-            shown = [seen for unit in units for seen in _read_all(unit, self.plan.cells, QUERIES)]
+            notes = [note for unit in units for note in _read_all(unit, self.plan.cells, "jobs/*.json", _cost)]
+            shown = [seen for unit in units for seen in _read_all(unit, self.plan.cells, QUERIES, _queries)]
             line: dict[str, Any] = {"strategy": strategy.name}
             times = {"pretrain": len(units), **dict.fromkeys(("train", "inference"), len(units) * len(self.plan.cells))}
             for stage, count in times.items():
@@ -150,10 +150,8 @@ class Results:
             path = unit.folder / "embeddings" / "summary.json"
             if not path.is_file():
                 continue
-            content = json.loads(path.read_text())
-            for measure in content["measures"]:
-                of = dict(zip(content["encoders"], measure["found"], strict=True))
-                line = found.setdefault(measure["title"], {})
+            for title, of in for_show(path, _measures) or []:
+                line = found.setdefault(title, {})
                 for method, value in ((unit.strategy.name, of["pretrained"]), ("untrained", of["untrained"])):
                     if value is not None:
                         line.setdefault(method, []).append(value)
@@ -163,8 +161,35 @@ class Results:
         ]
 
 
-def _read_all(unit: Unit, cells: Sequence[Cell], pattern: str) -> list[dict[str, Any]]:
-    """What the JSON files of a unit and its cells say."""
+def _read_all(
+    unit: Unit, cells: Sequence[Cell], pattern: str, read: Callable[[Path], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What the JSON files of a unit and its cells say, without those that are damaged."""
     of_cells = [unit.cell_folder(cell) for cell in cells]
     folders = [unit.folder, *of_cells, *(folder / FIRST for folder in of_cells)]
-    return [json.loads(path.read_text()) for folder in folders for path in sorted(folder.glob(pattern))]
+    found = [for_show(path, read) for folder in folders for path in sorted(folder.glob(pattern))]
+    return [note for note in found if note is not None]
+
+
+def _cost(path: Path) -> dict[str, Any]:
+    """Stage, seconds and peak memory of a manifest."""
+    note = plain_note(path)
+    peaks = note["peak_memory"]
+    if not all(isinstance(number, int | float) for number in (note["seconds"], *peaks.values())):
+        raise TypeError("values of another kind than a run's")
+    return {"stage": str(note["stage"]), "seconds": note["seconds"], "peak_memory": peaks}
+
+
+def _queries(path: Path) -> dict[str, Any]:
+    return {stage: int(count) for stage, count in plain_note(path).items()}
+
+
+def _measures(path: Path) -> list[tuple[str, dict[str, float | None]]]:
+    """Title and value by encoder of each measure of the embed stage."""
+    content = plain_note(path)
+    found = []
+    for measure in content["measures"]:
+        values = [None if value is None else float(value) for value in measure["found"]]
+        of = dict(zip(content["encoders"], values, strict=True))
+        found.append((str(measure["title"]), {name: of[name] for name in ("pretrained", "untrained")}))
+    return found

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from .. import signals
 from ..errors import SemclError
 from ..files import write_text
+from ..sidefiles import damaged, read_note
 from .plan import Plan, Unit, steps
 from .worker import has_completed
 
@@ -86,7 +87,10 @@ class Runner:
         path = unit.folder / "unit.json"
         if not path.is_file():
             return False
-        before, now = json.loads(path.read_text())["settings"], self.plan.settings(unit)
+        remedy = "remove the unit's folder, and it is run again"
+        before, now = read_note(path, "what the unit was run with", remedy).get("settings"), self.plan.settings(unit)
+        if not isinstance(before, dict):
+            raise damaged(path, "no settings", "what the unit was run with", remedy)
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
             raise SemclError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.datalist import Case, save
+from ..cohort.datalist import Case, digest, save
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 
@@ -53,7 +53,7 @@ def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int
     for name, members in splits.items():
         folder = out / "splits" / name
         table.save(folder)
-        save(members, folder)
+        save(members, folder, split_of=digest(cases))
         written[name] = folder
     return written
 

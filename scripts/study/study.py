@@ -14,6 +14,7 @@ import torch
 from ..cohort.attention import require_attention
 from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
+from ..cohort.provenance import require_split
 from ..errors import SemclError
 from ..evaluate.rows import Row, measure, write_rows
 from ..job.shard import Shard
@@ -133,6 +134,7 @@ class Study:
         cases, table = load(self.dataset_dir), LabelTable.load(self.dataset_dir)
         attention, out = (self.attention_dir or self.dataset_dir / "attention").resolve(), self.out.resolve()
         require_attention(cases, attention)
+        require_split(str(attention), str(self.dataset_dir), table)
         Output(out, "a study", "--out").claim(cases, lambda: any((out / "splits").glob("*/datalist.json")))
         splits = write_splits(cases, table, out, self.folds)
         plan = Plan(

@@ -14,6 +14,7 @@ from ..cohort.label_table import LabelTable
 from ..errors import root_cause
 from ..evaluate.rows import measure, write_rows
 from ..files import write_text
+from ..sidefiles import for_show, plain_note
 
 OWN_STORE = "store"  # folder of a cell's own query store, which nothing needs once the cell is measured
 Step = Mapping[str, Any]  # a stage: its name and title, config files, overrides
@@ -42,7 +43,8 @@ def run(note: Mapping[str, Any]) -> None:
 def has_completed(step: Step) -> bool:
     """Whether a stage has been run to its end."""
     path = manifest(step)
-    return path.is_file() and bool(json.loads(path.read_text())["status"] == "completed")
+    note = for_show(path, plain_note) if path.is_file() else None
+    return note is not None and note.get("status") == "completed"
 
 
 def manifest(step: Step) -> Path:

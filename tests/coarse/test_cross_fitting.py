@@ -1,5 +1,6 @@
 """The coarse stage: its samples, its predictions, and that no training case is predicted by a network that saw it."""
 
+import json
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -16,9 +17,10 @@ from scripts.coarse.cross_fitting import (
     FoldSampler,
     ReadCoarse,
     cross_fit,
+    write_maps,
 )
 from scripts.cohort.attention import attention_path
-from scripts.cohort.datalist import Case
+from scripts.cohort.datalist import Case, digest
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.job.checkpoint import Checkpoint
@@ -238,7 +240,11 @@ def test_weights_of_every_round_the_label_table_and_a_map_a_case_are_written(fit
         state = torch.load(fitted.out / "models" / name, weights_only=True)
         assert state["bias"].tolist() == [float(entry == number) for entry in range(4)]
     maps = {path.name for path in visible(fitted.out / "attention")}
-    assert maps == {f"{name}.nii.gz" for name in "abcdef"}
+    assert maps == {"attention.json", *(f"{name}.nii.gz" for name in "abcdef")}
+    note = json.loads((fitted.out / "attention" / "attention.json").read_text())
+    assert note == json.loads((fitted.out / "models" / "coarse.json").read_text())
+    assert note["cohort"] == digest(fitted.cases)
+    assert note["organs"] == table.organs_digest()
     assert {path.name for path in fitted.out.iterdir()} == {"models", "attention"}
 
 
@@ -259,7 +265,7 @@ def test_a_case_that_cannot_be_read_is_named_and_the_others_are_done(table, tmp_
     made = fit(tmp_path, table, harm=lambda images: images["e"].write_bytes(b"no volume"))
     assert made.job.failed == ["e"]
     assert "error: case e: a volume cannot be read" in capsys.readouterr().err
-    assert {path.name for path in visible(made.out / "attention")} == {f"{name}.nii.gz" for name in "abcdf"}
+    assert {path.name for path in (made.out / "attention").glob("*.nii.gz")} == {f"{name}.nii.gz" for name in "abcdf"}
     assert not (made.out / "attention.partial").exists()
 
 
@@ -267,7 +273,7 @@ def test_a_case_that_can_no_longer_be_read_has_no_map_of_an_earlier_run(table, t
     Output(tmp_path / "out" / "attention", "attention maps", "--attention_dir").claim()
     write_nifti(attention_path(tmp_path / "out" / "attention", "e"), np.full((4, 3, 2), 9, np.uint8))
     made = fit(tmp_path, table, harm=lambda images: images["e"].write_bytes(b"no volume"))
-    assert {path.name for path in visible(made.out / "attention")} == {f"{name}.nii.gz" for name in "abcdf"}
+    assert {path.name for path in (made.out / "attention").glob("*.nii.gz")} == {f"{name}.nii.gz" for name in "abcdf"}
 
 
 def test_maps_of_an_earlier_version_are_taken_up_and_others_are_not(table, tmp_path):
@@ -289,3 +295,25 @@ def test_a_folder_that_happens_to_be_called_partial_is_not_emptied(table, tmp_pa
     with pytest.raises(SemclError, match=r"(?s)not this stage's own.*attention\.partial with 1 files"):
         fit(tmp_path, table)
     assert mine.exists()
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_maps_of_an_earlier_split_go_where_those_of_another_can_be_made(fits, table, fitted):
+    attention, note = fitted.out / "attention", fitted.out / "attention" / "attention.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"cohort": "another"}))
+    origin = {"cohort": digest(fitted.cases), "labels": table.digest()}
+    for path in (fitted.out / "models").glob("*.json" if fits else "coarse_fold1.json"):
+        path.write_text(json.dumps(origin | ({} if fits else {"cohort": "another"})))
+    (fitted.out / "models" / "coarse_fold0.json").write_text(json.dumps(origin))
+    given = (fitted.cases, one_voxel_network(), CoarseInferer((2, 2, 2), [0, 1]), table, str(attention))
+    more = (str(fitted.out / "models"), origin, torch.device("cpu"), fitted.job)
+    before = {path: path.stat().st_mtime_ns for path in attention.glob("*.nii.gz")}
+    if fits:
+        write_maps(*given, *more)
+        assert all(path.stat().st_mtime_ns > made for path, made in before.items())
+        assert json.loads(note.read_text())["cohort"] == digest(fitted.cases)
+    else:
+        with pytest.raises(SemclError, match=r"coarse_fold1\.pt was made from another cohort"):
+            write_maps(*given, *more)
+        assert {path: path.stat().st_mtime_ns for path in attention.glob("*.nii.gz")} == before
+        assert json.loads(note.read_text())["cohort"] == "another"

@@ -1,18 +1,26 @@
-"""Ids that are no names, wherever they enter: what is said of each, and that nothing is written outside."""
+"""Who is who: ids that are no names, wherever they enter, and files of a split that are met by another."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from scripts.__main__ import prepare
 from scripts.cohort import datalist
+from scripts.cohort.label_table import LabelTable
+from scripts.cohort.provenance import note_attention, provenance
 from scripts.errors import SemclError
 from scripts.evaluate.evaluation import named
 from scripts.evaluate.folders import cases_of
+from scripts.intake.prepare import split
+from scripts.job.weights import save_weights
 from tests.conftest import write_nifti
 from tests.faults.inputs import Folder
+from tests.stages import refusal
 
 BAD_IDS = {
     "../../x": "it is a path",
@@ -126,3 +134,60 @@ def test_prepare_writes_nothing_for_an_id_that_is_no_name(case, tmp_path):
     assert sorted(tmp_path.rglob("*")) == sorted(before)
     prepare(out=tmp_path / "cohort", allow="bad_name", **given)
     assert [one.case for one in datalist.load(tmp_path / "cohort") if one.case not in "bcd"] == []
+
+
+# another split
+
+
+@pytest.fixture
+def resplit(phantoms: Path, tmp_path: Path) -> Path:
+    """A cohort with maps and models of one split, and a datalist of another, by which others are tested."""
+    folder = Path(shutil.copytree(phantoms, tmp_path / "cohort"))
+    before, table = datalist.load(folder), LabelTable.load(folder)
+    note = provenance({"labels": table.digest()}, before, table)
+    shutil.copytree(folder / "labels", folder / "attention")
+    shutil.copytree(folder / "labels", folder / "predictions")
+    note_attention(folder / "attention", note)
+    (folder / "predictions" / "predictions.json").write_text(json.dumps({"made_by": [note]}))
+    for name in ("coarse", "encoder", "model"):
+        save_weights(folder / "models" / f"{name}.pt", nn.Linear(1, 1), note)
+    table.save(folder / "models")
+    datalist.save(split(before, 2, 0.4, seed=3), folder)
+    tested = {one.patient for one in datalist.load(folder, "testing")}
+    assert tested - {one.patient for one in before if one.fold is None}
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "train", "store"])
+def test_nothing_is_learnt_from_maps_of_another_split(stage, resplit):
+    said = refusal(stage, dataset_dir=resplit)
+    assert "the attention maps were made for another split of the cohort" in said
+    assert "run coarse.yaml again" in said
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"), {"inference": "model.json", "embed": "encoder.json", "evaluate": "attention.json"}.items()
+)
+def test_nobody_is_tested_by_what_learnt_from_him(stage, file, resplit):
+    before = {path: path.read_bytes() for path in (resplit / "predictions").iterdir()}
+    said = refusal(stage, dataset_dir=resplit)
+    assert "a patient who is tested is one that was learnt from" in said
+    assert file in said
+    assert {path: path.read_bytes() for path in (resplit / "predictions").iterdir()} == before
+
+
+def test_predictions_of_another_split_are_not_measured(resplit):
+    (resplit / "attention" / "attention.json").unlink()
+    said = refusal("evaluate", dataset_dir=resplit)
+    assert "a patient who is tested is one that was learnt from" in said
+    assert "predictions.json" in said
+
+
+def test_a_label_table_of_another_order_is_not_segmented_by(resplit):
+    table = LabelTable.load(resplit / "models")
+    turned = replace(table, organs=table.organs[::-1])
+    turned.save(resplit / "models")
+    said = refusal("inference", dataset_dir=resplit, section="training")
+    assert "made with the organs of another label table" in said
+    assert f"{table.organs_digest()} in {resplit}/models/model.json" in said
+    assert turned.organs_digest() in said

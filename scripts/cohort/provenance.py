@@ -1,0 +1,164 @@
+"""Which split and label table a file was made with, and whose scans it learnt from: noted beside it, and asked for.
+
+A leak is a network that learnt from a patient who is now tested. Notes name the patients by hashes, so that it is found
+whatever else was changed about the cohort: added scans and other folds do no harm, another split of the patients does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import ranks
+from ..errors import SemclError
+from ..files import write_text
+from ..sidefiles import damaged, read_note
+from . import datalist
+from .attention import attention_path
+from .datalist import Case
+from .label_table import LabelTable
+
+ATTENTION = "attention.json"  # in a folder of attention maps
+PREDICTIONS = "predictions.json"  # in a folder of predictions
+AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml again for this split"
+Note = Mapping[str, Any]
+
+
+def provenance(origin: Mapping[str, str], cases: Sequence[Case], table: LabelTable) -> dict[str, str]:
+    """What is noted beside a file: its origin, the organs, and the patients of the training side, as hashes.
+
+    Args:
+        origin: stage, cohort and label table, as the stages' configs have them.
+        cases: all cases of the cohort.
+        table: the label table.
+    """
+    cohort = origin.get("cohort", datalist.digest(cases))
+    patients = sorted({_hashed(cohort, case.patient) for case in cases if case.fold is not None})
+    return {**origin, "cohort": cohort, "organs": table.organs_digest(), "patients": " ".join(patients)}
+
+
+def _hashed(cohort: str, patient: str) -> str:
+    return hashlib.sha256(f"{cohort} {patient}".encode()).hexdigest()[:12]
+
+
+def note_attention(folder: str | Path, note: Mapping[str, str]) -> None:
+    """Say in a folder of attention maps what they are made with."""
+    write_text(Path(folder) / ATTENTION, json.dumps(note, indent=1))
+
+
+def stale_maps(folder: str | Path, note: Mapping[str, str]) -> bool:
+    """Whether a folder's attention maps were made by the coarse stage, but for another split or other organs."""
+    keys = ("cohort", "organs")
+    found = [one for path, one in notes_in(Path(folder)) if path.name == ATTENTION]
+    return any(one.get(key) != note[key] for one in found for key in keys)
+
+
+def note_of(weights: Path) -> dict[str, Any]:
+    """The note beside weights; empty where there is none.
+
+    Raises:
+        SemclError: when it cannot be read.
+    """
+    path = weights.with_suffix(".json")
+    expected, remedy = "the note a stage writes beside its weights", "make the weights again, or copy both files anew"
+    return read_note(path, expected, remedy) if path.is_file() else {}
+
+
+def notes_in(folder: Path) -> list[tuple[Path, Note]]:
+    """The notes of what a folder's label maps were made with, each with its file; none for maps of other tools."""
+    found: list[tuple[Path, Note]] = []
+    for name in (ATTENTION, PREDICTIONS):
+        path = folder / name
+        if path.is_file():
+            expected, remedy = "the note a stage writes", "make the maps of this folder again"
+            note = read_note(path, expected, remedy)
+            made_by = [note] if name == ATTENTION else note.get("made_by", [])
+            if not isinstance(made_by, list) or not all(isinstance(one, dict) for one in made_by):
+                raise damaged(path, "made_by is no list of notes", expected, remedy)
+            found += [(path, one) for one in made_by]
+    return found
+
+
+def require_split(attention_dir: str, dataset_dir: str, table: LabelTable) -> None:
+    """Refuse to learn from attention maps that the coarse stage cross-fitted for another split, or other organs.
+
+    Maps made elsewhere say nothing of a split, and are taken as they are.
+
+    Raises:
+        SemclError: naming both splits.
+    """
+    known = datalist.splits(dataset_dir)
+    for path, note in notes_in(Path(attention_dir)):
+        if path.name == ATTENTION and known and note.get("cohort") not in known:
+            raise SemclError(
+                "the attention maps were made for another split of the cohort, or for other scans",
+                found=f"cohort {note.get('cohort')} in {path}",
+                expected=f"cohort {' or '.join(known)}, that of {Path(dataset_dir) / datalist.FILE_NAME}",
+                remedy="run coarse.yaml again: its networks learnt from patients who may now be tested",
+            )
+        _refuse_organs(path, note, table, "run coarse.yaml again")
+
+
+def require_unseen(
+    cases: Sequence[Case],
+    dataset_dir: str,
+    table: LabelTable,
+    weights: Sequence[str] = (),
+    folders: Sequence[str] = (),
+    fallback: str | None = None,
+) -> None:
+    """Refuse weights and maps made with other organs, and those that learnt from a patient who is now tested.
+
+    Tested are cases of a datalist that have a label map and no fold: without one there is nothing to test by.
+
+    Args:
+        cases: those the stage works on.
+        dataset_dir: where they come from.
+        table: the label table the maps are read and written by.
+        weights: files of networks.
+        folders: of label maps.
+        fallback: weights that are used for cases that have no map in ``folders``.
+
+    Raises:
+        SemclError: naming the file, and the first case that it knows or the other label table.
+    """
+    lacking = any(not attention_path(folder, case.case).is_file() for folder in folders for case in cases)
+    files = [Path(path) for path in (*weights, *([fallback] if fallback and lacking else []))]
+    notes: list[tuple[Path, Note]] = [(path.with_suffix(".json"), note_of(path)) for path in files if path.is_file()]
+    for path, note in notes:
+        if "organs" not in note and ranks.number() == 0:
+            print(f"warning: {path} does not say which organs and patients the weights were made with", file=sys.stderr)
+    splits = datalist.splits(dataset_dir)
+    tested = [case for case in cases if splits and case.fold is None and case.label is not None]
+    for path, note in [*notes, *(found for folder in folders for found in notes_in(Path(folder)))]:
+        _refuse_organs(path, note, table, f"put back the labels.yaml that was written with it, or {AGAIN}")
+        if note.get("cohort") not in splits:
+            _refuse_seen(path, note, tested, splits)
+
+
+def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequence[str]) -> None:
+    """Refuse a network of another split that learnt from a patient who is tested."""
+    learnt = set(str(note.get("patients", "")).split())
+    seen = [case for case in tested if _hashed(str(note.get("cohort")), case.patient) in learnt]
+    if seen:
+        raise SemclError(
+            "a patient who is tested is one that was learnt from",
+            case=seen[0].case,
+            found=f"{len(seen)} of {len(tested)} tested cases in {path}, of cohort {note.get('cohort')}",
+            expected=f"networks that have not seen them, as those made for cohort {' or '.join(splits)}",
+            remedy=f"{AGAIN}; if it is somebody else of the same id, give patients other ids",
+        )
+
+
+def _refuse_organs(path: Path, note: Note, table: LabelTable, remedy: str) -> None:
+    if note.get("organs", table.organs_digest()) != table.organs_digest():
+        raise SemclError(
+            "made with the organs of another label table",
+            found=f"organs {note['organs']} in {path}",
+            expected=f"organs {table.organs_digest()}, as labels.yaml has them: {', '.join(table.names)}",
+            remedy=remedy,
+        )

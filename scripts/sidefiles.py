@@ -1,0 +1,59 @@
+"""Small JSON files that stages leave beside what they make: read in one way, whatever became of them meanwhile."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import ranks
+from .errors import SemclError
+from .printable import printable
+
+Found = TypeVar("Found")
+# what a damaged file may raise
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error)
+
+
+def read_note(path: Path, expected: str, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file that decides something.
+
+    Args:
+        path: the file.
+        expected: what it should hold, in an error.
+        remedy: what to do, in an error.
+
+    Raises:
+        SemclError: naming the file and what is wrong with it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, f"{type(error).__name__} {error}", expected, remedy) from error
+    if not isinstance(content, dict):
+        raise damaged(path, f"{type(content).__name__} instead of an object", expected, remedy)
+    return content
+
+
+def damaged(path: Path, why: str, expected: str, remedy: str) -> SemclError:
+    """The error of a file that is not what a stage wrote."""
+    return SemclError(f"{path.name} cannot be used", found=f"{path}: {why}", expected=expected, remedy=remedy)
+
+
+def for_show(path: Path, read: Callable[[Path], Found]) -> Found | None:
+    """What a file says that decides nothing; None, and a warning, where it cannot be read or is something else."""
+    try:
+        return read(path)
+    except DAMAGE as error:
+        if ranks.number() == 0:
+            why = f"{type(error).__name__} {error}".splitlines()[0]
+            print(printable(f"warning: {path} cannot be used and is left out: {why}"), file=sys.stderr)
+        return None
+
+
+def plain_note(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, for ``for_show``; raises one of ``DAMAGE`` where there is none."""
+    return read_note(path, "a JSON object", "remove it")

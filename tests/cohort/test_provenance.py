@@ -1,0 +1,218 @@
+"""What files say of the split and the organs they were made with, and what stages refuse by that."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from scripts.cohort import datalist
+from scripts.cohort.attention import attention_path
+from scripts.cohort.datalist import Case, digest
+from scripts.cohort.label_table import LabelTable
+from scripts.cohort.provenance import (
+    note_attention,
+    provenance,
+    require_split,
+    require_unseen,
+    stale_maps,
+)
+from scripts.errors import SemclError
+from scripts.job.weights import save_weights
+from scripts.study.splits import write_splits
+from tests.conftest import write_nifti
+
+TABLE = LabelTable.parse({"organs": {"liver": 1, "aorta": 2}, "phases": ["portal"]})
+ORIGIN = {"stage": "train.yaml", "labels": TABLE.digest()}
+PATIENTS = "abcdef"
+
+
+def cohort(folder: Path, tested: str, patients: str = PATIENTS, labelled: bool = True) -> list[Case]:
+    """A cohort of a scan a patient, of whom some are tested, with an attention map of each."""
+    scan = write_nifti(folder / "scan.nii.gz", np.zeros((2, 3, 4), np.int16))
+    cases = [
+        Case(f"scan_{one}", one, "portal", scan, scan if labelled else None, None if one in tested else number % 2)
+        for number, one in enumerate(patients)
+    ]
+    datalist.save(cases, folder)
+    for case in cases:
+        write_nifti(attention_path(folder / "attention", case.case), np.zeros((2, 3, 4), np.uint8))
+    return cases
+
+
+def model(folder: Path, cases: list[Case], table: LabelTable = TABLE) -> str:
+    save_weights(folder / "models" / "model.pt", nn.Linear(1, 1), provenance(ORIGIN, cases, table))
+    return str(folder / "models" / "model.pt")
+
+
+def test_a_note_names_split_organs_and_patients_but_no_patient_by_name(tmp_path):
+    cases = cohort(tmp_path, "ab")
+    note = provenance(ORIGIN, cases, TABLE)
+    assert note == {**ORIGIN, "cohort": digest(cases), "organs": TABLE.organs_digest(), "patients": note["patients"]}
+    assert len(note["patients"].split()) == 4
+    assert provenance(ORIGIN, cases[::-1], TABLE) == note
+    assert not {one.patient for one in cases} & set(note["patients"].split())
+
+
+def test_models_segment_the_testing_cases_of_their_own_split(tmp_path):
+    cases = cohort(tmp_path, "ab")
+    require_unseen(cases[:2], str(tmp_path), TABLE, [model(tmp_path, cases)])
+
+
+def test_models_of_another_split_do_not_segment_whom_they_learnt_from(tmp_path):
+    weights = model(tmp_path, cohort(tmp_path, "ab"))
+    cases = cohort(tmp_path, "bc")
+    match = (
+        rf"(?s)case scan_c: a patient who is tested is one that was learnt from.*1 of 2 .*model\.json.*{digest(cases)}"
+    )
+    with pytest.raises(SemclError, match=match):
+        require_unseen([case for case in cases if case.fold is None], str(tmp_path), TABLE, [weights])
+
+
+def test_a_model_of_another_cohort_does_not_segment_whom_it_learnt_from(tmp_path):
+    weights = model(tmp_path / "one", cohort(tmp_path / "one", "a"))
+    cases = cohort(tmp_path / "other", "xf", "xyzf")
+    with pytest.raises(SemclError, match="case scan_f: a patient who is tested"):
+        require_unseen(cases, str(tmp_path / "other"), TABLE, [weights])
+
+
+FINE = {
+    "scans were added": lambda folder: cohort(folder, "ab", PATIENTS + "xyz"),
+    "folds were changed": lambda folder: cohort(folder, "ab", "abfedc"),
+    "fewer are tested": lambda folder: cohort(folder, "a"),
+    "another cohort": lambda folder: cohort(folder, "uvw", "uvwxyz"),
+    "follow-ups without label maps": lambda folder: cohort(folder, "abcdef", labelled=False),
+}
+
+
+@pytest.mark.parametrize("change", FINE.values(), ids=FINE)
+def test_models_stay_usable_where_they_saw_nobody_who_is_tested(change, tmp_path):
+    weights = model(tmp_path, cohort(tmp_path, "ab"))
+    cases = change(tmp_path)
+    require_unseen([case for case in cases if case.fold is None], str(tmp_path), TABLE, [weights])
+
+
+def test_a_plain_folder_of_scans_is_segmented_whoever_they_are(tmp_path):
+    weights = model(tmp_path, cohort(tmp_path / "cohort", "ab"))
+    write_nifti(tmp_path / "scans" / "c.nii.gz", np.zeros((2, 3, 4), np.int16))
+    require_unseen(datalist.load(tmp_path / "scans"), str(tmp_path / "scans"), TABLE, [weights])
+
+
+def test_training_cases_may_be_segmented_by_what_learnt_from_them(tmp_path):
+    weights = model(tmp_path, cohort(tmp_path, "ab"))
+    cases = cohort(tmp_path, "a")
+    require_unseen([case for case in cases if case.fold is not None], str(tmp_path), TABLE, [weights])
+
+
+OTHER_ORGANS = {
+    "another order": {"aorta": 2, "liver": 1},
+    "one more": {"liver": 1, "aorta": 2, "spleen": 3},
+    "another index": {"liver": 1, "aorta": 3},
+}
+
+
+@pytest.mark.parametrize("organs", OTHER_ORGANS.values(), ids=OTHER_ORGANS)
+def test_models_made_with_other_organs_are_refused_with_both_tables(organs, tmp_path):
+    cases = cohort(tmp_path, "ab")
+    table = LabelTable.parse({"organs": organs, "phases": ["portal"]})
+    match = rf"(?s)organs of another label table.*{TABLE.organs_digest()} in .*model\.json.*{table.organs_digest()}"
+    with pytest.raises(SemclError, match=match):
+        require_unseen(cases, str(tmp_path), table, [model(tmp_path, cases)])
+
+
+def test_phases_and_tolerances_are_not_what_a_network_depends_on(tmp_path):
+    cases = cohort(tmp_path, "ab")
+    table = LabelTable.parse({"organs": {"liver": {"index": 1, "tolerance": 3}, "aorta": 2}, "phases": ["x", "y"]})
+    require_unseen(cases, str(tmp_path), table, [model(tmp_path, cases)])
+
+
+def test_weights_that_say_nothing_are_taken_with_a_warning(tmp_path, capsys):
+    cases = cohort(tmp_path, "ab")
+    save_weights(tmp_path / "old.pt", nn.Linear(1, 1), ORIGIN)
+    require_unseen(cases, str(tmp_path), TABLE, [str(tmp_path / "old.pt"), str(tmp_path / "none.pt")])
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path}/old.json does not say which organs and patients the weights were made with\n"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"', "\x00", "[" * 5000])
+def test_a_damaged_note_of_weights_is_refused_by_name(content, tmp_path):
+    cases = cohort(tmp_path, "ab")
+    weights = model(tmp_path, cases)
+    Path(weights).with_suffix(".json").write_text(content)
+    with pytest.raises(SemclError, match=r"(?s)model\.json cannot be used.*the note a stage writes beside its weights"):
+        require_unseen(cases, str(tmp_path), TABLE, [weights])
+
+
+def test_the_coarse_network_is_asked_only_where_a_map_is_missing(tmp_path):
+    weights, cases = model(tmp_path, cohort(tmp_path, "ab")), cohort(tmp_path, "c")
+    given = (cases, str(tmp_path), TABLE, (), [str(tmp_path / "attention")], weights)
+    require_unseen(*given)
+    attention_path(tmp_path / "attention", "scan_c").unlink()
+    with pytest.raises(SemclError, match="case scan_c: a patient who is tested"):
+        require_unseen(*given)
+
+
+# folders of maps
+
+
+def test_attention_of_another_split_is_learnt_from_by_nobody(tmp_path):
+    attention = str(tmp_path / "attention")
+    before = cohort(tmp_path, "ab")
+    note_attention(attention, provenance(ORIGIN, before, TABLE))
+    require_split(attention, str(tmp_path), TABLE)
+    assert not stale_maps(attention, provenance(ORIGIN, before, TABLE))
+    after = cohort(tmp_path, "bc")
+    match = (
+        rf"(?s)another split of the cohort.*{digest(before)} in .*attention\.json.*{digest(after)}.*run coarse\.yaml"
+    )
+    with pytest.raises(SemclError, match=match):
+        require_split(attention, str(tmp_path), TABLE)
+    assert stale_maps(attention, provenance(ORIGIN, after, TABLE))
+
+
+def test_attention_of_other_organs_is_learnt_from_by_nobody(tmp_path):
+    note_attention(tmp_path / "attention", provenance(ORIGIN, cohort(tmp_path, "ab"), TABLE))
+    with pytest.raises(SemclError, match="organs of another label table"):
+        require_split(str(tmp_path / "attention"), str(tmp_path), replace(TABLE, organs=TABLE.organs[::-1]))
+
+
+def test_attention_made_elsewhere_is_taken(tmp_path):
+    cohort(tmp_path, "ab")
+    require_split(str(tmp_path / "attention"), str(tmp_path), TABLE)
+    require_split(str(tmp_path / "nowhere"), str(tmp_path), TABLE)
+
+
+def test_a_study_learns_from_the_maps_of_the_cohort_it_splits_anew(tmp_path):
+    cases = cohort(tmp_path, "ab")
+    attention = str(tmp_path / "attention")
+    note_attention(attention, provenance(ORIGIN, cases, TABLE))
+    for folder in write_splits(cases, TABLE, tmp_path / "study", 3).values():
+        require_split(attention, str(folder), TABLE)
+        require_unseen(datalist.load(folder, "testing"), str(folder), TABLE, folders=[attention])
+    other = cohort(tmp_path, "bc")
+    for folder in write_splits(other, TABLE, tmp_path / "study", 3).values():
+        with pytest.raises(SemclError, match="another split of the cohort"):
+            require_split(attention, str(folder), TABLE)
+
+
+@pytest.mark.parametrize("name", ["attention.json", "predictions.json"])
+def test_maps_of_an_earlier_split_are_not_measured(name, tmp_path):
+    note = provenance(ORIGIN, cohort(tmp_path, "ab"), TABLE)
+    content = note if name == "attention.json" else {"made_by": [note], "scans": {}}
+    (tmp_path / "attention" / name).write_text(json.dumps(content))
+    cases = cohort(tmp_path, "bc")
+    given = (str(tmp_path), TABLE, (), [str(tmp_path / "attention")])
+    require_unseen([case for case in cases if case.case == "scan_b"], *given)
+    with pytest.raises(SemclError, match=rf"(?s)case scan_c: a patient who is tested.*{name}"):
+        require_unseen(cases, *given)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"made_by": 3}', '{"made_by": [3]}'])
+def test_a_damaged_note_of_predictions_is_refused_by_name(content, tmp_path):
+    cases = cohort(tmp_path, "ab")
+    (tmp_path / "attention" / "predictions.json").write_text(content)
+    with pytest.raises(SemclError, match=r"predictions\.json cannot be used"):
+        require_unseen(cases, str(tmp_path), TABLE, folders=[str(tmp_path / "attention")])
