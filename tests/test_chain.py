@@ -166,12 +166,13 @@ def test_training_without_pretraining_is_refused(cohort):
     assert not (cohort / "models").exists()
 
 
-def test_an_encoder_of_another_cohort_is_refused(chain, cohort):
+def test_attention_and_an_encoder_of_another_cohort_are_refused(chain, cohort):
     shutil.copytree(chain / "models", cohort / "models")
     shutil.copytree(chain / "attention", cohort / "attention")
     text = (cohort / "datalist.json").read_text()
     (cohort / "datalist.json").write_text(text.replace('"patient001"', '"somebody"'))
-    message = refusal("train", dataset_dir=cohort)
+    assert "the attention maps were made for another split" in refusal("train", dataset_dir=cohort)
+    message = refusal("train", dataset_dir=cohort, attention_dir=cohort / "labels")
     assert "encoder.pt was made from another cohort" in message
 
 
