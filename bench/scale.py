@@ -169,7 +169,7 @@ def of_a_list(folder: Path, count: int, patients: int) -> dict[str, float]:
     """What every start costs a case, done before anything is shared, and what a batch's draw costs a patient."""
     cases = volumes(folder, count, (24, 24, 6))
     listed = [
-        {"case": case.case, "patient": case.patient, "image": str(case.image), "label": str(case.label), "fold": 0}
+        {"case": case.id, "patient": case.patient, "image": str(case.image), "label": str(case.label), "fold": 0}
         for case in cases
     ]
     (folder / "datalist.json").write_text(json.dumps({"training": listed, "testing": []}))

@@ -96,7 +96,7 @@ def memory(folder: Path, cohorts: Sequence[int] = COHORTS, shape: Sequence[int] 
     """Resident memory after many random reads, each cohort in a process of its own."""
     cases = volumes(folder, max(cohorts), shape)
     opened(folder, cases, 64)
-    (folder / "cases.json").write_text(json.dumps([[case.case, str(case.image), str(case.label)] for case in cases]))
+    (folder / "cases.json").write_text(json.dumps([[case.id, str(case.image), str(case.label)] for case in cases]))
     found = [in_new_process("bench.store", folder, count)[0] for count in cohorts]
     rows = [[count, f"{grown:.1f}"] for count, grown in zip(cohorts, found, strict=True)]
     size = " x ".join(map(str, shape))

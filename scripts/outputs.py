@@ -119,7 +119,7 @@ def refuse_inputs(folder: Path, cases: Iterable[Case], option: str) -> None:
                 if known[place]:
                     raise SemclError(
                         f"a stage would write over its own input: {option} names the folder of a case's {what}",
-                        case=case.case,
+                        case=case.id,
                         found=f"{path} in {folder}",
                         expected=f"a folder of its own for {option}",
                         remedy=f"point {option} at a new folder",

@@ -39,7 +39,7 @@ def chain(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_case_has_an_attention_map_in_its_own_geometry(chain):
     for case in datalist.load(chain):
-        image, attention = nib.load(case.image), nib.load(chain / "attention" / f"{case.case}.nii.gz")
+        image, attention = nib.load(case.image), nib.load(chain / "attention" / f"{case.id}.nii.gz")
         assert attention.shape == image.shape
         assert np.allclose(attention.affine, image.affine, atol=1e-5)
 
@@ -47,11 +47,9 @@ def test_every_case_has_an_attention_map_in_its_own_geometry(chain):
 def test_every_tested_case_has_a_prediction_in_its_own_geometry(chain):
     indices = {0, *(organ.index for organ in LabelTable.load(chain).organs)}
     tested = datalist.load(chain, "testing")
-    assert {path.name for path in (chain / "predictions").glob("*.nii.gz")} == {
-        f"{case.case}.nii.gz" for case in tested
-    }
+    assert {path.name for path in (chain / "predictions").glob("*.nii.gz")} == {f"{case.id}.nii.gz" for case in tested}
     for case in tested:
-        image, drawn = nib.load(case.image), nib.load(chain / "predictions" / f"{case.case}.nii.gz")
+        image, drawn = nib.load(case.image), nib.load(chain / "predictions" / f"{case.id}.nii.gz")
         assert drawn.shape == image.shape
         assert np.allclose(drawn.affine, image.affine, atol=1e-5)
         assert set(np.unique(drawn.dataobj).tolist()) <= indices
@@ -61,7 +59,7 @@ def test_rows_hold_both_methods_for_every_tested_case(chain):
     with open(chain / "rows.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == COLUMNS
-    tested = {case.case for case in datalist.load(chain, "testing")}
+    tested = {case.id for case in datalist.load(chain, "testing")}
     for method in ("coarse", "refined", "truth"):
         assert {row["case"] for row in rows if row["method"] == method} == tested
     assert {row["metric"] for row in rows if row["method"] == "truth"} == {"volume_ml"}
@@ -88,12 +86,12 @@ def test_cubes_go_the_way_slices_go(chain, tmp_path):
     run_here("evaluate", **given)
     tested = datalist.load(chain, "testing")
     for case in tested:
-        image, drawn = nib.load(case.image), nib.load(tmp_path / "predictions" / f"{case.case}.nii.gz")
+        image, drawn = nib.load(case.image), nib.load(tmp_path / "predictions" / f"{case.id}.nii.gz")
         assert drawn.shape == image.shape
     with open(tmp_path / "rows.csv", newline="") as file:
         dice = {(row["case"], row["organ"]): float(row["value"]) for row in csv.DictReader(file)
                 if row["metric"] == "dice" and row["method"] == "refined"}  # fmt: skip
-    assert {case for case, _ in dice} == {case.case for case in tested}
+    assert {case for case, _ in dice} == {case.id for case in tested}
     assert max(dice.values()) > 0.3  # something was learned
 
 
@@ -110,7 +108,7 @@ def test_a_new_scan_without_attention_is_segmented_on_the_way(chain, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     drawn = np.asarray(nib.load(tmp_path / "out" / "predictions" / "new.nii.gz").dataobj)
-    before = np.asarray(nib.load(chain / "predictions" / f"{scan.case}.nii.gz").dataobj)
+    before = np.asarray(nib.load(chain / "predictions" / f"{scan.id}.nii.gz").dataobj)
     assert np.array_equal(drawn, before)  # attention made on the way is the attention of the coarse stage
 
 
@@ -209,7 +207,7 @@ def test_a_label_map_that_does_not_fit_is_refused(fault, expected, cohort):
         voxels = np.where(voxels == 6, 77, voxels)
     nib.save(nib.Nifti1Image(voxels, affine), case.label)
     message = refusal("coarse", dataset_dir=cohort)
-    assert f"case {case.case}: " in message
+    assert f"case {case.id}: " in message
     assert expected in message
     assert not (cohort / "attention").exists()
 

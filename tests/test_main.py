@@ -205,7 +205,7 @@ def test_prepare_leaves_nothing_behind_when_it_stops_and_a_cohort_when_allowed(t
         prepare(**given, out=str(out))
     assert not out.exists()
     prepare(**given, out=str(out), folds=2, allow="label_empty,duplicate_image")
-    assert {case.case for case in datalist.load(out, need_label=True)} == {"anna", "berta", "bertha", "carl"}
+    assert {case.id for case in datalist.load(out, need_label=True)} == {"anna", "berta", "bertha", "carl"}
 
 
 def test_prepare_writes_no_dicom_tag(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_scans_without_label_maps_get_attention_and_queries(cohort):
     training = datalist.load(cohort, "training")
-    unlabelled = [case.case for case in datalist.load(cohort, "unlabelled")]
-    assert unlabelled == [case.case for case in training if case.phase == "noncontrast"]
+    unlabelled = [case.id for case in datalist.load(cohort, "unlabelled")]
+    assert unlabelled == [case.id for case in training if case.phase == "noncontrast"]
     assert unlabelled
     for case in unlabelled:
         assert (cohort / "attention" / f"{case}.nii.gz").is_file()
@@ -43,7 +43,7 @@ def test_a_second_model_learns_from_what_the_first_draws_with_certainty(cohort, 
         attention_dir=cohort / "attention", section="unlabelled", certain=0.8,
     )  # fmt: skip
     drawn = {path.name.removesuffix(".nii.gz"): path for path in (tmp_path / "first" / "predictions").glob("*.nii.gz")}
-    assert set(drawn) == {case.case for case in datalist.load(cohort, "unlabelled")}
+    assert set(drawn) == {case.id for case in datalist.load(cohort, "unlabelled")}
     indices = {0, IGNORED_INDEX, *(organ.index for organ in LabelTable.load(cohort).organs)}
     for path in drawn.values():
         found = set(np.unique(np.asarray(nib.load(path).dataobj)).tolist())

@@ -170,10 +170,10 @@ def license_data(cases: Sequence[Case], given: str | None, path: Path) -> None:
     """Put the text on the scans the models were trained on where it belongs; that on phantoms lies there already."""
     if given is not None:
         shutil.copy(given, path)
-    elif {case.case for case in cases} != {case.case for case in plan(Path(), len(cases))}:
+    elif {case.id for case in cases} != {case.id for case in plan(Path(), len(cases))}:
         raise SemclError(
             "models of scans of which nothing is said",
-            found=f"no data_license, and {cases[0].case} is no phantom",
+            found=f"no data_license, and {cases[0].id} is no phantom",
             expected="a text on what the scans are, whose, and under what terms models of them may be passed on",
             remedy="write it and give --data_license",
         )

@@ -31,8 +31,8 @@ def dice_of(cases: Sequence[Case], table: LabelTable, predictions: Path) -> dict
     """
     metric = DiceMetric(include_background=False, reduction="none", num_classes=len(table) + 1)
     for case in cases:
-        image = read(case.image, case.case)
-        drawn = read_objects(attention_path(predictions, case.case), image, case.case, table)
+        image = read(case.image, case.id)
+        drawn = read_objects(attention_path(predictions, case.id), image, case.id, table)
         drawn, truth = without_ignored(drawn, read_label(case, image, table))
         metric(*(torch.from_numpy(objects)[None, None] for objects in (drawn, truth)))
     rows = cast(torch.Tensor, metric.aggregate())
@@ -41,7 +41,7 @@ def dice_of(cases: Sequence[Case], table: LabelTable, predictions: Path) -> dict
     if not found:
         raise SemclError(
             "no case to be scored on has an organ",
-            found=f"{', '.join(case.case for case in cases)} without any of {', '.join(table.names)}",
+            found=f"{', '.join(case.id for case in cases)} without any of {', '.join(table.names)}",
             expected="an organ in one of them at least",
             remedy="make the folds of the datalist so that each holds organs",
         )

@@ -88,7 +88,7 @@ def _case(entry: Mapping[str, Any], root: Path) -> Case:
     name = str(entry.get("case") or _name(image))
     label, fold = entry.get("label"), entry.get("fold")
     return Case(
-        case=name,
+        id=name,
         patient=str(entry.get("patient", name)),
         phase=str(entry.get("phase", UNKNOWN)),
         image=root / image,

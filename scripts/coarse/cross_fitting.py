@@ -59,7 +59,7 @@ class ReadCoarse(Transform):
 
     def __call__(self, data: Mapping[str, Case]) -> dict[str, Any]:
         case = data["case"]
-        image = read(case.image, case.case, self.channels)
+        image = read(case.image, case.id, self.channels)
         objects = read_label(case, image, self.table)
         label = resample_objects(torch.from_numpy(objects), self.size)
         return {"image": resample(normalise(image.as_tensor(), self.window), self.size), "label": label[None]}
@@ -210,7 +210,7 @@ def cross_fit(
     aside = Path(f"{attention_dir}.partial")  # maps of two runs must not lie side by side as if of one
 
     def claim() -> None:
-        networks = {case.case: weights_path(ckpt_dir, case.fold) for case in cases}
+        networks = {case.id: weights_path(ckpt_dir, case.fold) for case in cases}
         claim_attention(attention_dir, cases, networks, checkpoint.job)
         claim_partial(aside, cases, checkpoint.job.resume)
 
@@ -221,7 +221,7 @@ def cross_fit(
     if checkpoint.job.leads:
         table.save(ckpt_dir)
     rounds = [*folds(cases), None]
-    done = {case.case for case in cases if case.fold in rounds[:first]}
+    done = {case.id for case in cases if case.fold in rounds[:first]}
     checkpoint.job.failed = [case for case in checkpoint.job.failed if case in done]
     for number, fold in enumerate(rounds):
         if number < first:
@@ -240,10 +240,10 @@ def cross_fit(
     if maps and checkpoint.job.leads:
         note_attention(attention_dir, noted)
     for case in cases if maps and checkpoint.job.leads else []:
-        path = attention_path(attention_dir, case.case)
+        path = attention_path(attention_dir, case.id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = attention_path(aside, case.case)
-        if case.case in checkpoint.job.failed:
+        made = attention_path(aside, case.id)
+        if case.id in checkpoint.job.failed:
             path.unlink(missing_ok=True)
         elif made.is_file():  # or the run was interrupted here, and has moved it
             made.replace(path)
@@ -285,7 +285,7 @@ def write_maps(
     Raises:
         SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds what no such stage wrote.
     """
-    networks = {case.case: weights_path(ckpt_dir, case.fold) for case in cases}
+    networks = {case.id: weights_path(ckpt_dir, case.fold) for case in cases}
     ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job))
     made_from, note = {key: origin[key] for key in ("cohort", "labels")}, provenance(origin, cases, table)
     for fold in dict.fromkeys(case.fold for case in cases if stale_maps(attention_dir, note)):
@@ -295,7 +295,7 @@ def write_maps(
     missing: dict[int | None, list[Case]] = {}
     for case in job.part(cases):
         sources = case.image, weights_path(ckpt_dir, case.fold)
-        if not _newer(attention_path(attention_dir, case.case), sources):
+        if not _newer(attention_path(attention_dir, case.id), sources):
             missing.setdefault(case.fold, []).append(case)
     ranks.wait()  # until every rank has its list: then the first map may be written
     for fold, unseen in missing.items():
@@ -307,7 +307,7 @@ def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, st
     """Note what the maps are made with; those an earlier split's note speaks of are removed first."""
     with job.one_at_a_time("attention"):
         for case in cases if stale_maps(attention_dir, note) else []:
-            attention_path(attention_dir, case.case).unlink(missing_ok=True)
+            attention_path(attention_dir, case.id).unlink(missing_ok=True)
         note_attention(attention_dir, note)
 
 
@@ -330,9 +330,9 @@ def predict(
     network.eval()
     for case in tqdm(cases, desc="attention", unit="case", leave=False, disable=ranks.number() > 0):
         try:
-            image = read(case.image, case.case, inferer.channels)
+            image = read(case.image, case.id, inferer.channels)
         except SemclError as error:
-            fail(case.case, error)
+            fail(case.id, error)
             continue
         objects = inferer(image[None].to(device), network)[0, 0]
-        write_label_map(attention_path(attention_dir, case.case), objects, image, table)
+        write_label_map(attention_path(attention_dir, case.id), objects, image, table)

@@ -67,7 +67,7 @@ def require_attention(cases: Sequence[Case], folder: str | Path) -> None:
     Raises:
         SemclError: naming the first case without.
     """
-    missing = [case.case for case in cases if not attention_path(folder, case.case).is_file()]
+    missing = [case.id for case in cases if not attention_path(folder, case.id).is_file()]
     if missing:
         raise SemclError(
             "attention maps are missing",
@@ -106,7 +106,7 @@ def claim_partial(folder: Path, cases: Sequence[Case], resume: bool) -> None:
     Raises:
         SemclError: when it holds anything else.
     """
-    known = {attention_path(folder, case.case) for case in cases}
+    known = {attention_path(folder, case.id) for case in cases}
     own = Output(folder, "attention maps of a run that has not ended", "--attention_dir")
     own.claim(cases, lambda: resume and set(visible(folder)) <= known)
     if not resume:

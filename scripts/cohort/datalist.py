@@ -45,7 +45,7 @@ class Case:
     ``image`` is a file, or a folder of DICOM slices; ``annotated`` names the annotated organs, None when all are.
     """
 
-    case: str
+    id: str
     patient: str
     phase: str
     image: Path
@@ -105,7 +105,7 @@ def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> No
     sections |= {section: [] for section in SECTIONS}
     for case in cases:
         entry = {
-            "case": case.case,
+            "case": case.id,
             "patient": case.patient,
             "phase": case.phase,
             "image": name(case.image),
@@ -177,7 +177,7 @@ def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.i
     """Object numbers (X, Y, Z) of a case's label map; errors of ``read_objects``, and when there is none."""
     if case.label is None:
         raise unlabelled(case)
-    return read_objects(case.label, image, case.case, table)
+    return read_objects(case.label, image, case.id, table)
 
 
 def folds(cases: Sequence[Case]) -> list[int]:
@@ -195,7 +195,7 @@ def sides(cases: Sequence[Case]) -> dict[str, list[str]]:
 
 def digest(cases: Sequence[Case]) -> str:
     """A short hash of who is in the cohort and on which side of each split."""
-    rows = sorted([case.case, case.patient, case.phase, case.fold] for case in cases)
+    rows = sorted([case.id, case.patient, case.phase, case.fold] for case in cases)
     return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()[:12]
 
 
@@ -221,7 +221,7 @@ def _read(path: Path) -> list[Case]:
         entries = [(section, entry) for section in SECTIONS for entry in content.get(section, [])]
         return [
             Case(
-                case=str(entry["case"]),
+                id=str(entry["case"]),
                 patient=str(entry["patient"]),
                 phase=_phase(entry.get("phase", "unknown")),
                 image=path.parent / entry["image"],
@@ -261,7 +261,7 @@ def _organs(given: object) -> tuple[str, ...]:
 
 def _refuse_organs(cases: Sequence[Case], folder: Path) -> None:
     """Refuse annotated organs that the cohort's label table does not name: a typing error would hide an organ."""
-    stated = {organ: case.case for case in cases for organ in case.annotated or ()}
+    stated = {organ: case.id for case in cases for organ in case.annotated or ()}
     if not stated or not (folder / TABLE).is_file():
         return
     names = LabelTable.load(folder).names
@@ -277,14 +277,14 @@ def _refuse_organs(cases: Sequence[Case], folder: Path) -> None:
 
 def wrong_names(cases: Sequence[Case]) -> list[SemclError]:
     """Ids, patients and phases that cannot name files or stand in tables, and ids that differ in capitals alone."""
-    found = [bad_id(case.case) for case in cases]
-    found += [bad_cell("a patient", case.patient, case.case) for case in cases if not bad_id(case.case)]
+    found = [bad_id(case.id) for case in cases]
+    found += [bad_cell("a patient", case.patient, case.id) for case in cases if not bad_id(case.id)]
     found += [bad_cell("a phase", phase) for phase in dict.fromkeys(case.phase for case in cases)]
-    return [*filter(None, found), *twins(case.case for case in cases)]
+    return [*filter(None, found), *twins(case.id for case in cases)]
 
 
 def _check_split(cases: Sequence[Case]) -> None:
-    counts = Counter(case.case for case in cases)
+    counts = Counter(case.id for case in cases)
     twice = [case for case, count in counts.items() if count > 1]
     if twice:
         raise SemclError(
@@ -312,7 +312,7 @@ def _check_files(case: Case, need_label: bool) -> list[SemclError]:
             errors.append(
                 SemclError(
                     "a file of the datalist is missing",
-                    case=case.case,
+                    case=case.id,
                     found=f"no {short(str(file), 1000)}",
                     expected="the file",
                     remedy="restore it, or run `python -m scripts prepare` again",
@@ -327,7 +327,7 @@ def unlabelled(case: Case) -> SemclError:
     """What to say of a case that has no label map where one is needed."""
     return SemclError(
         "an image without a label map",
-        case=case.case,
+        case=case.id,
         found=f"only {case.image}",
         expected="a label map: this stage learns from labels or measures against them",
         remedy="add the label map and run `python -m scripts prepare` again, or leave the case out",

@@ -126,7 +126,7 @@ def require_unseen(
     Raises:
         SemclError: naming the file, and the first case that it knows or the other label table.
     """
-    lacking = any(not attention_path(folder, case.case).is_file() for folder in folders for case in cases)
+    lacking = any(not attention_path(folder, case.id).is_file() for folder in folders for case in cases)
     files = [Path(path) for path in (*weights, *([fallback] if fallback and lacking else []))]
     notes: list[tuple[Path, Note]] = [(path.with_suffix(".json"), note_of(path)) for path in files if path.is_file()]
     for path, note in notes:
@@ -147,7 +147,7 @@ def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequenc
     if seen:
         raise SemclError(
             "a patient who is tested is one that was learnt from",
-            case=seen[0].case,
+            case=seen[0].id,
             found=f"{len(seen)} of {len(tested)} tested cases in {path}, of cohort {note.get('cohort')}",
             expected=f"networks that have not seen them, as those made for cohort {' or '.join(splits)}",
             remedy=f"{AGAIN}; if it is somebody else of the same id, give patients other ids",

@@ -69,16 +69,16 @@ def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder:
         [
             SemclError(
                 "a scan without a label map, and none was drawn for it",
-                case=case.case,
-                found=f"no {case.case}.nii.gz (of a picture .png) in {folder}",
+                case=case.id,
+                found=f"no {case.id}.nii.gz (of a picture .png) in {folder}",
                 expected="a map of each training scan that has no label map",
                 remedy=f"run inference.yaml --section unlabelled --certain 0.8 --prediction_dir {folder} first",
             )
             for case in lacking
-            if case.case not in maps
+            if case.id not in maps
         ]
     )
-    return [*learnt, *(replace(case, label=maps[case.case]) for case in lacking)]
+    return [*learnt, *(replace(case, label=maps[case.id]) for case in lacking)]
 
 
 def hide_labels(cases: Sequence[Case], phases: Collection[str], labelled: Collection[str]) -> list[Case]:

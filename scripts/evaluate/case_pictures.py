@@ -25,8 +25,8 @@ def worst(summary: Summary, cases: Sequence[Case], count: int) -> list[tuple[Cas
         if row.method == summary.main and row.metric == METRICS[0].name:
             values.setdefault(row.case, []).append(row.value)
     means = {case: sum(found) / len(found) for case, found in values.items()}
-    order = sorted((case for case in cases if case.case in means), key=lambda case: means[case.case])
-    return [(case, means[case.case]) for case in order[:count]]
+    order = sorted((case for case in cases if case.id in means), key=lambda case: means[case.id])
+    return [(case, means[case.id]) for case in order[:count]]
 
 
 def picture(
@@ -39,17 +39,17 @@ def picture(
     folder: Path,
 ) -> dict[str, str]:
     """A case's title, what the picture shows, and the picture, which is also written to ``folder``/<case>.png."""
-    image = read(case.image, case.case, 3 if is_photo(case.image) else 1)
+    image = read(case.image, case.id, 3 if is_photo(case.image) else 1)
     maps = {"truth": read_label(case, image, table)}
     for method, maps_of in methods.items():
-        maps[method] = read_objects(volumes(maps_of)[case.case], image, case.case, table)
+        maps[method] = read_objects(volumes(maps_of)[case.id], image, case.id, table)
     maps = {name: np.maximum(objects, 0) for name, objects in maps.items()}  # without ignored voxels
     pixels = normalise(image.as_tensor(), window).movedim(0, -1).numpy()
     drawn = overlay_figure(pixels, maps, spacing(image), len(table), main)
-    with written_whole(folder / f"{case.case}.png") as aside:
+    with written_whole(folder / f"{case.id}.png") as aside:
         aside.write_bytes(drawn)
     return {
-        "title": f"{case.case} ({case.phase}): mean Dice {value:.3f}",
+        "title": f"{case.id} ({case.phase}): mean Dice {value:.3f}",
         "shows": ", ".join(["image", *maps]),
         "picture": "data:image/png;base64," + base64.b64encode(drawn).decode(),
     }

@@ -116,7 +116,7 @@ class Evaluation:
         report.pictures = [
             picture(case, value, self.methods, summary.main, self.table, self.window, folder) for case, value in shown
         ]
-        own_folder(folder, self.output_dir).keep_only([f"{case.case}.png" for case, _ in shown])
+        own_folder(folder, self.output_dir).keep_only([f"{case.id}.png" for case, _ in shown])
         report.legend = report.colours(self.table.names)
         report.write()
         print(summary.headline())
@@ -134,12 +134,12 @@ class Evaluation:
         cases = self.job.part(self.cases) if self.job else self.cases
         parts = Parts(self.output_dir / "rows", self.methods, self.table, self.tolerance)
         kept = parts.read(cases)
-        own = ranks.own([case for case in cases if case.case not in kept])
+        own = ranks.own([case for case in cases if case.id not in kept])
         rows = measure(own, self.methods, self.table, self.tolerance, self.workers)
         for part in ranks.gathered(rows):
             for row in part:
                 kept.setdefault(row.case, []).append(row)
-        found = [row for case in cases for row in kept.get(case.case, [])]
+        found = [row for case in cases for row in kept.get(case.id, [])]
         if self.job and self.job.shard and ranks.number() == 0:
             parts.write(self.job.shard.name, cases, found)
             print(f"{len(cases)} of {len(self.cases)} cases are measured; evaluate.yaml without --shard compares them")

@@ -67,8 +67,8 @@ def table_of(cases: list[Case], given: LabelTable | None, predicted: Sequence[Pa
 def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
     """One for every value of the label maps."""
     values: set[int] = set()
-    known = {case.case for case in cases}
-    maps = [(case.case, str(case.label)) for case in cases]
+    known = {case.id for case in cases}
+    maps = [(case.id, str(case.label)) for case in cases]
     for folder in predicted:
         maps += [(case, str(path)) for case, path in _volumes(folder, "label maps").items() if case in known]
     for case, path in maps:

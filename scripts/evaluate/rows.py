@@ -63,12 +63,10 @@ def measure(
         SemclError: naming every label map that is missing, or the first that does not fit.
     """
     found = {name: volumes(folder) if folder.is_dir() else {} for name, folder in methods.items()}
-    raise_all(
-        [_missing(name, methods[name], case) for name in methods for case in cases if case.case not in found[name]]
-    )
+    raise_all([_missing(name, methods[name], case) for name in methods for case in cases if case.id not in found[name]])
 
     def of_case(case: Case) -> list[Row]:
-        return measure_case(case, {name: found[name][case.case] for name in methods}, table, tolerance)
+        return measure_case(case, {name: found[name][case.id] for name in methods}, table, tolerance)
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         bar = tqdm(pool.map(of_case, cases), total=len(cases), desc="evaluate", unit="case", disable=ranks.number() > 0)
@@ -79,8 +77,8 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     """The rows of one case; ``maps`` is method -> label map."""
     if case.label is None:
         raise unlabelled(case)
-    label = read(case.label, case.case, indices=True)
-    labelled = table.encode(label[0].numpy(), case.case, case.label)
+    label = read(case.label, case.id, indices=True)
+    labelled = table.encode(label[0].numpy(), case.id, case.label)
     truth = np.maximum(labelled, 0)
     sizes = spacing(label)
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
@@ -91,7 +89,7 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     for method, path in {TRUTH: case.label, **maps}.items():
         drawn = truth
         if method != TRUTH:
-            given = read_objects(path, label, case.case, table, like="true label map")
+            given = read_objects(path, label, case.id, table, like="true label map")
             drawn, _ = without_ignored(given, labelled)
         boxes = there if method == TRUTH else _boxes(drawn, len(table))
         for number, organ in organs:
@@ -102,7 +100,7 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
             else:
                 values = measure_organ(*masks, sizes, organ.tolerance or tolerance, diagonal)
             rows += [
-                Row(case.case, case.patient, organ.name, case.phase, method, metric, value)
+                Row(case.id, case.patient, organ.name, case.phase, method, metric, value)
                 for metric, value in values.items()
             ]
         if method != TRUTH and case.annotated is None:
@@ -110,7 +108,7 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
             outside = (drawn == 0) & known, (truth == 0) & known
             for metric, voxels in ((INTERSECTION, outside[0] & outside[1]), (UNION, outside[0] | outside[1])):
                 volume = float(voxels.sum() * np.prod(sizes) / 1000)
-                rows.append(Row(case.case, case.patient, BACKGROUND, case.phase, method, metric, volume))
+                rows.append(Row(case.id, case.patient, BACKGROUND, case.phase, method, metric, volume))
     return rows
 
 
@@ -142,8 +140,8 @@ def _missing(method: str, folder: Path, case: Case) -> SemclError:
     stage = {"coarse": "run coarse.yaml first", "refined": "run inference.yaml first"}
     return SemclError(
         f"no label map of method {method}",
-        case=case.case,
-        found=f"no {case.case}.nii.gz (nor .nii, .nrrd, .mha) in {folder}",
+        case=case.id,
+        found=f"no {case.id}.nii.gz (nor .nii, .nrrd, .mha) in {folder}",
         expected="a label map of every case that is measured",
         remedy=stage.get(method, "add it, or leave the case out"),
     )

@@ -35,16 +35,16 @@ class Parts:
 
     def write(self, name: str, cases: Sequence[Case], rows: Sequence[Row]) -> None:
         """Keep the rows of these cases, in place of an earlier file of that name."""
-        by_case: dict[str, list[tuple[Any, ...]]] = {case.case: [] for case in cases}
+        by_case: dict[str, list[tuple[Any, ...]]] = {case.id: [] for case in cases}
         for row in rows:
             by_case[row.case].append(astuple(row))
-        content = {case.case: {"stamp": self._stamp(case), "rows": by_case[case.case]} for case in cases}
+        content = {case.id: {"stamp": self._stamp(case), "rows": by_case[case.id]} for case in cases}
         write_text(self.folder / f"{name}.json", json.dumps({"key": self.key, "cases": content}))
 
     def read(self, cases: Sequence[Case]) -> dict[str, list[Row]]:
         """Case id -> rows, of the cases whose files are as they were measured."""
         found: dict[str, list[Row]] = {}
-        wanted = {case.case: case for case in cases}
+        wanted = {case.id: case for case in cases}
         for path in sorted(self.folder.glob("*.json")):
             try:
                 content = dict(json.loads(path.read_text()))
@@ -58,7 +58,7 @@ class Parts:
 
     def _stamp(self, case: Case) -> list[Any]:
         """By what another label map of the same id is told, and whose rows these are."""
-        files = [case.label, *(maps.get(case.case) for maps in self.maps.values())]
+        files = [case.label, *(maps.get(case.id) for maps in self.maps.values())]
         stats = [path.stat() if path is not None and path.exists() else None for path in files]
         of = [case.patient, case.phase, None if case.annotated is None else list(case.annotated)]
         return [of, *([stat.st_size, stat.st_mtime_ns] if stat else None for stat in stats)]

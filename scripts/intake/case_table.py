@@ -15,7 +15,7 @@ TEST = "test"  # in column fold
 
 
 @dataclass(frozen=True)
-class Row:
+class CaseRow:
     """A line: the case, its patient and, where the columns are there, phase, paths, fold and annotated organs.
 
     ``fold`` is a number, or "test"; ``annotated`` is None when every organ of the table is.
@@ -30,7 +30,7 @@ class Row:
     annotated: tuple[str, ...] | None = None
 
 
-def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
+def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
     """Read a table of cases.
 
     Args:
@@ -49,17 +49,17 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
             expected=f"columns {', '.join(needed)} and a row a case",
             remedy="mend the CSV",
         )
-    known: dict[str, Row] = {}
+    known: dict[str, CaseRow] = {}
     errors = []
     for number, line in rows:
-        cells = {name: (line.get(name) or "").strip() for name in (*needed, *Row.__dataclass_fields__)}
+        cells = {name: (line.get(name) or "").strip() for name in (*needed, *CaseRow.__dataclass_fields__)}
         fold = cells["fold"]
         if not all(cells[name] for name in needed) or cells["case"] in known or not (fold in ("", TEST) or _is(fold)):
             found = f"line {number} of {path}: {short(', '.join(cells[name] or '?' for name in needed))}"
             expected = f"{_listed(needed)} on each line, no case twice, fold a number below 1000 or {TEST}"
             errors.append(SemclError("a line of the table of cases", found=found, expected=expected, remedy="mend it"))
         organs = tuple(cells.pop("annotated").replace(";", " ").split())
-        known[cells["case"]] = Row(
+        known[cells["case"]] = CaseRow(
             **{name: cells[name] or None for name in ("phase", "image", "label", "fold")},
             case=cells["case"],
             patient=cells["patient"],

@@ -46,14 +46,14 @@ def wrong_names(cases: Sequence[Case]) -> list[Finding]:
     """Ids that cannot name files, patients and phases no table can hold, ids that differ in capitals alone."""
     findings = []
     for case in cases:
-        why = wrong_name(case.case)
+        why = wrong_name(case.id)
         told = {f"id: {why}": ""} if why else {}  # the id itself stands beside it
         for what, text in (("patient", case.patient), ("phase", case.phase)):
-            why = None if text == case.case else wrong_cell(text)
+            why = None if text == case.id else wrong_cell(text)
             told |= {f"{what} {shown(text)}: {why}": shown(text)} if why else {}
         if told:
-            findings.append(Finding(case.case, "bad_name", "; ".join(told), tuple(filter(None, told.values()))))
-    twins = same_names(case.case for case in cases)
+            findings.append(Finding(case.id, "bad_name", "; ".join(told), tuple(filter(None, told.values()))))
+    twins = same_names(case.id for case in cases)
     return findings + [Finding(case, "same_name", f"{earlier} and {case}", (earlier, case)) for earlier, case in twins]
 
 
@@ -61,7 +61,7 @@ def split_patients(cases: Sequence[Case]) -> list[Finding]:
     """Scans of patients whom column fold puts on two sides."""
     torn = sides(cases)
     return [
-        Finding(case.case, "patient_split", f"patient {case.patient} in folds {torn[case.patient]}", (case.patient,))
+        Finding(case.id, "patient_split", f"patient {case.patient} in folds {torn[case.patient]}", (case.patient,))
         for case in cases
         if case.patient in torn
     ]

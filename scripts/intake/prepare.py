@@ -80,8 +80,8 @@ def write(
             "no case is left", found=f"{len(found.cases)} cases that no stage could work with",
             expected="at least one", remedy="mend what the findings name",
         )  # fmt: skip
-    stated = [row.fold for case in cases if (row := found.scans[case.case].row)]
-    labelled = any(found.scans[case.case].labelled for case in cases)
+    stated = [row.fold for case in cases if (row := found.scans[case.id].row)]
+    labelled = any(found.scans[case.id].labelled for case in cases)
     if labelled and any(stated):
         _refuse_holes(cases, found)
     elif labelled:
@@ -89,7 +89,7 @@ def write(
     if UNKNOWN not in table.phases and any(case.phase == UNKNOWN for case in cases):
         table = replace(table, phases=(*table.phases, UNKNOWN))
     check_cohort(out, table, datalist.FILE_NAME)
-    masked = [case.case for case in cases if case.label is None and found.scans[case.case].masks]
+    masked = [case.id for case in cases if case.label is None and found.scans[case.id].masks]
     own = Output(out / datalist.MERGED, "label maps merged from masks", "--out")
     if masked:
         own.check(cases, lambda: merged_alone(own.folder, masked, out / datalist.FILE_NAME))
@@ -134,7 +134,7 @@ def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> li
 
 def _refuse_holes(cases: Sequence[Case], found: Survey) -> None:
     """Refuse a column fold that says nothing of some cases: they would silently be testing cases."""
-    holes = [case.case for case in cases if not ((row := found.scans[case.case].row) and row.fold)]
+    holes = [case.id for case in cases if not ((row := found.scans[case.id].row) and row.fold)]
     if holes:
         raise SemclError(
             "column fold is not filled in",
@@ -147,10 +147,10 @@ def _refuse_holes(cases: Sequence[Case], found: Survey) -> None:
 
 def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
     """The case with its mask files, if it has some, merged into a label map of the cohort."""
-    scan = found.scans[case.case]
+    scan = found.scans[case.id]
     if case.label is not None or not scan.masks:
         return case
-    path = out / datalist.MERGED / f"{case.case}.nii.gz"
+    path = out / datalist.MERGED / f"{case.id}.nii.gz"
     objects, _ = merge(masks_of(scan.masks, table), table)
     write_label_map(path, objects, load_canonical(case.image), table)
     return replace(case, label=path)

@@ -63,7 +63,7 @@ class Survey:
     def usable(self) -> list[Case]:
         """The cases that stages can work with."""
         out = unusable(self.findings)
-        return [case for case in self.cases if case.case not in out]
+        return [case for case in self.cases if case.id not in out]
 
 
 def survey(sources: Sources, table: LabelTable | None) -> Survey:
@@ -102,10 +102,10 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
         *cohort_checks.split_patients(cases),
     ]
     findings += [*cohort_checks.partners(table), *(item for one in seen for item in one.findings)]
-    findings += cohort_checks.compare_cases(dict(zip((case.case for case in cases), seen, strict=True)))
+    findings += cohort_checks.compare_cases(dict(zip((case.id for case in cases), seen, strict=True)))
     if sources.modality == "RGB":
         findings = [item for item in findings if item.name not in OF_BODIES]
-    order = {case.case: number for number, case in enumerate(cases)}
+    order = {case.id: number for number, case in enumerate(cases)}
     findings.sort(key=lambda item: order.get(item.case or "", -1))
     return Survey(cases, {scan.case: scan for scan in scans}, findings)
 
@@ -149,13 +149,13 @@ def _remarks(case: Case, tagged: str, modality: str, table: LabelTable | None) -
     """What there is to say about a case's phase, modality and annotated organs."""
     remarks = []
     if table and case.phase == UNKNOWN and UNKNOWN not in table.phases:
-        remarks.append(Finding(case.case, "phase_unknown", "no phase"))
+        remarks.append(Finding(case.id, "phase_unknown", "no phase"))
     elif table and case.phase not in table.phases:
         expected = f"one of {', '.join(table.phases)}"
-        remarks.append(Finding(case.case, "phase_not_in_table", case.phase, expected=expected))
+        remarks.append(Finding(case.id, "phase_not_in_table", case.phase, expected=expected))
     if tagged and tagged != modality:
-        remarks.append(Finding(case.case, "modality_differs", tagged, expected=modality))
+        remarks.append(Finding(case.id, "modality_differs", tagged, expected=modality))
     if table and case.annotated is not None:
         left = [name for name in table.names if name not in case.annotated]
-        remarks.append(Finding(case.case, "partial_labels", f"without {', '.join(left)}"))
+        remarks.append(Finding(case.id, "partial_labels", f"without {', '.join(left)}"))
     return remarks

@@ -28,7 +28,7 @@ NUMBERS = Path(__file__).with_name("phantom.yaml")
 
 
 @dataclass(frozen=True)
-class Scan:
+class PhantomScan:
     """One scan to make: whose it is, which of the patient's, and in which contrast phase."""
 
     patient: int
@@ -40,17 +40,17 @@ class Scan:
         return f"patient{self.patient:03d}_{self.phase}"
 
 
-def scans(cases: int, numbers: Mapping[str, Any]) -> list[Scan]:
+def scans(cases: int, numbers: Mapping[str, Any]) -> list[PhantomScan]:
     """The first ``cases`` scans of an endless cohort in which every third patient has both phases."""
     phases, every = numbers["phases"], numbers["scan"]["second_phase_every"]
-    listed: list[Scan] = []
+    listed: list[PhantomScan] = []
     patient = 0
     while len(listed) < cases:
         patient += 1
         if patient % every == 0:
-            listed += [Scan(patient, phase, repeat) for repeat, phase in enumerate(phases)]
+            listed += [PhantomScan(patient, phase, repeat) for repeat, phase in enumerate(phases)]
         else:
-            listed.append(Scan(patient, phases[(patient - patient // every) % len(phases)], 0))
+            listed.append(PhantomScan(patient, phases[(patient - patient // every) % len(phases)], 0))
     return listed[:cases]
 
 
@@ -95,7 +95,7 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
 def sheet_of(cases: Sequence[Case]) -> str:
     """The table of cases, as cases.csv holds it."""
     text = io.StringIO()
-    rows = [[case.case, case.patient, case.phase] for case in cases]
+    rows = [[case.id, case.patient, case.phase] for case in cases]
     csv.writer(text, lineterminator="\n").writerows([["case", "patient", "phase"], *rows])
     return text.getvalue()
 
@@ -124,7 +124,7 @@ def label_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(
-    scan: Scan, seed: int, numbers: Mapping[str, Any]
+    scan: PhantomScan, seed: int, numbers: Mapping[str, Any]
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64]]:
     """Image (HU), label and affine of one scan, stored in an orientation of its own."""
     patient = Patient(np.random.default_rng([seed, scan.patient]), numbers["patient"])

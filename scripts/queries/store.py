@@ -72,13 +72,13 @@ class QueryStore:
         require_attention(cases, attention_dir)
         self.folder, self.grid, self.attention_dir, self.table = Path(folder), grid, attention_dir, table
         self.channels = channels
-        self.cases = [case.case for case in cases]
+        self.cases = [case.id for case in cases]
         ranks.first_alone(self._claim)
-        notes = ranks.gathered({case.case: self._note(case) for case in ranks.own(cases)})
+        notes = ranks.gathered({case.id: self._note(case) for case in ranks.own(cases)})
         self.notes = {case: note for part in notes for case, note in part.items()}
-        self.built = [case.case for case in cases if not self.notes[case.case]]
+        self.built = [case.id for case in cases if not self.notes[case.id]]
         missing = set(self.built)
-        self._build(ranks.own([case for case in cases if case.case in missing]), workers)
+        self._build(ranks.own([case for case in cases if case.id in missing]), workers)
         built = {case: self.notes[case] for case in self.built if self.notes[case]}
         self.notes |= {case: note for part in ranks.gathered(built) for case, note in part.items()}
         self.index = self._index(cases)
@@ -129,14 +129,14 @@ class QueryStore:
 
     def _key(self, case: Case) -> str:
         """Of everything a case's files are made of."""
-        files = [case.image, case.label, attention_path(self.attention_dir, case.case)]
+        files = [case.image, case.label, attention_path(self.attention_dir, case.id)]
         stamps = [_stamp(path) for path in files if path is not None]
         made_of = [self.grid.settings(), self.table.digest(), self.channels, stamps]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
     def _note(self, case: Case) -> dict[str, Any]:
         """The note of a case that is there and whole; empty for one to build."""
-        path = self.folder / case.case / "case.json"
+        path = self.folder / case.id / "case.json"
         try:
             note = dict(json.loads(path.read_text()))
             current = note["key"] == self._key(case)
@@ -147,7 +147,7 @@ class QueryStore:
             current, damaged = True, ["case.json"]
         if current and damaged:
             logging.getLogger(__name__).warning(
-                "query store: %s of case %s is damaged and will be built again", ", ".join(damaged), case.case
+                "query store: %s of case %s is damaged and will be built again", ", ".join(damaged), case.id
             )
         return {} if damaged or not current else note
 
@@ -156,7 +156,7 @@ class QueryStore:
             return
         count = min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else max(workers, 1)
         with ThreadPoolExecutor(count) as pool:
-            building = {pool.submit(self._build_case, case): case.case for case in cases}
+            building = {pool.submit(self._build_case, case): case.id for case in cases}
             try:
                 for done in tqdm(
                     as_completed(building),
@@ -172,8 +172,8 @@ class QueryStore:
 
     def _build_case(self, case: Case) -> dict[str, Any]:
         key = self._key(case)  # first: a file changed meanwhile then has another
-        image = read(case.image, case.case, self.channels)
-        coarse = read_attention(attention_path(self.attention_dir, case.case), image, case.case, self.table)
+        image = read(case.image, case.id, self.channels)
+        coarse = read_attention(attention_path(self.attention_dir, case.id), image, case.id, self.table)
         attention = self._stored(self.grid.attention(coarse, image))
         arrays = {
             "image": _slices_first(self.grid.image(image).numpy().astype(np.float16)),
@@ -183,9 +183,9 @@ class QueryStore:
         if case.label is not None:
             target = self.grid.objects(torch.from_numpy(read_label(case, image, self.table)), image)
             arrays["target"] = _slices_first(self._stored(target))
-        files = {name: _write(self.folder / case.case / f"{name}.npy", array) for name, array in arrays.items()}
+        files = {name: _write(self.folder / case.id / f"{name}.npy", array) for name, array in arrays.items()}
         note = {"key": key, "files": files}
-        write_text(self.folder / case.case / "case.json", json.dumps(note, indent=1))
+        write_text(self.folder / case.id / "case.json", json.dumps(note, indent=1))
         return note
 
     def _stored(self, objects: torch.Tensor) -> NDArray[Any]:
@@ -197,8 +197,8 @@ class QueryStore:
         patients = {patient: number for number, patient in enumerate(sorted({case.patient for case in cases}))}
         parts = [np.empty((0, len(COLUMNS)), np.int32)]
         for number, case in enumerate(cases):
-            queries = self._map(case.case, "queries")
-            phase = self.table.phase_number(case.phase, case.case)
+            queries = self._map(case.id, "queries")
+            phase = self.table.phase_number(case.phase, case.id)
             cluster = [self.table.cluster(int(organ), phase) for organ in queries[:, 0]]
             fixed = np.tile(np.array([number, patients[case.patient]], np.int32), (len(queries), 1))
             parts.append(np.column_stack([fixed, queries[:, 0], np.array(cluster, np.int32), queries[:, 1:]]))

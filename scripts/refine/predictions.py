@@ -51,7 +51,7 @@ class Predictions:
 
     def path(self, case: Case) -> Path:
         """Where a case's prediction lies."""
-        return prediction_path(self.folder, case.case, case.image)
+        return prediction_path(self.folder, case.id, case.image)
 
     def missing(self) -> list[Case]:
         """The cases without a prediction that can stay, of this run's shard."""
@@ -113,7 +113,7 @@ class Predictions:
             for path, written in self.outdated.items():
                 if path.is_file() and path.stat().st_mtime_ns == written:
                     path.unlink()
-            scans = self._noted() | {case.case: _stamp(case) for case in self.cases}
+            scans = self._noted() | {case.id: _stamp(case) for case in self.cases}
             write_text(
                 self.note,
                 json.dumps({**self._made_by(), "made_by": list(map(note_of, self.weights)), "scans": scans}, indent=1),
@@ -121,7 +121,7 @@ class Predictions:
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
         scans = self._noted()
-        return [case for case in cases if not (scans.get(case.case) == _stamp(case) and self._current(case))]
+        return [case for case in cases if not (scans.get(case.id) == _stamp(case) and self._current(case))]
 
     def _made_by(self) -> dict[str, object]:
         files = [*self.weights, *map(calibration_path, self.weights)]
@@ -138,7 +138,7 @@ class Predictions:
         return dict(note["scans"]) if alike and isinstance(note.get("scans"), dict) else {}
 
     def _current(self, case: Case) -> bool:
-        path, sources = self.path(case), [case.image, attention_path(self.attention_dir, case.case)]
+        path, sources = self.path(case), [case.image, attention_path(self.attention_dir, case.id)]
         made = path.stat().st_mtime_ns if path.is_file() else 0
         return all(made > source.stat().st_mtime_ns for source in sources if source.exists())
 
@@ -148,7 +148,7 @@ def _stamp(case: Case) -> list[int]:
     if not case.image.exists():
         raise SemclError(
             "a file of the datalist is missing",
-            case=case.case,
+            case=case.id,
             found=f"no {case.image}",
             expected="the scan",
             remedy="restore it, or run `python -m scripts prepare` again; predictions stay as they are",

@@ -170,7 +170,7 @@ def hash_data(splits: dict[str, Path], attention_dir: Path) -> dict[str, str]:
     found = {}
     for name, folder in splits.items():
         cases = load(folder)
-        maps = [path for case in cases for path in (attention_path(attention_dir, case.case), case.label) if path]
+        maps = [path for case in cases for path in (attention_path(attention_dir, case.id), case.label) if path]
         who = [digest(cases), [case.annotated for case in cases]]
         found[name] = _hash([LabelTable.load(folder).content(), who, [read(path) for path in maps]])
     return found

@@ -18,7 +18,7 @@ from .results import Results
 from .tables import Table, as_csv, organ_lines, share_of_runs
 
 
-class Report:
+class StudyReport:
     """What a study found, written into its folder.
 
     Args:

@@ -20,7 +20,7 @@ from ..evaluate.rows import Row, measure, write_rows
 from ..job.shard import Shard
 from ..outputs import Output
 from .plan import Plan, cells, hash_data
-from .report import Report
+from .report import StudyReport
 from .results import Results, read_rows
 from .runner import Runner, listen
 from .splits import write_splits
@@ -160,7 +160,7 @@ class Study:
         """
         cases = load(self.dataset_dir)
         for store, strategy in {plan.store(strategy): strategy for strategy in plan.strategies}.items():
-            if all((store / case.case / "case.json").is_file() for case in cases):
+            if all((store / case.id / "case.json").is_file() for case in cases):
                 continue
             files = [plan.bundle_root / "configs" / "pretrain.yaml", *plan.overlays, strategy.overlay]
             given = {
@@ -189,7 +189,7 @@ class Study:
         """Compare and write the report."""
         floor = {split: self.floor(split, plan, table) for split in plan.splits}
         results = Results(plan, floor, table.names, table.phases)
-        Report(results, self.dataset_dir.resolve().name, self.folds, self.baseline).write()
+        StudyReport(results, self.dataset_dir.resolve().name, self.folds, self.baseline).write()
 
     def floor(self, split: str, plan: Plan, table: LabelTable) -> list[Row]:
         """Rows of the coarse maps of a split's testing cases, measured once."""

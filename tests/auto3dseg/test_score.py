@@ -24,8 +24,8 @@ def test_means_are_over_the_cases_that_have_the_organ(tmp_path, table):
     drawn = {"one": [5, 0, 0, 9], "two": [5, 5, 0, 0]}
     cohort = cases(tmp_path, truths)
     for case in cohort:
-        voxels = np.array(drawn[case.case], np.uint8).reshape(-1, 1, 1)
-        write_nifti(tmp_path / "predictions" / f"{case.case}.nii.gz", voxels)
+        voxels = np.array(drawn[case.id], np.uint8).reshape(-1, 1, 1)
+        write_nifti(tmp_path / "predictions" / f"{case.id}.nii.gz", voxels)
     found = dice_of(cohort, table, tmp_path / "predictions")
     assert found == {"liver": pytest.approx(2 / 3), "right_kidney": 0}  # missed is 0, absent is not counted
 

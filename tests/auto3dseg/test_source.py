@@ -33,7 +33,7 @@ def test_an_unknown_modality_is_refused(given):
 
 def test_a_fold_is_kept_for_validation_and_the_others_are_for_cross_fitting(tmp_path):
     cases = cases_of(source(tmp_path), 1)
-    assert {case.case: case.fold for case in cases} == {
+    assert {case.id: case.fold for case in cases} == {
         "im_c0": 0,
         "im_c1": 0,
         "im_c4": 2,
@@ -52,7 +52,7 @@ def test_a_single_other_fold_is_split_by_patient(tmp_path):
     content["training"][5]["fold"] = 0
     path.write_text(json.dumps(content))
     cases = cases_of(given, 0)
-    folds = {case.case: case.fold for case in cases}
+    folds = {case.id: case.fold for case in cases}
     assert folds["im_c5"] is None
     assert folds["im_c0"] == folds["second"]
     assert {fold for fold in folds.values() if fold is not None} == {0, 1, 2}
@@ -61,7 +61,7 @@ def test_a_single_other_fold_is_split_by_patient(tmp_path):
 
 def test_entries_without_a_fold_are_trained_on(tmp_path):
     cases = cases_of(source(tmp_path, folds=(None, None, 0, 1)), 0)
-    assert {case.case for case in cases if case.fold is not None} == {"im_c0", "im_c1", "im_c3"}
+    assert {case.id for case in cases if case.fold is not None} == {"im_c0", "im_c1", "im_c3"}
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def fold_of(folder: Path, fold: int) -> Path:
 @pytest.fixture
 def scans(folder):
     """Testing scans of the phantoms: name without suffix -> file."""
-    return {case.case: case.image for case in datalist.load(folder / "phantoms", "testing")}
+    return {case.id: case.image for case in datalist.load(folder / "phantoms", "testing")}
 
 
 def masks(output: Path, scans: dict[str, Path]) -> dict[str, np.ndarray]:
@@ -82,8 +82,8 @@ def test_each_fold_has_a_score_of_its_own_validation_cases(folder, fold):
     assert scored["best_avg_dice_score"] == pytest.approx(np.mean(list(scored["organs"].values())))
     listed = datalist.load(folder / "phantoms", "training")
     cohort = datalist.load(fold_of(folder, fold) / "cohort")
-    held_out = {case.case for case in listed if case.fold == fold}
-    assert {case.case for case in cohort if case.fold is None} == held_out
+    held_out = {case.id for case in listed if case.fold == fold}
+    assert {case.id for case in cohort if case.fold is None} == held_out
     predicted = {
         path.name.removesuffix(".nii.gz") for path in (fold_of(folder, fold) / "cohort" / "predictions").glob("*.gz")
     }
@@ -106,7 +106,7 @@ def test_inference_draws_what_the_bundle_draws(folder):
         assert probabilities.shape == (len(table) + 1, *nib.load(case.image).shape)
         assert torch.allclose(probabilities.sum(0), torch.ones(()), atol=1e-4)
         assert np.allclose(probabilities.affine, nib.load(case.image).affine, atol=1e-4)
-        written = nib.load(algorithm / "cohort" / "predictions" / f"{case.case}.nii.gz").get_fdata()
+        written = nib.load(algorithm / "cohort" / "predictions" / f"{case.id}.nii.gz").get_fdata()
         assert np.array_equal(probabilities.argmax(0).numpy(), written)
 
 

@@ -186,7 +186,7 @@ def fit(folder, table, stop_after=3, harm=lambda images: None):
     def run():
         if len(rounds) == stop_after:
             raise KeyboardInterrupt
-        seen = {trained[index].case for epoch in range(2) for index in sampler}
+        seen = {trained[index].id for epoch in range(2) for index in sampler}
         start = (network.bias.detach().clone(), len(optimizer.state))
         rounds.append(SimpleNamespace(seen=seen, start=start, number=checkpoint.round))
         network.train()
@@ -194,7 +194,7 @@ def fit(folder, table, stop_after=3, harm=lambda images: None):
         network.bias.grad[len(rounds)] = -1
         optimizer.step()
 
-    harm({case.case: case.image for case in cases})
+    harm({case.id: case.image for case in cases})
     trainer = SimpleNamespace(run=run, network=network, state=SimpleNamespace(device=torch.device("cpu")))
     folders = (str(out / "attention"), str(out / "models"))
     cross_fit(trainer, resets, sampler, inferer, cases, table, *folders, {"stage": "coarse.yaml"}, checkpoint)
@@ -210,9 +210,9 @@ def test_no_training_case_is_predicted_by_a_network_that_saw_it(fitted):
     answers = {5: 0, 2: 1, 9: 2}  # the index a round writes -> its number
     predicted_in = {}
     for case in fitted.cases:
-        (index,) = np.unique(np.asarray(nib.load(attention_path(fitted.out / "attention", case.case)).dataobj))
-        predicted_in[case.case] = answers[index]
-        assert case.case not in fitted.rounds[answers[index]].seen
+        (index,) = np.unique(np.asarray(nib.load(attention_path(fitted.out / "attention", case.id)).dataobj))
+        predicted_in[case.id] = answers[index]
+        assert case.id not in fitted.rounds[answers[index]].seen
     assert predicted_in == {"a": 0, "b": 1, "c": 0, "d": 1, "e": 2, "f": 2}
 
 

@@ -129,7 +129,7 @@ def test_every_missing_file_of_the_datalist_is_named(tmp_path):
 def test_files_of_another_section_may_be_missing(tmp_path):
     folder = listed(tmp_path, training=[entry("a", fold=0)], testing=[entry("b")])
     (folder / "b.nii.gz").unlink()
-    assert [case.case for case in datalist.load(folder, "training")] == ["a"]
+    assert [case.id for case in datalist.load(folder, "training")] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_label_map_is_missed_only_where_one_is_needed(tmp_path):
 def test_a_section_holds_its_cases_alone(tmp_path):
     scan(tmp_path / "l.nii.gz")
     folder = listed(tmp_path, [entry("a", fold=0), entry("b", fold=1, label="l.nii.gz")], [entry("c")])
-    sections = {section: [case.case for case in datalist.load(folder, section)] for section in datalist.WANTED}
+    sections = {section: [case.id for case in datalist.load(folder, section)] for section in datalist.WANTED}
     assert sections == {"all": ["a", "b", "c"], "training": ["a", "b"], "testing": ["c"], "unlabelled": ["a"]}
 
 

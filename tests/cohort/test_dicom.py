@@ -84,4 +84,4 @@ def test_a_file_is_dicom_by_its_bytes_or_its_suffix(tmp_path):
 def test_a_plain_folder_of_series_is_a_cohort_to_segment(tmp_path):
     write_dicom(tmp_path / "p1", ct()[..., :2])
     (tmp_path / "models").mkdir()
-    assert [(case.case, case.image) for case in datalist.load(tmp_path)] == [("p1", tmp_path / "p1")]
+    assert [(case.id, case.image) for case in datalist.load(tmp_path)] == [("p1", tmp_path / "p1")]

@@ -38,7 +38,7 @@ def cohort(folder: Path, tested: str, patients: str = PATIENTS, labelled: bool =
     ]
     datalist.save(cases, folder)
     for case in cases:
-        write_nifti(attention_path(folder / "attention", case.case), np.zeros((2, 3, 4), np.uint8))
+        write_nifti(attention_path(folder / "attention", case.id), np.zeros((2, 3, 4), np.uint8))
     return cases
 
 
@@ -205,7 +205,7 @@ def test_maps_of_an_earlier_split_are_not_measured(name, tmp_path):
     (tmp_path / "attention" / name).write_text(json.dumps(content))
     cases = cohort(tmp_path, "bc")
     given = (str(tmp_path), TABLE, (), [str(tmp_path / "attention")])
-    require_unseen([case for case in cases if case.case == "scan_b"], *given)
+    require_unseen([case for case in cases if case.id == "scan_b"], *given)
     with pytest.raises(SemclError, match=rf"(?s)case scan_c: a patient who is tested.*{name}"):
         require_unseen(cases, *given)
 

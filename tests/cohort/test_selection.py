@@ -13,7 +13,7 @@ from scripts.errors import SemclError
 @pytest.mark.parametrize(("fold", "left"), [(None, "abcd"), (0, "cd"), (1, "abd"), (2, "abc")])
 def test_a_fold_is_left_out(fold, left):
     cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("abcd", (0, 0, 1, 2), strict=True)]
-    assert "".join(case.case for case in selection.leave_out(cases, fold)) == left
+    assert "".join(case.id for case in selection.leave_out(cases, fold)) == left
 
 
 @pytest.mark.parametrize("folds", [(0, 0), (1, 1)], ids=["all of them", "none of them"])
@@ -46,7 +46,7 @@ def test_a_larger_share_of_patients_holds_a_smaller_one(seed):
 
 def test_a_share_is_of_patients_with_all_their_scans():
     for case in selection.share_of_patients(labelled(SCANS), 0.3, 0):
-        kept = [other.case for other in selection.share_of_patients(labelled(SCANS), 0.3, 0)]
+        kept = [other.id for other in selection.share_of_patients(labelled(SCANS), 0.3, 0)]
         assert {f"{case.patient}{number}" for number in range(SCANS[case.patient])} <= set(kept)
 
 
@@ -97,7 +97,7 @@ def test_scans_without_label_maps_get_those_drawn_for_them(suffix, tmp_path):
     for name in ("b0", "c0"):
         (tmp_path / f"{name}{suffix}").touch()
     joined = selection.with_pseudo_labels(learnt, training, str(tmp_path))
-    maps = {case.case: str(case.label) for case in joined}
+    maps = {case.id: str(case.label) for case in joined}
     assert maps == {"a0": "l.nii", "a1": "l.nii"} | {name: f"{tmp_path}/{name}{suffix}" for name in ("b0", "c0")}
 
 
@@ -119,8 +119,8 @@ def in_phases() -> list[Case]:
 
 def test_label_maps_of_other_phases_are_hidden_from_training_and_kept_for_testing():
     kept = selection.hide_labels(in_phases(), ("noncontrast", "portal"), ["portal"])
-    assert [case.case for case in kept if case.label is None] == ["0noncontrast", "1noncontrast"]
-    assert [case.case for case in kept] == [case.case for case in in_phases()]
+    assert [case.id for case in kept if case.label is None] == ["0noncontrast", "1noncontrast"]
+    assert [case.id for case in kept] == [case.id for case in in_phases()]
 
 
 @pytest.mark.parametrize(

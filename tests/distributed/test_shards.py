@@ -113,7 +113,7 @@ def test_the_first_shard_removes_what_other_weights_have_drawn_of_all(whole, tmp
 def test_a_map_newer_than_its_network_is_kept(whole, tmp_path):
     cohort = copied(whole, tmp_path)
     cases = datalist.load(cohort)
-    maps = {case: cohort / "attention" / f"{case.case}.nii.gz" for case in cases}
+    maps = {case: cohort / "attention" / f"{case.id}.nii.gz" for case in cases}
     trained = next(case for case in cases if case.fold == 1)
     for path in maps.values():
         path.write_bytes(b"a map from elsewhere")
@@ -155,8 +155,8 @@ def test_a_case_that_a_rank_cannot_read_is_named_at_the_end(whole, tmp_path):
     bad = datalist.load(cohort)[1]
     bad.image.write_bytes(b"no volume")
     assert run_ranks("inference", 2, out, **of(cohort, "inference")) == [3, 3], said(out)
-    assert f"1 cases failed, the others are done: {bad.case}" in (out / "rank0.log").read_text()
-    assert json.loads((cohort / "jobs" / "inference.json").read_text())["failed_cases"] == [bad.case]
+    assert f"1 cases failed, the others are done: {bad.id}" in (out / "rank0.log").read_text()
+    assert json.loads((cohort / "jobs" / "inference.json").read_text())["failed_cases"] == [bad.id]
 
 
 # evaluate
@@ -194,7 +194,7 @@ def test_what_was_measured_of_something_else_is_measured_again(change, whole, tm
     case = datalist.load(cohort)[0]
     given = {}
     if change == "map":
-        os.utime(cohort / "predictions" / f"{case.case}.nii.gz")
+        os.utime(cohort / "predictions" / f"{case.id}.nii.gz")
     elif change == "label":
         os.utime(case.label)
     elif change == "tolerance":

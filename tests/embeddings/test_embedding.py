@@ -386,7 +386,7 @@ def test_the_stage_embeds_the_testing_cases(embedded_phantoms: Path) -> None:
     assert {path.name for path in visible(found)} == FIXED | {"untrained.npy", "pretrained.npy"}
     rows, cases = rows_of(found / "queries.csv"), datalist.load(embedded_phantoms, "testing")
     assert {(row["case"], row["patient"], row["phase"]) for row in rows} == {
-        (case.case, case.patient, case.phase) for case in cases
+        (case.id, case.patient, case.phase) for case in cases
     }
     summary = summary_of(found)
     assert (summary["encoders"], summary["queries"]) == (["untrained", "pretrained", "chance"], len(rows))

@@ -43,8 +43,8 @@ def test_the_worst_cases_of_the_second_method_come_first(
     main: tuple[float, ...], count: int, expected: list[str]
 ) -> None:
     found = worst(summary(*main), CASES, count)
-    assert [case.case for case, _ in found] == expected
-    assert [value for _, value in found] == pytest.approx([main[int(case.case[-1])] for case, _ in found])
+    assert [case.id for case, _ in found] == expected
+    assert [value for _, value in found] == pytest.approx([main[int(case.id[-1])] for case, _ in found])
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_the_slice_is_that_of_the_main_methods_errors(
 
 
 def test_a_map_of_another_format_is_shown(case: Case, tmp_path: Path) -> None:
-    write_nifti(tmp_path / "plain" / f"{case.case}.nii", label_map(2))
+    write_nifti(tmp_path / "plain" / f"{case.id}.nii", label_map(2))
     same = [
         picture(case, 0.5, {"x": tmp_path / folder}, "x", TABLE, "percentile", tmp_path / "pictures")
         for folder in ("coarse", "plain")

@@ -71,7 +71,7 @@ def test_scans_of_the_same_names_are_the_images(truth: Path, tmp_path: Path) -> 
 )  # fmt: skip
 def test_the_table_of_cases_says_who_is_who(truth: Path, tmp_path: Path, text: str, expected: list[tuple]) -> None:
     cases = cases_of(truth, None, sheet(tmp_path, text))
-    assert [(case.case, case.patient, case.phase, case.annotated) for case in cases] == expected
+    assert [(case.id, case.patient, case.phase, case.annotated) for case in cases] == expected
 
 
 @pytest.mark.parametrize(("folder", "message"), [("nowhere", ABSENT), ("empty", EMPTY)])

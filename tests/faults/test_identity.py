@@ -94,7 +94,7 @@ def test_names_that_stand_in_hospitals_are_taken(tmp_path):
         "connect",
         "a..b",
     ]
-    assert [case.case for case in datalist.load(cohort(tmp_path, *({"case": case} for case in ids)))] == ids
+    assert [case.id for case in datalist.load(cohort(tmp_path, *({"case": case} for case in ids)))] == ids
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "=1+1", "-x", "a\\b"])
@@ -133,7 +133,7 @@ def test_prepare_writes_nothing_for_an_id_that_is_no_name(case, tmp_path):
         prepare(out=tmp_path / "cohort", **given)
     assert sorted(tmp_path.rglob("*")) == sorted(before)
     prepare(out=tmp_path / "cohort", allow="bad_name", **given)
-    assert [one.case for one in datalist.load(tmp_path / "cohort") if one.case not in "bcd"] == []
+    assert [one.id for one in datalist.load(tmp_path / "cohort") if one.id not in "bcd"] == []
 
 
 # another split

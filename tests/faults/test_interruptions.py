@@ -219,8 +219,8 @@ def test_a_case_that_failed_before_the_interruption_is_named_by_the_run_that_goe
     assert run(Spoiled(bad.image, Strike(*STEP, 4 * EPOCH))) == -signal.SIGKILL, run.log.read_text()
     bad.image.write_bytes(scan)
     assert run(resume=True) == 3, run.log.read_text()
-    assert not (run.out / "attention" / f"{bad.case}.nii.gz").exists()
-    assert f"coarse: 1 cases failed, the others are done: {bad.case}" in run.log.read_text()
+    assert not (run.out / "attention" / f"{bad.id}.nii.gz").exists()
+    assert f"coarse: 1 cases failed, the others are done: {bad.id}" in run.log.read_text()
 
 
 # stopped
@@ -505,12 +505,12 @@ def test_a_scan_that_cannot_be_read_is_named_and_the_others_are_segmented(whole,
     run = again("inference")
     assert run(dataset_dir=str(cohort)) == 3
     log = run.log.read_text()
-    assert f"error: case {bad.case}: a volume cannot be read" in log
-    assert f"inference: 1 cases failed, the others are done: {bad.case}" in log
+    assert f"error: case {bad.id}: a volume cannot be read" in log
+    assert f"inference: 1 cases failed, the others are done: {bad.id}" in log
     note = json.loads((run.out / "jobs" / "inference.json").read_text())
-    assert (note["status"], note["failed_cases"]) == ("completed", [bad.case])
+    assert (note["status"], note["failed_cases"]) == ("completed", [bad.id])
     left = predicted(whole["inference"])
-    del left[f"{bad.case}.nii.gz"]
+    del left[f"{bad.id}.nii.gz"]
     assert predicted(run) == left
 
 
@@ -537,5 +537,5 @@ def test_no_stage_reaches_for_the_network(whole):
 
 def test_maps_made_offline_are_whole(whole):
     for case in datalist.load(whole["coarse"].cohort):
-        drawn = nib.load(whole["coarse"].out / "attention" / f"{case.case}.nii.gz")
+        drawn = nib.load(whole["coarse"].out / "attention" / f"{case.id}.nii.gz")
         assert np.asarray(drawn.dataobj).shape == nib.load(case.image).shape

@@ -442,7 +442,7 @@ def test_stages_refuse_what_the_intake_refuses(name, tmp_path, monkeypatch):
     kind, path = FINDINGS[finding.name], case.label or case.image
     channels = 3 if path.suffix in (".png", ".jpg") and not case.label else 1
     with pytest.raises(SemclError) as caught:
-        read(path, case.case, channels, indices=case.label is not None)
+        read(path, case.id, channels, indices=case.label is not None)
     assert finding.severity == ERROR
     assert (caught.value.problem, caught.value.remedy) == (kind.problem, kind.remedy)
     assert (caught.value.case, str(path) in str(caught.value.found)) == ("a", True)

@@ -42,7 +42,7 @@ def test_a_prepared_cohort_is_loaded_as_it_was_made(folders, table, tmp_path):
     images, labels, out = folders
     listed = write_cases(tmp_path / "cases.csv", [(case, f"p{case}", "portal") for case in "abcdef"])
     made = prepare(images, labels, table, out, listed, folds=2)
-    assert sorted(datalist.load(out, need_label=True), key=lambda case: case.case) == made
+    assert sorted(datalist.load(out, need_label=True), key=lambda case: case.id) == made
     assert LabelTable.load(out) == table
 
 
@@ -53,11 +53,11 @@ def test_an_image_is_paired_with_the_label_map_of_its_case_id(tmp_path, table):
         write_nifti(tmp_path / f"images/{case}.nii.gz", ct(len(case) * 10 + value))
         write_nifti(tmp_path / f"labels/{case}{suffixes[case]}", np.full(SHAPE, value, np.uint8))
     made = prepare(tmp_path / "images", tmp_path / "labels", table, tmp_path / "cohort", folds=2)
-    assert {case.case for case in made} == set(values)
+    assert {case.id for case in made} == set(values)
     for case in made:
         image, label = np.asarray(nib.load(case.image).dataobj), np.asarray(nib.load(case.label).dataobj)
-        np.testing.assert_array_equal(image, ct(len(case.case) * 10 + values[case.case]))
-        assert label.max() == values[case.case]
+        np.testing.assert_array_equal(image, ct(len(case.id) * 10 + values[case.id]))
+        assert label.max() == values[case.id]
 
 
 def test_as_many_label_maps_of_other_cases_do_not_pair(folders, table):
@@ -136,7 +136,7 @@ def test_a_folder_without_volumes_is_named(tmp_path, table):
 def test_without_label_maps_all_cases_are_to_be_tested(folders, table):
     images, _, out = folders
     made = prepare(images, None, table, out, folds=3)
-    assert [(case.case, case.label, case.fold) for case in made] == [(case, None, None) for case in "abcdef"]
+    assert [(case.id, case.label, case.fold) for case in made] == [(case, None, None) for case in "abcdef"]
     assert datalist.load(out, "testing") == made
 
 
@@ -157,7 +157,7 @@ def test_an_allowed_finding_leaves_out_what_no_stage_could_use(folders, table):
     (labels / "a.nii.gz").unlink()
     write_nifti(images / "b.nii.gz", np.full(SHAPE, 7, np.int16))
     made = prepare(images, labels, table, out, folds=2, allowed=("image_without_label", "constant_image"))
-    assert [case.case for case in made] == list("bcdef")
+    assert [case.id for case in made] == list("bcdef")
 
 
 def test_the_folds_of_a_table_are_kept(folders, table, tmp_path):
@@ -182,9 +182,7 @@ def test_masks_of_a_subject_become_one_label_map(tmp_path, table):
     out = tmp_path / "cohort"
     prepare(tmp_path / "data", None, table, out, folds=2, test_share=0)
     cases = datalist.load(out, "training", need_label=True)
-    assert [(case.case, case.annotated) for case in cases] == [
-        (case, ("liver", "left_kidney")) for case in ("s1", "s2")
-    ]
+    assert [(case.id, case.annotated) for case in cases] == [(case, ("liver", "left_kidney")) for case in ("s1", "s2")]
     for case in cases:
         merged = nib.load(case.label)
         np.testing.assert_array_equal(merged.affine, np.diag([-1.0, 1, 1, 1]))
@@ -196,7 +194,7 @@ def test_the_table_of_cases_says_whose_and_when_a_scan_is(folders, table, tmp_pa
     rows = [(case, f"p{number // 2}", table.phases[number % 2]) for number, case in enumerate("abcdef")]
     listed = write_cases(tmp_path / "cases.csv", [*reversed(rows), ("unused", "p9", "portal")])
     made = prepare(*folders[:2], table, folders[2], listed, folds=2)
-    assert [(case.case, case.patient, case.phase) for case in made] == rows
+    assert [(case.id, case.patient, case.phase) for case in made] == rows
 
 
 def test_scans_the_table_of_cases_does_not_list_are_named_beside_other_problems(folders, table, tmp_path):
@@ -253,7 +251,7 @@ def drawn(seed):
 def test_a_split_is_by_patient_and_leaves_no_fold_empty(seed, folds, share):
     cases = drawn(seed)
     made = split(cases, folds, share, seed)
-    assert [(case.case, case.patient) for case in made] == [(case.case, case.patient) for case in cases]
+    assert [(case.id, case.patient) for case in made] == [(case.id, case.patient) for case in cases]
     sides = {case.patient: set() for case in made}
     for case in made:
         sides[case.patient].add(case.fold)

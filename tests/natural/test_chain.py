@@ -49,15 +49,13 @@ def cohort(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_lists_say_who_is_trained_on_and_who_is_tested(voc, cohort):
     lists = voc / "ImageSets" / "Segmentation"
     for section, name in (("training", "train"), ("testing", "val")):
-        assert {case.case for case in datalist.load(cohort, section)} == set(
-            (lists / f"{name}.txt").read_text().split()
-        )
-    assert [case.case for case in datalist.load(cohort, "unlabelled")] == ["2026_000002"]
+        assert {case.id for case in datalist.load(cohort, section)} == set((lists / f"{name}.txt").read_text().split())
+    assert [case.id for case in datalist.load(cohort, "unlabelled")] == ["2026_000002"]
 
 
 def test_predictions_are_png_files_of_the_picture_s_size(cohort):
     for case in datalist.load(cohort, "testing"):
-        drawn = read_photo(cohort / "predictions" / f"{case.case}.png", indices=True)
+        drawn = read_photo(cohort / "predictions" / f"{case.id}.png", indices=True)
         assert drawn.shape[1:] == read_photo(case.image).shape[1:]
         assert set(np.unique(drawn.numpy()).tolist()) <= {0, *CLASSES.values()}
 
@@ -68,7 +66,7 @@ def iou_by_hand(cohort: Path) -> list[float]:
     for case in datalist.load(cohort, "testing"):
         truth, drawn = (
             read_photo(path, indices=True)[0].numpy().astype(int).ravel()
-            for path in (case.label, cohort / "predictions" / f"{case.case}.png")
+            for path in (case.label, cohort / "predictions" / f"{case.id}.png")
         )
         np.add.at(confusion, (truth[truth != BORDER], drawn[truth != BORDER]), 1)
     hits = np.diag(confusion)
@@ -116,7 +114,7 @@ def test_any_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
     table = str(ROOT / "scripts" / "intake" / "layouts" / "voc.yaml")
     given = {"images": str(tmp_path / "images"), "labels": str(voc / "SegmentationClass"), "modality": "RGB"}
     prepare(**given, out=str(tmp_path / "cohort"), table=table)
-    assert {case.case for case in datalist.load(tmp_path / "cohort", need_label=True)} == found["SegmentationClass"]
+    assert {case.id for case in datalist.load(tmp_path / "cohort", need_label=True)} == found["SegmentationClass"]
 
 
 def test_pictures_beside_scans_are_previews_and_no_cases(tmp_path):

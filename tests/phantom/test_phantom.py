@@ -16,7 +16,7 @@ from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.phantom.anatomy import ORGANS, PARTNERS
-from scripts.phantom.phantom import NUMBERS, Scan, plan, render, scans, write_phantoms
+from scripts.phantom.phantom import NUMBERS, PhantomScan, plan, render, scans, write_phantoms
 
 CASES = [
     "patient001_portal",
@@ -121,9 +121,9 @@ def test_every_third_patient_has_both_phases_and_the_others_take_turns(numbers):
 
 def test_planned_cases_are_those_that_are_written(phantoms):
     planned = plan(phantoms, 6)
-    written = sorted(datalist.load(phantoms), key=lambda case: case.case)
-    assert [(case.case, case.patient, case.phase, case.image) for case in planned] == [
-        (case.case, case.patient, case.phase, case.image) for case in written
+    written = sorted(datalist.load(phantoms), key=lambda case: case.id)
+    assert [(case.id, case.patient, case.phase, case.image) for case in planned] == [
+        (case.id, case.patient, case.phase, case.image) for case in written
     ]
 
 
@@ -277,7 +277,7 @@ def test_the_orientation_a_scan_is_stored_in_does_not_move_it(numbers, codes):
 
     def rendered(orientation):
         numbers["scan"]["orientations"] = [orientation]
-        image, label, affine = render(Scan(1, "portal", 0), 0, numbers)
+        image, label, affine = render(PhantomScan(1, "portal", 0), 0, numbers)
         return nib.Nifti1Image(image, affine), nib.Nifti1Image(label, affine)
 
     for stored, plain in zip(rendered(codes), rendered("RAS"), strict=True):
@@ -289,14 +289,14 @@ def test_the_orientation_a_scan_is_stored_in_does_not_move_it(numbers, codes):
 
 def test_another_seed_is_another_patient_on_another_grid(numbers):
     numbers["scan"] |= {"pixel_mm": [8.0, 12.0]}
-    one, other = (render(Scan(1, "portal", 0), seed, numbers) for seed in (0, 1))
+    one, other = (render(PhantomScan(1, "portal", 0), seed, numbers) for seed in (0, 1))
     assert not np.allclose(voxel_sizes(one[2]), voxel_sizes(other[2]))
     livers = [(label == ORGANS["liver"]).sum() * np.prod(voxel_sizes(affine)) for _, label, affine in (one, other)]
     assert abs(livers[0] - livers[1]) > 0.01 * livers[0]
 
 
 def test_contrast_changes_the_image_and_not_the_label_map(numbers):
-    plain, portal = (render(Scan(1, phase, 0), 0, numbers) for phase in ("noncontrast", "portal"))
+    plain, portal = (render(PhantomScan(1, phase, 0), 0, numbers) for phase in ("noncontrast", "portal"))
     np.testing.assert_array_equal(plain[1], portal[1])
     np.testing.assert_array_equal(plain[2], portal[2])
     liver = plain[1] == ORGANS["liver"]

@@ -34,8 +34,8 @@ def test_a_sample_is_the_patch_of_its_query(phantoms, tmp_path, dims):
     item = len(dataset) // 2
     row = dict(zip(COLUMNS, store.index[item].tolist(), strict=True))
     case = cases[row["case"]]
-    image = read(case.image, case.case)
-    truth = torch.from_numpy(read_objects(case.label, image, case.case, table))
+    image = read(case.image, case.id)
+    truth = torch.from_numpy(read_objects(case.label, image, case.id, table))
     start = [row["x"], row["y"], row["z"]]
     sample = dataset[item]
     expected = store.grid.cut(store.grid.image(image), start, 4, -1)
@@ -62,7 +62,7 @@ def test_every_sample_is_what_padding_and_slicing_the_files_gives(store, margin,
         window = np.clip((hounsfield[around][:side, :side].astype(float) + 160) / 400, 0, 1) * 2 - 1
         sample = dataset[item]
         assert np.abs(sample["image"][0].numpy() - window).max() < 1e-3
-        for name, path in {"attention": store.attention_dir + f"/{case.case}.nii.gz", "target": case.label}.items():
+        for name, path in {"attention": store.attention_dir + f"/{case.id}.nii.gz", "target": case.label}.items():
             mask = np.pad(canonical(path) == index, [(far, far), (far, far), (0, 0)])[around][:side, :side]
             assert np.array_equal(sample[name][0].numpy(), mask)
         assert cluster == sample["cluster"] == TABLE.cluster(organ, TABLE.phases.index(case.phase))
@@ -127,7 +127,7 @@ def test_where_the_label_map_ignores_voxels_the_target_says_so(tmp_path):
 def test_an_attention_map_may_ignore_voxels_and_they_are_nobodys(tmp_path):
     cohort = SmallCohort(tmp_path)
     before = cohort.open(cohort.cases[:1], spacing=[0, 0, 0], extend=1).index.tolist()
-    path = cohort.attention / f"{cohort.cases[0].case}.nii.gz"
+    path = cohort.attention / f"{cohort.cases[0].id}.nii.gz"
     voxels = nib.load(path).get_fdata().astype(np.uint16)
     voxels[voxels == 0] = 65535
     write_nifti(path, voxels, nib.load(path).affine)

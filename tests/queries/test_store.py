@@ -113,7 +113,7 @@ def test_the_index_is_what_a_loop_over_organs_and_slices_finds(cohort, dims):
     people = ["ann", "bob", "zoe"]
     rows = []
     for number, case in enumerate(cohort.cases):
-        attention = canonical(cohort.attention / f"{case.case}.nii.gz")
+        attention = canonical(cohort.attention / f"{case.id}.nii.gz")
         for organ, (name, phase) in enumerate([(organ, case.phase) for organ in ORGANS], start=1):
             where = attention == name.index
             slices = [[z] for z in range(SHAPE[2]) if where[:, :, z].any()] if dims == 2 else [range(SHAPE[2])]
@@ -137,7 +137,7 @@ def test_volumes_are_those_of_the_files(cohort, dims):
         window = np.clip((canonical(case.image).astype(float) + 160) / 400, 0, 1) * 2 - 1
         assert store.volume(number, "image").dtype == torch.float16
         assert np.abs(store.volume(number, "image").float().numpy() - window).max() < 1e-3
-        maps = {"attention": cohort.attention / f"{case.case}.nii.gz", "target": case.label}
+        maps = {"attention": cohort.attention / f"{case.id}.nii.gz", "target": case.label}
         for name, path in maps.items():
             if path is not None:
                 assert store.volume(number, name).dtype == torch.int8
@@ -158,7 +158,7 @@ def test_slices_are_told_apart_and_of_cubes_scans(cohort, dims):
 def test_volumes_are_on_the_grid(cohort):
     store = cohort.open(spacing=[3, 3, 6])
     for number, case in enumerate(cohort.cases):
-        image = module.read(case.image, case.case)
+        image = module.read(case.image, case.id)
         assert store.volume(number, "image").shape == (1, 9, 8, 3)
         assert torch.allclose(store.volume(number, "image").float(), store.grid.image(image), atol=1e-3)
 

@@ -55,13 +55,13 @@ class Inference:
             if len(done) == stop_after:
                 raise KeyboardInterrupt
             engine.state.batch = [{"case": case}]
-            return [{"failed": "unreadable"} if case.case in self.unreadable else {}]
+            return [{"failed": "unreadable"} if case.id in self.unreadable else {}]
 
         def write(engine: Engine) -> None:
             case = engine.state.batch[0]["case"]
-            if case.case not in self.unreadable:
+            if case.id not in self.unreadable:
                 predictions.path(case).write_bytes(b"a prediction")
-                done.append(case.case)
+                done.append(case.id)
 
         evaluator = Engine(predict)
         predictions.attach(evaluator)
@@ -88,7 +88,7 @@ def inference(tmp_path: Path) -> Inference:
 
 
 def test_all_are_made_where_there_are_none(inference: Inference) -> None:
-    assert [case.case for case in inference.predictions().missing()] == list(NAMES)
+    assert [case.id for case in inference.predictions().missing()] == list(NAMES)
     assert inference.run() == list(NAMES)
     assert inference.there() == list(NAMES)
 
@@ -173,7 +173,7 @@ def test_a_prediction_older_than_what_it_was_made_of_is_made_again(inference: In
     inference.run()
     age(inference.folder / kind / "b.nii.gz", -2 * MINUTE)
     age(inference.folder / "predictions" / "a.nii.gz", -1)
-    missing = [case.case for case in inference.predictions().missing()]
+    missing = [case.id for case in inference.predictions().missing()]
     assert missing == ["b"]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from scripts.study.markdown import markdown
 from scripts.study.plan import cells
-from scripts.study.report import Report
+from scripts.study.report import StudyReport
 from scripts.study.strategy import find
 from tests.study.made import BUNDLE, made_plan, made_results
 
@@ -15,7 +15,7 @@ from tests.study.made import BUNDLE, made_plan, made_results
 def report(tmp_path):
     found = tuple(find(["scratch", "semantic"], BUNDLE))
     plan = made_plan(tmp_path, strategies=found, cells=cells(["frozen", "tuned"], ["100%"]))
-    return Report(made_results(plan, {"scratch": 0.5, "semantic": 0.8}), "lab", 0)
+    return StudyReport(made_results(plan, {"scratch": 0.5, "semantic": 0.8}), "lab", 0)
 
 
 def tables_of(text):

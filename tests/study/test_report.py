@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.study.plan import cells
-from scripts.study.report import Report
+from scripts.study.report import StudyReport
 from scripts.study.results import Results
 from scripts.study.strategy import find
 from tests.evaluate.made import Page
@@ -31,7 +31,7 @@ def results_of(folder: Path, names: tuple[str, ...] = tuple(LEVELS), patients: i
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a study of four strategies, two protocols and two shares of labels."""
     folder = tmp_path_factory.mktemp("study")
-    Report(results_of(folder, cells=cells(["frozen", "tuned"], ["10%", "100%"]), seeds=3), NAME, 0).write()
+    StudyReport(results_of(folder, cells=cells(["frozen", "tuned"], ["10%", "100%"]), seeds=3), NAME, 0).write()
     return folder / "study"
 
 
@@ -88,7 +88,7 @@ def test_names_are_escaped(page: Page) -> None:
 
 
 def test_a_study_without_embeddings_has_no_such_section(tmp_path: Path) -> None:
-    Report(results_of(tmp_path, ("scratch",)), "ward", 0).write()
+    StudyReport(results_of(tmp_path, ("scratch",)), "ward", 0).write()
     page = Page((tmp_path / "study" / "report.html").read_text())
     assert "embeddings" not in page.values("id")
     assert "#embeddings" not in page.values("href")
@@ -99,7 +99,7 @@ def test_a_study_without_embeddings_has_no_such_section(tmp_path: Path) -> None:
 
 
 def claims(folder: Path, folds: int = 0, **changes: object) -> str:
-    return "\n".join(Report(results_of(folder, **changes), "ward", folds).claims())
+    return "\n".join(StudyReport(results_of(folder, **changes), "ward", folds).claims())
 
 
 def test_claims_count_runs_and_differences(tmp_path: Path) -> None:
@@ -139,12 +139,12 @@ def test_a_strategy_alone_is_compared_with_the_coarse_map(tmp_path: Path) -> Non
     ],
 )
 def test_counts(tmp_path: Path, seeds: int, folds: int, said: str) -> None:
-    assert Report(results_of(tmp_path, seeds=seeds), "ward", folds).counts() == said
+    assert StudyReport(results_of(tmp_path, seeds=seeds), "ward", folds).counts() == said
 
 
 @pytest.mark.parametrize(("seeds", "patients"), [(1, 1), (1, 6), (3, 1)])
 def test_one_seed_or_one_patient_make_a_report_too(tmp_path: Path, seeds: int, patients: int) -> None:
-    report = Report(results_of(tmp_path, seeds=seeds, patients=patients), "ward", 0)
+    report = StudyReport(results_of(tmp_path, seeds=seeds, patients=patients), "ward", 0)
     report.write()
     page = Page((tmp_path / "study" / "report.html").read_text())
     (line, *_) = page.lines("table1")
@@ -157,7 +157,7 @@ def test_long_names_and_sweeps_make_a_report_too(tmp_path: Path) -> None:
     strategies = (strategy_of(tmp_path / "x", "short", "temperature: 0.2"), *find(["semantic"], BUNDLE))
     plan = made_plan(tmp_path, strategies=tuple(strategies))
     object.__setattr__(plan.strategies[0], "name", name)
-    Report(made_results(plan, LEVELS | {name: 0.4}), "ward", 0).write()
+    StudyReport(made_results(plan, LEVELS | {name: 0.4}), "ward", 0).write()
     assert name in Page((tmp_path / "study" / "report.html").read_text()).text
 
 

@@ -45,19 +45,19 @@ def test_who_is_tested_is_not_trained_on_and_all_others_are(tmp_path, folds):
 
 def test_all_scans_of_a_patient_are_on_one_side(tmp_path):
     cases = write_cases(tmp_path / "cohort")
-    cases = [replace(case, label=None) if case.case == "p3_portal" else case for case in cases]
+    cases = [replace(case, label=None) if case.id == "p3_portal" else case for case in cases]
     for folder in write_splits(cases, TABLE, tmp_path / "study", 3).values():
-        tested = [case.case for case in datalist.load(folder) if case.patient == "p3" and case.fold is None]
-        trained = [case.case for case in datalist.load(folder) if case.patient == "p3" and case.fold is not None]
+        tested = [case.id for case in datalist.load(folder) if case.patient == "p3" and case.fold is None]
+        trained = [case.id for case in datalist.load(folder) if case.patient == "p3" and case.fold is not None]
         assert (tested, trained) in ((["p3_noncontrast"], []), ([], ["p3_noncontrast", "p3_portal"]))
 
 
 def test_the_own_split_is_the_cohort_s_but_for_testing_cases_without_label_maps(tmp_path):
     cases = write_cases(tmp_path / "cohort")
-    cases = [replace(case, label=None) if case.case == "p8_noncontrast" else case for case in cases]
+    cases = [replace(case, label=None) if case.id == "p8_noncontrast" else case for case in cases]
     folder = write_splits(cases, TABLE, tmp_path / "study", 0)["own"]
-    assert {case.case: case.fold for case in datalist.load(folder)} == {
-        case.case: case.fold for case in cases if case.case != "p8_noncontrast"
+    assert {case.id: case.fold for case in datalist.load(folder)} == {
+        case.id: case.fold for case in cases if case.id != "p8_noncontrast"
     }
 
 

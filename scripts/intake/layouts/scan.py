@@ -20,7 +20,7 @@ class Scan:
     image: Path
     label: Path | None = None
     masks: tuple[tuple[str, Path], ...] = ()
-    row: case_table.Row | None = None
+    row: case_table.CaseRow | None = None
 
     @property
     def labelled(self) -> bool:

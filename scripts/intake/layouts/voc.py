@@ -40,7 +40,7 @@ def find(images: Path, labels: Path | None) -> Found | None:
         for number, case in enumerate(read_text(path, LARGE_BYTES).split()):
             fold = case_table.TEST if name == TESTING else str(number % FOLDS)
             mask = root / MASKS / f"{case}.png"
-            row = case_table.Row(case, case, fold=fold)
+            row = case_table.CaseRow(case, case, fold=fold)
             found.append(Scan(case, _picture(root, case, path), mask if mask.is_file() else None, (), row))
     return found, []
 
