@@ -29,8 +29,9 @@ from scripts.cohort.label_table import LabelTable
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.evaluate.rows import measure_case
 from scripts.files import write_volume
+from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.device import on_device
-from scripts.networks.encoder import ContrastNet, QueryEncoder
+from scripts.networks.encoder import QueryEncoder
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.grid import QueryGrid
 from scripts.queries.sampler import ClusterSampler

@@ -15,7 +15,8 @@ from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.contrast.memory import QueryMemory
 from scripts.contrast.positives import PrepareViews
 from scripts.job.progress import LossCurve
-from scripts.networks.encoder import ContrastNet, QueryEncoder
+from scripts.networks.contrast_net import ContrastNet
+from scripts.networks.encoder import QueryEncoder
 from scripts.queries.views import Views
 
 # what has to know a value, or how many there are, before the host can go on
