@@ -160,6 +160,15 @@ def as_text(findings: Sequence[Finding]) -> str:
     return printable("\n".join(lines))
 
 
+def findings_table() -> str:
+    """Every kind of finding as a Markdown table; a star marks those no stage can work with."""
+    rows = [("finding", "severity", "what is wrong", "expected", "what to do"), ("---",) * 5]
+    for name, kind in FINDINGS.items():
+        code = f"`{name}`{'*' if kind.unusable else ''}"
+        rows.append((code, kind.severity, kind.problem, kind.expected, kind.remedy))
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows) + "\n"
+
+
 def stop(findings: Iterable[Finding]) -> None:
     """End with what the errors are, when there are any; the whole table has been shown before.
 
