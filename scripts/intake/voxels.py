@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from ..cohort.components import boxes, parts
+from ..cohort.components import boxes
 from ..cohort.label_table import IGNORED_INDEX, LabelTable
 from ..cohort.unfit import kind_of
 from ..cohort.volume import load_canonical
@@ -21,7 +22,7 @@ from .headers import identifying, plain
 SAMPLE = 1_000_000  # voxels the percentiles are taken from
 AIR_OR_FAT, TISSUE, LOWEST = -50, 50, -5000  # HU
 FEW_VOXELS = 10
-MANY_PIECES = 10
+MANY_COMPONENTS = 10
 
 
 @dataclass
@@ -120,14 +121,14 @@ def inspect_objects(
                 seen.findings.append(Finding(case, "organ_absent", name))
             continue
         inside = objects[box] == number
-        count, pieces = int(inside.sum()), parts(inside, corners=True)[1]
+        count, components = int(inside.sum()), ndimage.label(inside, ndimage.generate_binary_structure(3, 3))[1]
         whole = all(part.start > 0 and part.stop < end for part, end in zip(box, objects.shape, strict=True))
         if whole and count < FEW_VOXELS:
             seen.findings.append(Finding(case, "organ_small", f"{name} of {count} voxels"))
         elif whole:
             seen.sizes[name] = count * float(size)
-        if pieces > MANY_PIECES:
-            seen.findings.append(Finding(case, "organ_in_pieces", f"{name} in {pieces} pieces"))
+        if components > MANY_COMPONENTS:
+            seen.findings.append(Finding(case, "organ_in_pieces", f"{name} in {components} pieces"))
         corner = np.array([part.start for part in box])
         middles[name] = float((affine @ [*(corner + np.argwhere(inside).mean(axis=0)), 1])[0])
     seen.findings += _swapped(middles, case, table)

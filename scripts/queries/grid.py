@@ -12,8 +12,7 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from ..cohort.components import boxes
-from ..cohort.islands import without_islands
+from ..cohort.components import boxes, without_islands
 from ..cohort.resampling import resample, resample_objects, working_shape
 from ..cohort.volume import between, ends_of, spacing
 from ..errors import SemclError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..cohort.islands import without_islands
+from ..cohort.components import without_islands
 
 
 def finished(objects: torch.Tensor, coarse: torch.Tensor, smallest_island: float, keep_slices: bool) -> torch.Tensor:

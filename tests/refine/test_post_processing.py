@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scripts.refine.post_processing import finished, with_lost_slices
-from tests.cohort.test_islands import organs
+from tests.cohort.test_components import organs
 
 
 @pytest.mark.parametrize(("smallest", "left"), [(0.0, 38), (1.0, 29)])
