@@ -24,7 +24,7 @@ from torch import nn
 from scripts.coarse.cross_fitting import CoarseInferer, ReadCoarse, predict
 from scripts.cohort import datalist
 from scripts.cohort.attention import require_attention
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.evaluate.rows import measure_case

@@ -13,7 +13,7 @@ import numpy as np
 from monai.data import PersistentDataset
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd, ScaleIntensityRanged, SpatialCrop
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.grid import QueryGrid

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
         write_maps,
     )
     from .cohort.attention import require_attention
-    from .cohort.datalist import Case, digest
+    from .cohort.case import Case, digest
     from .cohort.datalist import load as load_cases
     from .cohort.label_table import LabelTable
     from .cohort.provenance import provenance, require_split, require_unseen
@@ -66,7 +66,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "AsppDecoder": "networks.decoder",
     "Calibrate": "refine.calibration",
     "Calibration": "refine.calibration",
-    "Case": "cohort.datalist",
+    "Case": "cohort.case",
     "Checkpoint": "job.checkpoint",
     "ClusterHead": "networks.cluster_head",
     "ClusterSampler": "queries.sampler",
@@ -106,7 +106,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "__version__": "version",
     "bundle_root": "bundle_folder",
     "cross_fit": "coarse.cross_fitting",
-    "digest": "cohort.datalist",
+    "digest": "cohort.case",
     "in_training": "networks.device",
     "join_ranks": "ranks",
     "leave_out": "cohort.selection",

@@ -11,13 +11,10 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import SemclError
 from .files import write_text
-
-if TYPE_CHECKING:
-    from .cohort.datalist import Case
 
 MARKER = ".semcl.json"
 
@@ -36,23 +33,23 @@ class Output:
     holds: str
     option: str
 
-    def claim(self, cases: Sequence[Case] = (), earlier: Callable[[], bool] | None = None) -> None:
+    def claim(self, inputs: Iterable[Path] = (), earlier: Callable[[], bool] | None = None) -> None:
         """Mark the folder as the stage's own, making it where it is not there; arguments and errors of ``check``."""
-        self.check(cases, earlier)
+        self.check(inputs, earlier)
         if self._noted().get("holds") != self.holds:
             self._note([path.name for path in visible(self.folder)])
 
-    def check(self, cases: Sequence[Case] = (), earlier: Callable[[], bool] | None = None) -> None:
+    def check(self, inputs: Iterable[Path] = (), earlier: Callable[[], bool] | None = None) -> None:
         """Refuse a folder that is not the stage's own, and change nothing.
 
         Args:
-            cases: whose images and label maps must not lie in it.
+            inputs: files the stage reads, which must not lie in it.
             earlier: whether what is in a folder without a marker was written by an earlier version.
 
         Raises:
             SemclError: when the folder holds an image or a label map of a case, or anything the stage did not write.
         """
-        refuse_inputs(self.folder, cases, self.option)
+        refuse_inputs(self.folder, inputs, self.option)
         held, noted = visible(self.folder), self._noted().get("holds")  # in this order: others may mark it just now
         if noted == self.holds:
             return
@@ -102,28 +99,26 @@ def visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
-def refuse_inputs(folder: Path, cases: Iterable[Case], option: str) -> None:
-    """Refuse to write into a folder in which an image or a label map of a case lies.
+def refuse_inputs(folder: Path, inputs: Iterable[Path], option: str) -> None:
+    """Refuse to write into a folder that holds an input of the stage.
 
     Raises:
-        SemclError: naming the case.
+        SemclError: naming the first input in it.
     """
     if not folder.is_dir():
         return
     known: dict[Path, bool] = {}
-    for case in cases:
-        for what, path in (("image", case.image), ("label map", case.label)):
-            for place in {path, path.parent, path.resolve().parent} if path else ():
-                if place not in known:
-                    known[place] = place.is_dir() and place.samefile(folder)
-                if known[place]:
-                    raise SemclError(
-                        f"a stage would write over its own input: {option} names the folder of a case's {what}",
-                        case=case.id,
-                        found=f"{path} in {folder}",
-                        expected=f"a folder of its own for {option}",
-                        remedy=f"point {option} at a new folder",
-                    )
+    for path in inputs:
+        for place in {path, path.parent, path.resolve().parent}:
+            if place not in known:
+                known[place] = place.is_dir() and place.samefile(folder)
+            if known[place]:
+                raise SemclError(
+                    f"a stage would write over its own input: {option} names the folder of an image or a label map",
+                    found=f"{path} in {folder}",
+                    expected=f"a folder of its own for {option}",
+                    remedy=f"point {option} at a new folder",
+                )
 
 
 def refuse_strange(path: Path, ours: Callable[[str], bool], what: str, option: str) -> None:

@@ -193,7 +193,7 @@ def test_a_fold_that_holds_all_label_maps_is_refused(cohort):
 
 
 @pytest.mark.parametrize(
-    ("fault", "expected"), [("shape", "differ in shape"), ("affine", "differ in place"), ("index", "found:    77")]
+    ("fault", "expected"), [("shape", "differ in shape"), ("affine", "differ in position"), ("index", "found:    77")]
 )
 def test_a_label_map_that_does_not_fit_is_refused(fault, expected, cohort):
     case = datalist.load(cohort, "training")[0]

@@ -14,6 +14,7 @@ import yaml
 
 from scripts.__main__ import check, evaluate, main, phantom, prepare
 from scripts.cohort import datalist
+from scripts.cohort.case import folds
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.outputs import visible
@@ -51,7 +52,7 @@ def test_phantom_makes_a_cohort(tmp_path: Path, phantoms: Path) -> None:
     ]  # fmt: skip
     training, testing = datalist.load(out, "training", need_label=True), datalist.load(out, "testing")
     assert (len(training), len(testing)) == (2, 1)
-    assert datalist.folds(training) == [0, 1]
+    assert folds(training) == [0, 1]
     for case in training + testing:  # the larger cohort of the same seed begins with the same bytes
         for file in (case.image, case.label):
             assert file.read_bytes() == (phantoms / file.relative_to(out)).read_bytes()
@@ -78,7 +79,7 @@ def test_prepare_without_labels_makes_cases_to_segment(
     out = tmp_path / "cohort"
     prepare(str(phantoms / "images"), str(out), str(phantoms / "labels.yaml"))
     shown = capsys.readouterr().out
-    assert shown.startswith("warning phase_unknown: nothing says the phase (6)\n")
+    assert shown.startswith("warning phase_unknown: the phase is unknown (6)\n")
     assert shown.endswith(f"0 errors, 6 warnings, 0 notes\n{out}: 0 training and 6 testing cases\n")
     assert {(case.label, case.fold) for case in datalist.load(out)} == {(None, None)}
 

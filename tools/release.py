@@ -15,7 +15,7 @@ import fire
 import yaml
 from monai.bundle import ConfigParser
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.datalist import load as load_cases
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError

@@ -11,8 +11,8 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Invert, Orientation
 
-from ..cohort.datalist import case_id
 from ..cohort.volume import read_stored
+from ..cohort.volume_files import case_id
 from .generated import Generated
 from .source import image_of
 

@@ -11,9 +11,9 @@ import torch
 from monai.metrics import DiceMetric
 
 from ..cohort.attention import attention_path
-from ..cohort.datalist import Case, read_label
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import read, read_objects
+from ..cohort.volume import read, read_label, read_objects
 from ..errors import SemclError
 from ..networks.ignored import without_ignored
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from ..cohort.datalist import Case, case_id, unlabelled
+from ..cohort.case import Case, unlabelled
 from ..cohort.label_table import LabelTable
+from ..cohort.volume_files import case_id
 from ..errors import SemclError, raise_all
-from ..intake.phases import UNKNOWN
+from ..intake.phase_detection import UNKNOWN
 from ..intake.prepare import split
 from ..plain import read_json
 

@@ -25,21 +25,20 @@ from tqdm import tqdm
 from .. import ranks
 from ..cohort.attention import (
     attention_path,
-    claim_attention,
-    claim_partial,
     write_label_map,
 )
+from ..cohort.case import Case, folds
 from ..cohort.components import boxes
-from ..cohort.datalist import Case, folds, read_label
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import note_attention, provenance, stale_maps
 from ..cohort.resampling import reach, resample, resample_objects, strongest
-from ..cohort.volume import case_of, normalise, read
+from ..cohort.volume import case_of, normalise, read, read_label
 from ..errors import SemclError
 from ..finite import refuse_broken
 from ..job.checkpoint import Checkpoint
 from ..job.job import Job
 from ..job.weights import load_weights, save_weights
+from .attention_folder import claim_attention, claim_partial
 
 
 class ReadCoarse(Transform):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,9 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import write_volume
-from ..outputs import Output, visible
-from .datalist import Case
+from .case import Case
 from .label_table import LabelTable
 from .volume import read_objects
-
-if TYPE_CHECKING:
-    from ..job.job import Job
 
 
 def attention_path(folder: str | Path, case: str) -> Path:
@@ -76,39 +71,3 @@ def require_attention(cases: Sequence[Case], folder: str | Path) -> None:
             expected="a label map <case>.nii.gz for each",
             remedy="run coarse.yaml first, or point --attention_dir at maps made elsewhere",
         )
-
-
-def claim_attention(folder: str, cases: Sequence[Case], networks: Mapping[str, Path], job: Job) -> None:
-    """Make a folder the coarse network's own, to write attention maps into.
-
-    A folder of an earlier version, which left no marker, is taken up where each map in it was written after its
-    network, ``networks``[case], and before the last run of a stage that writes maps ended.
-
-    Raises:
-        SemclError: when it holds scans, label maps or anything else that the coarse network did not draw.
-    """
-
-    def earlier() -> bool:
-        notes = [path for stage in ("coarse", "maps") for path in job.folder.glob(f"{stage}*.json")]
-        ended = max([job.last, *(path.stat().st_mtime_ns for path in notes if path != job.manifest)])
-        made = {attention_path(folder, case): network for case, network in networks.items()}
-        return all(
-            path in made and made[path].is_file() and made[path].stat().st_mtime_ns <= path.stat().st_mtime_ns <= ended
-            for path in visible(Path(folder))
-        )
-
-    Output(Path(folder), "attention maps", "--attention_dir").claim(cases, earlier)
-
-
-def claim_partial(folder: Path, cases: Sequence[Case], resume: bool) -> None:
-    """Make the folder of the maps of a run that has not ended its own; empty unless the run is resumed.
-
-    Raises:
-        SemclError: when it holds anything else.
-    """
-    known = {attention_path(folder, case.id) for case in cases}
-    own = Output(folder, "attention maps of a run that has not ended", "--attention_dir")
-    own.claim(cases, lambda: resume and set(visible(folder)) <= known)
-    if not resume:
-        shutil.rmtree(folder)
-        own.claim()

@@ -19,8 +19,8 @@ from monai.data import ITKReader
 from monai.data.utils import orientation_ras_lps
 from numpy.typing import NDArray
 
-from .stated import not_taken, pixels_missing
-from .unfit import Unfit, require_size
+from .raw_headers import not_taken, pixels_missing
+from .volume_errors import VolumeError, require_size
 
 TAGS = {
     "uid": "0020|000e", "number": "0020|0011", "description": "0008|103e", "agent": "0018|0010",
@@ -90,22 +90,22 @@ class Series:
         """Refuse slices that are no volume together.
 
         Raises:
-            Unfit: for pixels that are missing, a place that is not stated, several patients or modalities, and slices
-                at the same place.
+            VolumeError: for missing pixels, a position that is not stated, several patients or modalities, and slices
+                at the same position.
         """
         for item in self.slices:
             if item.cut:
-                raise Unfit("pixels_missing", f"{item.cut} in {item.path.name}")
+                raise VolumeError("pixels_missing", f"{item.cut} in {item.path.name}")
             if item.unplaced:
-                raise Unfit(
+                raise VolumeError(
                     "unplaced_slices", f"no {', '.join(item.unplaced)} in {item.path.name}, or an impossible one"
                 )
         for tag in ("patient", "modality"):
             several = len({item.tags[tag] for item in self.slices})
             if several > 1:
-                raise Unfit("mixed_slices", f"slices of {several} {NAMES[tag]} under one series")
+                raise VolumeError("mixed_slices", f"slices of {several} {NAMES[tag]} under one series")
         if self.doubled:
-            raise Unfit("doubled_slices", f"{self.doubled} slices at the place of another")
+            raise VolumeError("doubled_slices", f"{self.doubled} slices at the place of another")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -211,7 +211,7 @@ class SeriesReader(ITKReader):
 
         Raises:
             ValueError: when the folder holds no series.
-            Unfit: for slices that are no volume together, or one of too many voxels.
+            VolumeError: for slices that are no volume together, or one of too many voxels.
         """
         folder = Path(data if isinstance(data, (str, PathLike)) else data[0])
         series = find_series(folder)[0]

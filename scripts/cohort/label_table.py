@@ -233,7 +233,7 @@ class LabelTable:
         """
         if phase not in self.phases:
             raise SemclError(
-                "a phase the label table does not name",
+                "a phase that is not in the label table",
                 case=case,
                 found=phase,
                 expected=f"one of {', '.join(self.phases)}",

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from monai.data import NibabelReader
 
-from .unfit import Unfit
+from .volume_errors import VolumeError
 
 SUFFIXES = (".nii", ".nii.gz")
 BLOCK = 1 << 20  # bytes
@@ -28,10 +28,10 @@ def require_real(dtype: np.dtype[Any]) -> None:
     """Refuse voxels that are pairs or triples of numbers.
 
     Raises:
-        Unfit: for those.
+        VolumeError: for those.
     """
     if dtype.kind not in "iufb":
-        raise Unfit("voxel_type", "complex numbers" if dtype.kind == "c" else f"{dtype}")
+        raise VolumeError("voxel_type", "complex numbers" if dtype.kind == "c" else f"{dtype}")
 
 
 class NiftiReader(NibabelReader):
@@ -45,7 +45,7 @@ class NiftiReader(NibabelReader):
         """The file as a nibabel image.
 
         Raises:
-            Unfit: for complex voxels or colours, a wrong checksum, or more behind the voxels than padding.
+            VolumeError: for complex voxels or colours, a wrong checksum, or more behind the voxels than padding.
         """
         path = Path(data if isinstance(data, str | PathLike) else data[0])
         self.filenames = (str(path),)
@@ -61,7 +61,7 @@ class NiftiReader(NibabelReader):
                 while block := stream.read(BLOCK):
                     behind += len(block)
                     if behind > PADDING:
-                        raise Unfit("damaged_gzip", "more voxels than the header tells of")
+                        raise VolumeError("damaged_gzip", "more voxels than the header tells of")
         except gzip.BadGzipFile as error:
-            raise Unfit("damaged_gzip", str(error)) from error
+            raise VolumeError("damaged_gzip", str(error)) from error
         return type(image)(voxels, image.affine, image.header)

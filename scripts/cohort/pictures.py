@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import written_whole
-from .stated import jpeg_states, png_turned
-from .unfit import Unfit
+from .raw_headers import jpeg_states, png_turned
+from .volume_errors import VolumeError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 UPRIGHT = (0, 1)  # EXIF's orientation: not told, or as the pixels are
@@ -41,7 +41,7 @@ def read_photo(path: Path, indices: bool = False) -> MetaTensor:
 
     Raises:
         ValueError: when there are neither one nor three channels, transparency aside.
-        Unfit: for a label map that is a JPEG, a JPEG that was cut, and a picture that is to be shown turned.
+        VolumeError: for a label map that is a JPEG, a JPEG that was cut, and a picture that is to be shown turned.
     """
     import itk  # which takes a while to load
 
@@ -70,12 +70,12 @@ def _require_upright(path: Path, indices: bool) -> None:
     with open(path, "rb") as file:
         jpeg = file.read(2) == b"\xff\xd8"
     if jpeg and indices:
-        raise Unfit("label_lossy", "a JPEG")
+        raise VolumeError("label_lossy", "a JPEG")
     whole, turned = jpeg_states(path) if jpeg else (True, png_turned(path))
     if not whole:
-        raise Unfit("pixels_missing", "the file ends before the picture does")
+        raise VolumeError("pixels_missing", "the file ends before the picture does")
     if turned not in UPRIGHT:
-        raise Unfit("picture_turned", f"EXIF orientation {turned}")
+        raise VolumeError("picture_turned", f"EXIF orientation {turned}")
 
 
 def with_channels(volume: MetaTensor, path: str | Path, case: str, channels: int, indices: bool) -> MetaTensor:

@@ -19,7 +19,7 @@ from ..files import write_text
 from ..sidefiles import damaged, read_note
 from . import datalist
 from .attention import attention_path
-from .datalist import Case
+from .case import Case, digest
 from .label_table import LabelTable
 
 ATTENTION = "attention.json"  # in a folder of attention maps
@@ -36,7 +36,7 @@ def provenance(origin: Mapping[str, str], cases: Sequence[Case], table: LabelTab
         cases: all cases of the cohort.
         table: the label table.
     """
-    cohort = origin.get("cohort", datalist.digest(cases))
+    cohort = origin.get("cohort", digest(cases))
     patients = sorted({_hashed(cohort, case.patient) for case in cases if case.fold is not None})
     return {**origin, "cohort": cohort, "organs": table.organs_digest(), "patients": " ".join(patients)}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SemclError, raise_all
-from .datalist import Case, folds, unlabelled, volumes
+from .case import Case, folds, unlabelled
+from .volume_files import volumes
 
 
 def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:

@@ -17,17 +17,25 @@ from monai.transforms import LoadImage, Orientation
 from numpy.typing import NDArray
 
 from ..errors import SemclError
-from ..intake.finding_kinds import FINDINGS
-from ..intake.headers import read_header
-from .detached import require_beside, require_inflated
+from .case import Case, unlabelled
+from .detached_headers import require_beside, require_inflated
 from .dicom import SeriesReader
+from .header import read_header
 from .label_table import LabelTable
 from .nifti import NiftiReader, is_nifti
 from .pictures import is_photo, read_photo, with_channels
-from .unfit import first_line, kind_of, max_voxels, require_file, require_place, require_size
+from .volume_errors import (
+    READER_FINDINGS,
+    TOLERANCE,
+    first_line,
+    kind_of,
+    max_voxels,
+    require_file,
+    require_place,
+    require_size,
+)
 
 CASE = "case"  # key of a volume's meta data
-AFFINE_TOLERANCE = 1e-2  # mm, of any entry
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 SAMPLE = 1_000_000  # voxels they are taken from
 
@@ -41,7 +49,7 @@ def load(path: str | Path, indices: bool = False, most: int | None = None) -> Me
         most: voxels there may be; None where the header was looked at before.
 
     Raises:
-        Unfit: for what ``FINDINGS`` has a name for; readers raise whatever they like for the rest.
+        VolumeError: for what ``READER_FINDINGS`` has a name for; readers raise whatever they like for the rest.
     """
     folder = Path(path).is_dir()
     if not folder:
@@ -94,7 +102,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
             "a file of the datalist is missing",
             case=case,
             found=f"no {path}",
-            expected=FINDINGS["unreadable"].expected,
+            expected=READER_FINDINGS["unreadable"].expected,
             remedy="restore the file, or run `python -m scripts prepare` again",
         )
     limit = max_voxels()
@@ -102,7 +110,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
         volume = load(path, indices, limit)
         require_place(np.asarray(volume.affine))
     except Exception as error:  # readers raise whatever they like
-        kind = FINDINGS[kind_of(error)]
+        kind = READER_FINDINGS[kind_of(error)]
         raise SemclError(
             kind.problem, case=case, found=f"{path}: {first_line(error)}", expected=kind.expected, remedy=kind.remedy
         ) from error
@@ -120,7 +128,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
         )
     if not bool(torch.isfinite(volume.as_tensor()).all()):
         raise SemclError(
-            "a volume holds voxels that are no numbers",
+            "a volume holds voxels that are not finite",
             case=case,
             found=f"NaN or infinity in {path}",
             expected="finite voxels",
@@ -148,13 +156,20 @@ def read_objects(
             f"{like} and label map differ in shape", case=case, found=found, expected="the same shape", remedy=remedy
         )
     apart = float((label.affine - image.affine).abs().max())
-    if apart > AFFINE_TOLERANCE:
+    if apart > TOLERANCE:
         found = f"affines that differ by up to {apart:.3g} mm"
-        expected = f"the same affine within {AFFINE_TOLERANCE} mm"
+        expected = f"the same affine within {TOLERANCE} mm"
         raise SemclError(
-            f"{like} and label map differ in place", case=case, found=found, expected=expected, remedy=remedy
+            f"{like} and label map differ in position", case=case, found=found, expected=expected, remedy=remedy
         )
     return table.encode(label[0].numpy(), case, path)
+
+
+def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.int16]:
+    """Object numbers (X, Y, Z) of a case's label map; errors of ``read_objects``, and one when it has none."""
+    if case.label is None:
+        raise unlabelled(case)
+    return read_objects(case.label, image, case.id, table)
 
 
 def case_of(image: torch.Tensor) -> str | None:

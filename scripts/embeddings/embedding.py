@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .. import ranks
-from ..cohort.datalist import Case
+from ..cohort.case import Case, input_files
 from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..networks.pooling import Pooling
@@ -84,7 +84,7 @@ class Embedding:
             SemclError: when there is but one patient, or the asked-for organ or case has no query.
         """
         own = Output(self.folder, "embeddings", "--output_dir")
-        ranks.first_alone(lambda: own.check(self.cases, self._earlier))
+        ranks.first_alone(lambda: own.check(input_files(self.cases), self._earlier))
         queries = choose(self.store, self.queries_per_organ)
         self._check(queries)
         found = {name: self.embed(name, encoder, queries) for name, encoder in self.encoders.items()}
@@ -95,7 +95,7 @@ class Embedding:
         pictured = choose_queries(found[lasting], self.organ, self.case)
         measures = measure(found, near, self.neighbours)
         figures = self.maps(found)
-        own.claim(self.cases, self._earlier)
+        own.claim(input_files(self.cases), self._earlier)
         for name, of in found.items():
             of.write(self.folder, name)
         write_neighbours(self.folder / "neighbours.csv", near[lasting])

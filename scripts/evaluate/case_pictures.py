@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.datalist import Case, read_label, volumes
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.pictures import is_photo
-from ..cohort.volume import normalise, read, read_objects, spacing
+from ..cohort.volume import normalise, read, read_label, read_objects, spacing
+from ..cohort.volume_files import volumes
 from ..files import written_whole
 from .figures import overlay_figure
 from .metrics import METRICS

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from .. import ranks
-from ..cohort.datalist import Case
+from ..cohort.case import Case, input_files
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import ends_of
 from ..errors import SemclError
@@ -125,7 +125,7 @@ class Evaluation:
     def _check(self) -> None:
         """Refuse what is not ours, before anything is measured."""
         if self.job and self.job.shard:
-            own_rows(self.output_dir).claim(self.cases, lambda: rows_alone(self.output_dir))
+            own_rows(self.output_dir).claim(input_files(self.cases), lambda: rows_alone(self.output_dir))
         else:
             claim(self.output_dir, self.cases, self.pictures > 0, check_only=True)
 

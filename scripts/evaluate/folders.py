@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.datalist import Case, volumes, wrong_names
+from ..cohort.case import Case, wrong_names
 from ..cohort.label_table import LabelTable, Organ
 from ..cohort.volume import read
+from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..intake import case_table
 from ..intake.survey import refuse_organs

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..cohort.datalist import Case
+from ..cohort.case import Case, input_files
 from ..outputs import Output, refuse_strange, visible
 from .rows import COLUMNS
 
@@ -30,7 +30,7 @@ def claim(output_dir: Path, cases: Sequence[Case], pictures: bool, check_only: b
     refuse_strange(output_dir / "report.html", lambda text: "<title>SemCL report: " in text, "a report", OUT)
     for name in [FIGURES, *([PICTURES] if pictures else [])]:
         own, earlier = own_folder(output_dir / name, output_dir), partial(shown, output_dir / name, output_dir)
-        (own.check if check_only else own.claim)(cases, earlier)
+        (own.check if check_only else own.claim)(input_files(cases), earlier)
 
 
 def own_rows(output_dir: Path) -> Output:

@@ -14,9 +14,10 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from .. import ranks
-from ..cohort.datalist import Case, unlabelled, volumes
+from ..cohort.case import Case, unlabelled
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_objects, spacing
+from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..files import written_whole
 from ..networks.ignored import without_ignored

@@ -9,8 +9,9 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ..cohort.datalist import Case, volumes
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
+from ..cohort.volume_files import volumes
 from ..files import write_text
 from ..sidefiles import DAMAGE
 from ..version import __version__

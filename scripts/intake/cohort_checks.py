@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..cohort.datalist import Case, sides
+from ..cohort.case import Case, sides
 from ..cohort.label_table import LabelTable
 from ..names import same_names, shown, wrong_cell, wrong_name
 from ..plain import read_json
 from .findings import Finding
 from .layouts.scan import Scan
-from .masks import words
+from .organ_masks import words
 from .voxels import Seen
 
 SPREAD = 10  # times the median, or a tenth of it

@@ -13,11 +13,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..cohort.volume_errors import ERROR, NOTE, WARNING
 from ..errors import SemclError
 from ..files import write_text
 from ..outputs import refuse_strange
 from ..printable import plain_cell, printable
-from .finding_kinds import ERROR, FINDINGS, NOTE, WARNING
+from .finding_kinds import FINDINGS
 
 COLUMNS = ("case", "finding", "severity", "found", "expected", "remedy")
 ROWS = 5  # of a finding shown on the terminal; the CSV has all

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from ..cohort import datalist
 from ..cohort.attention import write_label_map
-from ..cohort.datalist import Case
+from ..cohort.case import Case, input_files
+from ..cohort.folder import check_cohort, merged_alone, unfinished
 from ..cohort.label_table import LabelTable
-from ..cohort.own import check_cohort, merged_alone, unfinished
 from ..cohort.selection import hide_labels
 from ..cohort.volume import load_canonical
+from ..cohort.volume_errors import ERROR
 from ..errors import SemclError, raise_all
 from ..outputs import Output
-from .finding_kinds import ERROR
 from .findings import allow
-from .masks import masks_of, merge
-from .phases import UNKNOWN
+from .organ_masks import masks_of, merge
+from .phase_detection import UNKNOWN
 from .survey import Sources, Survey, survey
 
 
@@ -92,10 +92,10 @@ def write(
     masked = [case.id for case in cases if case.label is None and found.scans[case.id].masks]
     own = Output(out / datalist.MERGED, "label maps merged from masks", "--out")
     if masked:
-        own.check(cases, lambda: merged_alone(own.folder, masked, out / datalist.FILE_NAME))
+        own.check(input_files(cases), lambda: merged_alone(own.folder, masked, out / datalist.FILE_NAME))
     with unfinished(out, datalist.FILE_NAME, datalist.MERGED):
         if masked:
-            own.claim(cases, lambda: True)
+            own.claim(input_files(cases), lambda: True)
         cases = [_merged(case, found, table, out) for case in cases]
         if labelled_phases is not None:
             cases = hide_labels(cases, table.phases, labelled_phases)

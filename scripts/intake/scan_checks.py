@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ..cohort.header import Header
 from ..cohort.label_table import LabelTable
-from ..cohort.unfit import kind_of
+from ..cohort.volume_errors import kind_of
 from .findings import Finding
-from .headers import Header, compare, identifying, open_header, plain
+from .header_checks import compare, identifying, open_header, plain
 from .layouts.scan import Scan
-from .masks import masks_of, merge
+from .organ_masks import masks_of, merge
 from .voxels import Seen, inspect_image, inspect_label, inspect_objects
 
 

@@ -12,14 +12,14 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from ..cohort.datalist import Case
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from . import case_table, cohort_checks
 from .findings import Finding, unusable
 from .layouts import find_scans
 from .layouts.scan import Scan
-from .phases import UNKNOWN, compile_pattern, phase_of
+from .phase_detection import UNKNOWN, compile_pattern, phase_of
 from .scan_checks import annotated_organs, look, open_scan
 
 MOST_WORKERS = 4

@@ -14,10 +14,10 @@ from scipy import ndimage
 
 from ..cohort.components import boxes
 from ..cohort.label_table import IGNORED_INDEX, LabelTable
-from ..cohort.unfit import kind_of
 from ..cohort.volume import load_canonical
+from ..cohort.volume_errors import kind_of
 from .findings import Finding
-from .headers import identifying, plain
+from .header_checks import identifying, plain
 
 SAMPLE = 1_000_000  # voxels the percentiles are taken from
 AIR_OR_FAT, TISSUE, LOWEST = -50, 50, -5000  # HU

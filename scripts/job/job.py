@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 
 from .. import ranks, signals
-from ..cohort.datalist import Case
+from ..cohort.case import Case
 from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
 from ..sidefiles import for_show, plain_note

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from tqdm import tqdm
 
-from ..cohort.datalist import Case
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import write_text, write_volume

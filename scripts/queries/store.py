@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..cohort.attention import attention_path, read_attention, require_attention
-from ..cohort.datalist import Case, read_label
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import read
+from ..cohort.volume import read, read_label
 from ..errors import SemclError
 from ..files import checksum, write_text, written_whole
 from ..sidefiles import DAMAGE

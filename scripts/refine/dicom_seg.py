@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..cohort.dicom import find_series
 from ..cohort.label_table import LabelTable
-from ..cohort.unfit import first_line
+from ..cohort.volume_errors import first_line
 from ..errors import SemclError
 from ..files import written_whole
 from ..job.job import Job

@@ -11,7 +11,7 @@ from monai.engines import Evaluator
 
 from .. import ranks
 from ..cohort.attention import attention_path
-from ..cohort.datalist import Case
+from ..cohort.case import Case, input_files
 from ..cohort.provenance import note_of
 from ..errors import SemclError
 from ..files import checksum, write_text
@@ -92,7 +92,7 @@ class Predictions:
                 expected="two folders",
                 remedy="point --prediction_dir at another folder",
             )
-        Output(self.folder, "predictions", "--prediction_dir").claim(self.cases, self._earlier)
+        Output(self.folder, "predictions", "--prediction_dir").claim(input_files(self.cases), self._earlier)
         cases, missing = self.job.part(self.cases), self.missing()
         if len(missing) < len(cases):
             print(f"{len(cases) - len(missing)} of {len(cases)} predictions are there and are kept")

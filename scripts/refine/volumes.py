@@ -14,10 +14,10 @@ from monai.engines import PrepareBatch
 from monai.transforms import Transform
 
 from ..cohort.attention import attention_path, read_attention, stored_affine, stored_indices
-from ..cohort.datalist import case_id
 from ..cohort.label_table import LabelTable
 from ..cohort.pictures import is_photo, write_photo
 from ..cohort.volume import read
+from ..cohort.volume_files import case_id
 from ..errors import root_cause
 from ..files import write_volume
 from ..job.job import Job

@@ -14,7 +14,8 @@ from urllib.parse import quote
 import yaml
 
 from ..cohort.attention import attention_path
-from ..cohort.datalist import digest, load
+from ..cohort.case import digest
+from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError, raise_all
 from ..files import checksum

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.datalist import Case, digest, save
+from ..cohort.case import Case, digest
+from ..cohort.datalist import save
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 

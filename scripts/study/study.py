@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ..cohort.attention import require_attention
+from ..cohort.case import input_files
 from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import require_split
@@ -135,7 +136,7 @@ class Study:
         attention, out = (self.attention_dir or self.dataset_dir / "attention").resolve(), self.out.resolve()
         require_attention(cases, attention)
         require_split(str(attention), str(self.dataset_dir), table)
-        Output(out, "a study", "--out").claim(cases, lambda: any((out / "splits").glob("*/datalist.json")))
+        Output(out, "a study", "--out").claim(input_files(cases), lambda: any((out / "splits").glob("*/datalist.json")))
         splits = write_splits(cases, table, out, self.folds)
         plan = Plan(
             out=out,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.auto3dseg.score import dice_of
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
 

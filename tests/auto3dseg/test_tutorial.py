@@ -16,6 +16,7 @@ from monai.utils.enums import AlgoKeys
 
 from scripts.auto3dseg import InferClass
 from scripts.cohort import datalist
+from scripts.cohort.case import folds
 from scripts.cohort.label_table import LabelTable
 from tests.stages import ROOT
 
@@ -92,7 +93,7 @@ def test_each_fold_has_a_score_of_its_own_validation_cases(folder, fold):
 
 def test_attention_of_training_cases_is_cross_fitted_within_the_other_folds(folder):
     cohort = fold_of(folder, 0) / "cohort"
-    rounds = {f"coarse_fold{fold}.pt" for fold in datalist.folds(datalist.load(cohort))}
+    rounds = {f"coarse_fold{fold}.pt" for fold in folds(datalist.load(cohort))}
     assert len(rounds) > 1
     assert rounds | {"coarse.pt"} == {path.name for path in (cohort / "models").glob("coarse*.pt")}
 

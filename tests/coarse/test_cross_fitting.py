@@ -20,7 +20,7 @@ from scripts.coarse.cross_fitting import (
     write_maps,
 )
 from scripts.cohort.attention import attention_path
-from scripts.cohort.datalist import Case, digest
+from scripts.cohort.case import Case, digest
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.job.checkpoint import Checkpoint

@@ -7,7 +7,7 @@ import torch
 from nibabel.affines import apply_affine
 
 from scripts.cohort.attention import attention_path, require_attention, write_label_map
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.cohort.volume import read, read_objects
 from scripts.errors import SemclError

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from scripts.cohort import datalist
-from scripts.cohort.datalist import Case
-from scripts.cohort.volume import read
+from scripts.cohort.case import Case, digest, folds
+from scripts.cohort.volume import read, read_label
+from scripts.cohort.volume_files import case_id, volumes
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
 
@@ -47,15 +48,15 @@ def entry(case, patient=None, **more):
     ],
 )
 def test_the_case_id_is_the_file_name_without_the_suffix(name, case):
-    assert datalist.case_id(Path("folder.nii") / name) == case
+    assert case_id(Path("folder.nii") / name) == case
 
 
 def test_two_files_of_one_case_are_named(tmp_path):
     scan(tmp_path / "a.nii")
     scan(tmp_path / "a.nii.gz")
-    match = r"(?s)case a: two files of one case.*a\.nii and a\.nii\.gz.*one volume a case.*remove one"
+    match = r"(?s)case a: two files of one case.*a\.nii and a\.nii\.gz.*one volume per case.*remove one"
     with pytest.raises(SemclError, match=match):
-        datalist.volumes(tmp_path)
+        volumes(tmp_path)
 
 
 def test_a_plain_folder_is_a_cohort_to_be_tested(tmp_path):
@@ -203,34 +204,34 @@ def test_paths_given_from_the_working_directory_are_found_again(tmp_path, monkey
 
 def test_folds_are_those_of_the_training_cases_in_order():
     one = Case("a", "p", "portal", Path("a.nii"))
-    assert datalist.folds([replace(one, fold=fold) for fold in (2, None, 0, 2, 1)]) == [0, 1, 2]
+    assert folds([replace(one, fold=fold) for fold in (2, None, 0, 2, 1)]) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("change", [{"case": "z"}, {"patient": "z"}, {"phase": "z"}, {"fold": 1}, {"fold": None}])
+@pytest.mark.parametrize("change", [{"id": "z"}, {"patient": "z"}, {"phase": "z"}, {"fold": 1}, {"fold": None}])
 def test_the_digest_changes_with_who_is_where(change):
     cases = [Case("a", "p1", "portal", Path("a.nii"), fold=0), Case("b", "p2", "portal", Path("b.nii"), fold=0)]
-    assert datalist.digest([cases[0], replace(cases[1], **change)]) != datalist.digest(cases)
-    assert datalist.digest(cases[:1]) != datalist.digest(cases)
+    assert digest([cases[0], replace(cases[1], **change)]) != digest(cases)
+    assert digest(cases[:1]) != digest(cases)
 
 
 def test_the_digest_knows_neither_order_nor_place():
     cases = [Case("a", "p1", "portal", Path("a.nii"), fold=0), Case("b", "p2", "portal", Path("b.nii"))]
     moved = [replace(case, image=Path("far") / case.image) for case in reversed(cases)]
-    assert datalist.digest(moved) == datalist.digest(cases)
+    assert digest(moved) == digest(cases)
 
 
 def test_the_label_map_of_a_case_is_read_as_object_numbers(table, tmp_path):
     stored = np.random.default_rng(0).choice([0, 2, 5, 9], size=(4, 3, 2)).astype(np.uint8)
     image, label = scan(tmp_path / "image.nii.gz", stored.shape), write_nifti(tmp_path / "label.nii.gz", stored)
     case = Case("a", "a", "portal", image, label)
-    objects = datalist.read_label(case, read(image, "a"), table)
+    objects = read_label(case, read(image, "a"), table)
     np.testing.assert_array_equal(objects, np.vectorize({0: 0, 5: 1, 2: 2, 9: 3}.get)(stored))
 
 
 def test_a_label_map_that_is_not_there_is_not_read(table, tmp_path):
     image = scan(tmp_path / "a.nii.gz")
     with pytest.raises(SemclError, match=r"(?s)case a: an image without a label map.*found: +only .*a label map:"):
-        datalist.read_label(Case("a", "a", "portal", image), read(image, "a"), table)
+        read_label(Case("a", "a", "portal", image), read(image, "a"), table)
 
 
 def test_a_case_listed_twice_is_refused(cohort):
@@ -243,5 +244,5 @@ def test_a_case_listed_twice_is_refused(cohort):
 
 
 def test_an_unknown_section_is_refused(cohort):
-    with pytest.raises(SemclError, match="training, testing, unlabelled or all"):
+    with pytest.raises(SemclError, match="one of training, testing, unlabelled, all"):
         datalist.load(cohort, "train")

@@ -6,9 +6,9 @@ import pytest
 
 from scripts.cohort import datalist
 from scripts.cohort.dicom import find_series, is_dicom
+from scripts.cohort.header import read_header
 from scripts.cohort.volume import read, read_stored
 from scripts.errors import SemclError
-from scripts.intake.headers import read_header
 from tests.faults.inputs import ct, write_dicom
 
 PLANES = {  # direction cosines of rows and columns, and where the slices go
@@ -67,7 +67,7 @@ def test_slices_at_one_place_are_not_read(tmp_path):
     folder = write_dicom(tmp_path / "a", ct())
     write_dicom(folder, ct(2), prefix="t")
     with pytest.raises(
-        SemclError, match=r"(?s)case a: several slices at the same place.*8 slices at the place of another"
+        SemclError, match=r"(?s)case a: several slices at the same position.*8 slices at the place of another"
     ):
         read_stored(folder, "a")
 

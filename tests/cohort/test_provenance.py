@@ -10,7 +10,7 @@ from torch import nn
 
 from scripts.cohort import datalist
 from scripts.cohort.attention import attention_path
-from scripts.cohort.datalist import Case, digest
+from scripts.cohort.case import Case, digest
 from scripts.cohort.label_table import LabelTable
 from scripts.cohort.provenance import (
     note_attention,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.cohort import selection
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.errors import SemclError
 
 

@@ -111,7 +111,7 @@ def test_voxels_that_are_no_numbers_are_refused(tmp_path, strange):
     voxels = np.zeros((4, 5, 6), np.float32)
     voxels[1, 2, 3] = strange
     path = write_nifti(tmp_path / "a.nii.gz", voxels)
-    match = r"(?s)case a: a volume holds voxels that are no numbers.*NaN or infinity in \S+.*finite voxels.*air"
+    match = r"(?s)case a: a volume holds voxels that are not finite.*NaN or infinity in \S+.*finite voxels.*air"
     with pytest.raises(SemclError, match=match):
         read(path, "a")
 
@@ -140,7 +140,7 @@ def test_affines_that_differ_are_named(table, tmp_path, row, column):
     affine = np.eye(4)
     affine[row, column] += 0.02
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((4, 5, 6), np.uint8), affine)
-    match = r"(?s)case a: .* differ in place.*differ by up to 0\.02 mm.*the same affine within 0\.01 mm.*resample \S+"
+    match = r"(?s)case a: .* differ in position.*by up to 0\.02 mm.*the same affine within 0\.01 mm.*resample \S+"
     with pytest.raises(SemclError, match=match):
         read_objects(path, image_like(), "a", table)
 
@@ -151,7 +151,7 @@ def test_affines_that_differ_are_named(table, tmp_path, row, column):
     ids=["an image", "another"],
 )
 @pytest.mark.parametrize(
-    ("shape", "shift", "differ"), [((4, 5, 7), 0, "shape"), ((4, 5, 6), 3, "place")], ids=["shape", "place"]
+    ("shape", "shift", "differ"), [((4, 5, 7), 0, "shape"), ((4, 5, 6), 3, "position")], ids=["shape", "position"]
 )
 def test_what_a_map_should_lie_on_is_named(table, tmp_path, given, named, onto, shape, shift, differ):
     affine = np.eye(4)

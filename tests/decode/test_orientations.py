@@ -18,7 +18,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
 from scripts.auto3dseg.infer import InferClass
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore

@@ -18,7 +18,7 @@ from torch import nn
 
 from scripts.__main__ import embed as command
 from scripts.cohort import datalist
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
 from scripts.embeddings import embedding as module
 from scripts.embeddings.embedding import Embedding, measure

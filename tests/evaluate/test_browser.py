@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.evaluate.evaluation import Evaluation
 from tests.conftest import write_nifti

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.evaluate import case_pictures as module
 from scripts.evaluate.case_pictures import picture, worst

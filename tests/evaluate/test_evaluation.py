@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scripts.cohort import datalist
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.evaluation import Evaluation, named
@@ -223,7 +223,7 @@ def moved_scan(folder: Path, case: str) -> None:
 def test_a_picture_that_cannot_be_drawn_loses_nothing_that_was_measured(made: Path, tmp_path: Path) -> None:
     write_cohort(tmp_path)
     moved_scan(tmp_path, "scan1")
-    with pytest.raises(SemclError, match=r"case scan1: image and label map differ in place\n.*up to 1 mm"):
+    with pytest.raises(SemclError, match=r"case scan1: image and label map differ in position\n.*up to 1 mm"):
         evaluation(tmp_path, tmp_path / "out", pictures=2).run()
     for name in ("rows.csv", "summary.json"):
         assert (tmp_path / "out" / name).read_bytes() == (made / name).read_bytes()

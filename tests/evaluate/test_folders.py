@@ -7,7 +7,7 @@ import itk
 import numpy as np
 import pytest
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.folders import cases_of, table_of

@@ -9,7 +9,7 @@ import itk
 import numpy as np
 import pytest
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.metrics import measure_organ
@@ -264,7 +264,7 @@ def test_two_maps_of_one_case_are_refused(tmp_path: Path, table: LabelTable) -> 
         (
             boxes((LIVER, 4)),
             np.eye(4) + np.outer([0, 0, 1, 0], [0, 0, 0, 3]),
-            r"case one: true label map and label map differ in place\n.*up to 3 mm.*onto the true label map",
+            r"case one: true label map and label map differ in position\n.*up to 3 mm.*onto the true label map",
         ),
         (
             np.full(SHAPE, 7, np.uint8),

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from scripts.cohort import datalist
+from scripts.cohort.case import digest
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.evaluate.folders import cases_of
@@ -141,7 +142,7 @@ SHIPPED = config_check.shipped(ROOT / "bundle", "pretrain")
 
 def read_datalist(folder: Path) -> None:
     for section in ("all", "training", "testing"):
-        datalist.digest(datalist.load(folder, section, need_label=True))
+        digest(datalist.load(folder, section, need_label=True))
 
 
 def read_overlays(folder: Path) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 
 from scripts.auto3dseg.score import dice_of
 from scripts.coarse.cross_fitting import CoarseInferer, ReadCoarse, predict
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.volume import read
 from scripts.errors import SemclError
 from scripts.evaluate.case_pictures import picture

@@ -60,7 +60,7 @@ def test_the_terminal_shows_errors_first_and_the_first_rows_of_many():
     notes = [Finding(f"n{number}", "one_frame", "12 x 10 x 8 x 1") for number in range(7)]
     lines = as_text([*notes, TWIN]).splitlines()
     assert lines[0] == "error   duplicate_image: the same voxels under two names (1)"
-    assert "note    one_frame: a fourth axis of one frame (7)" in lines
+    assert "note    one_frame: a fourth axis of length 1 (7)" in lines
     assert sum(line.startswith("    n") for line in lines) == 5
     assert "    and 2 more: --csv FILE lists all" in lines
     assert lines[-1] == "1 error, 0 warnings, 7 notes"

@@ -73,5 +73,5 @@ def test_a_csv_of_paths_needs_its_columns(tmp_path):
 @pytest.mark.parametrize("fold", ["-1", "val", "1.0"])
 def test_a_fold_is_a_number_or_test(tmp_path, fold):
     text = f"case,image,patient,fold\na,a.nii.gz,p,{fold}\n"
-    with pytest.raises(SemclError, match=r"(?s)line 2 of .*fold a number or test"):
+    with pytest.raises(SemclError, match=r"(?s)line 2 of .*fold a number below 1000 or test"):
         find_scans(Folder(tmp_path).sheet(text), None)

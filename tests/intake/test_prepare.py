@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.cohort import datalist
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.intake.prepare import prepare, split
@@ -91,11 +91,11 @@ def test_everything_wrong_with_the_label_maps_is_said_at_once(folders, table):
         in message
     )
     place = f"the first voxel of {labels}/b.nii.gz lies up to 0.5 mm off along an axis"
-    assert f"case b: image and label map differ in place\n  found:    {place}" in message
+    assert f"case b: image and label map differ in position\n  found:    {place}" in message
     outside = f"7 in {labels}/c.nii.gz\n  expected: 0 or one of 5, 2, 9"
     assert f"case c: label values outside the label table\n  found:    {outside}" in message
     broken = f"label map {labels}/d.nii.gz: 120 voxels, such as 4.5"
-    assert f"case d: label values that are no whole numbers\n  found:    {broken}\n" in message
+    assert f"case d: label values that are not whole numbers\n  found:    {broken}\n" in message
     assert f"case e: a volume cannot be read\n  found:    image {images}/e.nii.gz: " in message
     assert "case f" not in message
     assert "mend each as it says" in message
@@ -203,9 +203,9 @@ def test_scans_the_table_of_cases_does_not_list_are_named_beside_other_problems(
     with pytest.raises(SemclError, match="3 problems in the cohort") as raised:
         prepare(images, labels, table, out, listed)
     for case in "af":
-        unlisted = f"case {case}: a scan that the table of cases does not list\n  found:    {images}/{case}.nii.gz"
+        unlisted = f"case {case}: a scan that is not in the table of cases\n  found:    {images}/{case}.nii.gz"
         assert f"{unlisted}\n  expected: a row in {listed}\n  do this:  add the row" in str(raised.value)
-    assert "case e: a phase the label table does not name\n  found:    arterial" in str(raised.value)
+    assert "case e: a phase that is not in the label table\n  found:    arterial" in str(raised.value)
     assert not out.exists()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.queries import store as module
@@ -632,7 +632,7 @@ def test_a_case_that_cannot_be_built_is_named_and_the_others_are_kept(cohort, ha
 
 def test_a_phase_that_is_not_in_the_table_names_its_case(cohort):
     cohort.cases[2] = replace(cohort.cases[2], phase="arterial")
-    with pytest.raises(SemclError, match=r"(?s)case c: a phase the label table does not name.*arterial"):
+    with pytest.raises(SemclError, match=r"(?s)case c: a phase that is not in the label table.*arterial"):
         cohort.open()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ignite.engine import Engine, Events
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.job.job import Job
 from scripts.refine.predictions import Predictions

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.evaluate.metrics import METRICS
 from scripts.evaluate.rows import Row, write_rows

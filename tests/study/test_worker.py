@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scripts.cohort import datalist
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.evaluate.rows import Row
 from scripts.study import worker as unit_module

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...cohort.datalist import SUFFIXES, case_id
 from ...cohort.dicom import holds_dicom
 from ...cohort.pictures import is_photo, without_previews
+from ...cohort.volume_files import SUFFIXES, case_id
 from ...errors import SemclError
 from ..findings import Finding
 from .scan import Found, Scan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...cohort.datalist import case_id
+from ...cohort.volume_files import case_id
 from .scan import Found, Scan
 
 IMAGES = ("ct", "mr")

@@ -1,109 +1,28 @@
-"""Headers: shape and place of a volume without its voxels, and what is wrong with them."""
+"""What is wrong with the headers of a scan's files."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import itk
-import nibabel as nib
 import numpy as np
-from monai.data.utils import orientation_ras_lps
-from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
-from ..cohort import dicom
-from ..cohort.detached import require_beside
-from ..cohort.nifti import is_nifti, require_real
-from ..cohort.pictures import AFFINE, is_photo
-from ..cohort.unfit import (
-    Unfit,
+from ..cohort.header import Header, read_header
+from ..cohort.volume_errors import (
+    TOLERANCE,
+    VolumeError,
     first_line,
     kind_of,
     max_voxels,
-    require_file,
     require_place,
     require_size,
 )
-from .finding_kinds import TOLERANCE
 from .findings import Finding
 
 SAME_DIRECTION = 1e-3  # of a direction cosine
 OBLIQUE = 1.0  # degrees
 SHEARED = 0.5  # degrees
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says about its voxels before any is read.
-
-    Args:
-        shape: voxels along X, Y, Z, then frames or channels if the file has a fourth axis.
-        affine: voxel index to RAS mm (4, 4).
-        forms_apart: by how much (mm) a NIfTI file's qform and sform differ.
-        oriented: whether the file says how it lies.
-        series: the series of a DICOM folder, the one that is read first.
-    """
-
-    shape: tuple[int, ...]
-    affine: NDArray[np.float64]
-    forms_apart: float = 0.0
-    oriented: bool = True
-    series: tuple[dicom.Series, ...] = ()
-
-    @property
-    def sizes(self) -> NDArray[np.float64]:
-        """Voxel size (mm) along X, Y, Z."""
-        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
-
-    @property
-    def directions(self) -> NDArray[np.float64]:
-        """Unit vectors (columns, RAS) along X, Y, Z."""
-        return np.asarray(self.affine[:3, :3] / self.sizes)
-
-    def canonical(self) -> Header:
-        """The same voxels with axes turned to RAS as far as swaps and flips go."""
-        turn = io_orientation(self.affine)
-        shape = [0, 0, 0]
-        for axis, target in enumerate(turn[:, 0].astype(int)):
-            shape[target] = self.shape[axis]
-        return Header(tuple(shape), np.asarray(self.affine @ inv_ornt_aff(turn, self.shape[:3])))
-
-
-def read_header(path: Path) -> Header:
-    """Header of a NIfTI file, of what else ITK reads, or of a folder of DICOM slices; raises what their readers do."""
-    if path.is_dir():
-        series = dicom.find_series(path)
-        series[0].require_whole()
-        return Header(series[0].shape, series[0].affine, series=tuple(series))
-    require_file(path)
-    require_beside(path)
-    if is_nifti(path):
-        image = cast(nib.Nifti1Image, nib.load(path))
-        require_real(image.get_data_dtype())
-        (qform, quality), (sform, standing) = image.get_qform(coded=True), image.get_sform(coded=True)
-        apart = float(abs(qform - sform).max()) if quality and standing else 0.0
-        return Header(tuple(image.shape), np.asarray(image.affine, np.float64), apart, bool(quality or standing))
-    reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
-    if reader is None:
-        raise ValueError("no reader knows this file")
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    if reader.GetPixelTypeAsString(reader.GetPixelType()) == "complex":
-        raise Unfit("voxel_type", "complex numbers")
-    if is_photo(path):
-        return Header((int(reader.GetDimensions(0)), int(reader.GetDimensions(1)), 1), AFFINE)
-    count = reader.GetNumberOfDimensions()
-    axes = range(min(count, 3))
-    affine = np.eye(4)
-    for axis in axes:
-        affine[axes, axis] = np.array(reader.GetDirection(axis))[: len(axes)] * reader.GetSpacing(axis)
-        affine[axis, 3] = reader.GetOrigin(axis)
-    channels = reader.GetNumberOfComponents()
-    shape = tuple(int(reader.GetDimensions(axis)) for axis in range(count))
-    return Header((*shape, channels) if channels > 1 else shape, np.asarray(orientation_ras_lps(affine), np.float64))
 
 
 def open_header(path: Path, case: str, kind: str, most: int | None = None) -> tuple[Header | None, list[Finding]]:
@@ -150,7 +69,7 @@ def plain(error: Exception, path: Path) -> str:
 
 def _require_volume(header: Header) -> None:
     if len(header.shape) < 3 or any(count != 1 for count in header.shape[3:]) or 0 in header.shape:
-        raise Unfit("not_3d", " x ".join(map(str, header.shape)))
+        raise VolumeError("not_3d", " x ".join(map(str, header.shape)))
 
 
 def _remarks(header: Header) -> list[tuple[str, str]]:

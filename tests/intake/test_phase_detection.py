@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import SemclError
-from scripts.intake.phases import compile_pattern, phase_of, tagged
+from scripts.intake.phase_detection import compile_pattern, phase_of, tagged
 
 PHASES = ("noncontrast", "arterial", "portal")
 

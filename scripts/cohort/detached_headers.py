@@ -6,7 +6,7 @@ import re
 import zlib
 from pathlib import Path
 
-from .unfit import Unfit, require_file
+from .volume_errors import VolumeError, require_file
 
 SUFFIXES = (".nrrd", ".mhd", ".mha")
 HEADER = 1 << 20  # bytes of a file that may be its header
@@ -19,12 +19,12 @@ def require_beside(path: Path) -> None:
     """Refuse a header whose voxels lie outside of its folder, or in what is no file.
 
     Raises:
-        Unfit: for those.
+        VolumeError: for those.
     """
     for name in data_files(path) if _is_detached(path) else ():
         there = path.parent / name
         if there.parent.resolve() != path.parent.resolve():
-            raise Unfit("data_elsewhere", "it names a file of another folder")
+            raise VolumeError("data_elsewhere", "it names a file of another folder")
         require_file(there)
 
 
@@ -32,7 +32,7 @@ def require_inflated(path: Path) -> None:
     """Refuse a MetaImage whose compressed voxels are damaged: ITK would go on with whatever the memory holds.
 
     Raises:
-        Unfit: for those.
+        VolumeError: for those.
     """
     text = _text(path) if _is_detached(path) else ""
     if not re.search(r"^CompressedData[ \t]*=[ \t]*True", text, re.MULTILINE):
@@ -46,9 +46,9 @@ def require_inflated(path: Path) -> None:
             while not inflating.eof and (block := inflating.unconsumed_tail or file.read(BLOCK)):
                 inflating.decompress(block, BLOCK)
         except zlib.error as error:
-            raise Unfit("damaged_gzip", str(error)) from error
+            raise VolumeError("damaged_gzip", str(error)) from error
     if not inflating.eof:
-        raise Unfit("damaged_gzip", "it ends before its voxels do")
+        raise VolumeError("damaged_gzip", "it ends before its voxels do")
 
 
 def data_files(path: Path) -> list[str]:

@@ -1,0 +1,46 @@
+"""Which files and folders are volumes, and their case ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import SemclError
+from ..outputs import MARKER
+from . import pictures
+from .dicom import holds_dicom
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *pictures.SUFFIXES)
+
+
+def case_id(path: Path) -> str | None:
+    """File name without the suffix of a volume; None for other files."""
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix) and not path.name.startswith("."):
+            return path.name[: -len(suffix)]
+    return None
+
+
+def volumes(folder: Path) -> dict[str, Path]:
+    """Case id -> file of each volume in a folder, in order of file names; a subfolder of DICOM slices is a volume too.
+
+    Pictures are volumes only where there are no others. Subfolders that a stage marked as its output are skipped.
+
+    Raises:
+        SemclError: when two files have the same case id.
+    """
+    found: dict[str, Path] = {}
+    paths = [path for path in sorted(folder.iterdir()) if case_id(path) or (path.is_dir() and holds_dicom(path))]
+    paths = [path for path in paths if not (path / MARKER).is_file()]
+    for path in pictures.without_previews(paths):
+        case = path.name if path.is_dir() and holds_dicom(path) else case_id(path)
+        if case is not None and case in found:
+            raise SemclError(
+                "two files of one case",
+                case=case,
+                found=f"{found[case].name} and {path.name} in {folder}",
+                expected="one volume per case",
+                remedy="remove one of them",
+            )
+        if case is not None:
+            found[case] = path
+    return found
