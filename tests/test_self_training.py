@@ -10,7 +10,8 @@ import pytest
 
 from scripts.__main__ import phantom
 from scripts.cohort import datalist
-from scripts.cohort.label_table import IGNORED_INDEX, LabelTable
+from scripts.cohort.label_table import LabelTable
+from scripts.cohort.label_table_checks import IGNORED_INDEX
 from tests.stages import run_here
 
 

@@ -1,11 +1,9 @@
-"""The label table: organs, their numbers in label maps, left-right partners, phases, and the cluster of a query."""
+"""The label table: organs, their indices in label maps, left-right partners, phases, and the clusters of queries."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,19 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import write_text
-from ..names import shown, wrong_cell
-from ..plain import read_yaml, short
+from ..plain import read_yaml
+from .label_table_checks import IGNORED_INDEX, Checks
 from .partners import partners_by_name
 
 FILE_NAME = "labels.yaml"
-IGNORED = -1  # object number of voxels that count neither for nor against anything
-IGNORED_INDEX = 65535  # what stands for it in label maps, where the table does not name another
+IGNORED = -1  # object number of voxels left out of losses and metrics
 
 
 @dataclass(frozen=True)
 class Organ:
-    """An organ: its name, its index in the cohort's label maps, its left-right partner if it has one.
+    """An organ: its name, its index in the cohort's label maps, and its left-right partner if it has one.
 
-    ``tolerance`` is how far (mm) its surface may be off before a reader would mind, for NSD; None for evaluation's own.
+    ``tolerance`` is the acceptable error (mm) of the organ's surface, for NSD; None for evaluation's default.
     """
 
     name: str
@@ -43,13 +40,13 @@ class LabelTable:
     """Which organs a cohort's label maps hold and in which phases its scans were taken.
 
     Inside SemCL objects are numbered 1..K in the table's order, 0 is background and -1 ignored; files keep the cohort's
-    own indices. Ignored voxels are learnt from in no loss and measured in no figure.
+    own indices. Ignored voxels enter no loss and no metric.
 
     Args:
         organs: the K organs.
         phases: image-wise labels (contrast phase, modality); a query's cluster is object x phase.
         ignore: index of ignored voxels, 65535 unless given.
-        by_name: pairs of partners the table did not state, whose names tell the side.
+        by_name: pairs of partners that were inferred from the organs' names.
     """
 
     organs: tuple[Organ, ...]
@@ -88,78 +85,24 @@ class LabelTable:
     def parse(cls, content: Any, source: str = "label table") -> LabelTable:
         """Build the table from the content of labels.yaml; ``source`` names it in errors.
 
-        Organs without partners whose names tell sides are made partners (``partners_by_name``).
+        Partners that the table does not state are inferred from the organs' names (``partners_by_name``).
 
         Raises:
-            SemclError: for anything that is not a label table.
+            SemclError: for anything that is not a label table, unknown keys too.
         """
 
-        def refuse(found: object, expected: str) -> SemclError:
-            return SemclError(
-                f"{source} is not a label table", found=short(found), expected=expected, remedy=f"edit {source}"
-            )
-
-        if not isinstance(content, Mapping) or not isinstance(content.get("organs"), Mapping) or not content["organs"]:
-            raise refuse(content, "a mapping `organs` of name -> {index: number}")
-        organs = [cls._organ(str(name), given, refuse) for name, given in content["organs"].items()]
-        partner = {organ.name: organ.partner for organ in organs}
+        organs, phases, ignore = Checks(source).content(content)
+        inferred = partners_by_name(organ["name"] for organ in organs if organ["partner"] is None)
         for organ in organs:
-            if organ.partner is not None and (organ.partner == organ.name or partner.get(organ.partner) != organ.name):
-                raise refuse(
-                    f"{organ.name}: partner {organ.partner!r}",
-                    "another organ of the table that names it as partner too",
-                )
-        phases = content.get("phases", ["unknown"])
-        named = isinstance(phases, list) and all(
-            isinstance(one, str | int) and one is not True and one is not False for one in phases
-        )
-        if not named or not phases:
-            raise refuse(f"phases {phases!r}", "a list of different names; no, off, yes, on and null stand in quotes")
-        names = tuple(str(phase) for phase in phases)
-        ignore = content.get("ignore", IGNORED_INDEX)
-        if not isinstance(ignore, int) or isinstance(ignore, bool) or not 0 < ignore <= IGNORED_INDEX:
-            raise refuse(f"ignore {ignore!r}", f"a whole number from 1 to {IGNORED_INDEX}")
-        columns: dict[str, list[Any]] = {
-            "names": [organ.name for organ in organs],
-            "indices": [organ.index for organ in organs],
-            "phases": list(names),
-        }
-        for what, values in columns.items():
-            if len(set(values)) != len(values):
-                raise refuse(f"{what} {values}", "none twice")
-        for name in (*columns["names"], *names):
-            why = wrong_cell(name)
-            if why:
-                raise refuse(f"{shown(name)}: {why}", "names that can be printed and begin with none of = + - @")
-        taken = [organ.name for organ in organs if organ.index == ignore]
-        if taken:
-            raise refuse(f"ignore {ignore}, the index of {taken[0]}", "an index no organ has")
-        implied = partners_by_name(organ.name for organ in organs if organ.partner is None)
-        paired = tuple(replace(organ, partner=organ.partner or implied.get(organ.name)) for organ in organs)
-        pairs = list(implied.items())[::2]
-        return cls(paired, names, ignore, tuple(pairs))
-
-    @staticmethod
-    def _organ(name: str, given: Any, refuse: Callable[[object, str], SemclError]) -> Organ:
-        entry = given if isinstance(given, Mapping) else {"index": given}
-        strange = set(entry) - {"index", "partner", "tolerance"}
-        if strange:
-            raise refuse(f"{name}: {sorted(map(str, strange))}", "index, and partner and tolerance where there is one")
-        index, partner = entry.get("index"), entry.get("partner")
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < IGNORED_INDEX:
-            raise refuse(f"{name}: index {index!r}", f"a whole number from 1 to {IGNORED_INDEX - 1}")
-        tolerance = entry.get("tolerance")
-        number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
-        if tolerance is not None and not (number and 0 < tolerance < math.inf):
-            raise refuse(f"{name}: tolerance {tolerance!r}", "mm, above 0")
-        return Organ(name, index, None if partner is None else str(partner), tolerance and float(tolerance))
+            organ["partner"] = organ["partner"] or inferred.get(organ["name"])
+        return cls(tuple(Organ(**organ) for organ in organs), phases, ignore, tuple(list(inferred.items())[::2]))
 
     def save(self, folder: str | Path) -> None:
-        """Write ``folder``/labels.yaml, unless it says the same already: with its comments it stays."""
+        """Write ``folder``/labels.yaml, unless it holds the same table: its comments are then kept."""
         path = Path(folder) / FILE_NAME
         try:
             same = path.is_file() and self.read(path) == self
-        except SemclError:  # what is there is no label table
+        except SemclError:  # it holds something else
             same = False
         if not same:
             write_text(path, yaml.safe_dump(self.content(), sort_keys=False))
@@ -174,7 +117,7 @@ class LabelTable:
         return {"phases": list(self.phases), "organs": organs, **ignored}
 
     def digest(self) -> str:
-        """A short hash by which two tables are told apart; tolerances change no label map and no model."""
+        """A short hash of the table without tolerances, which change no label map and no model."""
         content = self.content()
         for organ in content["organs"].values():
             organ.pop("tolerance", None)
@@ -194,11 +137,11 @@ class LabelTable:
 
     @property
     def flip_axes(self) -> list[int]:
-        """Spatial axes (of RAS) a view may mirror: left-right, unless that turned an organ into its partner."""
+        """Spatial axes (of RAS) a view may mirror: left-right, unless that would swap partners."""
         return [] if any(organ.partner for organ in self.organs) else [0]
 
     def encode(self, label: NDArray[Any], case: str, source: object = "the label map") -> NDArray[np.int16]:
-        """Object numbers -1..K of a label map of the cohort; ``source`` is where it lies, named in errors.
+        """Object numbers -1..K of a label map of the cohort; errors name it as ``source``.
 
         Raises:
             SemclError: for values that are not whole numbers or not in the table.
@@ -226,10 +169,10 @@ class LabelTable:
         return decoded
 
     def phase_number(self, phase: str, case: str) -> int:
-        """Position of a phase in the table.
+        """Number 0..P-1 of a phase.
 
         Raises:
-            SemclError: when the table does not name the phase.
+            SemclError: when the phase is not in the table.
         """
         if phase not in self.phases:
             raise SemclError(
@@ -237,7 +180,7 @@ class LabelTable:
                 case=case,
                 found=phase,
                 expected=f"one of {', '.join(self.phases)}",
-                remedy="add it under `phases` in labels.yaml, or mend the case's phase",
+                remedy="add it under `phases` in labels.yaml, or correct the case's phase",
             )
         return self.phases.index(phase)
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..cohort.components import boxes
-from ..cohort.label_table import IGNORED_INDEX, LabelTable
+from ..cohort.label_table import LabelTable
+from ..cohort.label_table_checks import IGNORED_INDEX
 from ..cohort.volume import load_canonical
 from ..cohort.volume_errors import kind_of
 from .findings import Finding

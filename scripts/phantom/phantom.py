@@ -120,7 +120,7 @@ def label_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
     for one, other in PARTNERS.items():
         organs[one]["partner"] = other
         organs[other]["partner"] = one
-    return {"modality": "CT", "phases": list(numbers["phases"]), "organs": organs}
+    return {"phases": list(numbers["phases"]), "organs": organs}
 
 
 def render(

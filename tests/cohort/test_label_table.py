@@ -59,11 +59,11 @@ def test_a_table_without_phases_has_one():
         ({"organs": {"a\x1b[31m": 1}}, "characters that cannot be printed", "can be printed"),
         ({"organs": {" ": 1}}, "it is empty", "can be printed"),
         ({"organs": {"a": 1}, "phases": ["=1"]}, "it begins with =", "can be printed"),
-        ({"organs": {"a": 3, "b": 3}}, "indices [3, 3]", "none twice"),
+        ({"organs": {"a": 3, "b": 3}}, "indices [3, 3]", "no duplicates"),
         ({"organs": {"a": 1}, "phases": []}, "phases []", "a list of different names"),
         ({"organs": {"a": 1}, "phases": None}, "phases None", "a list of different names"),
         ({"organs": {"a": 1}, "phases": "portal"}, "phases 'portal'", "a list of different names"),
-        ({"organs": {"a": 1}, "phases": ["x", "x"]}, "phases ['x', 'x']", "none twice"),
+        ({"organs": {"a": 1}, "phases": ["x", "x"]}, "phases ['x', 'x']", "no duplicates"),
     ],
 )
 def test_what_is_no_label_table_is_refused_with_what_was_found(content, found, expected):
@@ -72,6 +72,28 @@ def test_what_is_no_label_table_is_refused_with_what_was_found(content, found, e
     assert found in str(raised.value.found)
     assert expected in raised.value.expected
     assert raised.value.remedy == "edit mine.yaml"
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "remedy"),
+    [
+        ({"organs": {"a": 1}, "phase": ["portal"]}, "key 'phase'", "did you mean phases? Edit mine.yaml"),
+        ({"organs": {"a": 1}, "ignores": 255}, "key 'ignores'", "did you mean ignore? Edit mine.yaml"),
+        ({"organs": {"a": 1}, "modality": "CT"}, "key 'modality'", "edit mine.yaml"),
+        ({"organs": {"a": 1}, 7: "x"}, "key '7'", "edit mine.yaml"),
+        (
+            {"organs": {"a": {"index": 1, "tolerence": 2}}},
+            "a: key 'tolerence'",
+            "did you mean tolerance? Edit mine.yaml",
+        ),
+        ({"organs": {"a": {"index": 1, "colour": 2}}}, "a: key 'colour'", "edit mine.yaml"),
+    ],
+)
+def test_an_unknown_key_is_refused_and_the_nearest_named(content, found, remedy):
+    with pytest.raises(SemclError, match=r"mine\.yaml is not a label table") as raised:
+        LabelTable.parse(content, "mine.yaml")
+    assert (raised.value.found, raised.value.remedy) == (found, remedy)
+    assert raised.value.expected in ("one of organs, phases, ignore", "one of index, partner, tolerance")
 
 
 @pytest.mark.parametrize("index", [1, 65534])
@@ -248,7 +270,7 @@ def test_tables_that_differ_have_different_digests(other):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"organs": {"a": {"index": 1, "partnr": "b"}, "b": 2}}, r"a: \['partnr'\]"),
+        ({"organs": {"a": {"index": 1, "partnr": "b"}, "b": 2}}, r"a: key 'partnr'"),
         ({"organs": {"a": {"index": 1, "partner": "a"}}}, "a: partner 'a'"),
         ({"organs": {"a": {"index": 1, "partner": "b"}, "b": 2}}, "a: partner 'b'"),
         ({"organs": {1: 1, "1": 2}}, r"names \['1', '1'\]"),

@@ -192,5 +192,5 @@ def test_an_annotated_organ_the_label_table_does_not_name_is_refused(tmp_path: P
 
 @pytest.mark.parametrize("phases", [[None], ["portal", True], [False, "ct"], [["ct"]], [{}], [1.5]], ids=str)
 def test_phases_that_are_no_names_are_refused(phases):
-    with pytest.raises(SemclError, match=r"(?s)is not a label table.*found: +phases .*stand in quotes"):
+    with pytest.raises(SemclError, match=r"(?s)is not a label table.*found: +phases .*must be quoted"):
         LabelTable.parse({"organs": {"liver": 1}, "phases": phases})
