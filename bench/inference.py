@@ -30,7 +30,7 @@ from scripts.networks.fusion import fold_norms
 from scripts.phantom.phantom import write_phantoms
 from scripts.queries.grid import AIR, QueryGrid, overlap
 from scripts.refine.inferer import QueryInferer
-from scripts.refine.patches import Patches
+from scripts.refine.patches import VolumePatches
 from scripts.refine.refiner import Refiner
 
 from .timing import compare, forget_peak, in_new_process, memory, table, threads
@@ -90,7 +90,7 @@ class Scene:
         self.folded = fold_norms(copy.deepcopy(self.network))  # as the inference stage runs it
         self.inferer = QueryInferer(self.grid, BATCH, lambda inputs: self.attention, grow=0)
         objects_on_grid = self.grid.objects(self.attention[0, 0], self.image[0])
-        self.patches = Patches(self.grid, self.image[0], objects_on_grid)
+        self.patches = VolumePatches(self.grid, self.image[0], objects_on_grid)
 
     def run(self, name: str) -> Run:
         """What segments the volume once."""

@@ -50,21 +50,22 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .queries.views import Views
     from .ranks import join_ranks, leave_ranks
     from .ranks import share as share_batch
-    from .refine.calibration import Calibrate, Calibration, load_scales
+    from .refine.calibration import Calibration, load_scales
+    from .refine.calibration_fit import Calibrate
     from .refine.dicom_seg import WriteDicomSeg
     from .refine.ensemble import Ensemble, LoadMembers
     from .refine.inferer import QueryInferer
     from .refine.predictions import Predictions
     from .refine.refiner import PrepareQueries, Refiner
-    from .refine.test_time_augmentation import Turns
-    from .refine.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset, WriteLabelMap
+    from .refine.test_time_augmentation import AugmentedInference
+    from .refine.volumes import PrepareVolume, ReadVolume, ToStoredLabels, VolumeDataset, WriteLabelMap
     from .version import __version__
 
 _PUBLIC = {  # name: module that has it, and its name there if it is another
     "AsSamples": "job.progress",
-    "AsStored": "refine.volumes",
     "AsppDecoder": "networks.decoder",
-    "Calibrate": "refine.calibration",
+    "AugmentedInference": "refine.test_time_augmentation",
+    "Calibrate": "refine.calibration_fit",
     "Calibration": "refine.calibration",
     "Case": "cohort.case",
     "Checkpoint": "job.checkpoint",
@@ -98,7 +99,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "SaveWeights": "job.weights",
     "SemanticContrastiveLoss": "contrast.loss",
     "SemclError": "errors",
-    "Turns": "refine.test_time_augmentation",
+    "ToStoredLabels": "refine.volumes",
     "Views": "queries.views",
     "VolumeDataset": "refine.volumes",
     "WriteDicomSeg": "refine.dicom_seg",

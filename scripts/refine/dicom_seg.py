@@ -1,4 +1,4 @@
-"""DICOM SEG: a prediction as a segmentation of the series it was made from, by highdicom (an extra: semcl[dicom])."""
+"""DICOM SEG: predictions as segmentations of their DICOM series, by highdicom (an extra: semcl[dicom])."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ MOST = 255  # segments
 
 
 class WriteDicomSeg:
-    """Handler: write a prediction whose scan is a DICOM series as <case>.dcm too, a segment an organ.
+    """Handler: write predictions of DICOM series as <case>.dcm too, with one segment per organ.
 
-    It is filed with the series' study, so it carries its patient and study attributes: for the archive it came from,
-    not for sharing. Organs are coded by SNOMED CT where pydicom's dictionary has the organ's name (sides left off),
-    else as an anatomical structure with the name as label.
+    The file belongs to the series' study and carries its patient and study attributes: it is for the archive the series
+    came from, not for sharing. Organs are coded in SNOMED CT where pydicom's dictionary has the organ's name (without
+    its side), else as an anatomical structure labelled with the name.
 
     Args:
         table: the label table.
-        folder: where to.
-        job: is told of cases whose series has not what a segmentation must refer to.
+        folder: of the predictions.
+        job: cases whose series lacks what a segmentation must refer to are reported to it.
         wanted: False writes nothing.
 
     Raises:
@@ -44,7 +44,7 @@ class WriteDicomSeg:
 
     def __init__(self, table: LabelTable, folder: str, job: Job, wanted: bool = True) -> None:
         self.table, self.folder, self.job, self.wanted = table, Path(folder), job, wanted
-        if wanted and not find_spec("highdicom"):  # imported when it is needed: that takes seconds
+        if wanted and not find_spec("highdicom"):  # only imported when used, which takes seconds
             raise SemclError(
                 "DICOM SEG needs highdicom",
                 found="it is not installed",
@@ -53,7 +53,7 @@ class WriteDicomSeg:
             )
 
     def attach(self, engine: Engine) -> None:
-        """Be called by the engine at the right times."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -65,39 +65,20 @@ class WriteDicomSeg:
                 except SemclError as error:
                     self.job.fail(sample["case"], error)
 
-    def _write(self, data: Mapping[str, Any], source: Path) -> None:
+    def _write(self, sample: Mapping[str, Any], source: Path) -> None:
         import highdicom
-        import pydicom
 
-        try:
-            series = [pydicom.dcmread(item.path) for item in find_series(source)[0].slices]
-        except (OSError, ValueError) as error:  # it was there when the scan was read
-            raise SemclError(
-                "the series of a prediction cannot be read again",
-                case=data["case"],
-                found=f"{source}: {first_line(error)}",
-                expected="the slices that were segmented",
-                remedy="restore them and run inference again; the label map was written as NIfTI",
-            ) from error
-        missing = [name for name in NEEDED if not series[0].get(name)]
-        if missing:
-            raise SemclError(
-                "a DICOM SEG cannot refer to this series",
-                case=data["case"],
-                found=f"no {', '.join(missing)} in {source}",
-                expected="slices with the identifiers their archive gave them",
-                remedy="export them without taking identifiers away; the label map was written as NIfTI",
-            )
-        indices = np.where(data["pred"][0] == self.table.ignore, 0, data["pred"][0])
+        series = _read_series(source, sample["case"])
+        indices = np.where(sample["pred"][0] == self.table.ignore, 0, sample["pred"][0])
         present = np.unique(indices[indices > 0]).tolist()
         if not present:
             return
         if len(present) > MOST:
             raise SemclError(
-                "a DICOM SEG cannot hold so many organs",
-                case=data["case"],
+                "a DICOM SEG cannot hold that many organs",
+                case=sample["case"],
                 found=f"{len(present)} organs in the prediction",
-                expected=f"at most {MOST}, whose numbers fit a byte",
+                expected=f"at most {MOST}, whose numbers fit in a byte",
                 remedy="leave dicom_seg false: the label map was written as NIfTI",
             )
         frames = np.moveaxis(indices, 2, 0).transpose(0, 2, 1)  # slices of rows of columns
@@ -116,7 +97,7 @@ class WriteDicomSeg:
             device_serial_number="0",
             omit_empty_frames=True,
         )
-        with written_whole(self.folder / f"{data['case']}.dcm") as aside:
+        with written_whole(self.folder / f"{sample['case']}.dcm") as aside:
             segmentation.save_as(aside)
 
     def _descriptions(self, present: Sequence[int]) -> list[Any]:
@@ -140,8 +121,34 @@ class WriteDicomSeg:
         ]
 
 
+def _read_series(source: Path, case: str) -> list[Any]:
+    """The slices of a scan, in order, as pydicom's data sets with the identifiers a segmentation refers to."""
+    import pydicom
+
+    try:
+        series = [pydicom.dcmread(item.path) for item in find_series(source)[0].slices]
+    except (OSError, ValueError) as error:  # it was readable when it was segmented
+        raise SemclError(
+            "the series of a prediction cannot be read again",
+            case=case,
+            found=f"{source}: {first_line(error)}",
+            expected="the slices that were segmented",
+            remedy="restore them and run inference again; the label map was written as NIfTI",
+        ) from error
+    missing = [name for name in NEEDED if not series[0].get(name)]
+    if missing:
+        raise SemclError(
+            "a DICOM SEG cannot refer to this series",
+            case=case,
+            found=f"no {', '.join(missing)} in {source}",
+            expected="slices with the identifiers their archive gave them",
+            remedy="export them with their identifiers; the label map was written as NIfTI",
+        )
+    return series
+
+
 def _code(organ: str, codes: Any) -> Any:
-    """The code of an organ's name, "left_kidney" as the kidney; of any structure where there is none."""
+    """The SNOMED CT code of an organ, of the kidney for "left_kidney"; of any anatomical structure if there is none."""
     for side in SIDES:
         organ = organ.removeprefix(side)
     name = "".join(part.capitalize() for part in organ.split("_"))
@@ -149,7 +156,7 @@ def _code(organ: str, codes: Any) -> Any:
 
 
 def _renumbered(indices: NDArray[Any], present: Sequence[int]) -> NDArray[np.uint8]:
-    """Segments are numbered 1, 2, ... without gaps."""
+    """Label numbers as segment numbers 1, 2, ... without gaps."""
     lookup = np.zeros(max(present) + 1, np.uint8)
     lookup[list(present)] = np.arange(1, len(present) + 1)
     segments: NDArray[np.uint8] = lookup[indices]

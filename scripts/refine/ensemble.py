@@ -16,11 +16,14 @@ from ..networks.fusion import fold_norms
 
 
 class Ensemble(nn.Module):
-    """The mean of the logits of networks of one architecture; of a single one, its own.
+    """The mean logit of networks of the same architecture.
 
     Args:
-        network: the first member; the others are made as it is.
-        count: members.
+        network: the first member; the others are copies of it.
+        count: number of members.
+
+    Raises:
+        SemclError: for no members.
     """
 
     def __init__(self, network: nn.Module, count: int) -> None:
@@ -29,7 +32,7 @@ class Ensemble(nn.Module):
             raise SemclError(
                 "there is no model to segment with",
                 found="models: []",
-                expected="one name at least",
+                expected="at least one name",
                 remedy="set models",
             )
         self.members = nn.ModuleList([network, *(copy.deepcopy(network) for _ in range(count - 1))])
@@ -42,14 +45,14 @@ class Ensemble(nn.Module):
 
 
 class LoadMembers:
-    """Handler: load each member's weights when the first run starts, and fold their normalisations (``fold_norms``).
+    """Handler: load each member's weights when the first run starts, and fuse their normalisations (``fold_norms``).
 
     Errors are those of ``load_weights``.
 
     Args:
-        paths: a file a member.
-        ensemble: takes them.
-        made_by: config of the stage that writes them.
+        paths: one file per member.
+        ensemble: whose members they are loaded into.
+        made_by: config of the stage that writes the files.
     """
 
     def __init__(self, paths: Sequence[str], ensemble: Ensemble, made_by: str) -> None:
@@ -57,7 +60,7 @@ class LoadMembers:
         self.loaded = False
 
     def attach(self, engine: Engine) -> None:
-        """Be called when the engine's run starts."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

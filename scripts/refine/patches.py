@@ -1,4 +1,4 @@
-"""The queries of one volume, cut from it a batch at a time."""
+"""The queries of one volume and their patches, cut a batch at a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..cohort.volume import case_of
 from ..queries.grid import AIR, QueryGrid
 
 
-class Patches:
-    """Image and attention on the query grid, as far as queries can reach; the rest of the volume is not resampled.
+class VolumePatches:
+    """Image and attention on the query grid where queries can reach; the rest of the volume is not resampled.
 
     Args:
         grid: where queries are cut.
         image: the volume (C, X', Y', Z') in RAS, in its own units.
         objects: object numbers (X, Y, Z) on the grid.
-        grow: how many patches beyond the first may be asked for.
+        grow: how many times patches beyond the first may be requested.
     """
 
     def __init__(self, grid: QueryGrid, image: MetaTensor, objects: torch.Tensor, grow: int = 0) -> None:
@@ -43,7 +43,7 @@ class Patches:
             for side in (part.start - first, first + count - part.stop)
         ]
         pad = [sides[4], sides[5], sides[2], sides[3], sides[0], sides[1]]  # torch's order is the last axis first
-        # a scan stored sagittally comes, and leaves pad, with its voxels in another order than its axes
+        # contiguous: pad keeps the memory layout of a scan that was stored sagittally
         self.image = functional.pad(grid.image(image, inside), pad, value=AIR).contiguous()
         self.attention = functional.pad(objects[tuple(inside)], pad).contiguous()
         across = torch.meshgrid(*[torch.arange(side) for side in grid.box], indexing="ij")
@@ -55,7 +55,7 @@ class Patches:
         self.strides = strides
 
     def cut(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Queries (B, C + 1, P, P[, P]), image and mask, of rows (object, x, y, z)."""
+        """Patches (B, C + 1, P, P[, P]), image and mask, of queries as rows (object, x, y, z)."""
         table = torch.tensor(rows)
         first = ((table[:, 1:] - self.origin) * self.strides).sum(1).to(self.offsets.device, non_blocking=True)
         index = first.view(-1, *[1] * self.offsets.ndim) + self.offsets

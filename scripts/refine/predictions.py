@@ -1,4 +1,4 @@
-"""The label maps of a run of inference: which are still to be made, and which of an earlier run can stay."""
+"""The predictions of a run of inference: which are missing, and which of an earlier run can be kept."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ SUFFIXES = (".nii.gz", ".png", ".dcm")
 
 
 class Predictions:
-    """A folder of predictions, all made by the same weights and config, each newer than what it was made of.
+    """Handler: a folder of predictions, all by the same weights and config, each newer than the files it came from.
 
-    What is there and whole is kept, so an interrupted run goes on where it stopped; predictions made otherwise are
-    removed when the first new one is about to be written, and not by a run that fails before. A run of a shard makes
-    those of its cases; ranks share what is missing. A handler, to come before those that write.
+    Up-to-date predictions are kept, so an interrupted run goes on where it stopped; outdated ones are removed just
+    before the first new one is written, and not by a run that fails before that. A shard predicts its own cases; ranks
+    share the missing ones. Must come before the handlers that write.
 
     Args:
-        folder: of <case>.nii.gz.
+        folder: of the predictions, <case>.nii.gz.
         cases: to be segmented.
         weights: files of the refiners' weights.
-        attention_dir: of the attention maps, where there are any.
+        attention_dir: folder of the attention maps, where there are any.
         job: the run.
     """
 
@@ -47,22 +47,22 @@ class Predictions:
         self.attention_dir = attention_dir
         self.note = self.folder / "predictions.json"
         self.cleared = True
-        self.outdated: dict[Path, int] = {}  # and when each was written: another rank may have made it again
+        self.outdated: dict[Path, int] = {}  # with their times: another rank may have rewritten one since
 
     def path(self, case: Case) -> Path:
-        """Where a case's prediction lies."""
+        """Path of a case's prediction."""
         return prediction_path(self.folder, case.id, case.image)
 
     def missing(self) -> list[Case]:
-        """The cases without a prediction that can stay, of this run's shard."""
+        """The cases of this run's shard without an up-to-date prediction."""
         return self._missing(self.job.part(self.cases))
 
     def own(self) -> list[Case]:
-        """This rank's part of the missing ones."""
+        """This rank's part of the missing cases."""
         return ranks.own(self.missing())
 
     def run(self, evaluator: Evaluator) -> None:
-        """Run an evaluator that was built over ``own``, if there is anything to do.
+        """Run an evaluator over the cases of ``own``, if there are any.
 
         Raises:
             SemclError: when the folder holds scans, label maps or anything else that inference did not write.
@@ -75,11 +75,11 @@ class Predictions:
             evaluator.run()
 
     def attach(self, engine: Engine) -> None:
-        """Be called by the engine at the right times."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Make room before the first prediction is written."""
+        """Remove outdated predictions before the first new one is written."""
         if not self.cleared and any("failed" not in sample for sample in samples(engine)):
             self._clear()
             self.cleared = True
@@ -95,10 +95,10 @@ class Predictions:
         Output(self.folder, "predictions", "--prediction_dir").claim(input_files(self.cases), self._earlier)
         cases, missing = self.job.part(self.cases), self.missing()
         if len(missing) < len(cases):
-            print(f"{len(cases) - len(missing)} of {len(cases)} predictions are there and are kept")
+            print(f"{len(cases) - len(missing)} of {len(cases)} predictions are up to date and kept")
 
     def _earlier(self) -> bool:
-        """Whether all in the folder is what a note of an earlier version names."""
+        """Whether a note written by an earlier version names every file in the folder."""
         try:
             note = dict(json.loads(self.note.read_text()))
         except (OSError, ValueError, TypeError):
@@ -108,7 +108,7 @@ class Predictions:
         return isinstance(scans, dict) and {path.name for path in visible(self.folder)} <= known
 
     def _clear(self) -> None:
-        """Remove what cannot stay, also of other shards, before any of them writes by this note."""
+        """Remove outdated predictions, also of other shards, and write the note for all of them."""
         with self.job.one_at_a_time("predictions"):
             for path, written in self.outdated.items():
                 if path.is_file() and path.stat().st_mtime_ns == written:
@@ -129,7 +129,7 @@ class Predictions:
         return {"weights": made_of, "config": digest(self.job.config), "labels": self.job.origin.get("labels")}
 
     def _noted(self) -> dict[str, list[int]]:
-        """The scans of the predictions that were made as this run would; of none where that cannot be told."""
+        """The scans whose predictions were made as this run would make them; none if that is unknown."""
         try:
             note = dict(json.loads(self.note.read_text()))
         except DAMAGE:
@@ -144,14 +144,14 @@ class Predictions:
 
 
 def _stamp(case: Case) -> list[int]:
-    """By what another scan of the same id is told."""
+    """Size and time of a scan, which tell it from another scan of the same id."""
     if not case.image.exists():
         raise SemclError(
             "a file of the datalist is missing",
             case=case.id,
             found=f"no {case.image}",
             expected="the scan",
-            remedy="restore it, or run `python -m scripts prepare` again; predictions stay as they are",
+            remedy="restore it, or run `python -m scripts prepare` again; predictions are left as they are",
         )
     stat = case.image.stat()
     return [stat.st_size, stat.st_mtime_ns]

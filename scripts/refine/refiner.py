@@ -1,4 +1,4 @@
-"""The refiner: encoder and decoder, which draw one object of a query."""
+"""The refiner: encoder and decoder, which segment the object of a query."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..queries.views import Views
 
 
 class Refiner(nn.Module):
-    """Query (B, 2, P, P[, P]), image and attention mask, to the logit (B, 1, P, P[, P]) of the object the mask means.
+    """Query (B, 2, P, P[, P]), image and attention mask, to the logit (B, 1, P, P[, P]) of the masked object.
 
     Args:
         encoder: the encoder, pretrained or not.
-        decoder: takes its feature maps, and the size to draw at.
-        freeze_encoder: keep the encoder's weights and BatchNorm statistics as they are (the paper's frozen protocol).
+        decoder: takes its feature maps and the output size.
+        freeze_encoder: keep the encoder's weights and BatchNorm statistics fixed (the paper's frozen protocol).
 
     Raises:
-        SemclError: when ``encoder`` is none (``check_encoder``).
+        SemclError: when ``encoder`` is not an encoder (``check_encoder``).
     """
 
     def __init__(self, encoder: QueryEncoder, decoder: AsppDecoder, freeze_encoder: bool = False) -> None:
@@ -34,7 +34,7 @@ class Refiner(nn.Module):
             encoder.requires_grad_(False)
 
     def rates(self, rate: float, encoder_rate: float) -> list[dict[str, Any]]:
-        """Groups of weights for an optimizer: the decoder's at ``rate``, a tuned encoder's at a share."""
+        """Parameter groups for an optimizer: the decoder at ``rate``, a trainable encoder at a share of it."""
         groups = [{"params": list(self.decoder.parameters()), "lr": rate}]
         if not self.frozen:
             groups.append({"params": list(self.encoder.parameters()), "lr": rate * encoder_rate})
@@ -52,7 +52,7 @@ class Refiner(nn.Module):
 
 
 class PrepareQueries(PrepareBatch):
-    """Batches of fine-tuning: a view of each query (B, 2, P, P[, P]) as input, its object's mask as label."""
+    """Prepare batches of fine-tuning: a view of each query (B, 2, P, P[, P]) as input, its object's mask as label."""
 
     def __init__(self, views: Views) -> None:
         self.views = views

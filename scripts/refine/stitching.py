@@ -1,4 +1,4 @@
-"""One object of a volume as its patches come in: put together, and asked for more where it reaches a border."""
+"""One object of a volume: its refined patches stitched together, and more requested where it reaches their border."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from ..queries.grid import overlap
 Start = tuple[int, ...]
 
 
-class Drawn:
+class StitchedObject:
     """The refined patches of one object.
 
     Args:
         number: of the object.
         box: shape (X, Y, Z) of a patch on the query grid; one voxel deep in 2-D.
         shape: of the query grid.
-        grow: how often it may ask for patches beyond its own.
+        grow: how many times it may request patches beyond its own.
     """
 
     def __init__(self, number: int, box: Sequence[int], shape: Sequence[int], grow: int) -> None:
         self.number, self.box, self.shape, self.grow = number, tuple(box), tuple(shape), grow
         self.patches: dict[Start, torch.Tensor] = {}
-        self.waiting = 0  # queries asked for and not refined yet
-        self.asked = 0  # patches whose borders have been looked at
+        self.pending = 0  # queries requested and not refined yet
+        self.checked = 0  # patches whose borders have been checked
 
-    def add(self, start: Start, standing: torch.Tensor) -> None:
-        """Take a refined patch (P, P[, P])."""
-        self.patches[start] = standing.view(self.box)
-        self.waiting -= 1
+    def add(self, start: Start, score: torch.Tensor) -> None:
+        """Add the scores of a refined patch (P, P[, P])."""
+        self.patches[start] = score.view(self.box)
+        self.pending -= 1
 
-    def beyond(self, objects: torch.Tensor, threshold: float) -> list[Start]:
-        """First voxels of more patches, half a patch on, where the object is drawn up to a border of all patches.
+    def request_more(self, objects: torch.Tensor, threshold: float) -> list[Start]:
+        """First voxels of more patches, half a patch further, where the object reaches the border of all its patches.
 
-        Only where the attention (X, Y, Z), ``objects``, has something of the object to show.
+        Only where the attention map (X, Y, Z), ``objects``, shows something of the object.
         """
-        looked = list(self.patches.items())[self.asked :]
-        if not self.grow or not looked:
+        unchecked = list(self.patches.items())[self.checked :]
+        if not self.grow or not unchecked:
             return []
         self.grow -= 1
-        self.asked = len(self.patches)
+        self.checked = len(self.patches)
         axes = [axis for axis, side in enumerate(self.box) if side > 1]
-        stacked = torch.stack([patch for _, patch in looked])
+        stacked = torch.stack([patch for _, patch in unchecked])
         ends = [stacked.select(axis + 1, end).flatten(1).amax(1) for axis in axes for end in (0, -1)]
         touched = (torch.stack(ends, 1) > threshold).tolist()
         more: dict[Start, None] = {}
-        for (start, _), sides in zip(looked, touched, strict=True):
+        for (start, _), sides in zip(unchecked, touched, strict=True):
             for side, touches in enumerate(sides):
                 axis, forward = axes[side // 2], side % 2 == 1
                 next_voxel = start[axis] + self.box[axis] if forward else start[axis] - 1
                 if not touches or not 0 <= next_voxel < self.shape[axis] or self._covered(start, axis, next_voxel):
                     continue
                 half = self.box[axis] // 2
-                on = [*start[:axis], start[axis] + (half if forward else -half), *start[axis + 1 :]]
-                _, where = overlap(on, self.box, self.shape)
+                further = [*start[:axis], start[axis] + (half if forward else -half), *start[axis + 1 :]]
+                _, where = overlap(further, self.box, self.shape)
                 if bool((objects[where] == self.number).any()):
-                    more[tuple(on)] = None
+                    more[tuple(further)] = None
         found = [start for start in more if start not in self.patches]
-        self.waiting += len(found)
+        self.pending += len(found)
         return found
 
     def _covered(self, start: Start, axis: int, voxel: int) -> bool:
-        """Whether another patch in line with this one goes on beyond its border."""
+        """Whether another patch in line with this one covers the voxel beyond its border."""
         return any(
             other[axis] <= voxel < other[axis] + self.box[axis]
             and all(
@@ -76,15 +76,15 @@ class Drawn:
             if other != start
         )
 
-    def together(self) -> tuple[list[int], torch.Tensor]:
-        """First voxel on the grid and standing (X, Y, Z) of the smallest box of it that holds all patches."""
+    def stitch(self) -> tuple[list[int], torch.Tensor]:
+        """First voxel on the grid and scores (X, Y, Z) of the smallest box of the grid that holds all patches."""
         starts = torch.tensor(list(self.patches))
         low = starts.amin(0).clamp_min(0)
         high = torch.minimum(starts.amax(0) + torch.tensor(self.box), torch.tensor(self.shape))
         first, size = low.tolist(), (high - low).tolist()
-        one = next(iter(self.patches.values()))
-        weight = compute_importance_map(self.box, mode="gaussian", sigma_scale=0.25, device=one.device)
-        total, weights = one.new_zeros(size), one.new_zeros(size)
+        any_patch = next(iter(self.patches.values()))
+        weight = compute_importance_map(self.box, mode="gaussian", sigma_scale=0.25, device=any_patch.device)
+        total, weights = any_patch.new_zeros(size), any_patch.new_zeros(size)
         for start, patch in self.patches.items():
             part, where = overlap([begin - least for begin, least in zip(start, first, strict=True)], self.box, size)
             total[where] += patch[part] * weight[part]

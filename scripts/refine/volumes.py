@@ -1,4 +1,4 @@
-"""Inference's way in and out: a case becomes an oriented volume with its attention, a prediction becomes a file."""
+"""Volumes of inference: reading scans with their attention maps, and writing predictions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ..job.job import Job
 
 
 class ReadVolume(Transform):
-    """From {"image": path} to {"case": id, "source": path, "image": (C, X, Y, Z) in RAS}, "attention" as it if any.
+    """From {"image": path} to {"case": id, "source": path, "image": (C, X, Y, Z) in RAS, "attention": if any}.
 
     Args:
         table: the label table.
-        attention_dir: where attention maps may lie, as <case>.nii.gz.
+        attention_dir: folder of attention maps, <case>.nii.gz, where there are any.
         channels: C of the images.
     """
 
@@ -36,10 +36,10 @@ class ReadVolume(Transform):
         self.table, self.attention_dir, self.channels = table, attention_dir, channels
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Read a scan; its id is "case" where that is given, else its file's name.
+        """Read a scan; its id is "case" if given, else the name of its file.
 
         Raises:
-            SemclError: when the scan or its attention map cannot be read, or they do not fit each other.
+            SemclError: when the scan or its attention map cannot be read, or they do not match.
         """
         source = Path(data["image"])
         case = str(data.get("case") or case_id(source) or source.name)
@@ -52,9 +52,9 @@ class ReadVolume(Transform):
 
 
 class VolumeDataset(Dataset):
-    """MONAI's, but that a case which cannot be read becomes a single voxel with the reason as "failed".
+    """MONAI's Dataset, but a case that cannot be read becomes a single voxel with the reason as "failed".
 
-    So the others go on.
+    So the other cases are still segmented.
     """
 
     def _transform(self, index: int) -> Any:
@@ -71,22 +71,20 @@ class VolumeDataset(Dataset):
 
 
 class PrepareVolume(PrepareBatch):
-    """Batches of inference: one volume as input, its attention map, if it has one, for the inferer."""
+    """Prepare batches of inference: one volume as input, and its attention map, if it has one, for the inferer."""
 
     def __call__(
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, None, tuple[()], dict[str, Any]]:
         image = batchdata["image"].to(device, non_blocking=non_blocking)
-        given = (
-            {"attention": batchdata["attention"].to(device, non_blocking=non_blocking)}
-            if "attention" in batchdata
-            else {}
-        )
-        return image, None, (), given
+        kwargs = {}
+        if "attention" in batchdata:
+            kwargs["attention"] = batchdata["attention"].to(device, non_blocking=non_blocking)
+        return image, None, (), kwargs
 
 
-class AsStored(Transform):
-    """From "pred" as object numbers (1, X, Y, Z) on the voxels of "image" to the cohort's indices on those of its file.
+class ToStoredLabels(Transform):
+    """From "pred" as object numbers (1, X, Y, Z) on the voxels of "image" to label numbers on those of its file.
 
     Args:
         table: the label table.
@@ -103,15 +101,15 @@ class WriteLabelMap:
     """Handler: write each prediction in the geometry of its scan, as <case>.nii.gz, or <case>.png of a picture.
 
     Args:
-        folder: where to.
-        job: is told of cases that could not be read.
+        folder: of the predictions.
+        job: cases that could not be read are reported to it.
     """
 
     def __init__(self, folder: str, job: Job) -> None:
         self.folder, self.job = Path(folder), job
 
     def attach(self, engine: Engine) -> None:
-        """Be called by the engine at the right times."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -127,12 +125,12 @@ class WriteLabelMap:
 
 
 def prediction_path(folder: Path, case: str, source: str | Path) -> Path:
-    """Where the prediction of a case lies, whose scan is ``source``."""
+    """Path of the prediction of a case whose scan is ``source``."""
     return folder / f"{case}{'.png' if is_photo(source) else '.nii.gz'}"
 
 
 def samples(engine: Engine) -> Iterator[dict[str, Any]]:
-    """What went into an evaluator's step and what came out, sample by sample."""
+    """The samples of an evaluator's last step, each as one mapping of inputs and outputs."""
     state: Any = engine.state
-    for given, made in zip(state.batch, state.output, strict=True):
-        yield {**given, **made}
+    for inputs, outputs in zip(state.batch, state.output, strict=True):
+        yield {**inputs, **outputs}

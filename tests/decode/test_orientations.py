@@ -23,7 +23,7 @@ from scripts.cohort.label_table import LabelTable, Organ
 from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore
 from scripts.refine.inferer import QueryInferer
-from scripts.refine.volumes import AsStored, PrepareVolume, ReadVolume, VolumeDataset
+from scripts.refine.volumes import PrepareVolume, ReadVolume, ToStoredLabels, VolumeDataset
 
 SHAPE, AFFINE = (14, 11, 6), np.diag([1.0, 1.5, 3.0, 1.0])
 TABLE = LabelTable((Organ("liver", 1), Organ("spleen", 2)), ("ct",))
@@ -93,7 +93,7 @@ def served(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list
     """As docs/serving.md does: the volume as it is read, the coarse network asked."""
     network, data = Watched(), ReadVolume(TABLE, "nowhere")({"image": str(image)})
     data["pred"] = inferer_of(grid)(data["image"][None], network)[0]
-    return AsStored(TABLE)(data)["pred"][0], network.seen
+    return ToStoredLabels(TABLE)(data)["pred"][0], network.seen
 
 
 def by_the_command_line(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
@@ -102,7 +102,7 @@ def by_the_command_line(grid: QueryGrid, image: Path, attention: Path) -> tuple[
     (batch,) = DataLoader(VolumeDataset([{"case": "a", "image": str(image)}], read), batch_size=1)
     given, _, _, more = PrepareVolume()(batch, torch.device("cpu"))
     drawn = inferer_of(grid)(given, network, **more)
-    return AsStored(TABLE)({"pred": drawn[0], "image": batch["image"][0]})["pred"][0], network.seen
+    return ToStoredLabels(TABLE)({"pred": drawn[0], "image": batch["image"][0]})["pred"][0], network.seen
 
 
 def by_auto3dseg(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:

@@ -176,7 +176,7 @@ def test_a_run_that_was_killed_and_resumed_ends_as_one_that_was_not(stage, strik
 @pytest.mark.parametrize(
     "strike",
     [
-        Strike("scripts.refine.calibration:Calibrate", "count", 1),
+        Strike("scripts.refine.calibration_fit:Calibrate", "count", 1),
         Strike("scripts.refine.calibration", "write_text", 1),
     ],
     ids=["before the calibration", "while the calibration is written"],
@@ -477,7 +477,7 @@ def test_inference_that_was_killed_goes_on_with_the_rest(whole, again):
     done = {path: path.stat().st_mtime_ns for path in (run.out / "predictions").glob("*.nii.gz")}
     assert len(done) == 2
     assert run() == 0, run.log.read_text()
-    assert "2 of 6 predictions are there and are kept" in run.log.read_text()
+    assert "2 of 6 predictions are up to date and kept" in run.log.read_text()
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert predicted(run) == predicted(whole["inference"])
 
@@ -522,7 +522,7 @@ def test_the_next_run_does_the_scan_that_was_mended(whole, again, cohort):
     assert run(dataset_dir=str(cohort)) == 3
     bad.image.write_bytes(scan)
     assert run(dataset_dir=str(cohort)) == 0, run.log.read_text()
-    assert "5 of 6 predictions are there and are kept" in run.log.read_text()
+    assert "5 of 6 predictions are up to date and kept" in run.log.read_text()
     assert predicted(run) == predicted(whole["inference"])
 
 

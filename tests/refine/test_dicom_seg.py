@@ -1,4 +1,4 @@
-"""DICOM SEG: segments lie where the label map says, on the slices they were drawn on."""
+"""DICOM SEG: segments lie where the label map says, on the slices of the series."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.job.job import Job
 from scripts.refine.dicom_seg import WriteDicomSeg
-from scripts.refine.volumes import AsStored, ReadVolume
+from scripts.refine.volumes import ReadVolume, ToStoredLabels
 
 SHAPE = (10, 8, 6)  # columns, rows, slices
 
@@ -61,13 +61,13 @@ def predicted(folder: Path, table, tmp_path: Path) -> dict:
 
 
 def write(table, tmp_path: Path, job: Job, sample: dict, wanted: bool = True) -> None:
-    """Let the handler write a sample as inference hands it on."""
+    """Let the handler write a sample as inference passes it on."""
     engine = Engine(lambda engine, batch: None)
-    engine.state.batch, engine.state.output = [sample], [{"pred": AsStored(table)(sample)["pred"]}]
+    engine.state.batch, engine.state.output = [sample], [{"pred": ToStoredLabels(table)(sample)["pred"]}]
     WriteDicomSeg(table, str(tmp_path / "out"), job, wanted)(engine)
 
 
-def test_segments_lie_where_they_were_drawn(tmp_path, table, job):
+def test_segments_lie_where_they_were_predicted(tmp_path, table, job):
     sample = predicted(write_series(tmp_path / "series"), table, tmp_path)
     write(table, tmp_path, job, sample)
     written = highdicom.seg.segread(tmp_path / "out" / "a.dcm")
@@ -77,8 +77,8 @@ def test_segments_lie_where_they_were_drawn(tmp_path, table, job):
     affine = np.asarray(sample["image"].affine)
     for segment, number in ((1, 1), (2, 3)):
         volume = written.get_volume(segment_numbers=[segment])
-        drawn = np.argwhere(volume.array[..., 0] > 0)
-        lps = (np.c_[drawn, np.ones(len(drawn))] @ volume.affine.T)[:, :3]
+        written_voxels = np.argwhere(volume.array[..., 0] > 0)
+        lps = (np.c_[written_voxels, np.ones(len(written_voxels))] @ volume.affine.T)[:, :3]
         voxels = np.argwhere(sample["pred"][0].numpy() == number)
         ras = (np.c_[voxels, np.ones(len(voxels))] @ affine.T)[:, :3]
         assert sorted(map(tuple, (lps * [-1, -1, 1]).round(3).tolist())) == sorted(map(tuple, ras.round(3).tolist()))
@@ -94,14 +94,14 @@ def test_it_refers_to_the_series_and_its_patient(tmp_path, table, job):
     assert written.Modality == "SEG"
 
 
-def test_organs_over_255_are_refused_not_drawn_as_background(tmp_path, job, capsys):
+def test_organs_over_255_are_refused_not_written_as_background(tmp_path, job, capsys):
     many = LabelTable(tuple(Organ(f"organ{number}", number) for number in range(1, 301)), ("ct",))
     sample = predicted(write_series(tmp_path / "series"), many, tmp_path)
     objects = torch.zeros_like(sample["pred"])
     objects.view(-1)[:300] = torch.arange(1, 301)
     write(many, tmp_path, job, sample | {"pred": objects})
     assert job.failed == ["a"]
-    assert "a DICOM SEG cannot hold so many organs\n  found:    300 organs" in capsys.readouterr().err
+    assert "a DICOM SEG cannot hold that many organs\n  found:    300 organs" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*.dcm"))
 
 
@@ -109,18 +109,18 @@ def test_a_series_without_identifiers_is_named_and_left(tmp_path, table, job, ca
     folder = write_series(tmp_path / "series", identified=False)
     write(table, tmp_path, job, predicted(folder, table, tmp_path))
     assert job.failed == ["a"]
-    said = capsys.readouterr().err
-    assert "case a: a DICOM SEG cannot refer to this series" in said
-    assert "no StudyInstanceUID, SeriesInstanceUID" in said
+    error = capsys.readouterr().err
+    assert "case a: a DICOM SEG cannot refer to this series" in error
+    assert "no StudyInstanceUID, SeriesInstanceUID" in error
     assert not (tmp_path / "out" / "a.dcm").exists()
 
 
-@pytest.mark.parametrize("reason", ["not wanted", "a file", "nothing drawn", "failed"])
+@pytest.mark.parametrize("reason", ["not wanted", "a file", "nothing predicted", "failed"])
 def test_nothing_is_written_where_there_is_no_reason(reason, tmp_path, table, job):
     sample = predicted(write_series(tmp_path / "series"), table, tmp_path)
     if reason == "a file":
         sample["source"] = str(tmp_path / "a.nii.gz")
-    if reason == "nothing drawn":
+    if reason == "nothing predicted":
         sample["pred"] = torch.zeros_like(sample["pred"])
     if reason == "failed":
         sample["failed"] = "cannot be read"

@@ -10,7 +10,7 @@ from scripts.errors import SemclError
 from scripts.queries.grid import QueryGrid
 from scripts.refine.calibration import Scale
 from scripts.refine.inferer import QueryInferer
-from scripts.refine.patches import Patches
+from scripts.refine.patches import VolumePatches
 
 
 def volume(shape=(40, 36, 12), spacing=(1.0, 1.0, 3.0)) -> MetaTensor:
@@ -49,11 +49,11 @@ def test_on_another_grid_it_comes_back_but_for_its_edges():
     result = inferer(volume(), copy_mask, attention=boxes())
     assert result.shape == boxes().shape
     for number in (1, 2):
-        drawn, truth = result == number, boxes() == number
-        assert 2 * (drawn & truth).sum() / (drawn.sum() + truth.sum()) > 0.85
+        predicted, truth = result == number, boxes() == number
+        assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) > 0.85
 
 
-def test_where_two_objects_claim_a_voxel_the_surer_one_gets_it():
+def test_a_voxel_two_objects_claim_goes_to_the_surer_one():
     attention = torch.zeros(1, 1, 32, 32, 1, dtype=torch.int16)
     attention[0, 0, 8:16, 8:24] = 1
     attention[0, 0, 16:24, 8:24] = 2
@@ -71,10 +71,10 @@ def test_where_two_objects_claim_a_voxel_the_surer_one_gets_it():
     inferer = QueryInferer(grid, 8, no_coarse, grow=0)
     result = inferer(volume((32, 32, 1)), claim_all, attention=attention)
     scores = {number: np.zeros((32, 32, 1)) for number in (1, 2)}
-    for drawn in inferer.draw(Patches(grid, volume((32, 32, 1))[0], attention[0, 0]), claim_all):
-        (x, y, z), probability = drawn.together()
-        sizes = probability.shape
-        scores[drawn.number][x : x + sizes[0], y : y + sizes[1], z : z + sizes[2]] = probability.numpy()
+    for stitched in inferer.refine(VolumePatches(grid, volume((32, 32, 1))[0], attention[0, 0]), claim_all):
+        (x, y, z), score = stitched.stitch()
+        sizes = score.shape
+        scores[stitched.number][x : x + sizes[0], y : y + sizes[1], z : z + sizes[2]] = score.numpy()
     stacked = np.stack([np.full((32, 32, 1), 0.5), scores[1], scores[2]])
     assert np.array_equal(result[0, 0].numpy(), stacked.argmax(0))
     assert set(result.unique().tolist()) == {0, 1, 2}
@@ -85,7 +85,7 @@ def test_below_the_threshold_is_background():
         1: Scale(threshold=0.9),
         2: Scale(threshold=0.7),
         3: Scale(threshold=0.74),
-    }  # the network says sigmoid(1) = 0.73 everywhere
+    }  # the network gives sigmoid(1) = 0.73 everywhere
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, calibration=scales)
     unsure = inferer(volume(), lambda patches: torch.ones_like(patches[:, 1:]), attention=boxes())
     assert set(unsure.unique().tolist()) == {0, 2}
@@ -98,21 +98,21 @@ def test_below_the_threshold_is_background():
         pytest.param(Scale(offset=-1.0, threshold=0.48), 2, id="odds 1.1 times"),
     ],
 )
-def test_of_objects_over_their_thresholds_the_one_that_is_furthest_over_it_is_drawn(first, winner):
+def test_of_objects_above_their_thresholds_the_one_furthest_above_wins(first, winner):
     scales = {1: first, 2: Scale(threshold=0.7)}  # of a logit of 1, probabilities of 0.5 and 0.73, the other's odds 1.2
     everywhere = torch.zeros_like(boxes())
     everywhere[0, 0, 10:14, 10:14, 4] = 1
     everywhere[0, 0, 12:16, 10:14, 4] = 2
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, grow=0, calibration=scales)
-    drawn = inferer(volume(), lambda patches: torch.ones_like(patches[:, 1:]), attention=everywhere)[0, 0, :, :, 4]
-    expected = torch.zeros_like(drawn)
+    predicted = inferer(volume(), lambda patches: torch.ones_like(patches[:, 1:]), attention=everywhere)[0, 0, :, :, 4]
+    expected = torch.zeros_like(predicted)
     patches = {1: (slice(3, 19), slice(4, 20)), 2: (slice(6, 22), slice(4, 20))}  # around x 10 to 12 and x 12 to 16
     for number in (3 - winner, winner):
         expected[patches[number]] = number
-    assert torch.equal(drawn, expected)
+    assert torch.equal(predicted, expected)
 
 
-def test_voxels_the_network_is_not_sure_of_are_ignored_where_that_is_asked_for():
+def test_uncertain_voxels_are_ignored_on_request():
     def in_steps(patches: torch.Tensor) -> torch.Tensor:
         """Sure of the mask's lower half, less sure of its upper; outside, less sure beside it than further away."""
         upper = torch.arange(16).view(1, 1, 16, 1) >= 8
@@ -134,7 +134,7 @@ def test_voxels_the_network_is_not_sure_of_are_ignored_where_that_is_asked_for()
 
 
 @pytest.mark.parametrize("certain", [0.4, 1.01])
-def test_what_is_no_probability_to_be_certain_from_is_refused(certain):
+def test_a_certain_out_of_range_is_refused(certain):
     with pytest.raises(SemclError, match=r"(?s)certain.*0\.5 to 1, or null"):
         QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, certain=certain)
 
@@ -144,7 +144,7 @@ def test_nothing_to_query_is_background():
     assert not inferer(volume(), copy_mask, attention=torch.zeros_like(boxes())).any()
 
 
-def test_a_volume_without_attention_gets_one_on_the_way():
+def test_a_volume_without_attention_is_segmented_coarsely_first():
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, lambda inputs: boxes())
     assert torch.equal(inferer(volume(), copy_mask), boxes())
 
@@ -163,7 +163,7 @@ def test_batches_are_full_whatever_objects_and_slices_they_are_of():
 
 
 def under_segmented() -> tuple[torch.Tensor, torch.Tensor]:
-    """An object of which the attention shows the middle alone, longer than a patch along y, and that attention."""
+    """An object of which the attention shows only the middle, longer than a patch along y, and that attention."""
     truth = torch.zeros(1, 1, 40, 60, 3, dtype=torch.int16)
     truth[0, 0, 18:22, 10:50] = 1
     attention = torch.zeros_like(truth)
@@ -172,7 +172,7 @@ def under_segmented() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def bright(patches: torch.Tensor) -> torch.Tensor:
-    """A refiner that draws what is bright."""
+    """A refiner that segments what is bright."""
     return patches[:, :1] * 20
 
 
@@ -182,12 +182,12 @@ def test_an_object_that_reaches_its_patchs_border_gets_patches_beyond(dims, grow
     truth, attention = under_segmented()
     image = MetaTensor(truth.float() * 400 - 160, affine=torch.eye(4), meta={})
     inferer = QueryInferer(QueryGrid(dims, 16, [0, 0, 0], [-160, 240]), 4, no_coarse, grow=grow)
-    drawn = inferer(image, bright, attention=attention)[0, 0]
-    assert int(drawn.any(0).any(1).sum()) == min(length, 32 if grow == 2 else length)
-    assert not (drawn.bool() & ~truth[0, 0].bool()).any()
+    predicted = inferer(image, bright, attention=attention)[0, 0]
+    assert int(predicted.any(0).any(1).sum()) == min(length, 32 if grow == 2 else length)
+    assert not (predicted.bool() & ~truth[0, 0].bool()).any()
 
 
-def test_no_patch_is_asked_for_outside_of_the_volume():
+def test_no_patch_is_requested_outside_the_volume():
     truth = torch.ones(1, 1, 20, 20, 2, dtype=torch.int16)
     image = MetaTensor(truth.float() * 400 - 160, affine=torch.eye(4), meta={})
     asked = []
@@ -197,9 +197,9 @@ def test_no_patch_is_asked_for_outside_of_the_volume():
         return bright(patches)
 
     grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
-    drawn = QueryInferer(grid, 100, no_coarse, grow=3)(image, note, attention=truth)
+    predicted = QueryInferer(grid, 100, no_coarse, grow=3)(image, note, attention=truth)
     assert asked == [len(grid.queries(truth[0, 0].numpy()))]
-    assert torch.equal(drawn, truth)
+    assert torch.equal(predicted, truth)
 
 
 def test_a_calibration_moves_where_an_object_ends():
@@ -216,7 +216,7 @@ def test_a_calibration_moves_where_an_object_ends():
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
-def test_few_objects_are_held_at_a_time(batch_size):
+def test_few_objects_are_kept_at_a_time(batch_size):
     attention = torch.zeros(1, 1, 32, 32, 30, dtype=torch.int16)
     for number in range(1, 31):
         attention[0, 0, 4:9, 4:9, number - 1] = number
@@ -232,7 +232,7 @@ def test_few_objects_are_held_at_a_time(batch_size):
         asked += len(patches)
         return copy_mask(patches)
 
-    for _ in inferer.draw(Patches(grid, image[0], attention[0, 0]), note):
+    for _ in inferer.refine(VolumePatches(grid, image[0], attention[0, 0]), note):
         done += 1
         most = max(most, asked - done)
     assert done == 30
@@ -245,7 +245,7 @@ def test_a_bare_tensor_is_taken_as_of_one_millimetre():
 
 
 @pytest.mark.parametrize("spacing", [[0, 0, 0], [1.5, 1.5, 0]])
-def test_what_is_most_probable_is_what_is_drawn(spacing):
+def test_the_most_probable_class_is_the_predicted_one(spacing):
     inferer = QueryInferer(QueryGrid(2, 16, spacing, [-160, 240]), 8, no_coarse, calibration={1: Scale(1, 0, 0.3)})
 
     def unsure(patches):
@@ -258,15 +258,15 @@ def test_what_is_most_probable_is_what_is_drawn(spacing):
     assert ((found > 0.02) & (found < 0.98)).any()
 
 
-def test_the_probability_of_a_single_object_is_its_standing():
+def test_the_probability_of_a_single_object_is_its_score():
     attention = torch.zeros(1, 1, 16, 16, 1, dtype=torch.int16)
     attention[0, 0, 4:12, 4:12] = 1
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, calibration={1: Scale(2, 1, 0.2)})
     logits = torch.linspace(-2, 2, 256).view(1, 1, 16, 16)
     found = inferer.probabilities(volume((16, 16, 1)), lambda patches: logits, 2, attention=attention)
-    standing = Scale(2, 1, 0.2).standing(logits[0, 0])
-    assert torch.allclose(found[0, 1, :, :, 0], standing.where(found[0, 1, :, :, 0] > 0, 0), atol=1e-6)
-    assert (found[0, 1, :, :, 0] > 0)[standing > 0.5].all()
+    score = Scale(2, 1, 0.2).score(logits[0, 0])
+    assert torch.allclose(found[0, 1, :, :, 0], score.where(found[0, 1, :, :, 0] > 0, 0), atol=1e-6)
+    assert (found[0, 1, :, :, 0] > 0)[score > 0.5].all()
 
 
 @pytest.mark.parametrize("keep_slices", [False, True])
@@ -274,12 +274,12 @@ def test_the_probability_of_a_single_object_is_its_standing():
     "call", [lambda made, *given: made(*given), lambda made, *given: made.probabilities(*given, 4)]
 )
 def test_a_network_that_gives_nan_is_an_error_that_names_case_and_organ_and_never_the_coarse_map(call, keep_slices):
-    """Of the second object alone: the others are drawn as they should be."""
+    """Of the second object alone: the others are predicted as they should be."""
 
     def broken(patches):
-        drawn = copy_mask(patches)
-        drawn[patches[:, 1:].flatten(1).sum(1) == 49] = torch.nan  # 7 x 7 voxels: object 1
-        return drawn
+        predicted = copy_mask(patches)
+        predicted[patches[:, 1:].flatten(1).sum(1) == 49] = torch.nan  # 7 x 7 voxels: object 1
+        return predicted
 
     image = volume()
     image.meta["case"] = "case007"

@@ -1,4 +1,4 @@
-"""Queries of a volume cut by batches: the patches the grid cuts one by one."""
+"""Patches cut by batches are those the grid cuts one by one."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.queries.grid import AIR, QueryGrid
-from scripts.refine.patches import Patches
+from scripts.refine.patches import VolumePatches
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -20,7 +20,7 @@ def test_a_batch_is_what_the_grid_cuts_from_the_whole_volume(dims, spacing, grow
     objects = torch.zeros(grid.shape(image), dtype=torch.int16)
     objects[3:20, 2:9, 1:] = 4
     objects[-5:, -6:, -2:] = 2
-    patches = Patches(grid, image, objects, grow)
+    patches = VolumePatches(grid, image, objects, grow)
     rows = patches.queries.tolist()
     rows += [[number, x + 8 * grow, y - 8 * grow, z] for number, x, y, z in rows]
     whole = grid.image(image)
@@ -32,13 +32,13 @@ def test_a_batch_is_what_the_grid_cuts_from_the_whole_volume(dims, spacing, grow
 
 def test_a_volume_without_objects_has_no_queries():
     image = MetaTensor(torch.zeros(1, 9, 8, 7), affine=torch.eye(4), meta={})
-    patches = Patches(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), image, torch.zeros(9, 8, 7, dtype=torch.int16), 1)
+    patches = VolumePatches(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), image, torch.zeros(9, 8, 7, dtype=torch.int16), 1)
     assert patches.queries.shape == (0, 4)
 
 
-def test_what_no_query_can_reach_is_not_held():
+def test_voxels_that_no_query_can_reach_are_not_kept():
     image = MetaTensor(torch.zeros(1, 400, 400, 50), affine=torch.eye(4), meta={})
     objects = torch.zeros(400, 400, 50, dtype=torch.int16)
     objects[200:204, 100:104, 20:22] = 1
-    patches = Patches(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), image, objects, 1)
+    patches = VolumePatches(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), image, objects, 1)
     assert tuple(patches.image.shape) == (1, 48, 48, 2)

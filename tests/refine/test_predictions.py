@@ -1,4 +1,4 @@
-"""Predictions of an earlier run: kept where they are current and were made alike, made again otherwise."""
+"""Predictions of an earlier run: kept where they are up to date, made again otherwise."""
 
 import json
 import os
@@ -93,10 +93,10 @@ def test_all_are_made_where_there_are_none(inference: Inference) -> None:
     assert inference.there() == list(NAMES)
 
 
-def test_what_is_there_and_made_alike_is_kept(inference: Inference, capsys: pytest.CaptureFixture[str]) -> None:
+def test_up_to_date_predictions_are_kept(inference: Inference, capsys: pytest.CaptureFixture[str]) -> None:
     inference.run()
     assert inference.run() == []
-    assert "3 of 3 predictions are there and are kept" in capsys.readouterr().out
+    assert "3 of 3 predictions are up to date and kept" in capsys.readouterr().out
 
 
 def test_a_run_that_was_interrupted_goes_on_with_the_rest(
@@ -104,7 +104,7 @@ def test_a_run_that_was_interrupted_goes_on_with_the_rest(
 ) -> None:
     assert inference.run(stop_after=2) == ["a", "b"]
     assert inference.run() == ["c"]
-    assert "2 of 3 predictions are there and are kept" in capsys.readouterr().out
+    assert "2 of 3 predictions are up to date and kept" in capsys.readouterr().out
 
 
 def test_one_that_was_removed_is_made_again(inference: Inference) -> None:
@@ -161,7 +161,7 @@ ALL: list[Callable[[Inference], None]] = [
 
 
 @pytest.mark.parametrize("change", ALL, ids=lambda change: change.__name__)
-def test_what_was_made_otherwise_is_made_again(inference: Inference, change: Callable[[Inference], None]) -> None:
+def test_outdated_predictions_are_made_again(inference: Inference, change: Callable[[Inference], None]) -> None:
     inference.run()
     change(inference)
     assert inference.run() == list(NAMES)

@@ -1,10 +1,10 @@
-"""Test-time views: the way there and back meets itself, and left stays left."""
+"""Test-time augmentation: views are undone where they came from, and left stays left."""
 
 import pytest
 import torch
 
 from scripts.errors import SemclError
-from scripts.refine.test_time_augmentation import Turns
+from scripts.refine.test_time_augmentation import AugmentedInference
 
 
 def blob(dims: int) -> torch.Tensor:
@@ -15,34 +15,34 @@ def blob(dims: int) -> torch.Tensor:
     return torch.stack([image, (distance < 50).float()])[None]
 
 
-def draw_image(queries: torch.Tensor) -> torch.Tensor:
+def segment_image(queries: torch.Tensor) -> torch.Tensor:
     return queries[:, :1] * 5
 
 
-def draw_mask(queries: torch.Tensor) -> torch.Tensor:
+def segment_mask(queries: torch.Tensor) -> torch.Tensor:
     return queries[:, 1:] * 8 - 4
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(("count", "flips"), [(1, ()), (3, ()), (5, ()), (6, (0,)), (10, (0,))])
-@pytest.mark.parametrize("network", [draw_image, draw_mask], ids=["image", "mask"])
-def test_a_network_that_turns_along_gives_nearly_what_it_gave(dims, count, flips, network):
+@pytest.mark.parametrize("network", [segment_image, segment_mask], ids=["image", "mask"])
+def test_an_equivariant_network_gives_nearly_what_it_gave(dims, count, flips, network):
     queries = blob(dims)
-    plain, turned = network(queries), Turns(count, flips)(network)(queries)
-    assert turned.shape == plain.shape
+    plain, averaged = network(queries), AugmentedInference(count, flips)(network)(queries)
+    assert averaged.shape == plain.shape
     inside = (slice(None), slice(None), *[slice(6, 26)] * dims)
-    assert ((plain > 0) != (turned > 0))[inside].float().mean() < 0.02
-    if network is draw_image:
-        assert (plain - turned)[inside].abs().max() < 0.35
+    assert ((plain > 0) != (averaged > 0))[inside].float().mean() < 0.02
+    if network is segment_image:
+        assert (plain - averaged)[inside].abs().max() < 0.35
 
 
 def test_one_view_is_the_network_itself():
-    assert Turns(1)(draw_mask) is draw_mask
+    assert AugmentedInference(1)(segment_mask) is segment_mask
 
 
-def test_the_first_view_alone_counts_where_no_other_looks():
+def test_the_first_view_alone_counts_where_no_other_reaches():
     queries = torch.ones(1, 2, 16, 16)
-    assert torch.isfinite(Turns(5)(draw_image)(queries)).all()
+    assert torch.isfinite(AugmentedInference(5)(segment_image)(queries)).all()
 
 
 @pytest.mark.parametrize(("flips", "mirrored"), [((), False), ((0,), True)])
@@ -53,7 +53,7 @@ def test_a_mirrored_view_is_seen_only_where_it_may_be(flips, mirrored):
         seen.append(queries[0, 1].clone())
         return queries[:, 1:]
 
-    Turns(5 + 5 * mirrored, flips)(note)(blob(2))
+    AugmentedInference(5 + 5 * mirrored, flips)(note)(blob(2))
     plain = seen[0]
     same = [bool(torch.allclose(view, plain.flip(0))) for view in seen]
     assert any(same) == mirrored
@@ -61,11 +61,11 @@ def test_a_mirrored_view_is_seen_only_where_it_may_be(flips, mirrored):
 
 def test_the_number_of_calls_is_the_number_of_views():
     calls = []
-    Turns(4)(lambda queries: calls.append(1) or queries[:, 1:])(blob(2))
+    AugmentedInference(4)(lambda queries: calls.append(1) or queries[:, 1:])(blob(2))
     assert len(calls) == 4
 
 
 @pytest.mark.parametrize(("count", "flips"), [(0, ()), (6, ()), (11, (0,))])
 def test_more_views_than_there_are_are_refused(count, flips):
     with pytest.raises(SemclError, match="set test_views"):
-        Turns(count, flips)
+        AugmentedInference(count, flips)

@@ -1,4 +1,4 @@
-"""Inference's way in and out."""
+"""Scans that inference reads and predictions it writes."""
 
 import os
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from monai.transforms import Compose
 from scripts.errors import SemclError
 from scripts.job.job import Job
 from scripts.refine.volumes import (
-    AsStored,
     PrepareVolume,
     ReadVolume,
+    ToStoredLabels,
     VolumeDataset,
     WriteLabelMap,
 )
@@ -43,10 +43,10 @@ def test_a_prediction_lies_where_its_image_lies(tmp_path, table, job):
     path = write_nifti(tmp_path / "images" / "a.nii.gz", image, STORED)
     write_nifti(tmp_path / "attention" / "a.nii.gz", label, STORED)
     sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
-    drawn = AsStored(table)({**sample, "pred": sample["attention"]})["pred"]
-    assert np.array_equal(drawn, label[None])
+    predicted = ToStoredLabels(table)({**sample, "pred": sample["attention"]})["pred"]
+    assert np.array_equal(predicted, label[None])
     engine = stepped(sample)
-    engine.state.output = [{"pred": drawn}]
+    engine.state.output = [{"pred": predicted}]
     WriteLabelMap(str(tmp_path / "out"), job)(engine)
     written = nib.load(tmp_path / "out" / "a.nii.gz")
     assert np.array_equal(np.asarray(written.dataobj), label)
@@ -54,7 +54,7 @@ def test_a_prediction_lies_where_its_image_lies(tmp_path, table, job):
     assert job.failed == []
 
 
-def test_without_an_attention_map_there_is_none_to_pass_on(tmp_path, table):
+def test_without_an_attention_map_none_is_passed_on(tmp_path, table):
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
     sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
     assert "attention" not in sample
@@ -70,7 +70,7 @@ def test_a_scan_is_named_by_its_file_and_keeps_what_came_with_it(tmp_path, table
     assert ReadVolume(table, str(tmp_path))({"image": str(path), "case": "b"})["case"] == "b"
 
 
-def test_an_error_that_is_no_fault_of_the_case_is_raised(table):
+def test_an_error_the_case_did_not_cause_is_raised(table):
     with pytest.raises(RuntimeError, match="applying transform") as caught:
         VolumeDataset([{"case": "a"}], ReadVolume(table, "nowhere"))[0]
     assert isinstance(caught.value.__cause__, KeyError)
@@ -103,7 +103,9 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize(("name", "harm", "message"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_case_that_cannot_be_read_is_told_and_nothing_is_written(name, harm, message, tmp_path, table, job, capsys):
+def test_a_case_that_cannot_be_read_is_reported_and_nothing_is_written(
+    name, harm, message, tmp_path, table, job, capsys
+):
     noise = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
     path = write_nifti(tmp_path / "a.nii.gz", noise)
     write_nifti(tmp_path / "attention" / "a.nii.gz", np.zeros((6, 5, 4), np.uint8))
