@@ -1,4 +1,4 @@
-"""The algorithm as AutoRunner handles it: generated for a fold, trained in a process of its own."""
+"""The algorithm as AutoRunner handles it: generated for a fold, and trained in its own process."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..outputs import Output
 from .bundle import check_numbers, write_bundle
 from .fitting import channels, fit
 from .generated import CONFIG, STAGES
-from .source import cases_of, modality_of, read_datalist, read_yaml, table_of
+from .source import fold_cases, label_table, modality_of, read_auto3dseg, read_datalist
 
 
 def template_path() -> str:
-    """The folder that Auto3DSeg copies for each fold, to be given with the class:
+    """The folder that Auto3DSeg copies for each fold, to pass along with the class:
 
     ``AutoRunner(..., algos={"semcl": {"_target_": "semcl.auto3dseg.SemclAlgo", "template_path": template_path()}})``
     """
@@ -31,28 +31,28 @@ def template_path() -> str:
 
 
 class SemclAlgo(BundleAlgo):
-    """SemCL's stages as one algorithm of Auto3DSeg; unlike others it may have any name without an underscore.
+    """SemCL's stages as one algorithm of Auto3DSeg, under any name without an underscore.
 
-    Numbers of the stages are taken from AutoRunner's input under the algorithm's name, by stage or under ``common``:
+    AutoRunner's input gives numbers of the stages under the algorithm's name, by stage or under ``common``:
     ``{"modality": "ct", ..., "semcl": {"common": {"patch_size": 128}, "train": {"max_epochs": 100}}}``.
 
     Args:
-        template_path: what the function of that name gives, or a copy of that folder.
+        template_path: the result of the function of that name, or a copy of that folder.
     """
 
     def pre_check_skip_algo(self, skip_bundlegen: bool = False, skip_info: str = "") -> tuple[bool, str]:
-        """Skip data SemCL cannot learn from, which others can: several channels, classes that overlap."""
-        if channels(read_yaml(self.data_stats_files)) != 1:
-            return True, "SemCL looks at images of one channel."
-        if read_yaml(self.data_list_file).get("sigmoid"):
-            return True, "SemCL's organs do not overlap, so it cannot draw classes that do (sigmoid)."
+        """Skip data SemCL cannot learn from: images of several channels, overlapping classes."""
+        if channels(read_auto3dseg(self.data_stats_files)) != 1:
+            return True, "SemCL segments images of one channel."
+        if read_auto3dseg(self.data_list_file).get("sigmoid"):
+            return True, "SemCL cannot segment classes that overlap (sigmoid)."
         return skip_bundlegen, skip_info
 
     def export_to_disk(self, output_path: str, algo_name: str, **kwargs: Any) -> None:
-        """Copy the template into a folder, as the algorithm of that name, and fill it in for a fold.
+        """Copy the template into the algorithm's folder, and fill it in for a fold.
 
         Raises:
-            SemclError: when a folder of that name is there and is no algorithm; errors of ``fill_template_config``.
+            SemclError: when that folder exists and is not an algorithm; errors of ``fill_template_config``.
         """
         self.output_path = str(Path(output_path) / algo_name)
         folder = Path(self.output_path)
@@ -64,34 +64,38 @@ class SemclAlgo(BundleAlgo):
         self.fill_records = self.fill_template_config(self.data_stats_files, self.output_path, **kwargs)
 
     def fill_template_config(self, data_stats_filename: str, algo_path: str, **kwargs: Any) -> dict[str, Any]:
-        """Write the fold's cohort, the bundle's configs and the numbers they run with; return the numbers.
+        """Write the fold's cohort, the bundle's configs and their numbers; return the numbers.
 
         Args:
             data_stats_filename: Auto3DSeg's datastats.yaml.
-            algo_path: the folder that was copied.
-            kwargs: ``fold``, kept for validation.
+            algo_path: the copied folder.
+            kwargs: ``fold``, the fold kept for validation.
 
         Raises:
-            SemclError: for what ``modality_of``, ``cases_of``, ``table_of``, ``fit`` and ``check_numbers`` refuse, and
-                for a search of hyperparameters, which names no fold.
+            SemclError: errors of ``modality_of``, ``fold_cases``, ``label_table``, ``fit`` and ``check_numbers``; and
+                for a hyperparameter search, which gives no fold.
         """
         if "fold" not in kwargs:
             raise SemclError(
                 "no fold to generate the algorithm for",
                 found=f"{sorted(kwargs)}",
                 expected="fold",
-                remedy="leave out hpo: SemCL's numbers are not searched",
+                remedy="leave out hpo: SemCL does not support hyperparameter search",
             )
-        source, stats, folder = read_yaml(self.data_list_file), read_yaml(data_stats_filename), Path(algo_path)
-        modality, cases = modality_of(source), cases_of(source, kwargs["fold"])
-        table = table_of(source, cases, stats)
+        source, stats, folder = (
+            read_auto3dseg(self.data_list_file),
+            read_auto3dseg(data_stats_filename),
+            Path(algo_path),
+        )
+        modality, cases = modality_of(source), fold_cases(source, kwargs["fold"])
+        table = label_table(source, cases, stats)
         own = dict(source.get(self.name) or {})
         check_numbers(own, STAGES)
         numbers = {group: dict(own.get(group) or {}) for group in ("common", *STAGES)}
         numbers["common"] = fit(stats, modality, load_common(bundle_folder()) | numbers["common"]) | numbers["common"]
         if not any(name in source for name in ("label_table", "class_names")) and not read_datalist(source).get(
             "labels"
-        ):  # organs without names may be partners
+        ):  # unnamed organs may be left-right partners
             for stage in ("pretrain", "train"):
                 numbers[stage].setdefault("train#views#flip_axes", [])
         write_bundle(folder / "bundle")
@@ -101,7 +105,7 @@ class SemclAlgo(BundleAlgo):
         datalist.save(cases, cohort)
         datalist.load(cohort, need_label=True)
         config = folder / "configs" / CONFIG
-        filled = read_yaml(config) | {"bundle_root": str(folder), "fold": int(kwargs["fold"])} | numbers
+        filled = read_auto3dseg(config) | {"bundle_root": str(folder), "fold": int(kwargs["fold"])} | numbers
         head = config.read_text(encoding="utf-8").partition("\n\n")[0]
         write_text(config, f"{head}\n\n{yaml.safe_dump(filled, sort_keys=False, default_flow_style=None)}")
         return {CONFIG: filled}
@@ -109,11 +113,11 @@ class SemclAlgo(BundleAlgo):
     def train(
         self, train_params: dict[str, Any] | None = None, device_setting: dict[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the chain in a process of its own, on the first of the devices, by this process's Python.
+        """Run the chain in its own process, on the first of the devices, with this process's Python.
 
         Args:
-            train_params: numbers as "stage#key": {"train#max_epochs": 100}; those of other algorithms are left alone.
-            device_setting: as AutoRunner.set_device_info makes it.
+            train_params: numbers as "stage#key": {"train#max_epochs": 100}; those of other algorithms are ignored.
+            device_setting: as AutoRunner.set_device_info returns it.
         """
         given = self.device_setting | (device_setting or {})
         first = str(given["CUDA_VISIBLE_DEVICES"]).split(",")[0]

@@ -1,4 +1,4 @@
-"""The bundle's configs, written out for a package that is imported as `semcl`."""
+"""The bundle's configs, written for a package imported as `semcl`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import yaml
 from monai.bundle import ConfigParser
 
 from ..bundle_folder import bundle_folder
-from ..errors import SemclError, raise_all
+from ..errors import SemclError, one_of, raise_all
 from ..job.config_check import check
 
 PACKAGE = __name__.partition(".")[0]
 
 
 def write_bundle(folder: Path) -> None:
-    """Copy the bundle's configs into ``folder``/configs, naming this package as it is imported here.
+    """Copy the bundle's configs into ``folder``/configs, with this package's import name.
 
-    ``python -m monai.bundle run`` takes them from any working directory, with ``--bundle_root`` as ``folder``.
+    ``python -m monai.bundle run`` runs them from any working directory, with ``folder`` as ``--bundle_root``.
     """
     configs = bundle_folder() / "configs"
     shutil.rmtree(folder / "configs", ignore_errors=True)
@@ -33,32 +33,28 @@ def write_bundle(folder: Path) -> None:
 
 
 def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, ...]) -> None:
-    """Check numbers of the stages as a run would, before there is one.
+    """Check numbers of the stages as a run would, before any is started.
 
     Args:
-        numbers: by stage, and under "common" for all; keys as of the configs, "train#views#rotation" too.
-        stages: the stages there are.
+        numbers: by stage, and under "common" for all stages; keys of the configs, such as "train#views#rotation".
+        stages: names of the stages.
 
     Raises:
-        SemclError: for groups, keys and kinds of values that no config has.
+        SemclError: for stages, keys and kinds of values that no config has.
     """
-    strange = set(numbers) - {"common", *stages}
-    if strange:
-        raise SemclError(
-            "numbers of a stage that is not there",
-            found=", ".join(sorted(strange)),
-            expected=f"common, {', '.join(stages)}",
-            remedy="name the stage, as in {train: {max_epochs: 100}}",
-        )
+    for stage in numbers:
+        one_of("stage", stage, ("common", *stages))
     written = _configs(bundle_folder())
-    others = {key: value for one in written.values() if "run" in one for key, value in one.items()} | written["common"]
+    others = {key: value for config in written.values() if "run" in config for key, value in config.items()} | written[
+        "common"
+    ]
     errors: dict[str, SemclError] = {}
     for stage in stages:
         parser = ConfigParser(deepcopy(written[stage]))
         parser.update({**numbers.get("common", {}), **numbers.get(stage, {})})
         merged: Any = parser.config
-        asked = {key: value for key, value in merged.items() if not key.startswith("_")}
-        errors |= {str(error): error for error in check(asked, written[stage], others)}
+        given = {key: value for key, value in merged.items() if not key.startswith("_")}
+        errors |= {str(error): error for error in check(given, written[stage], others)}
     raise_all(list(errors.values()), of="the numbers given to Auto3DSeg")
 
 

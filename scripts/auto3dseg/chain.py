@@ -1,4 +1,4 @@
-"""All stages in a row, by the bundle's own configs, and the score of the fold that was kept for validation."""
+"""All stages in a row, by the bundle's own configs, and the score of the validation fold."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ from ..job.plain_errors import plain_errors
 from ..sidefiles import for_show, plain_note
 from .bundle import check_numbers
 from .generated import STAGES, Generated
-from .score import dice_of
+from .score import validation_dice
 
 RESUMABLE = ("coarse", "pretrain", "train")
 PROGRESS = "progress.yaml"
 
 
 def train(config_file: str | Sequence[str], **override: Any) -> None:
-    """Run coarse, pretrain, train and inference on the fold's cohort and write its score where Auto3DSeg looks for it.
+    """Run coarse, pretrain, train and inference on the fold's cohort, and write its score where Auto3DSeg expects it.
 
-    Called again after an interruption it goes on in the stage it was in; called again after its end, or with other
-    numbers, it begins anew. Each stage writes what it always does: manifest, checkpoint, curves, docs/runs.md.
+    Called again after an interruption, it goes on in the stage it was in; called again after its end, or with other
+    numbers, it starts anew. Each stage writes its usual files: docs/runs.md.
 
     Args:
         config_file: the files of configs/ of the generated folder, as a list or separated by commas.
-        override: numbers as "stage#key": "train#max_epochs"; names without a stage are other algorithms'.
+        override: numbers as "stage#key": "train#max_epochs"; keys without a stage belong to other algorithms.
 
     Raises:
-        SemclError: for numbers that no config has, before anything of an earlier run is touched; for what a stage
-            refuses; and when no validation case has an organ.
+        SemclError: for numbers that no config has, before an earlier run is touched; errors of the stages; and when no
+            validation case has an organ.
     """
     plain_errors()
     algorithm = Generated.read(config_file, override)
     check_numbers(algorithm.numbers, STAGES)
-    left = sorted(set(override) - {f"{group}#{name}" for group, own in algorithm.numbers.items() for name in own})
-    if left:
-        print(f"SemCL: {', '.join(left)} left to other algorithms; its own are called stage#key, as train#max_epochs")
+    own = {f"{group}#{key}" for group, numbers in algorithm.numbers.items() for key in numbers}
+    ignored = sorted(set(override) - own)
+    if ignored:
+        print(f"SemCL ignores {', '.join(ignored)}: its own numbers are named stage#key, as in train#max_epochs")
     progress, note = algorithm.models / PROGRESS, algorithm.cohort / "jobs" / "chain.json"
     begun: dict[str, Any] = {"numbers": json.loads(json.dumps(algorithm.numbers)), "done": []}
     noted = (for_show(note, plain_note) if note.is_file() else None) or {}
@@ -61,7 +62,7 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
         begun["done"].append(stage)
     write_text(note, json.dumps(begun, indent=1))
     cases = datalist.load(algorithm.cohort, "testing", need_label=True)
-    organs = dice_of(cases, LabelTable.load(algorithm.cohort), algorithm.cohort / "predictions")
+    organs = validation_dice(cases, LabelTable.load(algorithm.cohort), algorithm.cohort / "predictions")
     score = {"best_avg_dice_score": sum(organs.values()) / len(organs), "fold": algorithm.fold, "organs": organs}
     write_text(progress, yaml.safe_dump([score], sort_keys=False))
 

@@ -1,4 +1,4 @@
-"""Numbers of the stages that follow from what Auto3DSeg's analysis found in the data."""
+"""Numbers of the stages derived from Auto3DSeg's analysis of the data."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from ..errors import SemclError
 
-ACROSS = 160  # voxels of the query grid along the longest axis of a scan, at most
-LEVEL = 8  # the coarse U-Net halves each axis three times
+LONGEST = 160  # voxels of the query grid along the longest axis of a scan, at most
+MULTIPLE = 8  # the coarse U-Net halves each axis three times
 
 
 def fit(stats: Mapping[str, Any], modality: str, shared: Mapping[str, Any]) -> dict[str, Any]:
     """Shared numbers for a data set: window, spacing of the query grid, size of the coarse grid.
 
-    CT is windowed to the middle 80 % of the labelled voxels' intensities and as much again on either side (gas in a
-    stomach is far outside), MR by each volume's own percentiles. The query grid is as fine as the median scan, or so
-    coarse that its longest axis has 160 voxels; of axial patches the axis along the body stays as it was scanned. The
-    coarse grid is at most the one of common.yaml, at most the median scan's.
+    CT is windowed to the middle 80 % of the labelled voxels' intensities, widened by the same range on either side (gas
+    in a stomach is far outside), MR by each volume's own percentiles. The query grid has the median scan's spacing, or
+    a coarser one at which the longest axis has 160 voxels; for axial patches each scan keeps its own slices. The coarse
+    grid is no larger than common.yaml's or, in multiples of 8 voxels, the median scan's.
 
     Args:
-        stats: the content of Auto3DSeg's datastats.yaml.
+        stats: content of Auto3DSeg's datastats.yaml.
         modality: CT or MR.
-        shared: common.yaml, with the user's own numbers.
+        shared: numbers of common.yaml, with the user's own.
 
     Raises:
-        SemclError: for stats of images of several channels.
+        SemclError: for images of several channels.
     """
     summary = stats["stats_summary"]
     images = summary["image_stats"]
@@ -33,20 +33,22 @@ def fit(stats: Mapping[str, Any], modality: str, shared: Mapping[str, Any]) -> d
         raise SemclError(
             "images of several channels",
             found=f"{channels(stats)} channels",
-            expected="one: SemCL looks at one channel",
-            remedy="name one file an image in the datalist, or leave SemCL out of `algos`",
+            expected="one: SemCL uses one channel",
+            remedy="name one file per image in the datalist, or leave SemCL out of `algos`",
         )
     shape, size, voxel = (images[what]["median"] for what in ("shape", "sizemm", "spacing"))
-    coarsest = max(size) / ACROSS
+    coarsest = max(size) / LONGEST
     spacing = [round(max(own, coarsest), 2) for own in voxel]
     if shared["spatial_dims"] == 2:
         spacing[2] = 0
-    coarse = [min(most, -(-int(own) // LEVEL) * LEVEL) for own, most in zip(shape, shared["coarse_size"], strict=True)]
+    coarse = [
+        min(most, -(-int(own) // MULTIPLE) * MULTIPLE) for own, most in zip(shape, shared["coarse_size"], strict=True)
+    ]
     return {"window": _window(summary, modality), "spacing": spacing, "coarse_size": coarse}
 
 
 def channels(stats: Mapping[str, Any]) -> int:
-    """Channels of the images, the most there are."""
+    """Largest number of channels of any image."""
     return int(stats["stats_summary"]["image_stats"]["channels"]["max"])
 
 

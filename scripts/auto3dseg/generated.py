@@ -1,4 +1,4 @@
-"""A folder that Auto3DSeg generated: where things lie in it, and the numbers its stages run with."""
+"""A folder that Auto3DSeg generated: its paths, and the numbers of its stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIG = "hyper_parameters.yaml"
 
 @dataclass(frozen=True)
 class Generated:
-    """The algorithm of one fold: its folder, the fold, and its numbers by stage ("common" for all)."""
+    """The algorithm of one fold: its folder, the fold, and its numbers by stage ("common" for all stages)."""
 
     folder: Path
     fold: int
@@ -24,12 +24,12 @@ class Generated:
 
     @classmethod
     def read(cls, config_file: str | Sequence[str], override: Mapping[str, Any]) -> Generated:
-        """What the files of configs/ say.
+        """Read the files of configs/.
 
         Args:
-            config_file: files, as a list or separated by commas; the folder is the one their folder lies in, so that
-                it may be moved.
-            override: numbers as "stage#key"; others, which may be other algorithms', are not looked at.
+            config_file: files, as a list or separated by commas; the generated folder is the parent of theirs, so it
+                may be moved.
+            override: numbers as "stage#key"; other keys, which may be other algorithms', are ignored.
         """
         listed = config_file.split(",") if isinstance(config_file, str) else list(config_file)
         files = [file for file in listed if file.endswith(SUFFIXES)]
@@ -43,7 +43,7 @@ class Generated:
 
     @property
     def cohort(self) -> Path:
-        """Folder of the cohort, to which the stages write."""
+        """Folder of the cohort, into which the stages write."""
         return self.folder / "cohort"
 
     @property
@@ -57,10 +57,10 @@ class Generated:
         return self.folder / "bundle"
 
     def config(self, stage: str) -> str:
-        """The config of a stage."""
+        """Path of a stage's config."""
         return str(self.bundle / "configs" / f"{stage}.yaml")
 
     def overrides(self, stage: str) -> dict[str, Any]:
-        """What is overridden in it."""
+        """Values that override those of a stage's config."""
         places = {"bundle_root": str(self.bundle), "dataset_dir": str(self.cohort)}
         return {**self.numbers["common"], **self.numbers[stage], **places}

@@ -1,4 +1,4 @@
-"""Inference for the ensemble: class probabilities of a scan on the voxels it is stored with."""
+"""Inference for the ensemble: class probabilities of a scan on its stored voxels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .source import image_of
 
 
 class InferClass:
-    """A trained algorithm, put together by inference.yaml; the name is MONAI's.
+    """A trained algorithm, built by inference.yaml; MONAI asks for this name.
 
     Args:
         config_file: files of configs/ of the generated folder, as a list or separated by commas.
-        override: ``rank``, by which one of several devices is taken, and numbers as "inference#key".
+        override: ``rank``, the number of the GPU to use, and numbers as "inference#key".
     """
 
     def __init__(self, config_file: str | Sequence[str], **override: Any) -> None:
@@ -39,9 +39,9 @@ class InferClass:
 
     @torch.no_grad()
     def infer(self, image_file: Mapping[str, Any] | str) -> MetaTensor:
-        """Class probabilities (K + 1, X, Y, Z), background first, on the voxels of the file and with its meta data.
+        """Class probabilities (K + 1, X, Y, Z), background first, on the voxels of the file and with its metadata.
 
-        What is drawn most probably is what inference.yaml would write.
+        The most probable class is the one inference.yaml would write.
 
         Args:
             image_file: a path, or an entry of the datalist, ``{"image": path}``.
@@ -57,5 +57,5 @@ class InferClass:
             found = self.inferer.probabilities(image[None].to(self.device), self.network, len(self.labels) + 1)[0]
         found = MetaTensor(found, meta=image.meta)
         found.applied_operations = image.applied_operations
-        turned: MetaTensor = Invert(orient)(found)
-        return turned
+        as_stored: MetaTensor = Invert(orient)(found)
+        return as_stored

@@ -40,7 +40,7 @@ def numbers(folder: Path) -> dict:
     return yaml.safe_load((folder / "configs" / "hyper_parameters.yaml").read_text())
 
 
-def test_numbers_are_fitted_and_the_inputs_own_go_over_them(made, tmp_path):
+def test_numbers_are_fitted_and_the_inputs_own_override_them(made, tmp_path):
     own = {"common": {"spacing": [5.0, 5.0, 0.0]}, "train": {"max_epochs": 3}}
     algorithm = made("mine", mine=own, semcl={"common": {"spacing": [9.0, 9.0, 9.0]}})
     algorithm.export_to_disk(str(tmp_path), "mine_1", fold=1)
@@ -62,7 +62,7 @@ def test_organs_without_names_are_never_mirrored(made, tmp_path, more, fixed):
     assert LabelTable.load(tmp_path / "semcl_1" / "cohort").flip_axes == [0]
 
 
-def test_generated_again_nothing_of_before_is_left(made, tmp_path):
+def test_generated_again_nothing_old_is_left(made, tmp_path):
     algorithm = made()
     algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
     old = tmp_path / "semcl_1" / "cohort" / "models" / "model.pt"
@@ -87,19 +87,19 @@ def test_data_for_other_algorithms_is_skipped(made):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
-        ({"modality": "xray"}, "a modality SemCL does not know"),
+        ({"modality": "xray"}, "modality has no such value"),
         ({"semcl": {"train": {"max_epoch": 1}}}, "did you mean --max_epochs"),
         ({"dataroot": "nowhere"}, r"a file of the datalist is missing\n  found:    no .*nowhere"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_trained(made, tmp_path, more, said):
-    with pytest.raises(SemclError, match=said):
+def test_wrong_input_is_refused_before_anything_is_trained(made, tmp_path, more, message):
+    with pytest.raises(SemclError, match=message):
         made(**more).export_to_disk(str(tmp_path), "semcl_1", fold=1)
 
 
-def test_a_search_of_hyperparameters_is_refused(made, tmp_path):
+def test_a_hyperparameter_search_is_refused(made, tmp_path):
     with pytest.raises(SemclError, match="no fold to generate the algorithm for"):
         made().export_to_disk(str(tmp_path), "semcl_1", fill_with_datastats=False)
 

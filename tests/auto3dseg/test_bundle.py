@@ -14,8 +14,8 @@ def test_configs_are_written_with_the_name_the_package_has(tmp_path, monkeypatch
     monkeypatch.setattr(bundle, "PACKAGE", "semcl")
     bundle.write_bundle(tmp_path)
     for path in (tmp_path / "configs").glob("*.yaml"):
-        told = re.sub(r"\s#.*|^#.*", "", path.read_text(), flags=re.M)
-        assert "scripts" not in told, path
+        content = re.sub(r"\s#.*|^#.*", "", path.read_text(), flags=re.M)
+        assert "scripts" not in content, path
     config = ConfigParser()
     config.read_config(str(tmp_path / "configs" / "train.yaml"))
     config["bundle_root"] = str(tmp_path)
@@ -30,14 +30,14 @@ def test_numbers_of_any_config_are_accepted():
 
 
 @pytest.mark.parametrize(
-    ("numbers", "said"),
+    ("numbers", "message"),
     [
-        ({"trane": {}}, r"numbers of a stage that is not there\n  found:    trane"),
+        ({"trane": {}}, r"stage has no such value\n  found:    stage trane"),
         ({"train": {"max_epoch": 3}}, r"unknown key --max_epoch\n(.*\n)*.*did you mean --max_epochs"),
         ({"train": {"train#views#rotatoin": 3.0}}, "did you mean --train#views#rotation"),
         ({"common": {"patch_size": "big"}}, "--patch_size is of the wrong kind"),
     ],
 )
-def test_mistyped_numbers_are_refused(numbers, said):
-    with pytest.raises(SemclError, match=said):
+def test_mistyped_numbers_are_refused(numbers, message):
+    with pytest.raises(SemclError, match=message):
         bundle.check_numbers(numbers, STAGES)

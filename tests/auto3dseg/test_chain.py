@@ -1,4 +1,4 @@
-"""What happens around the stages: their order, going on, beginning anew, the score."""
+"""What happens around the stages: their order, resuming, starting anew, the score."""
 
 import shutil
 from contextlib import suppress
@@ -43,7 +43,7 @@ def stages(folder, monkeypatch):
 
     monkeypatch.setattr(chain, "ConfigWorkflow", Workflow)
     monkeypatch.setattr(chain, "plain_errors", lambda: None)
-    monkeypatch.setattr(chain, "dice_of", lambda cases, table, predictions: {"liver": 0.5, "spleen": 0.75})
+    monkeypatch.setattr(chain, "validation_dice", lambda cases, table, predictions: {"liver": 0.5, "spleen": 0.75})
 
     def train(interrupted=(), **override):
         runs.clear()
@@ -68,13 +68,13 @@ def test_an_interrupted_chain_goes_on_in_the_stage_it_was_in(stages, folder):
     assert stages() == [("pretrain", True), ("train", False), ("inference", False)]
 
 
-def test_a_finished_chain_begins_anew(stages):
+def test_a_finished_chain_starts_anew(stages):
     stages()
     assert stages(interrupted=["coarse"]) == [("coarse", False)]
     assert stages()[0] == ("coarse", True)
 
 
-def test_with_other_numbers_it_begins_anew(stages):
+def test_with_other_numbers_it_starts_anew(stages):
     stages(interrupted=["train"])
     assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in STAGES]
 
@@ -86,6 +86,6 @@ def test_mistyped_numbers_are_refused_and_leave_an_earlier_run_alone(stages, fol
     assert (folder / "cohort" / "models" / "progress.yaml").is_file()
 
 
-def test_other_algorithms_numbers_are_named_and_left_alone(stages, capsys):
+def test_other_algorithms_numbers_are_named_and_ignored(stages, capsys):
     stages(num_epochs=3, **{"train#max_epochs": 3})
-    assert "SemCL: num_epochs left to other algorithms" in capsys.readouterr().out
+    assert "SemCL ignores num_epochs:" in capsys.readouterr().out

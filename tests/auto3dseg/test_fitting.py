@@ -1,4 +1,4 @@
-"""Numbers that follow from Auto3DSeg's analysis."""
+"""Numbers derived from Auto3DSeg's analysis."""
 
 import pytest
 

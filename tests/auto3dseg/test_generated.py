@@ -1,4 +1,4 @@
-"""The folder of a fold, as its files and the command line describe it."""
+"""The folder of a fold, as its files and the command line give it."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_places_are_where_the_file_is(tmp_path):
     assert Path(read.config("train")) == tmp_path / "moved" / "bundle" / "configs" / "train.yaml"
 
 
-def test_numbers_of_a_stage_go_over_shared_ones_and_overrides_over_both(tmp_path):
+def test_numbers_of_a_stage_override_shared_ones_and_overrides_both(tmp_path):
     read = Generated.read(config(tmp_path), {"train#max_epochs": 5, "train#train#views#rotation": 1.0, "num_epochs": 9})
     given = read.overrides("train")
     assert (given["patch_size"], given["max_epochs"], given["train#views#rotation"]) == (32, 5, 1.0)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts.auto3dseg.source import cases_of, image_of, modality_of, table_of
+from scripts.auto3dseg.source import fold_cases, image_of, label_table, modality_of
 from scripts.cohort.label_table import Organ
 from scripts.errors import SemclError
 
@@ -12,7 +12,7 @@ STATS = {"stats_summary": {"label_stats": {"labels": [0, 1, 3]}}}
 
 
 def source(folder, folds=(0, 0, 1, 1, 2), entry=None, **more):
-    """An input whose datalist has a case a fold, the first of which ``entry`` changes."""
+    """An input whose datalist has one case per fold in ``folds``, the first of which ``entry`` changes."""
     training = [{"image": f"im/c{n}.nii.gz", "label": f"la/c{n}.nii.gz", "fold": fold} for n, fold in enumerate(folds)]
     training[0] |= entry or {}
     path = folder / "list.json"
@@ -27,12 +27,12 @@ def test_modalities_go_by_several_names(given, expected):
 
 @pytest.mark.parametrize("given", [{"modality": "pet"}, {}])
 def test_an_unknown_modality_is_refused(given):
-    with pytest.raises(SemclError, match=r"a modality SemCL does not know\n(.*\n)*.*one of ct, mr, mri"):
+    with pytest.raises(SemclError, match=r"modality has no such value\n(.*\n)*.*one of ct, mr, mri"):
         modality_of(given)
 
 
 def test_a_fold_is_kept_for_validation_and_the_others_are_for_cross_fitting(tmp_path):
-    cases = cases_of(source(tmp_path), 1)
+    cases = fold_cases(source(tmp_path), 1)
     assert {case.id: case.fold for case in cases} == {
         "im_c0": 0,
         "im_c1": 0,
@@ -51,32 +51,32 @@ def test_a_single_other_fold_is_split_by_patient(tmp_path):
     content["training"][1] |= {"patient": "one", "case": "second"}
     content["training"][5]["fold"] = 0
     path.write_text(json.dumps(content))
-    cases = cases_of(given, 0)
+    cases = fold_cases(given, 0)
     folds = {case.id: case.fold for case in cases}
     assert folds["im_c5"] is None
     assert folds["im_c0"] == folds["second"]
     assert {fold for fold in folds.values() if fold is not None} == {0, 1, 2}
-    assert cases == cases_of(given, 0)
+    assert cases == fold_cases(given, 0)
 
 
 def test_entries_without_a_fold_are_trained_on(tmp_path):
-    cases = cases_of(source(tmp_path, folds=(None, None, 0, 1)), 0)
+    cases = fold_cases(source(tmp_path, folds=(None, None, 0, 1)), 0)
     assert {case.id for case in cases if case.fold is not None} == {"im_c0", "im_c1", "im_c3"}
 
 
 @pytest.mark.parametrize(
-    ("folds", "fold", "entry", "said"),
+    ("folds", "fold", "entry", "message"),
     [
         ((0, 1), 0, {"label": None}, "case im_c0: an image without a label map"),
         ((0, 1), 0, {"image": ["a.nii", "b.nii"]}, r"an image of several files\n  found:    2 files"),
-        ((0, 0), 1, None, r"nothing to be scored on\n  found:    0 of 2"),
-        ((1, 1), 1, None, r"nothing to train on, or .*\n  found:    2 of 2"),
-        ((0, 1), 0, None, r"too few patients to train on\n  found:    1 outside of fold 0"),
+        ((0, 0), 1, None, r"none to validate on\n  found:    0 of 2"),
+        ((1, 1), 1, None, r"no case to train on, or .*\n  found:    2 of 2"),
+        ((0, 1), 0, None, r"too few patients to train on\n  found:    1 outside fold 0"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(tmp_path, folds, fold, entry, said):
-    with pytest.raises(SemclError, match=said):
-        cases_of(source(tmp_path, folds, entry), fold)
+def test_what_cannot_be_trained_on_is_refused(tmp_path, folds, fold, entry, message):
+    with pytest.raises(SemclError, match=message):
+        fold_cases(source(tmp_path, folds, entry), fold)
 
 
 def test_an_entry_may_be_a_path_or_name_a_list_of_one():
@@ -85,7 +85,7 @@ def test_an_entry_may_be_a_path_or_name_a_list_of_one():
 
 def table(folder, phase=None, **more):
     given = source(folder, entry={"phase": phase} if phase else None, **more)
-    return table_of(given, cases_of(given, 0), STATS)
+    return label_table(given, fold_cases(given, 0), STATS)
 
 
 def test_the_label_table_of_the_input_comes_first(tmp_path):
@@ -121,19 +121,19 @@ def test_without_names_organs_are_numbered(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"class_names": [{"name": "a", "index": 2}]}, r"organs are not numbered .*\n  found:    numbers 2"),
         ({"class_names": [{"name": "a", "index": [1, 2]}]}, "a class of several labels"),
-        ({"label_table": "nowhere.yaml"}, r"there is no label table\n  found:    no nowhere.yaml"),
+        ({"label_table": "nowhere.yaml"}, r"there is no such file\n  found:    no file nowhere.yaml"),
     ],
 )
-def test_a_table_that_is_none_is_refused(tmp_path, more, said):
-    with pytest.raises(SemclError, match=said):
+def test_a_table_that_does_not_fit_is_refused(tmp_path, more, message):
+    with pytest.raises(SemclError, match=message):
         table(tmp_path, **more)
 
 
-def test_label_maps_of_background_alone_are_refused(tmp_path):
+def test_label_maps_with_only_background_are_refused(tmp_path):
     given = source(tmp_path)
     with pytest.raises(SemclError, match="no organ is labelled"):
-        table_of(given, cases_of(given, 0), {"stats_summary": {"label_stats": {"labels": [0]}}})
+        label_table(given, fold_cases(given, 0), {"stats_summary": {"label_stats": {"labels": [0]}}})

@@ -1,4 +1,4 @@
-"""The tutorial, run as it stands: AutoRunner trains, scores and ensembles, alone and beside another algorithm."""
+"""The tutorial, run as it is written: AutoRunner trains, scores and ensembles, alone and beside another algorithm."""
 
 import os
 import re
@@ -98,7 +98,7 @@ def test_attention_of_training_cases_is_cross_fitted_within_the_other_folds(fold
     assert rounds | {"coarse.pt"} == {path.name for path in (cohort / "models").glob("coarse*.pt")}
 
 
-def test_inference_draws_what_the_bundle_draws(folder):
+def test_inference_predicts_what_the_bundle_predicts(folder):
     algorithm = fold_of(folder, 1)
     infer = InferClass([str(path) for path in (algorithm / "configs").iterdir()])
     table = LabelTable.load(algorithm / "cohort")

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from scripts.auto3dseg.score import dice_of
+from scripts.auto3dseg.score import validation_dice
 from scripts.coarse.cross_fitting import CoarseInferer, ReadCoarse, predict
 from scripts.cohort.case import Case
 from scripts.cohort.volume import read
@@ -508,7 +508,7 @@ READERS: dict[str, tuple[str, Callable[[Case, Path], Any]]] = {
         str(root), [case], [], "", Job("inference", "bundle", str(root), {}, 0)).missing()),
     "measuring": ("label", lambda case, root: measure_case(case, {"coarse": root / "attention"}, TABLE, 2.0)),
     "pictures": ("image", lambda case, root: picture(case, 0.5, {}, "coarse", TABLE, [0, 1], root)),
-    "Auto3DSeg's score": ("image", lambda case, root: dice_of([case], TABLE, root / "attention")),
+    "Auto3DSeg's score": ("image", lambda case, root: validation_dice([case], TABLE, root / "attention")),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Class probabilities by this algorithm, for the ensemble."""
+"""Class probabilities of this algorithm, for the ensemble."""
 
 from semcl.auto3dseg import InferClass
 
