@@ -32,9 +32,11 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m tools.tables --check
 	$(BIN)/python -m pytest tests/test_configs.py
 
 docs: .venv/ready
+	$(BIN)/python -m tools.tables
 	$(BIN)/python docs/reference.py
 
 bench: .venv/ready

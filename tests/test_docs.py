@@ -1,4 +1,4 @@
-"""What the documentation shows can be run as it stands."""
+"""What the documentation shows can be run as it stands and agrees with the code."""
 
 import inspect
 import re
@@ -8,12 +8,14 @@ import pytest
 
 from scripts.__main__ import check, prepare
 from scripts.intake.finding_kinds import FINDINGS
+from tools import tables
 
+PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 BLOCKS = {
     f"{path.name}, {number}": block
-    for path in [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+    for path in PAGES
     if path.name != "auto3dseg.md"  # run by tests/auto3dseg/test_tutorial.py, with its commands
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.S), 1)
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.S), 1)
 }
 
 
@@ -22,12 +24,23 @@ def test_a_python_example_runs(block):
     exec(compile(block, "example", "exec"), {})
 
 
-def test_the_page_on_data_lists_every_finding_as_it_is():
-    rows = re.findall(
-        r"^\| `(\w+)`(\*?) \| (\w+) \|.*\| (.*) \|$", Path("docs/cohort.md").read_text(encoding="utf-8"), re.M
-    )
+def test_the_tables_from_the_code_are_up_to_date():
+    assert [str(path) for path in tables.outdated()] == [], "run python -m tools.tables"
+
+
+def test_the_table_of_findings_has_each_finding_once():
+    rows = re.findall(r"^\| `(\w+)`(\*?) \| (\w+) \|.*\| (.*) \|$", tables.findings(), re.M)
     listed = {name: (star == "*", severity, remedy) for name, star, severity, remedy in rows}
     assert listed == {name: (kind.unusable, kind.severity, kind.remedy) for name, kind in FINDINGS.items()}
+    assert len(rows) == len(FINDINGS)
+
+
+def test_a_table_is_written_between_its_marks_alone():
+    page = "before\n<!-- a -->\nold\n<!-- end of a -->\nafter\n"
+    new = "before\n<!-- a -->\n\n| \\1 |\n\n<!-- end of a -->\nafter\n"
+    assert tables.updated(page, "a", "| \\1 |") == new == tables.updated(new, "a", "| \\1 |")
+    with pytest.raises(ValueError, match="once each"):
+        tables.updated(page, "b", "")
 
 
 @pytest.mark.parametrize("command", [check, prepare])
