@@ -9,6 +9,7 @@ import pytest
 from scripts.__main__ import check, prepare
 from scripts.intake.finding_kinds import FINDINGS
 from tools import tables
+from tools.structure import ROOMS
 
 PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 BLOCKS = {
@@ -41,6 +42,11 @@ def test_a_table_is_written_between_its_marks_alone():
     assert tables.updated(page, "a", "| \\1 |") == new == tables.updated(new, "a", "| \\1 |")
     with pytest.raises(ValueError, match="once each"):
         tables.updated(page, "b", "")
+
+
+def test_the_page_on_code_lists_the_rooms_in_their_order():
+    text = Path("docs/code.md").read_text(encoding="utf-8")
+    assert ("", *re.findall(r"^\| `(\w+)/` \|", text, re.M)) == ROOMS
 
 
 @pytest.mark.parametrize("command", [check, prepare])
