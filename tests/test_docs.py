@@ -1,4 +1,4 @@
-"""What the documentation shows can be run as it stands and agrees with the code."""
+"""What the documentation shows can be run as it stands, agrees with the code, and is wrapped."""
 
 import inspect
 import re
@@ -54,3 +54,22 @@ def test_the_page_on_data_lists_every_option(command):
     text = Path("docs/cohort.md").read_text(encoding="utf-8")
     options = set(inspect.signature(command).parameters) - {"unknown"}
     assert not [name for name in options if f"| `--{name}` |" not in text]
+
+
+def prose(text):
+    """Lines of a page that are not in a code block, a table or a line that is a link alone."""
+    kept, code = [], False
+    for line in text.splitlines():
+        code ^= line.lstrip().startswith("```")
+        if not code and not re.match(r"\s*(\||```|!?\[[^]]*\]\([^)]*\)\W*$)", line):
+            kept.append(line)
+    return kept
+
+
+@pytest.mark.parametrize("page", [*PAGES, Path("CHANGELOG.md")], ids=str)
+def test_a_page_is_wrapped_at_120_columns(page):
+    assert [line for line in prose(page.read_text(encoding="utf-8")) if len(line) > 120] == []
+
+
+def test_wrapping_is_asked_of_prose_alone():
+    assert prose("a\n```\ncode\n```\n| table |\n[link](b)\n  ![picture](c).\n- [d](e) f") == ["a", "- [d](e) f"]
