@@ -21,7 +21,9 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from torch import nn
 
-from scripts.coarse.cross_fitting import CoarseInferer, ReadCoarse, predict
+from scripts.coarse.inferer import CoarseInferer
+from scripts.coarse.maps import predict
+from scripts.coarse.samples import ReadCoarse
 from scripts.cohort import datalist
 from scripts.cohort.attention import require_attention
 from scripts.cohort.case import Case

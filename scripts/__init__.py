@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the table
     from .bundle_folder import bundle_root, models_dir
-    from .coarse.cross_fitting import (
-        CoarseInferer,
-        CoarseModel,
-        FoldSampler,
-        ReadCoarse,
-        cross_fit,
-        write_maps,
-    )
+    from .coarse.cross_fitting import cross_fit
+    from .coarse.fold_sampler import FoldSampler
+    from .coarse.inferer import CoarseInferer, CoarseModel
+    from .coarse.maps import write_maps
+    from .coarse.samples import ReadCoarse
     from .cohort.attention import require_attention
     from .cohort.case import Case, digest
     from .cohort.datalist import load as load_cases
@@ -71,11 +68,11 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "Checkpoint": "job.checkpoint",
     "ClusterHead": "networks.cluster_head",
     "ClusterSampler": "queries.sampler",
-    "CoarseInferer": "coarse.cross_fitting",
-    "CoarseModel": "coarse.cross_fitting",
+    "CoarseInferer": "coarse.inferer",
+    "CoarseModel": "coarse.inferer",
     "ContrastNet": "networks.contrast_net",
     "Ensemble": "refine.ensemble",
-    "FoldSampler": "coarse.cross_fitting",
+    "FoldSampler": "coarse.fold_sampler",
     "IgnoringLoss": "networks.ignored",
     "Job": "job.job",
     "LabelTable": "cohort.label_table",
@@ -93,7 +90,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "QueryInferer": "refine.inferer",
     "QueryMemory": "contrast.memory",
     "QueryStore": "queries.store",
-    "ReadCoarse": "coarse.cross_fitting",
+    "ReadCoarse": "coarse.samples",
     "ReadVolume": "refine.volumes",
     "Refiner": "refine.refiner",
     "SaveWeights": "job.weights",
@@ -127,7 +124,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "share_of_patients": "cohort.selection",
     "trained": "job.weights",
     "with_pseudo_labels": "cohort.selection",
-    "write_maps": "coarse.cross_fitting",
+    "write_maps": "coarse.maps",
 }
 
 __all__ = list(_PUBLIC)

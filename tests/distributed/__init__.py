@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from scripts.coarse.cross_fitting import ReadCoarse
+from scripts.coarse.samples import ReadCoarse
 from scripts.contrast.positives import PrepareViews
 from scripts.refine.refiner import PrepareQueries
 from tests.stages import ROOT, run_logged

@@ -40,7 +40,7 @@ OWN = {
     "inference": ("predictions/*.nii.gz",),
 }
 STEP = ("scripts.job.progress:Progress", "step")
-MAP = ("scripts.coarse.cross_fitting", "write_label_map")
+MAP = ("scripts.coarse.maps", "write_label_map")
 
 
 @dataclass
@@ -152,7 +152,7 @@ MOMENTS: dict[str, tuple[str, Strike, dict[str, Any]]] = {
         Strike("scripts.coarse.cross_fitting", "save_weights", 2),
         {},
     ),
-    "coarse, while maps are moved": ("coarse", Strike("scripts.coarse.cross_fitting", "attention_path", 6 + 2 * 2), {}),
+    "coarse, while maps are moved": ("coarse", Strike("scripts.coarse.cross_fitting", "attention_path", 2 * 2), {}),
     "coarse, when all maps are moved": ("coarse", Strike("scripts.job.job:Job", "finish", 1), {}),
     "pretrain, before the weights are written": ("pretrain", Strike("scripts.job.weights", "save_weights", 1), {}),
     "pretrain, when the weights are written": ("pretrain", Strike("scripts.job.job:Job", "finish", 1), {}),

@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from scripts.auto3dseg.score import validation_dice
-from scripts.coarse.cross_fitting import CoarseInferer, ReadCoarse, predict
+from scripts.coarse.inferer import CoarseInferer
+from scripts.coarse.maps import predict
+from scripts.coarse.samples import ReadCoarse
 from scripts.cohort.case import Case
 from scripts.cohort.volume import read
 from scripts.errors import SemclError

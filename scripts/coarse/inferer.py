@@ -1,0 +1,84 @@
+"""Inference with the coarse network: whole volumes, segmented through a low-resolution grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from monai.utils import convert_to_tensor
+from torch import nn
+
+from ..cohort.components import boxes
+from ..cohort.resampling import reach, resample, strongest
+from ..cohort.volume import case_of, normalise
+from ..finite import refuse_broken
+from ..job.weights import load_weights
+
+
+class CoarseInferer(Inferer):
+    """Segments a whole volume with the low-resolution network.
+
+    Args:
+        size: grid (X, Y, Z) the network works on.
+        window: intensity window, as ``normalise`` takes it.
+        channels: C, channels of the images.
+    """
+
+    def __init__(self, size: Sequence[int], window: Sequence[float] | str, channels: int = 1) -> None:
+        self.size, self.window, self.channels = tuple(size), window, channels
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Segment ``inputs`` (1, C, X, Y, Z; RAS, in the image's own units) into object numbers (1, 1, X, Y, Z).
+
+        Scores are interpolated to full resolution before the argmax, so that edges are smooth.
+
+        Raises:
+            SemclError: for scores that are not finite.
+        """
+        image = convert_to_tensor(inputs, track_meta=False)[0]
+        with torch.no_grad():
+            scores = network(resample(normalise(image, self.window), self.size)[None])[0]
+        refuse_broken(scores, "coarse", "the whole volume", case_of(inputs))
+        full = image.shape[1:]
+        return strongest(self._candidates(scores, full), resample(scores[:1], full)[0])[None, None]
+
+    def _candidates(
+        self, scores: torch.Tensor, full: Sequence[int]
+    ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
+        """Scores of each organ, in the box where it can win.
+
+        An interpolated score exceeds background's only where it does so at one of the grid points around.
+        """
+        above = (scores[1:] > scores[:1]).cpu().numpy()
+        for organ, mask in enumerate(above, start=1):
+            (box,) = boxes(mask, 1)
+            if box is not None:
+                region = reach([ends.start for ends in box], [ends.stop for ends in box], self.size, full)
+                yield organ, region, resample(scores[organ : organ + 1], full, region)[0]
+
+
+class CoarseModel:
+    """A trained coarse network that loads its weights on first use.
+
+    Args:
+        network: the network, on its device.
+        weights: path of its weights.
+        inferer: runs it over a volume.
+    """
+
+    def __init__(self, network: nn.Module, weights: str, inferer: CoarseInferer) -> None:
+        self.network, self.weights, self.inferer = network, Path(weights), inferer
+        self.loaded = False
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Object numbers (1, 1, X, Y, Z) of a volume (1, C, X, Y, Z); raises what ``load_weights`` raises."""
+        if not self.loaded:
+            load_weights(self.weights, self.network, "coarse.yaml")
+            self.network.eval()
+            self.loaded = True
+        return self.inferer(inputs, self.network)

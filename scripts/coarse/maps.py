@@ -1,0 +1,109 @@
+"""Attention maps written by coarse networks that have been trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from .. import ranks
+from ..cohort.attention import attention_path, write_label_map
+from ..cohort.datalist import Case
+from ..cohort.label_table import LabelTable
+from ..cohort.provenance import note_attention, provenance, stale_maps
+from ..cohort.volume import read
+from ..errors import SemclError
+from ..job.job import Job
+from ..job.weights import load_weights
+from .attention_folder import claim_attention
+from .inferer import CoarseInferer
+
+
+def weights_path(ckpt_dir: str | Path, fold: int | None) -> Path:
+    """Path of the coarse network's weights trained without ``fold``; None: on all training cases."""
+    return Path(ckpt_dir) / ("coarse.pt" if fold is None else f"coarse_fold{fold}.pt")
+
+
+def write_maps(
+    cases: Sequence[Case],
+    network: nn.Module,
+    inferer: CoarseInferer,
+    table: LabelTable,
+    attention_dir: str,
+    ckpt_dir: str,
+    origin: Mapping[str, str],
+    device: torch.device,
+    job: Job,
+) -> None:
+    """Write the attention maps of the job's share of cases with trained coarse networks, as ``cross_fit`` does.
+
+    A map newer than its scan and its network is kept. A case that cannot be read is reported, and the rest is done.
+
+    Args:
+        cases: all cases of the cohort.
+        network: loads each round's weights; on its device.
+        inferer: predicts each case with the network that has not seen it.
+        table: the label table.
+        attention_dir: where <case>.nii.gz are written.
+        ckpt_dir: holds coarse_fold<n>.pt and coarse.pt.
+        origin: cohort and label table that the weights must have been made from.
+        device: of the network.
+        job: the run; its shard and its ranks share the cases.
+
+    Raises:
+        SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds files of something else.
+    """
+    networks = {case.id: weights_path(ckpt_dir, case.fold) for case in cases}
+    ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job))
+    made_from, note = {key: origin[key] for key in ("cohort", "labels")}, provenance(origin, cases, table)
+    for fold in dict.fromkeys(case.fold for case in cases if stale_maps(attention_dir, note)):
+        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)  # or no map may be removed
+    ranks.wait()
+    ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, job))
+    missing: dict[int | None, list[Case]] = {}
+    for case in job.part(cases):
+        sources = case.image, weights_path(ckpt_dir, case.fold)
+        if not _newer(attention_path(attention_dir, case.id), sources):
+            missing.setdefault(case.fold, []).append(case)
+    ranks.wait()  # until every rank has its list: only then may the first map be written
+    for fold, unseen in missing.items():
+        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)
+        predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail)
+
+
+def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, str], job: Job) -> None:
+    """Record what the maps are made with, after removing those made with another split of the cohort."""
+    with job.one_at_a_time("attention"):
+        for case in cases if stale_maps(attention_dir, note) else []:
+            attention_path(attention_dir, case.id).unlink(missing_ok=True)
+        note_attention(attention_dir, note)
+
+
+def _newer(path: Path, sources: Sequence[Path]) -> bool:
+    """Whether a file is there and newer than what it is made of."""
+    made = path.stat().st_mtime_ns if path.is_file() else 0
+    return all(source.exists() and made > source.stat().st_mtime_ns for source in sources)
+
+
+def predict(
+    cases: Sequence[Case],
+    network: nn.Module,
+    inferer: CoarseInferer,
+    table: LabelTable,
+    attention_dir: str,
+    device: torch.device,
+    fail: Callable[[str, object], None],
+) -> None:
+    """Write the attention maps of ``cases``; those that cannot be read are passed to ``fail``."""
+    network.eval()
+    for case in tqdm(cases, desc="attention", unit="case", leave=False, disable=ranks.number() > 0):
+        try:
+            image = read(case.image, case.id, inferer.channels)
+        except SemclError as error:
+            fail(case.id, error)
+            continue
+        objects = inferer(image[None].to(device), network)[0, 0]
+        write_label_map(attention_path(attention_dir, case.id), objects, image, table)
