@@ -454,7 +454,7 @@ def test_another_folder_of_the_same_cohort_may_be_resumed(whole, again, tmp_path
 
 def test_a_query_store_whose_building_was_killed_is_finished(whole, again, tmp_path):
     run = again("pretrain", store_dir=str(tmp_path / "store"))
-    assert run(Strike("scripts.queries.store", "_write", 11)) == -signal.SIGKILL
+    assert run(Strike("scripts.queries.building", "write_array", 11)) == -signal.SIGKILL
     built = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/case.json")}
     assert built
     assert run(resume=True) == 1

@@ -12,8 +12,9 @@ from scripts.cohort.volume import read, read_objects
 from scripts.errors import SemclError
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.grid import QueryGrid
+from scripts.queries.index import COLUMNS
 from scripts.queries.sampler import ClusterSampler
-from scripts.queries.store import COLUMNS, QueryStore
+from scripts.queries.store import QueryStore
 from tests.conftest import write_nifti
 from tests.queries.test_store import TABLE, SmallCohort, canonical
 

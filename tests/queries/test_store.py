@@ -1,4 +1,4 @@
-"""The query store: built once, opened after, mended where it is damaged, and never on top of anything else."""
+"""The query store: built once, then opened; rebuilt where it is damaged; never written over anything else."""
 
 import json
 import logging
@@ -16,10 +16,12 @@ import torch
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
+from scripts.queries import building
 from scripts.queries import store as module
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.grid import QueryGrid
-from scripts.queries.store import COLUMNS, FORMAT, QueryStore
+from scripts.queries.index import COLUMNS
+from scripts.queries.store import FORMAT, QueryStore
 from tests.conftest import write_nifti
 
 ORGANS = (Organ("liver", 5), Organ("right_kidney", 2, "left_kidney"), Organ("left_kidney", 9, "right_kidney"))
@@ -158,7 +160,7 @@ def test_slices_are_told_apart_and_of_cubes_scans(cohort, dims):
 def test_volumes_are_on_the_grid(cohort):
     store = cohort.open(spacing=[3, 3, 6])
     for number, case in enumerate(cohort.cases):
-        image = module.read(case.image, case.id)
+        image = building.read(case.image, case.id)
         assert store.volume(number, "image").shape == (1, 9, 8, 3)
         assert torch.allclose(store.volume(number, "image").float(), store.grid.image(image), atol=1e-3)
 
@@ -360,9 +362,9 @@ def test_building_goes_on_where_it_was_interrupted(cohort, monkeypatch, error):
             raise error
         return whole_read(path, case, channels)
 
-    whole_read = module.read
+    whole_read = building.read
     with monkeypatch.context() as patch:
-        patch.setattr(module, "read", read)
+        patch.setattr(building, "read", read)
         with pytest.raises(type(error)):
             cohort.open(workers=1)
     assert (cohort.store / "d" / "case.json").is_file()
@@ -381,9 +383,9 @@ def test_a_case_counts_as_built_only_with_its_last_array(cohort, monkeypatch, la
             raise KeyboardInterrupt
         return whole_write(path, array)
 
-    whole_write = module._write
+    whole_write = building.write_array
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", write)
+        patch.setattr(building, "write_array", write)
         with pytest.raises(KeyboardInterrupt):
             cohort.open(workers=1)
     assert "a" in cohort.open().built
