@@ -1,4 +1,4 @@
-"""Gaussian blur of the images of a batch, each by its own width."""
+"""Gaussian blur of a batch of images, each with its own width."""
 
 from __future__ import annotations
 
@@ -8,41 +8,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-REACH = 3  # standard deviations a blur looks to each side
-TILE = 64  # voxels of an axis blurred by one product
-
-
-def blur(image: torch.Tensor, sigmas: NDArray[np.float64]) -> torch.Tensor:
-    """Gaussian blur of images (B, C, *spatial), each with its own standard deviation in voxels; edges are repeated."""
-    gaussians = Gaussians(sigmas, image)
-    for axis in range(2, image.ndim):
-        image = gaussians.along(axis, image, torch.empty_like(image, memory_format=torch.contiguous_format))
-    return image
+REACH = 3  # standard deviations at which a Gaussian is cut off
+TILE = 64  # voxels of an axis that one matrix product blurs
 
 
 class Gaussians:
-    """Gaussians of a batch of images, on its device and of its type.
+    """Gaussian kernels for a batch of images, on its device and of its dtype.
 
     Args:
-        sigmas: standard deviations (B,), voxels; each is cut off after three of them.
-        image: what they are for.
+        sigmas: standard deviations (B,), voxels; each kernel is cut off after three of them.
+        image: the batch.
+
+    Attributes:
+        still: which images (B,) stay as they are.
     """
 
     def __init__(self, sigmas: NDArray[np.float64], image: torch.Tensor) -> None:
         self.reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
         steps = np.arange(-self.reach, self.reach + 1)
         kernels = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
-        kernels[np.abs(steps) > np.maximum(1, np.ceil(REACH * sigmas))[:, None]] = 0  # whatever else is in the batch
-        kernels[kernels < torch.finfo(image.dtype).eps ** 1.25] = 0  # below any rounding
+        kernels[np.abs(steps) > np.maximum(1, np.ceil(REACH * sigmas))[:, None]] = 0  # independent of the other images
+        kernels[kernels < torch.finfo(image.dtype).eps ** 1.25] = 0  # below rounding error
         kernels /= kernels.sum(1, keepdims=True)
-        self.still = kernels[:, self.reach] == 1  # these images stay as they are
+        self.still = kernels[:, self.reach] == 1
         self.kernels = torch.from_numpy(kernels).to(image.device, image.dtype, non_blocking=True)  # (B, taps)
         self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
 
     def along(self, axis: int, image: torch.Tensor, out: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
         """Blur an axis of images (B, C, *spatial), ``part`` of the batch, into ``out``; edges are repeated.
 
-        By products with matrices, on a CPU as on a GPU faster than sums over shifted images.
+        It uses matrix products, which are faster than sums over shifted images on both CPU and GPU.
         """
         size, after = image.shape[axis], math.prod(image.shape[axis + 1 :])
         shape = [len(image), -1, size] if after == 1 else [-1, size, after]
@@ -59,10 +54,10 @@ class Gaussians:
         return out
 
     def matrix(self, size: int, start: int, stop: int) -> torch.Tensor:
-        """Matrices (B, stop - start, seen) that blur these voxels of an axis of ``size``, of the voxels they see."""
+        """Matrices (B, stop - start, inputs) that blur voxels of an axis of ``size``, from all voxels within reach."""
         if (size, start, stop) not in self._matrices:
             (count, taps), rows = self.kernels.shape, stop - start
-            band = self.kernels.new_zeros(count, rows, rows + taps - 1)  # also over what is beyond the ends
+            band = self.kernels.new_zeros(count, rows, rows + taps - 1)  # including voxels beyond the ends
             diagonals = band.as_strided([count, rows, taps], [rows * band.shape[2], band.shape[2] + 1, 1])
             diagonals.copy_(self.kernels[:, None])
             low, high = max(0, self.reach - start), band.shape[2] - max(0, stop + self.reach - size)

@@ -1,4 +1,4 @@
-"""Changes of intensity, a different one for each image of a batch, on the batch's device."""
+"""Intensity augmentation, different for each image of a batch, on the batch's device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from .blur import Gaussians
 from .noise import Noise
 
-SLAB = 1 << 17  # voxels a thread of a CPU works on at once
+SLAB = 1 << 17  # voxels per CPU thread that are processed at once
 
 
 def slabs(batch: torch.Tensor) -> list[slice]:
-    """Parts of a batch (B, ...) to be worked on one after the other: on a CPU as much as stays in its cache, else all.
+    """Slices of a batch (B, ...) to be processed in turn: on a CPU as much as fits its cache, elsewhere everything.
 
-    Several changes of a part that is in the cache take a fraction of the time of as many passes over the memory.
+    Several operations on a slice in the cache take a fraction of the time of as many passes over the whole memory.
     """
     count = len(batch)
     most = SLAB * torch.get_num_threads() if batch.device.type == "cpu" else batch.numel()
@@ -26,25 +26,17 @@ def slabs(batch: torch.Tensor) -> list[slice]:
     return [slice(start, start + step) for start in range(0, count, step)]
 
 
-def change_intensities(image: torch.Tensor, draws: Mapping[str, NDArray[np.float64]]) -> torch.Tensor:
-    """Apply the drawn changes (see ``Intensities``) to a batch of images (B, C, *spatial), which is overwritten."""
-    intensities = Intensities(image, draws)
-    for part in slabs(image):
-        intensities.change(image[part], part, image[part])
-    return image
-
-
 class Intensities:
-    """The drawn changes of a batch, in this order: blur, gamma, gain and offset, noise; then clip to [-1, 1].
+    """Intensity changes of a batch, in this order: blur, gamma, gain and offset, noise; then clipping to [-1, 1].
 
-    Channels of an image are changed alike, so that colours stay; noise is each channel's own.
+    The channels of an image are changed alike, so that colours stay; noise is independent for each channel.
 
     Args:
-        image: (B, C, *spatial), for its device, type and number of axes.
-        draws: by name, a number an image: "blur" (standard deviation, voxels), "gamma", "gain" and "offset" (of the
-            image), "noise" (standard deviation) with "noise_seed". Those missing change nothing.
+        image: (B, C, *spatial), for its device, dtype and number of axes.
+        draws: random parameters by name, one number per image: "blur" (standard deviation, voxels), "gamma", "gain" and
+            "offset", "noise" (standard deviation) with "noise_seed". Whatever is missing is left out.
         blurred: how many of the last axes have been blurred already.
-        base: what has been taken from the images, as air is where nothing is to be 0.
+        base: value that was subtracted from the images, such as that of air where the surroundings must be 0.
     """
 
     def __init__(
@@ -63,32 +55,32 @@ class Intensities:
         self.names = list(numbers)
         values = np.array(list(numbers.values())).reshape(len(numbers), count, *[1] * (image.ndim - 1))
         self.numbers = torch.from_numpy(values).to(image.device, image.dtype, non_blocking=True)
-        self.nothing = torch.finfo(image.dtype).tiny ** 0.5
+        self.tiny = torch.finfo(image.dtype).tiny ** 0.5
         self.base = base
         self.axes = range(2, image.ndim - blurred)
         self.gaussians = Gaussians(draws["blur"], image) if "blur" in draws else None
         self.noise = Noise(draws["noise_seed"], image.device) if "noise" in draws else None
-        self.free: torch.Tensor | None = None
+        self.buffer: torch.Tensor | None = None
 
     def change(self, image: torch.Tensor, part: slice, out: torch.Tensor) -> None:
-        """Change ``part`` of the batch, its parts in their order, into ``out``; ``image`` is overwritten.
+        """Write the changed images of a part of the batch into ``out``; ``image`` is overwritten.
 
         Args:
-            image: (B, C, *spatial) in [-1, 1], contiguous.
-            part: which images of the batch they are.
+            image: (b, C, *spatial) in [-1, 1], contiguous.
+            part: which images of the batch these are.
             out: of the same shape; may be ``image``.
         """
         numbers = dict(zip(self.names, self.numbers[:, part].unbind(), strict=True))
-        if self.free is None or len(self.free) != len(image):
-            self.free = torch.empty_like(image, memory_format=torch.contiguous_format)
-        free = self.free
+        if self.buffer is None or len(self.buffer) != len(image):
+            self.buffer = torch.empty_like(image, memory_format=torch.contiguous_format)
+        free = self.buffer
         if self.gaussians is not None and not self.gaussians.still[part].all():
             for axis in self.axes:
                 image, free = self.gaussians.along(axis, image, free, part), image
-        if "gamma" in numbers:  # the logarithm of 0, that is of air, would take many times as long
+        if "gamma" in numbers:  # the logarithm of 0, of air, would take many times as long
             if self.base != -1:
                 image.add_(self.base + 1)
-            image.clamp_(self.nothing, 2).log_().mul_(numbers["gamma"]).add_(numbers["factor"]).exp_()
+            image.clamp_(self.tiny, 2).log_().mul_(numbers["gamma"]).add_(numbers["factor"]).exp_()
         if "gain" in numbers:
             image.mul_(numbers["gain"])
         if "offset" in numbers:
