@@ -38,8 +38,8 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .networks.decoder import AsppDecoder
     from .networks.device import in_training, on_device
     from .networks.encoder import QueryEncoder
-    from .networks.ignored import IgnoringLoss
     from .networks.pooling import make_pooling
+    from .networks.segmentation_loss import IgnoringLoss
     from .queries.dataset import QueryDataset
     from .queries.grid import QueryGrid
     from .queries.sampler import ClusterSampler
@@ -73,7 +73,7 @@ _PUBLIC = {  # name: module that has it, and its name there if it is another
     "ContrastNet": "networks.contrast_net",
     "Ensemble": "refine.ensemble",
     "FoldSampler": "coarse.fold_sampler",
-    "IgnoringLoss": "networks.ignored",
+    "IgnoringLoss": "networks.segmentation_loss",
     "Job": "job.job",
     "LabelTable": "cohort.label_table",
     "LoadMembers": "refine.ensemble",

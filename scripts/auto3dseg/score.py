@@ -12,10 +12,10 @@ from monai.metrics import DiceMetric
 
 from ..cohort.attention import attention_path
 from ..cohort.case import Case
+from ..cohort.ignored import without_ignored
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_label, read_objects
 from ..errors import SemclError
-from ..networks.ignored import without_ignored
 
 
 def validation_dice(cases: Sequence[Case], table: LabelTable, predictions: Path) -> dict[str, float]:

@@ -15,8 +15,7 @@ from monai.engines import SupervisedTrainer
 
 from .. import ranks
 from ..cohort.attention import attention_path
-from ..cohort.case import folds
-from ..cohort.datalist import Case
+from ..cohort.case import Case, folds
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import note_attention, provenance
 from ..job.checkpoint import Checkpoint

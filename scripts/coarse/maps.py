@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..cohort.attention import attention_path, write_label_map
-from ..cohort.datalist import Case
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import note_attention, provenance, stale_maps
 from ..cohort.volume import read

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
-from ..cohort.datalist import Case
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.resampling import resample, resample_objects
 from ..cohort.volume import normalise, read, read_label

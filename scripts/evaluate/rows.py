@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..cohort.case import Case, unlabelled
+from ..cohort.ignored import without_ignored
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_objects, spacing
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..files import written_whole
-from ..networks.ignored import without_ignored
 from .metrics import INTERSECTION, UNION, VOLUME, measure_organ
 
 Box = tuple[slice, ...]

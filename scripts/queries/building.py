@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..cohort.attention import read_attention
-from ..cohort.datalist import Case
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_label
 from ..files import checksum, written_whole

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cohort.datalist import Case
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 
 COLUMNS = ("case", "patient", "object", "cluster", "x", "y", "z")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from .. import ranks
 from ..cohort.attention import attention_path, require_attention
 from ..cohort.case import Case
-from ..cohort.datalist import Case
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import checksum, write_text

@@ -7,7 +7,7 @@ import torch
 
 from scripts.coarse.inferer import CoarseInferer
 from scripts.coarse.maps import write_maps
-from scripts.cohort.datalist import digest
+from scripts.cohort.case import digest
 from scripts.errors import SemclError
 
 from .networks import one_voxel_network

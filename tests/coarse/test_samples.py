@@ -3,7 +3,7 @@
 import numpy as np
 
 from scripts.coarse.samples import ReadCoarse
-from scripts.cohort.datalist import Case
+from scripts.cohort.case import Case
 from tests.conftest import write_nifti
 
 

@@ -24,10 +24,11 @@ from scripts.coarse.maps import predict
 from scripts.coarse.samples import ReadCoarse
 from scripts.cohort.case import Case
 from scripts.cohort.volume import read
+from scripts.cohort.volume_errors import ERROR
 from scripts.errors import SemclError
 from scripts.evaluate.case_pictures import picture
 from scripts.evaluate.rows import measure_case
-from scripts.intake.finding_kinds import ERROR, FINDINGS
+from scripts.intake.finding_kinds import FINDINGS
 from scripts.intake.findings import as_csv, hash_ids
 from scripts.job.job import Job
 from scripts.queries.grid import QueryGrid

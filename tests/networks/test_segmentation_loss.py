@@ -1,11 +1,10 @@
-"""Ignored voxels: they add nothing to a loss, and nothing to what is measured."""
+"""Segmentation losses with ignored voxels: neither value nor gradient comes from them."""
 
-import numpy as np
 import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from scripts.networks.ignored import IgnoringLoss, without_ignored
+from scripts.networks.segmentation_loss import IgnoringLoss
 
 LOSSES = {
     "one object": (DiceCELoss(sigmoid=True, squared_pred=True), 1),
@@ -23,7 +22,7 @@ def batch(channels: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("which", LOSSES)
-def test_what_is_drawn_on_ignored_voxels_changes_neither_loss_nor_gradient(which):
+def test_predictions_on_ignored_voxels_change_neither_loss_nor_gradient(which):
     loss, channels = LOSSES[which]
     logits, label = batch(channels)
     other = torch.where(label < 0, logits.detach() * 9 + 5, logits.detach()).requires_grad_()
@@ -56,11 +55,3 @@ def test_in_half_precision_nothing_overflows():
     logits, label = batch(1)
     value = IgnoringLoss(DiceCELoss(sigmoid=True, squared_pred=True))(logits.half(), label.half())
     assert torch.isfinite(value)
-
-
-def test_where_the_truth_is_ignored_both_maps_are_background():
-    truth = np.array([0, 1, -1, -1, 2], np.int16)
-    drawn = np.array([1, 1, 2, -1, -1], np.int16)
-    found = without_ignored(drawn, truth)
-    assert [part.tolist() for part in found] == [[1, 1, 0, 0, 0], [0, 1, 0, 0, 2]]
-    assert truth.tolist() == [0, 1, -1, -1, 2]
