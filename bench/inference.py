@@ -26,7 +26,7 @@ from scripts.cohort.volume import read, read_objects
 from scripts.networks.decoder import AsppDecoder
 from scripts.networks.device import on_device
 from scripts.networks.encoder import QueryEncoder
-from scripts.networks.fusion import fold_norms
+from scripts.networks.fusion import fuse_norms
 from scripts.phantom.phantom import write_phantoms
 from scripts.queries.grid import AIR, QueryGrid, overlap
 from scripts.refine.inferer import QueryInferer
@@ -87,7 +87,7 @@ class Scene:
         decoder = AsppDecoder(2, encoder.channels, width=NUMBERS["decoder_width"], **numbers)
         refiner = Refiner(encoder, decoder)
         self.network = on_device(Copier(refiner), "cpu").eval()
-        self.folded = fold_norms(copy.deepcopy(self.network))  # as the inference stage runs it
+        self.folded = fuse_norms(copy.deepcopy(self.network))  # as the inference stage runs it
         self.inferer = QueryInferer(self.grid, BATCH, lambda inputs: self.attention, grow=0)
         objects_on_grid = self.grid.objects(self.attention[0, 0], self.image[0])
         self.patches = VolumePatches(self.grid, self.image[0], objects_on_grid)

@@ -1,4 +1,4 @@
-"""Batch norm over the batch of all ranks, on a GPU or a CPU."""
+"""Synchronised batch normalisation over all ranks, on GPU and CPU."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class CpuSyncBatchNorm(_BatchNorm):
-    """What PyTorch's SyncBatchNorm, of GPUs alone, computes, on a CPU; every rank has as much of the batch."""
+    """PyTorch's SyncBatchNorm, which supports GPUs only, for a CPU; all ranks must hold equal parts of the batch."""
 
     def _check_input_dim(self, inputs: torch.Tensor) -> None:
-        """Any number of axes."""
+        """Accept any number of axes."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if not self.training:
@@ -24,26 +24,26 @@ class CpuSyncBatchNorm(_BatchNorm):
         mean = mean_of_ranks(inputs.mean(axes)).view(shape)
         centred = inputs - mean
         variance = mean_of_ranks(centred.square().mean(axes))
-        self._remember(mean.detach().flatten(), variance.detach(), inputs.numel() // inputs.shape[1])
+        self._update(mean.detach().flatten(), variance.detach(), inputs.numel() // inputs.shape[1])
         scale = (variance + self.eps).rsqrt()
         if self.affine:
             scale = scale * self.weight
         normed = centred * scale.view(shape)
         return torch.add(normed, self.bias.view(shape)) if self.affine else normed
 
-    def _remember(self, mean: torch.Tensor, variance: torch.Tensor, own: int) -> None:
-        """Take a batch's statistics into the running ones; ``own`` values a channel are this rank's."""
+    def _update(self, mean: torch.Tensor, variance: torch.Tensor, own: int) -> None:
+        """Update the running statistics with a batch's; ``own`` is the number of values per channel on this rank."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
         weight = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        several = own * dist.get_world_size()
+        count = own * dist.get_world_size()
         self.running_mean.lerp_(mean, weight)
-        self.running_var.lerp_(variance * several / (several - 1), weight)
+        self.running_var.lerp_(variance * count / (count - 1), weight)
 
 
 class _Mean(torch.autograd.Function):
-    """Mean over the ranks of a tensor; its gradient is the mean of theirs."""
+    """Mean of a tensor over the ranks; its gradient is the mean of their gradients."""
 
     @staticmethod
     def forward(context: Any, own: torch.Tensor) -> torch.Tensor:
@@ -55,19 +55,19 @@ class _Mean(torch.autograd.Function):
 
 
 def mean_of_ranks(own: torch.Tensor) -> torch.Tensor:
-    """Mean of a tensor over the ranks, with its gradient."""
+    """Mean of a tensor over the ranks, differentiable."""
     mean: torch.Tensor = _Mean.apply(own)  # type: ignore[no-untyped-call]
     return mean
 
 
 def _mean(own: torch.Tensor) -> torch.Tensor:
-    whole = own.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(whole)
-    return whole.div_(dist.get_world_size())
+    total = own.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total.div_(dist.get_world_size())
 
 
 def synchronise(network: nn.Module, device: torch.device) -> nn.Module:
-    """Make every batch norm of a network one over all ranks; weights and their names stay."""
+    """Make every batch norm of a network use the statistics of all ranks; weights and their names stay."""
     if device.type != "cpu":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return network

@@ -1,4 +1,4 @@
-"""The cluster head: a pooled feature map to a unit vector on the sphere where clusters are formed."""
+"""The cluster head: projects pooled features onto the unit sphere, where clusters form."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 
 
 class ClusterHead(nn.Module):
-    """Linear, ReLU, linear, unit length: pooled features (B, C) -> (B, D).
+    """Linear, ReLU, linear, L2 normalisation: pooled features (B, C) -> unit vectors (B, D).
 
     Args:
         in_channels: C.
-        embedding: D, 256 in the paper's code.
+        embedding: D, length of the embeddings; 256 in the paper's code.
     """
 
     def __init__(self, in_channels: int, embedding: int = 256) -> None:

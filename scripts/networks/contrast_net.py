@@ -1,4 +1,4 @@
-"""What is pretrained: the encoder and the cluster head, and between them what makes vectors of feature maps."""
+"""The network of pretraining: encoder, pooling and cluster head."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .pooling import PatchPooling, Pooling
 
 
 class ContrastNet(nn.Module):
-    """Encoder, pooling and cluster head. Inputs of ``PrepareViews`` -> unit embeddings (R*B, D).
+    """Encoder, pooling and cluster head: inputs of ``PrepareViews`` -> unit embeddings (R*B, D).
 
-    Inputs are (B, C + R', P, P[, P]): the C channels of the encoder (image and attention), then the R' masks that the
-    pooling asks for. Embeddings are those of all queries for the first region, then for the second.
+    Inputs are (B, C + M, P, P[, P]): the C channels of the encoder (image and attention), then the M masks that the
+    pooling needs. Embeddings come region by region: those of all queries for the first, then for the second.
 
     Args:
         encoder: the encoder.
-        embedding: D.
-        pooling: from feature maps to vectors; the mean over the whole patch unless given.
+        embedding: D, length of the embeddings.
+        pooling: from feature maps to vectors; by default the mean over the whole patch.
 
     Raises:
-        SemclError: when ``encoder`` is none (``check_encoder``).
+        SemclError: when ``encoder`` is not an encoder (``check_encoder``).
     """
 
     def __init__(self, encoder: QueryEncoder, embedding: int = 256, pooling: Pooling | None = None) -> None:
@@ -33,7 +33,7 @@ class ContrastNet(nn.Module):
         self.head = ClusterHead(self.pooling.width(encoder.channels), embedding)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings of inputs, as above."""
+        """Unit embeddings of the inputs, as above."""
         seen = inputs.shape[1] - self.pooling.masks
         masks = list(torch.split(inputs[:, seen:], 1, dim=1))
         embeddings: torch.Tensor = self.head(self.pooling(self.encoder(inputs[:, :seen]), masks))

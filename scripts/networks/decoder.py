@@ -1,4 +1,4 @@
-"""The decoder: atrous spatial pyramid pooling over the encoder's last map, sharpened by its earlier ones."""
+"""The decoder: atrous spatial pyramid pooling over the encoder's last map, refined by its earlier ones."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch.nn import functional
 class AsppDecoder(nn.Module):
     """ASPP with image pooling (DeepLabV3, arXiv 1706.05587), low-level skips (DeepLabV3+, arXiv 1802.02611), one logit.
 
-    Without skips it is the paper's decoder: the 1/8 map is decided and upsampled. A patch's edge cannot be drawn at
-    1/8, so skips from finer levels are the default.
+    Without skips it is the paper's decoder, which classifies the 1/8 map and upsamples the logit. Fine edges are lost
+    at 1/8, so skips from finer levels are the default.
 
     Args:
         spatial_dims: 2 or 3.
-        channels: of the encoder's feature maps, finest first; the pyramid stands on the last one.
+        channels: of the encoder's feature maps, finest first; the pyramid is built on the last one.
         width: channels of the joined pyramid; each skip on the way up halves them, but not below ``skip_width``.
-        dilations: of its three 3 x 3 branches.
-        skips: which of the finer maps join on the way up, 0 for the finest.
-        skip_width: channels a skip is reduced to.
+        dilations: of the three 3 x 3 branches.
+        skips: which of the finer maps are joined on the way up, 0 for the finest.
+        skip_width: channels that each skip is reduced to.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AsppDecoder(nn.Module):
         return functional.interpolate(logit, size=size, mode=self.mode)
 
     def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """The map (B, ``width``, *map of the finest skip) that is decided: all but the last convolution."""
+        """The last map before the logit, (B, ``width``, *map of the finest skip)."""
         last = features[-1]
         pyramid, pooled = self.pyramid(last), self.pooled(last.flatten(2).mean(2))
         for _ in range(last.ndim - 2):

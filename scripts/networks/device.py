@@ -1,4 +1,4 @@
-"""Where and how a network's weights lie, on one device or one of each rank."""
+"""Placement of a network: device, memory layout, compilation, and data parallelism over ranks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 def on_device(
     network: nn.Module, device: torch.device | str, channels_last: bool = True, compiled: bool = False
 ) -> nn.Module:
-    """Move a 2-D or 3-D convolutional network to a device, there to be trained or used.
+    """Move a 2-D or 3-D convolutional network to a device.
 
     Args:
         network: moved in place and returned.
-        device: where to.
-        channels_last: lay weights out with channels last, the faster layout on CPU and GPU.
-        compiled: let ``torch.compile`` compile it at its first call; its weights keep their names.
+        device: the device.
+        channels_last: store weights channels last, the faster layout on CPU and GPU.
+        compiled: compile it with ``torch.compile`` at its first call; its weights keep their names.
     """
     rank = max((weight.ndim for weight in network.parameters()), default=0)
     network = network.to(torch.device(device))
@@ -39,14 +39,14 @@ def in_training(
     compiled: bool = False,
     sync_batchnorm: bool = True,
 ) -> nn.Module:
-    """``on_device``, and of several ranks as one network: gradients are averaged after each backward pass.
+    """Move a network to a device for training; several ranks average their gradients after each backward pass.
 
     Args:
-        network: moved in place; with several ranks it is returned wrapped, its weights still lie in ``network``.
-        device: where to.
-        channels_last: lay weights out with channels last.
-        compiled: let ``torch.compile`` compile it.
-        sync_batchnorm: take batch norm's statistics over the batch of all ranks; False: over this rank's part.
+        network: moved in place; with several ranks it is returned wrapped, around the same weights.
+        device: the device.
+        channels_last: store weights channels last.
+        compiled: compile it with ``torch.compile``.
+        sync_batchnorm: compute batch norm's statistics over the batch of all ranks; False: over this rank's part.
     """
     if ranks.count() == 1:
         return on_device(network, device, channels_last, compiled)

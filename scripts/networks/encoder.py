@@ -1,4 +1,4 @@
-"""The encoder: image and attention mask in, a pyramid of feature maps out; and what any other encoder must offer."""
+"""The encoder, from image and attention mask to a pyramid of feature maps, and the contract of any other encoder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import nn
 
 from ..errors import SemclError
 
-CONTRACT = {  # attribute -> what it says
+CONTRACT = {  # attribute -> its meaning
     "spatial_dims": "2 or 3",
     "channels": "channels of each feature map, finest map first",
-    "strides": "voxels of the patch per place of each feature map, growing",
+    "strides": "voxels of the patch per cell of each feature map, increasing",
 }
 
 
@@ -24,7 +24,7 @@ def check_encoder(encoder: nn.Module) -> None:
     """Check that a module is an encoder: ``CONTRACT``, and a forward pass that returns its feature maps, finest first.
 
     Raises:
-        SemclError: naming what is missing or does not fit together.
+        SemclError: for missing or inconsistent attributes.
     """
     missing = [name for name in CONTRACT if not hasattr(encoder, name)]
     found = f"{type(encoder).__name__} without {', '.join(missing)}" if missing else ""
@@ -36,9 +36,9 @@ def check_encoder(encoder: nn.Module) -> None:
             found = f"{type(encoder).__name__} of {encoder.spatial_dims} dimensions"
     if found:
         raise SemclError(
-            "this is no encoder",
+            "this module is not an encoder",
             found=found,
-            expected="; ".join(f"{name}: {what}" for name, what in CONTRACT.items()),
+            expected="; ".join(f"{name}: {meaning}" for name, meaning in CONTRACT.items()),
             remedy="give the encoder these attributes, or wrap it in a module that has them",
         )
 
@@ -50,8 +50,8 @@ class QueryEncoder(nn.Module):
         spatial_dims: 2 or 3.
         block: "basic" or "bottleneck" (ResNet-50's).
         layers: blocks of each of the four levels; (3, 4, 6, 3) for ResNet-50.
-        widths: channels of each level; (64, 128, 256, 512) for ResNet-50, whose bottleneck makes four times as many.
-        in_channels: image and attention mask.
+        widths: channels of each level; (64, 128, 256, 512) for ResNet-50, whose bottlenecks have four times as many.
+        in_channels: channels of the image, plus one for the attention mask.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class QueryEncoder(nn.Module):
         self.strides = [1, 2, 4, 8]
 
     def _subsample_before_shortcuts(self, spatial_dims: int) -> None:
-        """Make a strided 1 x 1 convolution a subsampling and an unstrided one: the same numbers under the same names.
+        """Replace strided 1 x 1 convolutions by subsampling and unstrided ones: same values, same names of weights.
 
-        On CPUs with AVX-512, oneDNN's gradient of the strided one writes outside its memory when there are fewer than
-        16 channels: the process dies of a segmentation fault (seen with torch 2.13.0; tests/networks/test_encoder.py).
+        On CPUs with AVX-512, oneDNN's gradient of the strided one writes out of bounds when there are fewer than 16
+        channels, a segmentation fault (seen with torch 2.13.0; tests/networks/test_encoder.py).
         """
         for level in (self.body.layer2, self.body.layer3, self.body.layer4):
             shortcut: Any = level[0].downsample

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it: the same numbers from fewer steps, for inference."""
+"""Conv-norm fusion: batch normalisation merged into the preceding convolution, for faster inference."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def fold_norms(network: nn.Module) -> nn.Module:
-    """Fold every batch normalisation of a network into its convolution, in place; the network is for evaluation then.
+def fuse_norms(network: nn.Module) -> nn.Module:
+    """Fuse every batch normalisation of a network with its convolution, in place, and switch to evaluation mode.
 
-    Known are pairs as MONAI names them: ``conv`` and ``adn.N`` of a Convolution, ``conv1`` and ``bn1`` of a ResNet and
-    its blocks, and ``0`` and ``1`` of a ResNet's shortcut. Other normalisations are left as they are.
+    Pairs are recognised by MONAI's names: ``conv`` and ``adn.N`` of a Convolution, ``conv1`` and ``bn1`` of a ResNet
+    and its blocks, and ``0`` and ``1`` of a ResNet's shortcut. Other normalisations are left as they are.
     """
     network.eval()
     for module in network.modules():
         parts = dict(module.named_children())
         for name, part in parts.items():
-            norm = _after(name)
+            norm = _norm_after(name)
             holder, _, last = norm.rpartition(".")
             owner = parts.get(holder) if holder else module
             following = getattr(owner, last, None) if owner is not None else None
@@ -29,8 +29,8 @@ def fold_norms(network: nn.Module) -> nn.Module:
     return network
 
 
-def _after(name: str) -> str:
-    """What the normalisation after a convolution of that name is called."""
+def _norm_after(name: str) -> str:
+    """Name of the normalisation after a convolution of that name."""
     if name == "conv":
         return "adn.N"
     return "1" if name == "0" else name.replace("conv", "bn")

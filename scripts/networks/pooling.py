@@ -1,4 +1,4 @@
-"""Pooling, from feature maps to vectors: means over the whole patch or over regions, or values at points of regions."""
+"""Pooling of feature maps into vectors: means over the whole patch or over regions, or values at points in regions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch.nn import functional
 from ..errors import SemclError, one_of
 from .decoder import AsppDecoder
 
-REACH = 8  # parts of a patch's side that the surroundings of a region reach
+REACH = 8  # the surroundings of a region reach 1/8 of a patch's side
 
 
 class Pooling(nn.Module, ABC):
-    """From the feature maps of a batch of queries to vectors, and what else of a batch depends on how that is done.
+    """Pools the feature maps of a batch of queries into vectors, and states what else in a batch depends on that.
 
     Attributes:
-        masks: masks the pooling asks for: 0, or 2 (of the object and of what surrounds it).
-        hides: whether every second view of a query hides its attention from the encoder, so that what one view is shown
-            the other has to find by itself.
+        masks: how many masks the pooling needs: 0, or 2 (the object and its surroundings).
+        hides: whether every second view of a query hides its attention from the encoder, which then has to find there
+            what the other view shows.
         each: vectors per region.
-        decoder: pretrained beside the encoder; None where there is none.
+        decoder: pretrained together with the encoder, if any.
     """
 
     masks = 0
@@ -38,22 +38,22 @@ class Pooling(nn.Module, ABC):
 
     @abstractmethod
     def width(self, channels: Sequence[int]) -> int:
-        """Length of the vectors that are pooled from maps of so many channels."""
+        """Length of the vectors pooled from maps with these numbers of channels."""
 
     @abstractmethod
     def forward(self, features: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> torch.Tensor:
         """Vectors (R * B * each, width) of feature maps (B, C, *map), finest first, under R masks (B, 1, *patch)."""
 
     def describe(self, features: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-        """One vector per query (B, C) that says what a trained encoder makes of it: the means of all maps under it."""
-        return torch.cat([under(level, mask) for level in features], dim=1)
+        """One vector per query (B, C) from a trained encoder: the means of all maps under its mask."""
+        return torch.cat([masked_mean(level, mask) for level in features], dim=1)
 
     def regions(self, mask: torch.Tensor) -> list[torch.Tensor]:
-        """The masks (B, 1, *patch) this pooling asks for, of queries whose attention is ``mask``."""
+        """The masks (B, 1, *patch) that this pooling needs of queries whose attention is ``mask``."""
         return [mask, surroundings(mask)]
 
     def labels(self, labels: torch.Tensor) -> torch.Tensor:
-        """Labels of the vectors: surroundings have meanings of their own, -1 - label."""
+        """Labels of the vectors: surroundings form classes of their own, -1 - label."""
         return torch.cat([labels, -1 - labels]).repeat_interleave(self.each)
 
 
@@ -78,7 +78,7 @@ class PatchPooling(Pooling):
 
 
 class RegionPooling(Pooling):
-    """The means of all maps under a region, one after the other: what a decoder with skips will read."""
+    """The means of all maps under a region, concatenated: all that a decoder with skips will read."""
 
     masks = 2
     hides = True
@@ -91,13 +91,13 @@ class RegionPooling(Pooling):
 
 
 class PointPooling(Pooling):
-    """Values at random points of a region, of what a decoder makes of the maps (local contrast, arXiv 2006.10511).
+    """Values of the decoder's last map at random points of a region (local contrast, arXiv 2006.10511).
 
-    The decoder is pretrained too, all but its logit.
+    The decoder is pretrained too, except for its logit.
 
     Args:
-        decoder: the decoder that is to be fine-tuned.
-        points: of each region.
+        decoder: the decoder to be fine-tuned later.
+        points: per region.
 
     Raises:
         SemclError: for less than one point.
@@ -109,7 +109,7 @@ class PointPooling(Pooling):
     def __init__(self, decoder: AsppDecoder, points: int = 8) -> None:
         super().__init__(decoder)
         if points < 1:
-            raise SemclError("there is no point", found=f"points {points}", expected="1 or more", remedy="set points")
+            raise SemclError("there are no points", found=f"points {points}", expected="1 or more", remedy="set points")
         self.each = points
         decoder.logit.requires_grad_(False)
 
@@ -125,12 +125,12 @@ POOLINGS = ("patch", "regions", "points")
 
 
 def make_pooling(name: str, decoder: Callable[[], AsppDecoder] | None = None, points: int = 8) -> Pooling:
-    """The pooling a config names.
+    """The pooling of a given name, for configs.
 
     Args:
         name: one of ``POOLINGS``.
         decoder: makes the decoder of "points"; the others have none.
-        points: of "points".
+        points: per region, for "points".
 
     Raises:
         SemclError: for another name, or "points" without a decoder.
@@ -145,10 +145,10 @@ def make_pooling(name: str, decoder: Callable[[], AsppDecoder] | None = None, po
     return PointPooling(decoder(), points)
 
 
-def under(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean (B, C) of a map (B, C, *map) under a mask (B, 1, *patch): each place counts by the share of it in the mask.
+def masked_mean(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean (B, C) of a map (B, C, *map) under a mask (B, 1, *patch), each cell weighted by its share in the mask.
 
-    Under an empty mask all places count alike.
+    Under an empty mask all cells count equally.
     """
     cover: torch.Tensor = Pool[Pool.ADAPTIVEAVG, features.ndim - 2](features.shape[2:])(mask.to(features.dtype))
     weight = cover.flatten(2)
@@ -157,28 +157,28 @@ def under(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def at_points(features: torch.Tensor, mask: torch.Tensor, count: int) -> torch.Tensor:
-    """A map (B, C, *map) at ``count`` random places of a mask (B, 1, *patch), interpolated linearly: (B, count, C).
+    """Values (B, count, C) of a map (B, C, *map) at random voxels of a mask (B, 1, *patch), interpolated linearly.
 
-    Under an empty mask all places count alike. Places are drawn by the generator of the tensor's device; of several
-    ranks each draws its own.
+    Under an empty mask all voxels are equally likely. They are sampled by the generator of the tensor's device; each
+    rank samples its own.
     """
     shape, axes = mask.shape[2:], mask.ndim - 2
-    place = torch.multinomial(mask.flatten(1).float() + 1e-6, count, replacement=True)
-    found = []
-    for size in reversed(shape):  # grid_sample wants the last axis first
-        found.append((place % size * 2 + 1) / size - 1)
-        place = place.div(size, rounding_mode="floor")
-    grid = torch.stack(found, dim=-1).view(len(mask), count, *[1] * (axes - 1), axes).to(features.dtype)
+    voxel = torch.multinomial(mask.flatten(1).float() + 1e-6, count, replacement=True)
+    coordinates = []
+    for size in reversed(shape):  # grid_sample takes the last axis first
+        coordinates.append((voxel % size * 2 + 1) / size - 1)
+        voxel = voxel.div(size, rounding_mode="floor")
+    grid = torch.stack(coordinates, dim=-1).view(len(mask), count, *[1] * (axes - 1), axes).to(features.dtype)
     values = functional.grid_sample(features, grid, padding_mode="border", align_corners=False)
     return values.flatten(2).mT
 
 
 def surroundings(mask: torch.Tensor) -> torch.Tensor:
-    """What lies around a mask (B, 1, *patch), within an eighth of the patch's side."""
+    """The surroundings of a mask (B, 1, *patch): within an eighth of the patch's side, and not in it."""
     axes = mask.ndim - 2
     reach = mask.shape[-1] // REACH
-    wide = mask
+    dilated = mask
     for axis in range(axes):
         kernel = [2 * reach + 1 if other == axis else 1 for other in range(axes)]
-        wide = Pool[Pool.MAX, axes](kernel, stride=1, padding=[size // 2 for size in kernel])(wide)
-    return wide - mask
+        dilated = Pool[Pool.MAX, axes](kernel, stride=1, padding=[size // 2 for size in kernel])(dilated)
+    return dilated - mask

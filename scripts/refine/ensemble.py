@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import SemclError
 from ..job.weights import load_weights
-from ..networks.fusion import fold_norms
+from ..networks.fusion import fuse_norms
 
 
 class Ensemble(nn.Module):
@@ -45,7 +45,7 @@ class Ensemble(nn.Module):
 
 
 class LoadMembers:
-    """Handler: load each member's weights when the first run starts, and fuse their normalisations (``fold_norms``).
+    """Handler: load each member's weights when the first run starts, and fuse their normalisations (``fuse_norms``).
 
     Errors are those of ``load_weights``.
 
@@ -68,5 +68,5 @@ class LoadMembers:
             return
         for path, member in zip(self.paths, self.ensemble.members, strict=True):
             load_weights(path, member, self.made_by)
-            fold_norms(member)
+            fuse_norms(member)
         self.loaded = True

@@ -69,11 +69,11 @@ def test_an_encoder_keeps_its_contract():
         ({"spatial_dims": 4}, "of 4 dimensions"),
     ],
 )
-def test_what_is_no_encoder_is_named(change, found):
+def test_what_is_not_an_encoder_is_refused(change, found):
     encoder = QueryEncoder(2, "basic", (1, 1, 1, 1), (4, 6, 8, 10))
     for name, value in change.items():
         delattr(encoder, name) if value is None else setattr(encoder, name, value)
-    with pytest.raises(SemclError, match=rf"(?s)this is no encoder.*{found}"):
+    with pytest.raises(SemclError, match=rf"(?s)this module is not an encoder.*{found}"):
         ContrastNet(encoder)
 
 

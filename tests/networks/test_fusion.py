@@ -1,4 +1,4 @@
-"""Folding: the same numbers without any batch normalisation, for every network a stage can have."""
+"""Conv-norm fusion: the same numbers without any batch normalisation, for every network a stage can have."""
 
 import copy
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from scripts.networks.decoder import AsppDecoder
 from scripts.networks.encoder import QueryEncoder
-from scripts.networks.fusion import NORMS, fold_norms
+from scripts.networks.fusion import NORMS, fuse_norms
 from scripts.refine.refiner import Refiner
 
 
@@ -30,21 +30,21 @@ def trained(dims: int, block: str, skips: list[int]) -> Refiner:
 @pytest.mark.parametrize("skips", [[], [0, 1, 2]], ids=["the paper's decoder", "skips"])
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 @pytest.mark.parametrize("dims", [2, 3])
-def test_a_folded_refiner_computes_the_same(dims, block, skips):
+def test_a_fused_refiner_computes_the_same(dims, block, skips):
     network = trained(dims, block, skips)
-    folded = fold_norms(copy.deepcopy(network))
+    fused = fuse_norms(copy.deepcopy(network))
     assert sum(isinstance(module, NORMS) for module in network.modules()) > 10
-    assert not any(isinstance(module, NORMS) for module in folded.modules())
+    assert not any(isinstance(module, NORMS) for module in fused.modules())
     queries = torch.randn(2, 2, *[16] * dims)
     with torch.no_grad():
         expected = network(queries)
-        torch.testing.assert_close(folded(queries), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(fused(queries), expected, rtol=1e-4, atol=1e-4)
     assert expected.std() > 0.01  # and not all the same
 
 
 def test_a_normalisation_that_follows_no_convolution_is_left():
     network = nn.ModuleDict({"conv1": nn.Conv2d(2, 2, 1), "bn2": nn.BatchNorm2d(2), "other": nn.InstanceNorm2d(2)})
     before = dict(network.named_modules())
-    fold_norms(network)
+    fuse_norms(network)
     assert dict(network.named_modules()) == before
     assert not network.training

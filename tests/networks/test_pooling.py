@@ -1,4 +1,4 @@
-"""Pooling feature maps over the patch, or over regions."""
+"""Pooling of feature maps over the patch, over regions, or at points."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from scripts.errors import SemclError
 from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.decoder import AsppDecoder
 from scripts.networks.encoder import QueryEncoder
-from scripts.networks.pooling import PatchPooling, RegionPooling, at_points, make_pooling, surroundings, under
+from scripts.networks.pooling import PatchPooling, RegionPooling, at_points, make_pooling, masked_mean, surroundings
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -20,7 +20,7 @@ def test_over_the_patch_only_the_mean_of_the_last_map_counts(dims):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_over_a_region_a_place_counts_by_what_the_mask_covers_of_it(dims):
+def test_over_a_region_a_cell_is_weighted_by_its_share_in_the_mask(dims):
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(3, 5, *[4] * dims, generator=generator)
     mask = (torch.rand(3, 1, *[8] * dims, generator=generator) > 0.7).float()
@@ -33,13 +33,13 @@ def test_over_a_region_a_place_counts_by_what_the_mask_covers_of_it(dims):
             expected[query] += cover * features[(query, slice(None), *place)]
             total += cover
         expected[query] /= total
-    torch.testing.assert_close(under(features, mask), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(masked_mean(features, mask), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_all_maps_are_taken_one_after_the_other():
     maps = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
     mask = (torch.rand(2, 1, 8, 8) > 0.5).float()
-    expected = torch.cat([under(level, mask) for level in maps], 1)
+    expected = torch.cat([masked_mean(level, mask) for level in maps], 1)
     assert torch.equal(RegionPooling().describe(maps, mask), expected)
     assert torch.equal(RegionPooling()(maps, [mask, mask]), torch.cat([expected, expected]))
     assert RegionPooling().width([3, 5]) == 8
@@ -47,7 +47,7 @@ def test_all_maps_are_taken_one_after_the_other():
 
 def test_an_empty_mask_is_no_division_by_zero():
     features = torch.randn(2, 3, 4, 4, requires_grad=True)
-    pooled = under(features, torch.zeros(2, 1, 8, 8))
+    pooled = masked_mean(features, torch.zeros(2, 1, 8, 8))
     torch.testing.assert_close(pooled, features.flatten(2).mean(2))
     pooled.sum().backward()
     assert torch.isfinite(features.grad).all()
@@ -103,7 +103,7 @@ def test_another_pooling_is_refused():
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_points_are_places_of_the_mask_and_have_the_map_s_values_there(dims):
+def test_points_are_voxels_of_the_mask_and_have_the_map_s_values_there(dims):
     torch.manual_seed(0)
     places = torch.stack(torch.meshgrid(*[torch.arange(8.0)] * dims, indexing="ij"))  # each voxel's own indices
     mask = (torch.rand(4, 1, *[8] * dims) > 0.8).float()
@@ -123,7 +123,7 @@ def test_points_of_a_coarser_map_are_interpolated():
     torch.testing.assert_close(at_points(rising, mask, 3), torch.full((1, 3, 1), 1.25))
 
 
-def test_every_place_of_a_mask_comes_equally_often_and_any_of_an_empty_one():
+def test_every_voxel_of_a_mask_is_equally_likely_and_any_of_an_empty_one():
     torch.manual_seed(0)
     places = torch.arange(16.0).view(1, 1, 4, 4)
     mask = torch.zeros(1, 1, 4, 4)
@@ -157,7 +157,7 @@ def test_points_pretrain_the_decoder_all_but_its_logit():
 def test_points_need_a_decoder_and_at_least_one():
     with pytest.raises(SemclError, match=r"(?s)points need a decoder.*set another pooling"):
         make_pooling("points")
-    with pytest.raises(SemclError, match=r"(?s)there is no point.*points 0.*set points"):
+    with pytest.raises(SemclError, match=r"(?s)there are no points.*points 0.*set points"):
         small("points", points=0)
 
 
