@@ -1,4 +1,4 @@
-"""The batch of all ranks of a process group, seen from one of them: its own rows first."""
+"""The batch of all ranks of a process group, as seen from one of them: its own rows first."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """How a batch is spread over processes.
+class Communicator:
+    """Exchanges the rows of a batch that is spread over ranks.
 
     Attributes:
-        sizes: rows of each rank.
-        rank: this process's.
+        sizes: rows on each rank.
+        rank: number of this one.
     """
 
     sizes: tuple[int, ...]
     rank: int = 0
 
     @classmethod
-    def alone(cls, rows: int) -> Ranks:
-        """One process holds the whole batch."""
+    def alone(cls, rows: int) -> Communicator:
+        """A single process that holds the whole batch."""
         return cls((rows,))
 
     @classmethod
-    def of_group(cls, rows: int, device: torch.device) -> Ranks:
+    def of_group(cls, rows: int, device: torch.device) -> Communicator:
         """All ranks of the default process group, which must call this together.
 
-        They exchange their sizes, a host sync; without a process group there is one rank.
+        They exchange the sizes of their batches, which synchronises the host; without a process group there is one
+        rank.
         """
         if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return cls.alone(rows)
@@ -41,28 +42,28 @@ class Ranks:
 
     @property
     def start(self) -> int:
-        """Rows of the ranks before this one."""
+        """Number of rows on the ranks before this one."""
         return sum(self.sizes[: self.rank])
 
     @property
     def rows(self) -> int:
-        """Rows of all ranks."""
+        """Number of rows on all ranks."""
         return sum(self.sizes)
 
     def gather(self, own: torch.Tensor) -> torch.Tensor:
-        """Rows (L, ...) of all ranks, this one's (n, ...) first, the following ranks' after; without gradient."""
+        """Rows (L, ...) of all ranks without gradient: this one's (n, ...) first, then those of the ranks after it."""
         own = own.detach()
         if len(self.sizes) == 1:
             return own
         longest = max(self.sizes)
         padded = functional.pad(own, [0, 0] * (own.ndim - 1) + [0, longest - len(own)]).contiguous()
-        everyone = [torch.empty_like(padded) for _ in self.sizes]
-        dist.all_gather(everyone, padded)
-        rows = torch.cat([part[:size] for part, size in zip(everyone, self.sizes, strict=True)])
+        padded_rows = [torch.empty_like(padded) for _ in self.sizes]
+        dist.all_gather(padded_rows, padded)
+        rows = torch.cat([part[:size] for part, size in zip(padded_rows, self.sizes, strict=True)])
         return rows.roll(-self.start, 0)
 
     def in_order(self, rows: torch.Tensor) -> torch.Tensor:
-        """Rows as ``gather`` returns them, in the order of the ranks."""
+        """Rows as returned by ``gather``, put into the order of the ranks."""
         return rows if len(self.sizes) == 1 else rows.roll(self.start, 0)
 
     def sum(self, own: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The semantic contrastive loss: queries of one cluster pulled together, all others pushed apart."""
+"""The semantic contrastive loss: embeddings of one cluster are pulled together, all others pushed apart."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..errors import SemclError
-from .gather import Ranks
+from ..errors import SemclError, one_of
+from .gather import Communicator
 from .memory import QueryMemory
 from .partition import SHARP
-from .terms import Batch, Groups, Terms, may_look, unit
+from .terms import Batch, Groups, Terms, readable_without_sync, unit_vectors
 
 
 class SemanticContrastiveLoss(nn.Module):
@@ -21,32 +21,33 @@ class SemanticContrastiveLoss(nn.Module):
     .. math:: L = \frac1{|I|} \sum_{i \in I} -\frac1{|P(i)|} \sum_{p \in P(i)}
         \left[ z_i z_p/\tau - \log \sum_{a \ne i} e^{z_i z_a/\tau} \right]
 
-    z are the embeddings brought to unit length, P(i) the others of i's label, I the anchors for which P(i) is not
-    empty; without any the loss is 0 with zero gradient. A label for each organ x phase gives the paper's loss
-    (arXiv 2106.01596), none SimCLR's, the phase alone scan-level SupCon's (arXiv 2004.11362).
+    z are the embeddings normalised to unit length, P(i) the others with i's label, I the anchors for which P(i) is not
+    empty; without any the loss is 0 with zero gradient. One label per organ x phase gives the paper's loss
+    (arXiv 2106.01596), no labels SimCLR's, one label per phase scan-level SupCon (arXiv 2004.11362).
 
-    It is exact and computed by tiles: memory grows with N, not with its square. Similarities and their log-sum-exp are
-    float32, float64 for float64 embeddings.
+    It is exact and computed by tiles: memory grows linearly with N. Similarities and their log-sum-exp are float32, or
+    float64 for float64 embeddings.
 
-    - *autocast*: changes nothing inside; bfloat16 and float16 embeddings are taken as they come.
-    - *torch.compile*: the pairs are two operators the graph calls. A memory, or more than one rank, breaks the graph.
-    - *DistributedDataParallel*: with ``gather`` every rank gets the value of the whole batch, and after the gradients
-      are averaged they are those of one process with that batch. All ranks must call the loss, their batches may
-      differ in size. Without ``gather`` each rank compares its own queries only.
-    - *gradient accumulation*: each partial batch is a batch of its own, with its own negatives; a memory widens it.
-    - *NaN embeddings*: an error on the CPU; elsewhere a NaN loss, since looking would make host and device wait.
+    - *autocast*: has no effect inside; bfloat16 and float16 embeddings are accepted.
+    - *torch.compile*: the pairs are two operators that the graph calls. A memory, or more than one rank, breaks the
+      graph.
+    - *DistributedDataParallel*: with ``gather`` every rank gets the value of the whole batch, and the averaged
+      gradients are those of one process with that batch. All ranks must call the loss; their batches may differ in
+      size. Without ``gather`` each rank compares its own embeddings only.
+    - *gradient accumulation*: each partial batch has its own negatives; a memory adds to them.
+    - *NaN embeddings*: an error on the CPU; elsewhere a NaN loss, since a check would synchronise host and device.
 
     Args:
         temperature: tau, above 0.
-        learnable: learn log(1/tau), from ``temperature``, kept within ``temperature_range``.
-        temperature_range: lowest and highest temperature when it is learnt.
+        learnable: learn log(1/tau), starting from ``temperature`` and kept within ``temperature_range``.
+        temperature_range: lowest and highest learnt temperature.
         summation: "out", the mean over positives of logs; "in", the log of their mean (both in arXiv 2004.11362).
-        memory: embeddings of earlier batches to compare with too; it learns this batch's after each call in training.
+        memory: embeddings of earlier batches to compare with too; each call in training adds this batch's.
         gather: compare with the batches of all ranks.
         reduction: "mean" over the anchors with a positive, "sum", or "none": (N,), 0 for the others.
 
     Attributes:
-        left_out: how many anchors of the last call had no positive, a scalar tensor on its device.
+        left_out: number of anchors without a positive in the last call, a scalar tensor on its device.
 
     Raises:
         SemclError: for a temperature that is not a positive number, or an unknown option.
@@ -70,8 +71,8 @@ class SemanticContrastiveLoss(nn.Module):
     ) -> None:
         super().__init__()
         _check_temperature(temperature, temperature_range if learnable else None)
-        _check_option("summation", summation, ("out", "in"))
-        _check_option("reduction", reduction, ("mean", "sum", "none"))
+        one_of("summation", summation, ("out", "in"))
+        one_of("reduction", reduction, ("mean", "sum", "none"))
         self.temperature, self.memory, self.gather = temperature, memory, gather
         self.summation, self.reduction = summation, reduction
         self.sharp = 1 / (min(temperature_range) if learnable else temperature) > SHARP
@@ -82,18 +83,18 @@ class SemanticContrastiveLoss(nn.Module):
     def forward(
         self, embeddings: torch.Tensor, labels: torch.Tensor | None = None, intensity: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The loss.
+        """Compute the loss.
 
         Args:
-            embeddings: (N, D), or (B, V, D) for V views of each of B queries. They are brought to unit length; one of
-                length 0 stays 0 and gets no gradient.
-            labels: integers (N,), or (B,) with (B, V, D). None with (B, V, D): each query is a class of its own.
+            embeddings: (N, D), or (B, V, D) for V views of each of B queries. They are normalised to unit length; one
+                of length 0 stays 0 and gets no gradient.
+            labels: integers (N,), or (B,) with (B, V, D). None with (B, V, D): each query is its own class.
             intensity: mean image intensity under the mask, in [0, 1], (N,), or (B, V) with (B, V, D). The logit s of a
                 pair in the denominator then becomes 1/tau + (1 - abs(m_i - m_j)) (s - 1/tau), the intensity-adaptive
                 weights of arXiv 2210.08652.
 
         Returns:
-            A scalar, or (N,) for the reduction "none"; with ``gather`` that of all ranks, in their order.
+            A scalar, or (N,) for the reduction "none"; with ``gather`` for all ranks, in their order.
 
         Raises:
             SemclError: for shapes, dtypes or values that do not fit.
@@ -103,18 +104,20 @@ class SemanticContrastiveLoss(nn.Module):
             raise SemclError(
                 "embeddings do not fit the memory",
                 found=f"embeddings of length {embeddings.shape[-1]}",
-                expected=f"{self.memory.vectors.shape[1]}, as the memory was made for",
+                expected=f"{self.memory.vectors.shape[1]}, the length that the memory was made for",
                 remedy="make it QueryMemory(size, embedding) with the cluster head's embedding",
             )
         vectors = embeddings.flatten(0, -2)
         views = len(vectors) // max(len(embeddings), 1)
         with torch.autocast(embeddings.device.type, enabled=False):
-            ranks = Ranks.of_group(len(vectors), vectors.device) if self.gather else Ranks.alone(len(vectors))
+            communicator = (
+                Communicator.of_group(len(vectors), vectors.device) if self.gather else Communicator.alone(len(vectors))
+            )
             if labels is None:
-                names = torch.arange(len(embeddings), device=vectors.device) + ranks.start
+                classes = torch.arange(len(embeddings), device=vectors.device) + communicator.start
             else:
-                names = labels.long()
-            batch = self._batch(vectors, names.repeat_interleave(views), intensity, ranks, labels is None)
+                classes = labels.long()
+            batch = self._batch(vectors, classes.repeat_interleave(views), intensity, communicator, labels is None)
             return self._reduce(self._per_anchor(vectors, batch), batch)
 
     def _batch(
@@ -122,34 +125,34 @@ class SemanticContrastiveLoss(nn.Module):
         vectors: torch.Tensor,
         labels: torch.Tensor,
         intensity: torch.Tensor | None,
-        ranks: Ranks,
-        nameless: bool,
+        communicator: Communicator,
+        unlabelled: bool,
     ) -> Batch:
         """This process's vectors first, then the other ranks', then the memory's."""
-        own, lengths = unit(vectors)
-        if may_look(lengths) and not bool(torch.isfinite(lengths).all()):
+        own, lengths = unit_vectors(vectors)
+        if readable_without_sync(lengths) and not bool(torch.isfinite(lengths).all()):
             raise SemclError(
                 "embeddings are not finite",
                 found=f"NaN or infinity in {int((~torch.isfinite(lengths)).sum())} of {len(lengths)}",
                 expected="numbers",
-                remedy="lower the learning rate, or look for NaN in the images",
+                remedy="lower the learning rate, or check the images for NaN",
             )
-        z, names = ranks.gather(own), ranks.gather(labels)
-        tones = None if intensity is None else ranks.gather(intensity.flatten().to(z.dtype))
+        z, classes = communicator.gather(own), communicator.gather(labels)
+        intensities = None if intensity is None else communicator.gather(intensity.flatten().to(z.dtype))
         if self.memory is not None:
-            live, live_names, live_tones = z, names, tones
-            kept, kept_names, kept_tones = self.memory.read()
-            z, names = torch.cat([z, kept.to(z.dtype)]), torch.cat([names, kept_names])
-            tones = None if tones is None else torch.cat([tones, kept_tones.to(z.dtype)])
+            live, live_classes, live_intensities = z, classes, intensities
+            kept, kept_classes, kept_intensities = self.memory.read()
+            z, classes = torch.cat([z, kept.to(z.dtype)]), torch.cat([classes, kept_classes])
+            intensities = None if intensities is None else torch.cat([intensities, kept_intensities.to(z.dtype)])
             if self.training:
-                learnt = torch.full_like(live_names, -1) if nameless else live_names
-                in_order = None if live_tones is None else ranks.in_order(live_tones)
-                self.memory.write(ranks.in_order(live), ranks.in_order(learnt), in_order)
-        groups = Groups.of(names)
-        return Batch(z, lengths, groups, groups.size[: ranks.rows] - 1, tones, ranks)
+                learnt = torch.full_like(live_classes, -1) if unlabelled else live_classes
+                in_order = None if live_intensities is None else communicator.in_order(live_intensities)
+                self.memory.write(communicator.in_order(live), communicator.in_order(learnt), in_order)
+        groups = Groups.from_labels(classes)
+        return Batch(z, lengths, groups, groups.size[: communicator.rows] - 1, intensities, communicator)
 
     def _per_anchor(self, vectors: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The loss (L,) of each anchor, 0 without a positive."""
+        """The loss (L,) of each anchor; 0 without a positive."""
         if self.log_scale is None:
             scale = torch.full((), 1 / self.temperature, device=vectors.device, dtype=batch.z.dtype)
         else:
@@ -157,15 +160,17 @@ class SemanticContrastiveLoss(nn.Module):
                 self.log_scale.clamp_(*self.bounds)
             scale = self.log_scale.exp().to(batch.z.dtype)
         inside = self.summation == "in"
-        near, everything = Terms.apply(vectors, scale, batch, inside, self.sharp)  # type: ignore[no-untyped-call]
-        near = near - batch.positives.clamp_min(1).to(near.dtype).log() if inside else near * scale
-        return torch.where(batch.positives > 0, everything - near, 0)
+        terms = Terms.apply(vectors, scale, batch, inside, self.sharp)  # type: ignore[no-untyped-call]
+        numerator, denominator = terms
+        count = batch.positives.clamp_min(1).to(numerator.dtype)
+        numerator = numerator - count.log() if inside else numerator * scale
+        return torch.where(batch.positives > 0, denominator - numerator, 0)
 
     def _reduce(self, losses: torch.Tensor, batch: Batch) -> torch.Tensor:
         anchors = (batch.positives > 0).sum()
         self.left_out = len(losses) - anchors
         if self.reduction == "none":
-            return batch.ranks.in_order(losses)
+            return batch.communicator.in_order(losses)
         total = losses.sum()
         return total / anchors.clamp_min(1) if self.reduction == "mean" else total
 
@@ -174,20 +179,15 @@ def _check_temperature(temperature: float, allowed: Sequence[float] | None) -> N
     low, high = (temperature, temperature) if allowed is None else (min(allowed), max(allowed))
     if not (low > 0 and math.isfinite(high) and low <= temperature <= high):
         raise SemclError(
-            "bad temperature",
+            "invalid temperature",
             found=temperature if allowed is None else f"{temperature} in the range {low} to {high}",
             expected="a number above 0, in a range above 0",
-            remedy="set it to 0.1, say",
+            remedy="set it, for example, to 0.1",
         )
 
 
-def _check_option(name: str, found: str, known: Sequence[str]) -> None:
-    if found not in known:
-        raise SemclError(f"unknown {name}", found=repr(found), expected=" or ".join(known), remedy=f"set {name}")
-
-
 def _check(embeddings: torch.Tensor, labels: torch.Tensor | None, intensity: torch.Tensor | None) -> None:
-    """Refuse what can be seen without looking at values, and on the CPU intensities out of range too."""
+    """Check shapes and dtypes and, on the CPU, the range of intensities."""
     if embeddings.ndim not in (2, 3) or not embeddings.is_floating_point():
         raise SemclError(
             "embeddings cannot be compared",
@@ -208,7 +208,7 @@ def _check(embeddings: torch.Tensor, labels: torch.Tensor | None, intensity: tor
             "labels do not fit the embeddings",
             found=f"{labels.dtype} of shape {tuple(labels.shape)} for embeddings {tuple(embeddings.shape)}",
             expected=f"integers of shape ({len(embeddings)},)",
-            remedy="pass one cluster label for each query",
+            remedy="pass one cluster label per query",
         )
     if intensity is None:
         return
@@ -219,10 +219,10 @@ def _check(embeddings: torch.Tensor, labels: torch.Tensor | None, intensity: tor
             expected=f"floating point of shape {tuple(embeddings.shape[:-1])}",
             remedy="pass the mean intensity under the mask of each view",
         )
-    if may_look(intensity) and not bool(((intensity >= 0) & (intensity <= 1)).all()):
+    if readable_without_sync(intensity) and not bool(((intensity >= 0) & (intensity <= 1)).all()):
         raise SemclError(
             "intensities out of range",
             found=f"{intensity.min().item():g} to {intensity.max().item():g}",
             expected="0 to 1",
-            remedy="bring the image window to [0, 1] and the mask to {0, 1} before taking the mean",
+            remedy="scale the image window to [0, 1] and the mask to {0, 1} before taking the mean",
         )

@@ -1,4 +1,4 @@
-"""A memory of embeddings of earlier batches: more to be compared with than one batch holds."""
+"""A memory of embeddings of earlier batches: more to compare with than one batch holds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..errors import SemclError
 
 
 class QueryMemory(nn.Module):
-    """The last unit embeddings of earlier batches with their labels, as constants.
+    """The latest unit embeddings of earlier batches with their labels, as constants (cross-batch memory).
 
-    Cross-batch memory, arXiv 1912.06798. ``torch.compile`` leaves it out of its graphs: its counters change each step.
+    See arXiv 1912.06798. ``torch.compile`` leaves it out of its graphs, since its counters change at each step.
 
     Args:
-        size: M, how many are kept.
+        size: M, the number of embeddings that are kept.
         embedding: D, their length.
 
     Raises:
@@ -30,7 +30,7 @@ class QueryMemory(nn.Module):
                 "a memory must hold something",
                 found=f"size {size}, embedding {embedding}",
                 expected="at least 1 each",
-                remedy="raise them, or leave the memory out",
+                remedy="raise them, or use no memory",
             )
         self.vectors: torch.Tensor
         self.labels: torch.Tensor
@@ -45,18 +45,18 @@ class QueryMemory(nn.Module):
         return {"filled": self.filled, "next": self.next}
 
     def set_extra_state(self, state: Any) -> None:
-        """Take the counters of a checkpoint."""
+        """Restore the counters from a checkpoint."""
         self.filled, self.next = state["filled"], state["next"]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's has no types
     def read(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Vectors (m, D), labels (m,) and intensities (m,) of what is remembered, m up to M."""
+        """Stored vectors (m, D), labels (m,) and intensities (m,), with m up to M."""
         return self.vectors[: self.filled], self.labels[: self.filled], self.intensity[: self.filled]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def write(self, vectors: torch.Tensor, labels: torch.Tensor, intensity: torch.Tensor | None) -> None:
-        """Remember these (n, D), (n,), (n,), in place of the oldest; of more than M the last M."""
+        """Store these (n, D), (n,), (n,) in place of the oldest; of more than M only the last M."""
         size = len(self.vectors)
         count = min(len(vectors), size)
         where = (self.next + torch.arange(count, device=self.vectors.device)) % size

@@ -1,4 +1,4 @@
-"""Batches of pretraining: views of each query, and what decides which of them mean the same."""
+"""Batches of pretraining: views of each query, and the labels that decide which of them are positives."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ MEANINGS = ("cluster", "object", "phase", "query")
 
 
 class PrepareViews(PrepareBatch):
-    """Batches of pretraining: ``count`` views of each query as input, its meaning as label.
+    """Prepares batches of pretraining: ``count`` views of each query as input, and a label for each.
 
-    Gives inputs (V*B, 2, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,); with
-    ``tones`` the labels and the mean intensity under the mask of each view, (V*B,) in [0, 1].
+    Returns inputs (V*B, C + 1, P, P[, P]), image and attention on the channel axis, view by view, and labels (V*B,).
+    With ``intensities``, labels become a pair: labels, and the mean intensity under the mask of each view, (V*B,) in
+    [0, 1].
 
-    A pooling that asks for masks gets them as channels after these, and labels (R*V*B,) are those of its vectors: first
-    of all objects, then of their surroundings; so with tones. Where the pooling hides attention, it does so in every
-    second view.
+    A pooling that needs masks gets them as further channels, and labels and intensities (R*V*B,) are then those of its
+    vectors: first of all objects, then of their surroundings. A pooling that hides attention does so in every second
+    view.
 
     Args:
-        views: draws a view.
-        count: V.
-        meaning: what views must have in common to be pulled together: "cluster" (organ x phase, arXiv 2106.01596),
-            "object" (the organ alone), "phase" (of the scan alone) or "query" (their own query, as SimCLR does).
-        tones: give the mean intensities too, for the loss's intensity-adaptive weights (arXiv 2210.08652).
+        views: makes one view of each query.
+        count: V, views per query.
+        meaning: what positives have in common: "cluster" (organ x phase, arXiv 2106.01596), "object" (the organ alone),
+            "phase" (of the scan alone) or "query" (views of one query, as in SimCLR).
+        intensities: return mean intensities too, for the loss's intensity-adaptive weights (arXiv 2210.08652).
         pooling: of the network (``ContrastNet``).
-        show_attention: False hides the attention from the encoder in all views; regions stay those of the attention.
+        show_attention: False: hide the attention from the encoder in all views; regions are still those of the
+            attention.
 
     Raises:
-        SemclError: for another meaning.
+        SemclError: for an unknown meaning.
     """
 
     def __init__(
@@ -42,12 +44,12 @@ class PrepareViews(PrepareBatch):
         views: Views,
         count: int = 2,
         meaning: str = "cluster",
-        tones: bool = False,
+        intensities: bool = False,
         pooling: Pooling | None = None,
         show_attention: bool = True,
     ) -> None:
         one_of("meaning", meaning, MEANINGS)
-        self.views, self.count, self.meaning, self.tones = views, count, meaning, tones
+        self.views, self.count, self.meaning, self.intensities = views, count, meaning, intensities
         self.pooling, self.show_attention = pooling or PatchPooling(), show_attention
 
     def __call__(
@@ -57,28 +59,31 @@ class PrepareViews(PrepareBatch):
         label = batchdata[self.meaning].to(device, non_blocking=non_blocking)
         views = [self.views(image, attention) for _ in range(self.count)]
         labels = label.repeat(self.count)
-        seen = [(image, mask, self.pooling.regions(mask)) for image, mask in views]
-        channels = [[image, self._shown(number, mask), *masks] for number, (image, mask, masks) in enumerate(seen)]
+        regions = [self.pooling.regions(mask) for _, mask in views]
+        channels = [[image, self._shown(number, mask), *regions[number]] for number, (image, mask) in enumerate(views)]
         inputs = torch.cat([torch.cat(view, dim=1) for view in channels])
         labels = self.pooling.labels(labels)
-        if not self.tones:
+        if not self.intensities:
             return inputs, labels
-        each = zip(*([(image, region) for region in masks or [mask]] for image, mask, masks in seen), strict=True)
-        tones = torch.cat([mean_tone(image, region) for of_region in each for image, region in of_region])
-        return inputs, (labels, tones.repeat_interleave(self.pooling.each))
+        per_view = [
+            [mean_intensity(image, region) for region in masks or [mask]]
+            for (image, mask), masks in zip(views, regions, strict=True)
+        ]
+        means = torch.cat([mean for of_region in zip(*per_view, strict=True) for mean in of_region])
+        return inputs, (labels, means.repeat_interleave(self.pooling.each))
 
     def _shown(self, number: int, mask: torch.Tensor) -> torch.Tensor:
-        """The attention channel of a view: its mask, or nothing."""
+        """The attention channel of a view: its mask, or zeros where it is hidden."""
         hidden = not self.show_attention or (self.pooling.hides and bool(number % 2))
         return torch.zeros_like(mask) if hidden else mask
 
 
-def mean_tone(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean intensity under the mask (B,), of images in [-1, 1] brought to [0, 1]; 1/2 under an empty mask.
+def mean_intensity(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean intensity (B,) under a mask, of images (B, C, ...) in [-1, 1] scaled to [0, 1]; 1/2 under an empty mask.
 
-    Of images (B, C, ...) it is the mean over channels too.
+    The mean is over channels too.
     """
     image = image.mean(1, keepdim=True)
     area = mask.flatten(1).sum(1)
-    tone = ((image + 1) * mask).flatten(1).sum(1) / 2
-    return torch.where(area > 0, tone / area.clamp_min(1), 0.5).clamp(0, 1)
+    total = ((image + 1) * mask).flatten(1).sum(1) / 2
+    return torch.where(area > 0, total / area.clamp_min(1), 0.5).clamp(0, 1)

@@ -20,16 +20,16 @@ def loop(
 ) -> list[float | None]:
     """Loss of each anchor in float64, None without a positive."""
     rows, names = _normalised(vectors), labels.tolist()
-    tones = [0.0] * len(rows) if intensity is None else intensity.double().flatten().tolist()
+    intensities = [0.0] * len(rows) if intensity is None else intensity.double().flatten().tolist()
     anchors = len(rows)
     if keys is not None:
         rows, names = rows + keys[0].double().tolist(), names + keys[1].tolist()
-        tones += keys[2].double().tolist() if intensity is not None else [0.0] * len(keys[1])
+        intensities += keys[2].double().tolist() if intensity is not None else [0.0] * len(keys[1])
     losses: list[float | None] = []
     for i in range(anchors):
         logits = {j: _dot(rows[i], rows[j]) / temperature for j in range(len(rows)) if j != i}
         weighed = {
-            j: 1 / temperature + (1 - abs(tones[i] - tones[j])) * (logit - 1 / temperature)
+            j: 1 / temperature + (1 - abs(intensities[i] - intensities[j])) * (logit - 1 / temperature)
             for j, logit in logits.items()
         }
         positives = [logit for j, logit in logits.items() if names[j] == names[i]]
@@ -70,24 +70,24 @@ def dense(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Losses (N,) by a matrix of all pairs, 0 for an anchor without a positive, and whether each has one (N,)."""
     anchors = vectors / vectors.norm(dim=1, keepdim=True)
-    z, names, tones = anchors, labels, intensity
+    z, names, intensities = anchors, labels, intensity
     if keys is not None:
         z, names = torch.cat([z, keys[0].to(z.dtype)]), torch.cat([labels, keys[1]])
-        tones = None if intensity is None else torch.cat([intensity, keys[2].to(intensity.dtype)])
+        intensities = None if intensity is None else torch.cat([intensity, keys[2].to(intensity.dtype)])
     itself = torch.eye(len(anchors), len(z), dtype=torch.bool)
     positive = (labels[:, None] == names) & ~itself
     counted = positive.any(1)
     logits = (anchors @ z.T * scale)[counted]
     positive, itself, number = positive[counted], itself[counted], positive.sum(1)[counted]
     weighed = logits
-    if tones is not None:
-        weighed = scale + (1 - (intensity[counted, None] - tones).abs()) * (logits - scale)
+    if intensities is not None:
+        weighed = scale + (1 - (intensity[counted, None] - intensities).abs()) * (logits - scale)
     if summation == "in":
-        near = logits.masked_fill(~positive, -math.inf).logsumexp(1)
-        near = near - number.to(near.dtype).log()
+        numerator = logits.masked_fill(~positive, -math.inf).logsumexp(1)
+        numerator = numerator - number.to(numerator.dtype).log()
     else:
-        near = (logits * positive).sum(1) / number
-    losses = weighed.masked_fill(itself, -math.inf).logsumexp(1) - near
+        numerator = (logits * positive).sum(1) / number
+    losses = weighed.masked_fill(itself, -math.inf).logsumexp(1) - numerator
     return torch.zeros_like(anchors[:, 0]).masked_scatter(counted, losses), counted
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from scripts.contrast import partition
-from scripts.contrast.gather import Ranks
+from scripts.contrast.gather import Communicator
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.contrast.memory import QueryMemory
 
@@ -187,8 +187,8 @@ def test_the_mean_of_the_known_ranks_means_is_another():
 
 
 def test_one_process_is_all_ranks():
-    ranks, rows = Ranks.of_group(4, torch.device("cpu")), torch.arange(4)
-    assert ranks == Ranks.alone(4) == Ranks((4,), 0)
+    ranks, rows = Communicator.of_group(4, torch.device("cpu")), torch.arange(4)
+    assert ranks == Communicator.alone(4) == Communicator((4,), 0)
     assert (ranks.start, ranks.rows) == (0, 4)
     assert torch.equal(ranks.gather(rows), rows)
     assert torch.equal(ranks.in_order(rows), rows)
@@ -196,7 +196,7 @@ def test_one_process_is_all_ranks():
 
 
 def test_a_rank_knows_which_rows_are_its_own():
-    ranks = Ranks((3, 0, 2, 4), 2)
+    ranks = Communicator((3, 0, 2, 4), 2)
     assert (ranks.start, ranks.rows) == (3, 9)
     own_first = torch.tensor([3, 4, 5, 6, 7, 8, 0, 1, 2])
     assert ranks.in_order(own_first).tolist() == list(range(9))

@@ -26,7 +26,7 @@ def axes(*numbers: int) -> torch.Tensor:
 
 
 SIX = at(0, 25, 80, 100, 170, 260)
-TONES = torch.tensor([0.1, 0.2, 0.5, 0.6, 0.9, 0.4], dtype=torch.float64)
+INTENSITIES = torch.tensor([0.1, 0.2, 0.5, 0.6, 0.9, 0.4], dtype=torch.float64)
 LARGE = 10**12
 TIGHT, TORN = 0.0359762997481932, 28.5714285714293
 
@@ -86,9 +86,11 @@ def test_known_values_of_paired_views_without_labels(contrast, case):
     assert contrast(temperature)(paired).item() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(("tones", "expected"), [(TONES, 2.08914046122199), (TONES * 0 + 0.3, 0.619278884195979)])
-def test_known_values_with_intensities(contrast, tones, expected):
-    found = contrast(0.1)(SIX, torch.tensor([0, 0, 1, 1, 2, 2]), tones)
+@pytest.mark.parametrize(
+    ("intensities", "expected"), [(INTENSITIES, 2.08914046122199), (INTENSITIES * 0 + 0.3, 0.619278884195979)]
+)
+def test_known_values_with_intensities(contrast, intensities, expected):
+    found = contrast(0.1)(SIX, torch.tensor([0, 0, 1, 1, 2, 2]), intensities)
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -509,7 +511,7 @@ def test_a_fixed_temperature_is_no_parameter():
 
 SOME, NAMES = torch.randn(4, 2), torch.tensor([0, 1, 1, 0])
 REFUSED = {
-    "a temperature of 0": ({"temperature": 0}, "bad temperature\n  found:    0\n"),
+    "a temperature of 0": ({"temperature": 0}, "invalid temperature\n  found:    0\n"),
     "a negative temperature": ({"temperature": -0.1}, "found:    -0.1\n  expected: a number above 0"),
     "a temperature that is no number": ({"temperature": math.nan}, "found:    nan"),
     "an infinite temperature": ({"temperature": math.inf}, "found:    inf"),
@@ -521,13 +523,19 @@ REFUSED = {
     "a learnt temperature that is no number": ({"temperature": math.nan, "learnable": True}, "nan in the range"),
     "a range from 0": ({"learnable": True, "temperature_range": (0, 1)}, "0.1 in the range 0 to 1"),
     "a range without end": ({"learnable": True, "temperature_range": (0.01, math.inf)}, "0.1 in the range 0.01 to inf"),
-    "a summation": ({"summation": "both"}, "unknown summation\n  found:    'both'\n  expected: out or in\n"),
-    "a reduction": ({"reduction": "max"}, "unknown reduction\n  found:    'max'\n  expected: mean or sum or none\n"),
+    "a summation": (
+        {"summation": "both"},
+        "summation has no such value\n  found:    summation both\n  expected: one of out, in\n",
+    ),
+    "a reduction": (
+        {"reduction": "max"},
+        "reduction has no such value\n  found:    reduction max\n  expected: one of mean, sum, none\n",
+    ),
 }
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
-def test_options_that_mean_nothing_are_refused(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(SemclError) as error:
         SemanticContrastiveLoss(**options)
     assert message in str(error.value)
@@ -553,7 +561,7 @@ UNFIT = {
         "labels do not fit the embeddings\n  found:    torch.int64 of shape (2,) for embeddings (4, 2)\n"
         "  expected: integers of shape (4,)",
     ),
-    "a label for each view": (SOME.view(2, 2, 2), NAMES.view(2, 2), None, "expected: integers of shape (2,)"),
+    "one label per view": (SOME.view(2, 2, 2), NAMES.view(2, 2), None, "expected: integers of shape (2,)"),
     "labels that are no integers": (SOME, NAMES.float(), None, "found:    torch.float32 of shape (4,)"),
     "labels that are true or false": (SOME, NAMES.bool(), None, "found:    torch.bool of shape (4,)"),
     "too few intensities": (
@@ -561,7 +569,7 @@ UNFIT = {
         "intensities do not fit the embeddings\n  found:    torch.float32 of shape (2,) for embeddings (4, 2)\n"
         "  expected: floating point of shape (4,)",
     ),
-    "an intensity for each query only": (
+    "one intensity per query only": (
         *(SOME.view(2, 2, 2), NAMES[:2], torch.rand(2)),
         "expected: floating point of shape (2, 2)",
     ),
@@ -574,7 +582,7 @@ UNFIT = {
     "a mask stored as 0 and 255": (
         *(SOME, NAMES, torch.tensor([0.0, 255, 30, 2])),
         "intensities out of range\n  found:    0 to 255\n  expected: 0 to 1\n"
-        "  do this:  bring the image window to [0, 1] and the mask to {0, 1}",
+        "  do this:  scale the image window to [0, 1] and the mask to {0, 1}",
     ),
     "an intensity below 0": (SOME, NAMES, torch.tensor([0.5, -0.1, 0, 1]), "found:    -0.1 to 1\n"),
     "an intensity that is no number": (SOME, NAMES, torch.tensor([0.5, math.nan, 0, 1]), "intensities out of range"),
@@ -605,7 +613,7 @@ COMPILED = {
     "fixed temperature": ({}, False),
     "very low temperature, intensities": ({"temperature": 0.01}, True),
     "learnt temperature, intensities": ({"learnable": True}, True),
-    "sum inside the log, a value an anchor": ({"summation": "in", "reduction": "none"}, False),
+    "sum inside the log, one value per anchor": ({"summation": "in", "reduction": "none"}, False),
 }
 
 

@@ -53,17 +53,17 @@ def test_tiles_meet_each_pair_exactly_once(rows, keys):
         for i in range(tile.a, tile.b):
             for j in range(tile.c, tile.d):
                 met[i, j] += 1
-                if tile.twin(rows):
+                if tile.mirrored(rows):
                     met[j, i] += 1
     assert met == Counter((i, j) for i in range(rows) for j in range(keys))
 
 
 @pytest.mark.parametrize("start", [4, 6])
-def test_tiles_of_the_keys_alone_have_neither_twin_nor_diagonal(start):
+def test_tiles_of_the_keys_alone_have_neither_a_mirrored_tile_nor_a_diagonal(start):
     tiles = list(partition._tiles(4, start, 11, 3))
     pairs = Counter((i, j) for tile in tiles for i in range(tile.a, tile.b) for j in range(tile.c, tile.d))
     assert pairs == Counter((i, j) for i in range(4) for j in range(start, 11))
-    assert not any(tile.twin(4) or tile.diagonal for tile in tiles)
+    assert not any(tile.mirrored(4) or tile.diagonal for tile in tiles)
 
 
 @pytest.mark.parametrize("sharp", [False, True], ids=["plain", "shifted"])

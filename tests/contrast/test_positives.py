@@ -1,9 +1,9 @@
-"""Batches of pretraining: views of each query, their labels by what they mean, and their tones."""
+"""Batches of pretraining: views of each query, their labels, and their mean intensities."""
 
 import pytest
 import torch
 
-from scripts.contrast.positives import MEANINGS, PrepareViews, mean_tone
+from scripts.contrast.positives import MEANINGS, PrepareViews, mean_intensity
 from scripts.errors import SemclError
 from scripts.networks.decoder import AsppDecoder
 from scripts.networks.pooling import POOLINGS, Pooling, make_pooling, surroundings
@@ -11,7 +11,7 @@ from scripts.queries.views import Views
 from tests.queries.test_views import GEOMETRY, INTENSITY, blobs, still
 
 CPU = torch.device("cpu")
-BATCH = {  # of three queries, the first of them drawn twice
+BATCH = {  # of three queries, the first of them twice
     "query": torch.tensor([70, 3, 8, 70]),
     "cluster": torch.tensor([4, 5, 6, 4]),
     "object": torch.tensor([3, 3, 4, 3]),
@@ -66,7 +66,7 @@ def test_an_unknown_meaning_is_refused():
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_tones_are_mean_intensities_under_the_mask(dims):
+def test_intensities_are_mean_intensities_under_the_mask(dims):
     image, mask = blobs(3, dims, 6)
     mask[1] = 0
     image[2, 0, 0] = 1.5  # noise leaves the window
@@ -79,22 +79,22 @@ def test_tones_are_mean_intensities_under_the_mask(dims):
         ]
         expected.append(min(max(sum(under) / len(under), 0), 1) if under else 0.5)
     assert expected[1] == 0.5
-    assert mean_tone(image, mask).tolist() == pytest.approx(expected, abs=1e-6)
+    assert mean_intensity(image, mask).tolist() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(("value", "tone"), [(-1.0, 0.0), (0.0, 0.5), (1.0, 1.0), (-1.4, 0.0), (1.4, 1.0)])
-def test_tones_lie_between_the_ends_of_the_window(value, tone):
-    assert mean_tone(torch.full((1, 1, 4, 4), value), torch.ones(1, 1, 4, 4)).tolist() == [tone]
+@pytest.mark.parametrize(("value", "expected"), [(-1.0, 0.0), (0.0, 0.5), (1.0, 1.0), (-1.4, 0.0), (1.4, 1.0)])
+def test_intensities_lie_between_the_ends_of_the_window(value, expected):
+    assert mean_intensity(torch.full((1, 1, 4, 4), value), torch.ones(1, 1, 4, 4)).tolist() == [expected]
 
 
 @pytest.mark.parametrize("meaning", ["cluster", "query"])
-def test_tones_are_those_of_the_views_the_network_sees(meaning):
-    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), count=3, meaning=meaning, tones=True)
-    inputs, (labels, tones) = prepare(batch(), CPU)
+def test_intensities_are_those_of_the_views_the_network_sees(meaning):
+    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), count=3, meaning=meaning, intensities=True)
+    inputs, (labels, intensities) = prepare(batch(), CPU)
     assert labels.tolist() == BATCH[meaning].tolist() * 3
-    assert tones.shape == (12,)
-    assert torch.equal(tones, mean_tone(inputs[:, :1], inputs[:, 1:]))
-    assert len(set(tones.tolist())) > 6
+    assert intensities.shape == (12,)
+    assert torch.equal(intensities, mean_intensity(inputs[:, :1], inputs[:, 1:]))
+    assert len(set(intensities.tolist())) > 6
 
 
 def pooling(name: str) -> Pooling:
@@ -121,18 +121,20 @@ def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_o
 
 
 def test_with_points_it_is_so_too_but_every_view_shows_its_attention():
-    regions, told = PrepareViews(still(16, **GEOMETRY), tones=True, pooling=pooling("regions"))(batch(), CPU)
-    points, each = PrepareViews(still(16, **GEOMETRY), tones=True, pooling=pooling("points"))(batch(), CPU)
+    regions, of_regions = PrepareViews(still(16, **GEOMETRY), intensities=True, pooling=pooling("regions"))(
+        batch(), CPU
+    )
+    points, of_points = PrepareViews(still(16, **GEOMETRY), intensities=True, pooling=pooling("points"))(batch(), CPU)
     regions[:, 1] = regions[:, 2]
     assert torch.equal(points, regions)
-    for of_points, of_regions in zip(each, told, strict=True):  # labels, tones
-        assert of_points.view(-1, 3).T.tolist() == [of_regions.tolist()] * 3
+    for points_own, regions_own in zip(of_points, of_regions, strict=True):  # labels, intensities
+        assert points_own.view(-1, 3).T.tolist() == [regions_own.tolist()] * 3
 
 
 @pytest.mark.parametrize("name", POOLINGS)
 def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(name):
     shown, hidden = (
-        PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling=pooling(name), show_attention=show)(
+        PrepareViews(still(16, **GEOMETRY, **INTENSITY), intensities=True, pooling=pooling(name), show_attention=show)(
             batch(), CPU
         )
         for show in (True, False)
@@ -141,13 +143,13 @@ def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(name):
     assert not hidden[0][:, 1].any()
     for channel in {0, 2, 3} & set(range(shown[0].shape[1])):
         assert torch.equal(hidden[0][:, channel], shown[0][:, channel])
-    for one, other in zip(hidden[1], shown[1], strict=True):  # labels, and tones under the same masks
+    for one, other in zip(hidden[1], shown[1], strict=True):  # labels, and intensities under the same masks
         assert torch.equal(one, other)
 
 
-def test_tones_of_regions_are_of_objects_and_then_of_surroundings():
-    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), tones=True, pooling=pooling("regions"))
-    inputs, (labels, tones) = prepare(batch(), CPU)
-    assert len(labels) == len(tones) == 16
-    expected = torch.cat([mean_tone(inputs[:, :1], inputs[:, channel : channel + 1]) for channel in (2, 3)])
-    assert torch.equal(tones, expected)
+def test_intensities_of_regions_are_of_objects_and_then_of_surroundings():
+    prepare = PrepareViews(still(16, **GEOMETRY, **INTENSITY), intensities=True, pooling=pooling("regions"))
+    inputs, (labels, intensities) = prepare(batch(), CPU)
+    assert len(labels) == len(intensities) == 16
+    expected = torch.cat([mean_intensity(inputs[:, :1], inputs[:, channel : channel + 1]) for channel in (2, 3)])
+    assert torch.equal(intensities, expected)

@@ -97,7 +97,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU the loss looks for NaN, since nobody has to wait there; let it do what it does elsewhere."""
     for module in (loss_module, terms_module):
-        monkeypatch.setattr(module, "may_look", lambda tensor: False)
+        monkeypatch.setattr(module, "readable_without_sync", lambda tensor: False)
 
 
 @pytest.mark.usefixtures("on_a_device")

@@ -1,4 +1,4 @@
-"""What the loss asks of each anchor: groups of labels, unit vectors, and gradients by finite differences."""
+"""Numerator and denominator of the loss: groups of labels, unit vectors, and gradients by finite differences."""
 
 import math
 
@@ -7,8 +7,8 @@ import torch
 
 from scripts.contrast import partition
 from scripts.contrast import terms as terms_module
-from scripts.contrast.gather import Ranks
-from scripts.contrast.terms import ROWS, Batch, Groups, Terms, unit
+from scripts.contrast.gather import Communicator
+from scripts.contrast.terms import ROWS, Batch, Groups, Terms, unit_vectors
 
 from .oracles import sample
 
@@ -25,8 +25,8 @@ LABELS = {
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize("looking", [True, False], ids=["on a CPU", "elsewhere"])
 def test_groups_are_the_distinct_labels(labels, looking, monkeypatch):
-    monkeypatch.setattr(terms_module, "may_look", lambda tensor: looking)
-    groups = Groups.of(torch.tensor(labels, dtype=torch.int64))
+    monkeypatch.setattr(terms_module, "readable_without_sync", lambda tensor: looking)
+    groups = Groups.from_labels(torch.tensor(labels, dtype=torch.int64))
     distinct = sorted(set(labels))
     assert groups.number.tolist() == [distinct.index(label) for label in labels]
     assert groups.size.tolist() == [labels.count(label) for label in labels]
@@ -36,13 +36,13 @@ def test_groups_are_the_distinct_labels(labels, looking, monkeypatch):
 
 
 @pytest.mark.parametrize("looking", [True, False], ids=["on a CPU", "elsewhere"])
-@pytest.mark.parametrize("weighed", [False, True], ids=["plain", "weighed"])
-def test_the_sum_of_a_group_is_under_its_number(weighed, looking, monkeypatch):
-    monkeypatch.setattr(terms_module, "may_look", lambda tensor: looking)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_the_sum_of_a_group_is_in_its_row(weighted, looking, monkeypatch):
+    monkeypatch.setattr(terms_module, "readable_without_sync", lambda tensor: looking)
     labels = torch.tensor([3, -1, 3, 0, 3])
     rows, weights = torch.arange(10.0).view(5, 2), torch.tensor([1.0, 2, 3, 4, 5])
-    sums = Groups.of(labels).sum(rows, weights if weighed else None)
-    rows = rows * weights[:, None] if weighed else rows
+    sums = Groups.from_labels(labels).sum(rows, weights if weighted else None)
+    rows = rows * weights[:, None] if weighted else rows
     expected = [rows[1].tolist(), rows[3].tolist(), (rows[0] + rows[2] + rows[4]).tolist()]
     assert sums.tolist() == expected + ([] if looking else [[0, 0], [0, 0]])
 
@@ -51,14 +51,14 @@ def test_the_sum_of_a_group_is_under_its_number(weighed, looking, monkeypatch):
 def test_unit_vectors_are_at_least_float32(dtype):
     computed = torch.promote_types(dtype, torch.float32)
     vectors = torch.tensor([[3.0, 4.0], [0.0, 0.0], [-0.5, 0.0]], dtype=dtype)
-    z, lengths = unit(vectors)
+    z, lengths = unit_vectors(vectors)
     assert z.dtype == lengths.dtype == computed
     torch.testing.assert_close(z, torch.tensor([[0.6, 0.8], [0, 0], [-1, 0]], dtype=computed))
     torch.testing.assert_close(lengths, torch.tensor([[5], [1e-12], [0.5]], dtype=computed))
 
 
 def test_unit_vectors_of_float16_that_would_overflow_there_are_right():
-    z, lengths = unit(torch.full((1, 4), 60000.0, dtype=torch.float16))
+    z, lengths = unit_vectors(torch.full((1, 4), 60000.0, dtype=torch.float16))
     assert z.tolist() == [[0.5] * 4]
     assert lengths.item() == pytest.approx(120000, rel=1e-3)
 
@@ -66,25 +66,25 @@ def test_unit_vectors_of_float16_that_would_overflow_there_are_right():
 KINDS = {
     "out": {},
     "in": {"inside": True},
-    "out with intensities": {"weighed": True},
-    "in with intensities": {"inside": True, "weighed": True},
+    "out with intensities": {"weighted": True},
+    "in with intensities": {"inside": True, "weighted": True},
     "out with a memory": {"memory": 5},
     "in with a memory": {"inside": True, "memory": 5},
-    "out with both": {"weighed": True, "memory": 5},
-    "in with both": {"inside": True, "weighed": True, "memory": 5},
+    "out with both": {"weighted": True, "memory": 5},
+    "in with both": {"inside": True, "weighted": True, "memory": 5},
 }
 
 
-def terms(vectors, scale, sharp, inside=False, weighed=False, memory=0):
-    """Near and everything of a batch of which the last ``memory`` embeddings are constants."""
+def terms(vectors, scale, sharp, inside=False, weighted=False, memory=0):
+    """Numerator and denominator of a batch of which the last ``memory`` embeddings are constants."""
     own = vectors[: len(vectors) - memory]
-    z, lengths = unit(vectors)
-    groups = Groups.of(torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 1, 0, 3, 0])[: len(vectors)])
-    intensity = sample(len(vectors))[2] if weighed else None
+    z, lengths = unit_vectors(vectors)
+    groups = Groups.from_labels(torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 1, 0, 3, 0])[: len(vectors)])
+    intensity = sample(len(vectors))[2] if weighted else None
     positives = groups.size[: len(own)] - 1
-    batch = Batch(z, lengths[: len(own)], groups, positives, intensity, Ranks.alone(len(own)))
-    near, everything = Terms.apply(own, scale, batch, inside, sharp)
-    return near[positives > 0], everything
+    batch = Batch(z, lengths[: len(own)], groups, positives, intensity, Communicator.alone(len(own)))
+    numerator, denominator = Terms.apply(own, scale, batch, inside, sharp)
+    return numerator[positives > 0], denominator
 
 
 @pytest.mark.parametrize("side", [3, 384], ids="tiles of {}".format)
@@ -113,23 +113,23 @@ def test_more_rows_than_are_copied_at_once_have_the_gradient_of_the_formula():
     count = 2 * ROWS + 7
     vectors, labels, _ = sample(count, classes=count // 3)
     vectors.requires_grad_()
-    groups = Groups.of(labels)
-    batch = Batch(*unit(vectors), groups, groups.size - 1, None, Ranks.alone(count))
-    near, _ = Terms.apply(vectors, torch.tensor(5.0, dtype=torch.float64), batch, False, False)
+    groups = Groups.from_labels(labels)
+    batch = Batch(*unit_vectors(vectors), groups, groups.size - 1, None, Communicator.alone(count))
+    numerator, _ = Terms.apply(vectors, torch.tensor(5.0, dtype=torch.float64), batch, False, False)
     upstream = torch.linspace(-1, 2, count, dtype=torch.float64) * (batch.positives > 0)
-    (found,) = torch.autograd.grad((near * upstream).sum(), vectors)
+    (found,) = torch.autograd.grad((numerator * upstream).sum(), vectors)
 
     z = vectors / vectors.norm(dim=1, keepdim=True)
     positive = (labels[:, None] == labels).fill_diagonal_(False)
     expected = (z @ z.T * positive).sum(1) / positive.sum(1).clamp_min(1)
-    torch.testing.assert_close(near, expected)
+    torch.testing.assert_close(numerator, expected)
     torch.testing.assert_close(found, torch.autograd.grad((expected * upstream).sum(), vectors)[0])
 
 
-def test_an_anchor_without_positives_is_near_nothing():
-    vectors, groups = sample(3)[0], Groups.of(torch.tensor([0, 1, 1]))
+def test_the_numerator_of_an_anchor_without_positives_is_empty():
+    vectors, groups = sample(3)[0], Groups.from_labels(torch.tensor([0, 1, 1]))
     for inside, nothing in ((False, 0.0), (True, -math.inf)):
-        batch = Batch(*unit(vectors), groups, groups.size - 1, None, Ranks.alone(3))
-        near, everything = Terms.apply(vectors, torch.tensor(5.0, dtype=torch.float64), batch, inside, False)
-        assert near[0] == nothing
-        assert torch.isfinite(everything).all()
+        batch = Batch(*unit_vectors(vectors), groups, groups.size - 1, None, Communicator.alone(3))
+        numerator, denominator = Terms.apply(vectors, torch.tensor(5.0, dtype=torch.float64), batch, inside, False)
+        assert numerator[0] == nothing
+        assert torch.isfinite(denominator).all()
