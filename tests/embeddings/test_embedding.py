@@ -27,7 +27,7 @@ from scripts.errors import SemclError, root_cause
 from scripts.evaluate.report import read_embeddings
 from scripts.job.weights import save_weights
 from scripts.networks.encoder import QueryEncoder
-from scripts.networks.pooling import PatchPooling, under
+from scripts.networks.pooling import PatchPooling, masked_mean
 from scripts.outputs import visible
 from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore
@@ -414,7 +414,7 @@ def test_the_pretrained_vectors_are_those_of_the_weights_in_the_file(embedded_ph
     )
     with torch.no_grad():
         inputs = torch.stack([image[0].float(), (mask == organ).float()])[None]
-        mean = torch.cat([under(level, inputs[:, 1:])[0] for level in network(inputs)])
+        mean = torch.cat([masked_mean(level, inputs[:, 1:])[0] for level in network(inputs)])
     vector = np.load(embedded_phantoms / "embeddings" / "pretrained.npy")[5]
     assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-4)
 
