@@ -194,12 +194,12 @@ def evaluate(
         pictures: how many cases are shown.
         workers: cases measured at once.
     """
-    from .evaluate.evaluation import Evaluation, named
-    from .evaluate.folders import cases_of, table_of
+    from .evaluate.evaluation import Evaluation, name_methods
+    from .evaluate.folders import cases_from_folders, label_table_for
 
-    found = cases_of(Path(truth), Path(images) if images else None, Path(cases) if cases else None)
-    methods = named(list(pred))
-    labelled = table_of(found, _table(table) if table else None, list(methods.values()))
+    found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None)
+    methods = name_methods(list(pred))
+    labelled = label_table_for(found, _table(table) if table else None, list(methods.values()))
     Evaluation(
         found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,
         tolerance=tolerance, pictures=pictures if images else 0, workers=workers, seen=False,

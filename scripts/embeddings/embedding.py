@@ -22,8 +22,8 @@ from ..outputs import Output, visible
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
 from .neighbours import Neighbours, chance, nearest
-from .retrieval import choose_queries, sheet, write_neighbours
-from .table import LABELS, Embeddings, choose, embed
+from .retrieval import neighbour_sheet, pictured_queries, write_neighbours
+from .table import LABELS, Embeddings, embed_queries, sample_queries
 
 RECALLS = (1, 5, 10)
 SAMPLE = 5000  # queries a silhouette is taken of, for it needs every pair
@@ -85,22 +85,22 @@ class Embedding:
         """
         own = Output(self.folder, "embeddings", "--output_dir")
         ranks.first_alone(lambda: own.check(input_files(self.cases), self._earlier))
-        queries = choose(self.store, self.queries_per_organ)
+        queries = sample_queries(self.store, self.queries_per_organ)
         self._check(queries)
         found = {name: self.embed(name, encoder, queries) for name, encoder in self.encoders.items()}
         if ranks.number():
             return
         lasting = list(found)[-1]
         near = {name: nearest(of, max(self.neighbours, *RECALLS)) for name, of in found.items()}
-        pictured = choose_queries(found[lasting], self.organ, self.case)
-        measures = measure(found, near, self.neighbours)
+        pictured = pictured_queries(found[lasting], self.organ, self.case)
+        measures = embedding_measures(found, near, self.neighbours)
         figures = self.maps(found)
         own.claim(input_files(self.cases), self._earlier)
         for name, of in found.items():
             of.write(self.folder, name)
         write_neighbours(self.folder / "neighbours.csv", near[lasting])
         with written_whole(self.folder / "neighbours.png") as aside:
-            aside.write_bytes(sheet(near[lasting], pictured, self.store, self.neighbours))
+            aside.write_bytes(neighbour_sheet(near[lasting], pictured, self.store, self.neighbours))
         for name, drawn in figures.items():
             write_text(self.folder / f"{name}.svg", drawn)
         headline = self.headline(measures, found[lasting])
@@ -145,7 +145,7 @@ class Embedding:
         """The queries by one encoder."""
         patients = [case.patient for case in self.cases]
         phases = [case.phase for case in self.cases]
-        return embed(
+        return embed_queries(
             QueryDataset(self.store),
             patients,
             phases,
@@ -185,7 +185,9 @@ def purity_title(label: str, neighbours: int) -> str:
     return f"same {TITLES[label]} among the {neighbours} nearest of other patients"
 
 
-def measure(found: Mapping[str, Embeddings], near: Mapping[str, Neighbours], neighbours: int) -> list[Measure]:
+def embedding_measures(
+    found: Mapping[str, Embeddings], near: Mapping[str, Neighbours], neighbours: int
+) -> list[Measure]:
     """Figures of each encoder, and what chance gives where that can be said.
 
     Silhouette (cosine, -1 to 1), purity and recall across patients, and MONAI's indicators of collapse (0 to 1, more is
@@ -216,7 +218,7 @@ def measure(found: Mapping[str, Embeddings], near: Mapping[str, Neighbours], nei
 
 
 def _few(near: Neighbours, count: int) -> Neighbours:
-    return Neighbours(near.of, near.index[:, :count], near.similarity[:, :count])
+    return Neighbours(near.embeddings, near.index[:, :count], near.similarity[:, :count])
 
 
 def _silhouette(of: Embeddings, label: str) -> float | None:

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from ..evaluate.figures import plain, svg
+from ..evaluate.figures import figure_text, svg
 from .table import Embeddings
 
 Points = NDArray[np.float64]
@@ -48,7 +48,7 @@ def map_figure(maps: Mapping[str, Mapping[str, Points]], of: Embeddings, label: 
     for column, (encoder, drawn) in enumerate(maps.items()):
         for row, kind in enumerate(kinds):
             _scatter(axes[row][column], drawn[kind], of.label(label), names, PALETTES[label])
-            axes[row][column].set_title(f"{kind}, {plain(encoder)}", fontsize=10)
+            axes[row][column].set_title(f"{kind}, {figure_text(encoder)}", fontsize=10)
     handles, titles = axes[0][0].get_legend_handles_labels()
     columns = 3 if len(titles) > 2 else len(titles)
     figure.legend(
@@ -65,6 +65,8 @@ def _scatter(axes: Axes, points: Points, labels: NDArray[np.str_], names: Sequen
         if not own.any():
             continue
         across, up = points[own].T
-        axes.scatter(across, up, s=7, color=colours(number % colours.N), linewidths=0, alpha=0.8, label=plain(name))
+        axes.scatter(
+            across, up, s=7, color=colours(number % colours.N), linewidths=0, alpha=0.8, label=figure_text(name)
+        )
     axes.set_xticks([])
     axes.set_yticks([])

@@ -24,13 +24,13 @@ class Neighbours:
         similarity: (Q, k) cosines.
     """
 
-    of: Embeddings
+    embeddings: Embeddings
     index: NDArray[np.int64]
     similarity: NDArray[np.float32]
 
     def same(self, label: str) -> NDArray[np.bool_]:
         """(Q, k) whether a neighbour means the same as the query."""
-        labels = self.of.label(label)
+        labels = self.embeddings.label(label)
         equal: NDArray[np.bool_] = (labels[self.index] == labels[:, None]) & (self.index >= 0)
         return equal
 
@@ -47,7 +47,7 @@ class Neighbours:
         leaves none.
         """
         hit: NDArray[np.bool_] = np.asarray(self.same(label)[:, :count].any(1))
-        return _mean(hit[findable(self.of, label)])
+        return _mean(hit[findable(self.embeddings, label)])
 
 
 def nearest(of: Embeddings, count: int) -> Neighbours:

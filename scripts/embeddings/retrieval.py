@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..errors import SemclError
-from ..evaluate.figures import plain, png, show
+from ..evaluate.figures import figure_text, png, show_slice
 from ..files import written_whole
 from ..queries.store import QueryStore
 from .neighbours import Neighbours
@@ -20,7 +20,7 @@ from .table import Embeddings
 RIGHT, WRONG = "#2b8a3e", "#c92a2a"
 
 
-def choose_queries(of: Embeddings, organ: str | None, case: str | None) -> list[int]:
+def pictured_queries(of: Embeddings, organ: str | None, case: str | None) -> list[int]:
     """One query an organ: the middle one of the case, or of the first case that has the organ.
 
     Args:
@@ -47,13 +47,13 @@ def choose_queries(of: Embeddings, organ: str | None, case: str | None) -> list[
     return found
 
 
-def sheet(neighbours: Neighbours, queries: Sequence[int], store: QueryStore, count: int) -> bytes:
+def neighbour_sheet(neighbours: Neighbours, queries: Sequence[int], store: QueryStore, count: int) -> bytes:
     """A row a query: its patch, then the most similar ones, framed green where they mean the same organ (PNG)."""
     count = min(count, neighbours.index.shape[1])
     figure, axes = plt.subplots(
         len(queries), 1 + count, figsize=(1.25 * (1 + count), 1.62 * len(queries)), squeeze=False
     )
-    of, same = neighbours.of, neighbours.same("organ")
+    of, same = neighbours.embeddings, neighbours.same("organ")
     for row, query in zip(axes, queries, strict=True):
         _patch(row[0], store, of, query, "#212529", _told(of, query))
         for place, axis in enumerate(row[1:]):
@@ -69,16 +69,16 @@ def sheet(neighbours: Neighbours, queries: Sequence[int], store: QueryStore, cou
 
 def write_neighbours(path: Path, neighbours: Neighbours) -> None:
     """Write a CSV with a line a query and neighbour."""
-    of = neighbours.of
+    of = neighbours.embeddings
     with written_whole(path) as aside, open(aside, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("query", "rank", "neighbour", "similarity", "case", "organ", "phase"))
         for query, (line, cosines) in enumerate(zip(neighbours.index.tolist(), neighbours.similarity, strict=True)):
             writer.writerows(
                 (
-                    of.rows[query],
+                    of.queries[query],
                     rank,
-                    of.rows[other],
+                    of.queries[other],
                     f"{cosine:.4f}",
                     of.cases[other],
                     of.organs[other],
@@ -90,17 +90,19 @@ def write_neighbours(path: Path, neighbours: Neighbours) -> None:
 
 
 def _told(of: Embeddings, query: int) -> str:
-    return "\n".join([plain(of.organs[query]), *(name[query].replace("$", r"\$") for name in (of.phases, of.cases))])
+    return "\n".join(
+        [figure_text(of.organs[query]), *(name[query].replace("$", r"\$") for name in (of.phases, of.cases))]
+    )
 
 
 def _patch(axis: Axes, store: QueryStore, of: Embeddings, query: int, colour: str, told: str) -> None:
     """A query's patch with the outline of its mask, the patient's right on the left; of a cube its middle slice."""
-    case, _, number, _, *start = store.index[of.rows[query]].tolist()
+    case, _, number, _, *start = store.index[of.queries[query]].tolist()
     image = store.grid.cut(store.volume(case, "image"), start, outside=-1).float().numpy()
     mask = (store.grid.cut(store.volume(case, "attention"), start) == number).numpy()
     if mask.ndim == 3:
         image, mask = image[..., image.shape[3] // 2], mask[..., mask.shape[2] // 2]
-    show(axis, np.moveaxis(image, 0, -1))
+    show_slice(axis, np.moveaxis(image, 0, -1))
     if mask.any() and not mask.all():
         axis.contour(mask[::-1, ::-1].T.astype(float), [0.5], colors="#ffd43b", linewidths=0.8)
     axis.set_title(told, fontsize=5.5, color=colour, pad=2)

@@ -29,7 +29,7 @@ class Embeddings:
     """Queries and their vectors.
 
     Args:
-        rows: (Q,) numbers of the queries in the store.
+        queries: (Q,) numbers of the queries in the store.
         cases: (Q,) ids.
         patients: (Q,) ids.
         organs: (Q,) names.
@@ -38,7 +38,7 @@ class Embeddings:
         vectors: (Q, D) of unit length, float32.
     """
 
-    rows: NDArray[np.int64]
+    queries: NDArray[np.int64]
     cases: NDArray[np.str_]
     patients: NDArray[np.str_]
     organs: NDArray[np.str_]
@@ -47,7 +47,7 @@ class Embeddings:
     vectors: torch.Tensor
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.queries)
 
     def label(self, name: str) -> NDArray[np.str_]:
         """(Q,) the organ, the phase, or "cluster": both."""
@@ -59,7 +59,7 @@ class Embeddings:
     def __getitem__(self, chosen: NDArray[np.integer]) -> Embeddings:
         """Some of the queries."""
         parts = {
-            name: getattr(self, name)[chosen] for name in ("rows", "cases", "patients", "organs", "phases", "starts")
+            name: getattr(self, name)[chosen] for name in ("queries", "cases", "patients", "organs", "phases", "starts")
         }
         return replace(self, **parts, vectors=self.vectors[torch.from_numpy(chosen).to(self.vectors.device)])
 
@@ -68,13 +68,13 @@ class Embeddings:
         with written_whole(folder / "queries.csv") as aside, open(aside, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            names = zip(self.rows.tolist(), self.cases, self.patients, self.organs, self.phases, strict=True)
+            names = zip(self.queries.tolist(), self.cases, self.patients, self.organs, self.phases, strict=True)
             writer.writerows([*line, *start] for line, start in zip(names, self.starts.tolist(), strict=True))
         with written_whole(folder / f"{name}.npy") as aside:
             np.save(aside, self.vectors.cpu().numpy())
 
 
-def choose(store: QueryStore, each: int) -> NDArray[np.int64]:
+def sample_queries(store: QueryStore, each: int) -> NDArray[np.int64]:
     """Numbers of at most ``each`` queries of every organ of every case, evenly spread over its slices."""
     keys = store.index[:, [0, 2]]
     borders = np.flatnonzero((np.diff(keys, axis=0) != 0).any(1)) + 1
@@ -85,7 +85,7 @@ def choose(store: QueryStore, each: int) -> NDArray[np.int64]:
     return np.concatenate(chosen)
 
 
-def embed(
+def embed_queries(
     dataset: QueryDataset,
     patients: Sequence[str],
     phases: Sequence[str],
@@ -125,7 +125,7 @@ def embed(
         found = [vector.to(device) for vector in ranks.interleaved(parts)]
     index = store.index[queries]
     return Embeddings(
-        rows=queries,
+        queries=queries,
         cases=np.array(store.cases)[index[:, 0]],
         patients=np.array(patients)[index[:, 0]],
         organs=np.array(store.table.names)[index[:, 2] - 1],

@@ -17,13 +17,13 @@ from ..errors import SemclError
 from ..files import write_text
 from ..job.job import Job
 from ..names import bad_cell
-from .case_pictures import picture, worst
 from .metrics import METRICS
-from .own import claim, own_folder, own_rows, rows_alone
+from .owned_outputs import claim, folder_output, holds_only_rows, rows_output
 from .report import Report
-from .rows import TRUTH, Row, measure, write_rows
-from .shard_rows import Parts
+from .rows import TRUTH, Row, measure_cases, write_rows
+from .shard_rows import ShardRows
 from .summary import Summary
+from .worst_cases import case_picture, worst_cases
 
 
 class Evaluation:
@@ -76,7 +76,7 @@ class Evaluation:
                     remedy=f"set {what}",
                 )
         self.cases, self.table, self.name = list(cases), table, name
-        self.methods = {method: Path(folder) for method, folder in methods.items()} | named(others, methods)
+        self.methods = {method: Path(folder) for method, folder in methods.items()} | name_methods(others, methods)
         if TRUTH in self.methods:
             raise SemclError(
                 f"a method cannot be called {TRUTH}",
@@ -111,12 +111,13 @@ class Evaluation:
         write_rows(self.output_dir / "rows.csv", rows)
         write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
         report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances())
-        shown = worst(summary, self.cases, self.pictures)
+        shown = worst_cases(summary, self.cases, self.pictures)
         folder = self.output_dir / "pictures"
         report.pictures = [
-            picture(case, value, self.methods, summary.main, self.table, self.window, folder) for case, value in shown
+            case_picture(case, value, self.methods, summary.main, self.table, self.window, folder)
+            for case, value in shown
         ]
-        own_folder(folder, self.output_dir).keep_only([f"{case.id}.png" for case, _ in shown])
+        folder_output(folder, self.output_dir).keep_only([f"{case.id}.png" for case, _ in shown])
         report.legend = report.colours(self.table.names)
         report.write()
         print(summary.headline())
@@ -125,17 +126,17 @@ class Evaluation:
     def _check(self) -> None:
         """Refuse what is not ours, before anything is measured."""
         if self.job and self.job.shard:
-            own_rows(self.output_dir).claim(input_files(self.cases), lambda: rows_alone(self.output_dir))
+            rows_output(self.output_dir).claim(input_files(self.cases), lambda: holds_only_rows(self.output_dir))
         else:
             claim(self.output_dir, self.cases, self.pictures > 0, check_only=True)
 
     def measured(self) -> list[Row]:
         """The rows of the run's cases: those that runs of shards have left; ranks share the others."""
         cases = self.job.part(self.cases) if self.job else self.cases
-        parts = Parts(self.output_dir / "rows", self.methods, self.table, self.tolerance)
+        parts = ShardRows(self.output_dir / "rows", self.methods, self.table, self.tolerance)
         kept = parts.read(cases)
         own = ranks.own([case for case in cases if case.id not in kept])
-        rows = measure(own, self.methods, self.table, self.tolerance, self.workers)
+        rows = measure_cases(own, self.methods, self.table, self.tolerance, self.workers)
         for part in ranks.gathered(rows):
             for row in part:
                 kept.setdefault(row.case, []).append(row)
@@ -159,7 +160,7 @@ class Evaluation:
         return f"{', '.join(own + rest)} mm"
 
 
-def named(folders: Sequence[str], taken: Mapping[str, str] | None = None) -> dict[str, Path]:
+def name_methods(folders: Sequence[str], taken: Mapping[str, str] | None = None) -> dict[str, Path]:
     """Folders by their last part.
 
     Raises:

@@ -135,20 +135,20 @@ def overlay_figure(
     panels: dict[str, Any] = {f"image, slice {z + 1} of {image.shape[2]}": None, **maps}
     for axis, (name, objects_map) in zip(axes, panels.items(), strict=True):
         # x to the patient's right in RAS; shown as radiologists look, with that at the left
-        show(axis, image[:, :, z], spacing[1] / spacing[0])
+        show_slice(axis, image[:, :, z], spacing[1] / spacing[0])
         if objects_map is not None:
             shown = objects_map[::-1, ::-1, z].T
             layer = np.zeros((*shown.shape, 4))
             layer[shown > 0, :3] = colours[shown[shown > 0] - 1]
             layer[shown > 0, 3] = 0.6
             axis.imshow(layer, aspect=spacing[1] / spacing[0])
-        axis.set_title(plain(name), fontsize=10)
+        axis.set_title(figure_text(name), fontsize=10)
         axis.axis("off")
     figure.subplots_adjust(wspace=0.03)
     return png(figure)
 
 
-def show(axis: Axes, image: NDArray[np.floating], aspect: float = 1.0) -> None:
+def show_slice(axis: Axes, image: NDArray[np.floating], aspect: float = 1.0) -> None:
     """Show a slice (X, Y, C) in RAS and [-1, 1], one channel in grey, three in colour, as radiologists look."""
     pixels = image[::-1, ::-1].swapaxes(0, 1)
     if image.shape[2] == 3:
@@ -168,14 +168,14 @@ def object_hex(objects: int) -> list[str]:
     return [to_hex(colour) for colour in object_colours(objects)]
 
 
-def plain(name: str) -> str:
+def figure_text(name: str) -> str:
     """A name as text of a figure: no mathematics, no underscores."""
     return name.replace("_", " ").replace("$", r"\$")
 
 
 def _grouped(titles: Sequence[str], metric: Metric) -> tuple[Figure, Axes]:
     figure, axes = plt.subplots(figsize=(max(3.2, 0.85 * len(titles) + 1), 3.6))
-    axes.set_xticks(range(len(titles)), [plain(title) for title in titles], rotation=35, ha="right")
+    axes.set_xticks(range(len(titles)), [figure_text(title) for title in titles], rotation=35, ha="right")
     axes.set_xlim(-0.6, max(len(titles), 1) - 0.4)
     if metric.worst == 0:
         axes.set_ylim(-0.02, 1.02)
@@ -193,7 +193,7 @@ def _colours(count: int) -> list[str]:
 
 def _legend(axes: Axes, methods: Sequence[str]) -> None:
     handles = [
-        Line2D([], [], color=colour, lw=3, label=plain(name))
+        Line2D([], [], color=colour, lw=3, label=figure_text(name))
         for name, colour in zip(methods, _colours(len(methods)), strict=True)
     ]
     axes.legend(handles=handles, frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))

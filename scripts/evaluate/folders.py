@@ -19,7 +19,7 @@ from ..intake.survey import refuse_organs
 PHASE = "unknown"
 
 
-def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case]:
+def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) -> list[Case]:
     """A case for each label map of a folder.
 
     Args:
@@ -53,7 +53,7 @@ def cases_of(truth: Path, images: Path | None, listed: Path | None) -> list[Case
     return cases
 
 
-def table_of(cases: list[Case], given: LabelTable | None, predicted: Sequence[Path] = ()) -> LabelTable:
+def label_table_for(cases: list[Case], given: LabelTable | None, predicted: Sequence[Path] = ()) -> LabelTable:
     """A label table, or one of every value of the label maps, true and predicted, with the phases of the cases.
 
     Raises:

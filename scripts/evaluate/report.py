@@ -15,10 +15,10 @@ from ..files import write_text
 from ..names import wrong_name
 from ..sidefiles import for_show, plain_note
 from ..version import __version__
-from .drawing import safe_svg
 from .figures import box_figure, curves_figure, object_hex, paired_figure
 from .metrics import BY_NAME, METRICS
-from .own import own_folder
+from .owned_outputs import folder_output
+from .safe_svg import safe_svg
 from .statistics import ALL, paired
 from .summary import Summary, tests_in_words
 
@@ -53,7 +53,7 @@ class Report:
         figures = self.figures()
         for name, drawn in figures.items():
             write_text(self.output_dir / "figures" / f"{name}.svg", drawn)
-        own_folder(self.output_dir / "figures", self.output_dir).keep_only([f"{name}.svg" for name in figures])
+        folder_output(self.output_dir / "figures", self.output_dir).keep_only([f"{name}.svg" for name in figures])
         write_text(self.output_dir / "report.html", self.html(figures))
 
     def html(self, figures: Mapping[str, str]) -> str:

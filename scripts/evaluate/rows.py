@@ -21,7 +21,7 @@ from ..cohort.volume import read, read_objects, spacing
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..files import written_whole
-from .metrics import INTERSECTION, UNION, VOLUME, measure_organ
+from .metrics import BY_NAME, INTERSECTION, UNION, VOLUME, measure_organ
 
 Box = tuple[slice, ...]
 
@@ -45,7 +45,7 @@ class Row:
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
-def measure(
+def measure_cases(
     cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTable, tolerance: float = 2.0, workers: int = 2
 ) -> list[Row]:
     """Every metric of each method's label maps, on the voxels of each case's own label map.
@@ -135,6 +135,13 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([*astuple(row)[:-1], f"{row.value:.6f}"] for row in rows)
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """The rows of metrics, without volumes and counts, of a table as ``write_rows`` leaves it."""
+    with open(path, newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["metric"] in BY_NAME]
+    return [Row(**{name: line[name] for name in line if name != "value"}, value=float(line["value"])) for line in lines]
 
 
 def _missing(method: str, folder: Path, case: Case) -> SemclError:

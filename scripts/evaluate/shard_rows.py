@@ -18,7 +18,7 @@ from ..version import __version__
 from .rows import Row
 
 
-class Parts:
+class ShardRows:
     """Rows of cases, kept as <name>.json in a folder with what they were measured on.
 
     Args:

@@ -68,14 +68,18 @@ class Comparison:
         return "cannot be told from chance"
 
 
-def compare(rows: Sequence[Row], first: str, second: str, organs: Sequence[str], metric: Metric) -> list[Comparison]:
+def compare_methods(
+    rows: Sequence[Row], first: str, second: str, organs: Sequence[str], metric: Metric
+) -> list[Comparison]:
     """Compare ``second`` with ``first``: a line for all organs together (``ALL``), then one an organ.
 
     The unit is the patient: scans of one patient are averaged first; for all organs together a patient's organs too.
     """
     kept = [row for row in rows if row.metric == metric.name and row.method in (first, second)]
-    overall = _compare(ALL, kept, first, second, metric)
-    found = [_compare(organ, [row for row in kept if row.organ == organ], first, second, metric) for organ in organs]
+    overall = _compare_organ(ALL, kept, first, second, metric)
+    found = [
+        _compare_organ(organ, [row for row in kept if row.organ == organ], first, second, metric) for organ in organs
+    ]
     each = [line for line in found if line is not None]
     corrected = holm([1.0 if line.p is None else line.p for line in each])  # one that does not differ is tested too
     lines = [overall] if overall else []
@@ -85,7 +89,7 @@ def compare(rows: Sequence[Row], first: str, second: str, organs: Sequence[str],
     return lines
 
 
-def _compare(organ: str, rows: Sequence[Row], first: str, second: str, metric: Metric) -> Comparison | None:
+def _compare_organ(organ: str, rows: Sequence[Row], first: str, second: str, metric: Metric) -> Comparison | None:
     pairs = paired(rows, first, second)
     if not len(pairs):
         return None

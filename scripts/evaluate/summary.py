@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .metrics import BY_NAME, FALSE_POSITIVE, INTERSECTION, METRICS, MISSED, UNION, Metric
 from .rows import BACKGROUND, Row
-from .statistics import ALL, EXACT, LEVEL, MANY, Comparison, compare
+from .statistics import ALL, EXACT, LEVEL, MANY, Comparison, compare_methods
 
 Values = NDArray[np.float64]
 
@@ -126,7 +126,7 @@ class Summary:
         """A method against the first one: all organs, then each."""
         key = (metric.name, second)
         if key not in self._compared_with:
-            self._compared_with[key] = compare(self.rows, self.methods[0], second, self.organs, metric)
+            self._compared_with[key] = compare_methods(self.rows, self.methods[0], second, self.organs, metric)
         return self._compared_with[key]
 
     def content(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,24 +20,11 @@ from ..errors import SemclError, raise_all
 from ..files import checksum
 from ..job import config_check, overlays
 from ..version import __version__
+from .cells import PROTOCOLS, Cell
 from .strategy import SELF_TRAINING, Strategy, group, nested, read_overlay
-from .worker import OWN_STORE
+from .unit_process import OWN_STORE
 
-PROTOCOLS = {"frozen": True, "tuned": False}  # freeze_encoder
 FIRST = "first"  # folder in a cell's, of the model that draws what the cell's own learns from too
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One refiner: a protocol and a share of labels on top of a unit's encoder."""
-
-    protocol: str
-    labelled: float
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return f"{self.protocol}-{self.labelled * 100:g}%"
 
 
 @dataclass(frozen=True)
@@ -185,44 +171,6 @@ def _hash(content: Any) -> str:
 def _numbers(text: str) -> str:
     """A hash of a config file that its comments do not change."""
     return _hash(yaml.safe_load(text))
-
-
-def cells(protocols: Sequence[str], labels: Sequence[str | float]) -> tuple[Cell, ...]:
-    """The cells of every unit.
-
-    Raises:
-        SemclError: for a protocol nobody knows, or a share of labels that is none.
-    """
-    for protocol in protocols:
-        if protocol not in PROTOCOLS:
-            raise SemclError(
-                "there is no such protocol",
-                found=protocol,
-                expected=f"{' or '.join(PROTOCOLS)}: the encoder while the decoder is trained",
-                remedy="set --protocols",
-            )
-    shares = [_share(label) for label in labels]
-    if not protocols or not shares or len(set(shares)) < len(shares) or len(set(protocols)) < len(protocols):
-        raise SemclError(
-            "nothing to run, or something twice",
-            found=f"protocols {', '.join(protocols)}, labels {', '.join(map(str, labels))}",
-            expected="each once",
-            remedy="set --protocols and --labels",
-        )
-    return tuple(Cell(protocol, share) for share in shares for protocol in protocols)
-
-
-def _share(label: str | float) -> float:
-    text = str(label)
-    try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = 0
-    if not 0 < share <= 1:
-        raise SemclError(
-            "a share of labels", found=text, expected="0% to 100%, or 0 to 1, above 0", remedy="set --labels 10%,100%"
-        )
-    return share
 
 
 def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:

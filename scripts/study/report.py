@@ -15,7 +15,7 @@ from ..version import __version__
 from .figures import strategies_figure
 from .markdown import embedded, markdown
 from .results import Results
-from .tables import Table, as_csv, organ_lines, share_of_runs
+from .tables import Table, csv_text, organ_rows, share_of_runs
 
 
 class StudyReport:
@@ -35,8 +35,8 @@ class StudyReport:
     def write(self) -> None:
         """Write the tables (CSV, LaTeX, Markdown), summary.json, strategies.svg and report.html; print the results."""
         out, figure, content = self.results.plan.out, strategies_figure(self.tables), self.content()
-        write_text(out / "rows.csv", as_csv(self.results.rows()))
-        write_text(out / "results.csv", as_csv(organ_lines(self.tables)))
+        write_text(out / "rows.csv", csv_text(self.results.rows()))
+        write_text(out / "results.csv", csv_text(organ_rows(self.tables)))
         write_text(out / "tables.tex", "\n".join(table.latex() for table in self.tables))
         write_text(out / "tables.md", markdown(content, self.results.methods, self.name))
         write_text(out / "strategies.svg", figure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,32 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SemclError
-from ..evaluate.metrics import METRICS
-from ..evaluate.rows import Row
+from ..evaluate.rows import Row, read_metrics
 from ..evaluate.statistics import ALL
 from ..sidefiles import for_show, plain_note
-from .plan import FIRST, Cell, Plan, Unit
+from .cells import Cell
+from .plan import FIRST, Plan, Unit
 from .strategy import FLOOR
-from .worker import QUERIES
+from .unit_process import QUERIES
 
 Values = NDArray[np.float64]
-KNOWN = {metric.name for metric in METRICS}
 
 
 @dataclass(frozen=True)
-class Measured:
+class StudyRow:
     """One measured value of a cell: of which seed, strategy, protocol and share of labels."""
 
     seed: int
     cell: Cell
     row: Row
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The metrics in a table of rows as ``write_rows`` leaves it."""
-    with open(path, newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["metric"] in KNOWN]
-    return [Row(**{name: line[name] for name in line if name != "value"}, value=float(line["value"])) for line in lines]
 
 
 class Results:
@@ -76,14 +67,14 @@ class Results:
         tested = {(found.row.case, found.row.patient) for found in self.measured}
         self.sizes = len(tested), len({patient for _, patient in tested})
 
-    def _read(self, floor: Mapping[str, Sequence[Row]]) -> Iterable[Measured]:
+    def _read(self, floor: Mapping[str, Sequence[Row]]) -> Iterable[StudyRow]:
         for unit in self.plan.units():
             for cell in self.plan.cells:
-                rows = read_rows(unit.cell_folder(cell) / "rows.csv")
-                yield from (Measured(unit.seed, cell, row) for row in rows)
+                rows = read_metrics(unit.cell_folder(cell) / "rows.csv")
+                yield from (StudyRow(unit.seed, cell, row) for row in rows)
         for of_split in floor.values():  # the same for every seed and cell
             for row in of_split:
-                yield from (Measured(seed, cell, row) for seed in range(self.plan.seeds) for cell in self.plan.cells)
+                yield from (StudyRow(seed, cell, row) for seed in range(self.plan.seeds) for cell in self.plan.cells)
 
     def values(self, cell: Cell, metric: str = "dice", phase: str | None = None) -> dict[str, dict[str, Values]]:
         """Organ (or ``ALL``, a patient's mean over organs) -> method -> values (seeds, patients), scans averaged.

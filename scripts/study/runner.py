@@ -19,10 +19,10 @@ from ..errors import SemclError
 from ..files import write_text
 from ..sidefiles import damaged, read_note
 from .plan import Plan, Unit, steps
-from .worker import has_completed
+from .unit_process import has_completed
 
 POLL = 0.2  # seconds
-UNIT = "scripts.study.worker"  # as the bundle, where it is run, names it
+UNIT = "scripts.study.unit_process"  # as the bundle, where it is run, names it
 TAIL = 12  # lines of a failed unit's log that are shown
 
 

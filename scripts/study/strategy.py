@@ -128,7 +128,7 @@ def refuse_own(keys: Sequence[str], where: str) -> None:
         )
 
 
-def find(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
+def find_strategies(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
     """Strategies by the name of an overlay in the bundle's configs/strategies, or by the path of one elsewhere.
 
     Raises:

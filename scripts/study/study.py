@@ -17,15 +17,16 @@ from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import require_split
 from ..errors import SemclError
-from ..evaluate.rows import Row, measure, write_rows
+from ..evaluate.rows import Row, measure_cases, read_metrics, write_rows
 from ..job.shard import Shard
 from ..outputs import Output
-from .plan import Plan, cells, hash_data
+from .cells import parse_cells
+from .plan import Plan, hash_data
 from .report import StudyReport
-from .results import Results, read_rows
+from .results import Results
 from .runner import Runner, listen
 from .splits import write_splits
-from .strategy import FLOOR, find, read_overlay, refuse_own, swept
+from .strategy import FLOOR, find_strategies, read_overlay, refuse_own, swept
 
 BUILD = ["$scripts.plain_errors()", "$@store"]  # what pretrain.yaml is made to run to build the query store alone
 
@@ -120,7 +121,7 @@ class Study:
                     remedy="set --overlay, or --preset to fast, standard or faithful",
                 )
             refuse_own([key for key in content if key != "freeze_encoder"], str(overlay))  # protocols say that
-        strategies = find(self.strategies, self.bundle_root)
+        strategies = find_strategies(self.strategies, self.bundle_root)
         if self.sweep is not None:
             strategies = swept(strategies, self.sweep, self.bundle_root)
         names = [FLOOR, *(strategy.name for strategy in strategies)]
@@ -131,7 +132,7 @@ class Study:
                 expected=f"one of {', '.join(map(repr, names))}",
                 remedy="set --baseline, or add it to --strategies",
             )
-        planned = cells(self.protocols, self.labels)
+        planned = parse_cells(self.protocols, self.labels)
         cases, table = load(self.dataset_dir), LabelTable.load(self.dataset_dir)
         attention, out = (self.attention_dir or self.dataset_dir / "attention").resolve(), self.out.resolve()
         require_attention(cases, attention)
@@ -197,6 +198,6 @@ class Study:
         path = plan.splits[split] / f"coarse.{plan.data[split]}.{self.tolerance:g}mm.csv"
         if not path.is_file():
             cases = load(plan.splits[split], "testing", need_label=True)
-            rows = measure(cases, {FLOOR: plan.attention_dir}, table, self.tolerance)
+            rows = measure_cases(cases, {FLOOR: plan.attention_dir}, table, self.tolerance)
             write_rows(path, [row for row in rows if row.method == FLOOR])
-        return read_rows(path)
+        return read_metrics(path)

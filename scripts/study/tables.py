@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..evaluate.statistics import ALL
-from .crossed_test import Difference, compare
-from .plan import Cell
+from .cells import Cell
+from .differences import Difference, compare_strategies
 from .results import Results, Values
 from .strategy import FLOOR
 
@@ -42,9 +42,9 @@ class Table:
         self.best, self.next_best = strategies[0], strategies[1] if len(strategies) > 1 else None
         self.baseline = baseline or (BASELINE if BASELINE in strategies and self.next_best else FLOOR)
         organs = results.organs
-        self.against_next = compare(self.values, self.next_best, self.best, organs) if self.next_best else []
+        self.against_next = compare_strategies(self.values, self.next_best, self.best, organs) if self.next_best else []
         self.against_baseline = {
-            name: compare(self.values, self.baseline, name, organs)
+            name: compare_strategies(self.values, self.baseline, name, organs)
             for name in results.methods[1:]
             if name != self.baseline
         }
@@ -61,7 +61,7 @@ class Table:
             {
                 "organ": organ,
                 "patients": self.values[organ][FLOOR].shape[1],
-                "found": {method: spread(self.values[organ][method]) for method in self.results.methods},
+                "found": {method: mean_and_sd(self.values[organ][method]) for method in self.results.methods},
                 "best": max(self.results.methods, key=lambda method: self.values[organ][method].mean()),
                 "p_next": _p_of(self.against_next, organ),
                 "p_baseline": _p_of(self.against_baseline.get(self.best, []), organ),
@@ -75,8 +75,10 @@ class Table:
         for phase in self.results.phases:
             values = self.results.values(self.cell, phase=phase)
             if values:
-                found = {method: spread(values[ALL][method]) for method in self.results.methods}
-                against = [_plain(compare(values, self.baseline, name, [])[0]) for name in self.against_baseline]
+                found = {method: mean_and_sd(values[ALL][method]) for method in self.results.methods}
+                against = [
+                    _plain(compare_strategies(values, self.baseline, name, [])[0]) for name in self.against_baseline
+                ]
                 patients = values[ALL][FLOOR].shape[1]
                 lines.append({"phase": phase, "patients": patients, "found": found, "against_baseline": against})
         return lines
@@ -138,13 +140,13 @@ class Table:
         )
 
 
-def spread(values: Values) -> tuple[float, float | None]:
+def mean_and_sd(values: Values) -> tuple[float, float | None]:
     """Mean, and standard deviation over patients of the mean over seeds (None for one patient)."""
     by_patient = values.mean(0)
     return float(by_patient.mean()), float(by_patient.std(ddof=1)) if len(by_patient) > 1 else None
 
 
-def as_csv(lines: Iterable[Mapping[str, Any]]) -> str:
+def csv_text(lines: Iterable[Mapping[str, Any]]) -> str:
     """Lines of plain data as CSV, numbers to six digits."""
     listed = list(lines)
     text = io.StringIO()
@@ -157,7 +159,7 @@ def as_csv(lines: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def organ_lines(tables: Sequence[Table]) -> list[dict[str, Any]]:
+def organ_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
     """Every table's lines in one long form: a line a protocol, share, organ and method."""
     return [
         {

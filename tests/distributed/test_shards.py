@@ -181,7 +181,7 @@ def test_a_run_over_all_takes_up_what_shards_have_measured(whole, tmp_path, monk
     assert not (cohort / "report.html").exists()
     assert "3 of 6 cases are measured" in capsys.readouterr().out
     measured = []
-    monkeypatch.setattr("scripts.evaluate.evaluation.measure", lambda cases, *_: measured.extend(cases) or [])
+    monkeypatch.setattr("scripts.evaluate.evaluation.measure_cases", lambda cases, *_: measured.extend(cases) or [])
     run_here("evaluate", **of(cohort, "evaluate"))
     assert measured == []
     assert rows(cohort) == rows(whole)
@@ -203,8 +203,10 @@ def test_what_was_measured_of_something_else_is_measured_again(change, whole, tm
         (cohort / "rows" / "1of2.json").write_text("{")
     from scripts.evaluate import evaluation
 
-    measured, measure = [], evaluation.measure
-    monkeypatch.setattr(evaluation, "measure", lambda cases, *rest: measured.extend(cases) or measure(cases, *rest))
+    measured, measure_cases = [], evaluation.measure_cases
+    monkeypatch.setattr(
+        evaluation, "measure_cases", lambda cases, *rest: measured.extend(cases) or measure_cases(cases, *rest)
+    )
     run_here("evaluate", **of(cohort, "evaluate", **given))
     kept = 2 if change in ("map", "label") else 0
     assert len(measured) == 6 - kept

@@ -21,7 +21,7 @@ from scripts.cohort import datalist
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
 from scripts.embeddings import embedding as module
-from scripts.embeddings.embedding import Embedding, measure
+from scripts.embeddings.embedding import Embedding, embedding_measures
 from scripts.embeddings.neighbours import chance, nearest
 from scripts.errors import SemclError, root_cause
 from scripts.evaluate.report import read_embeddings
@@ -122,7 +122,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes time: the sheet and the maps."""
-    monkeypatch.setattr(module, "sheet", lambda *given: b"a sheet")
+    monkeypatch.setattr(module, "neighbour_sheet", lambda *given: b"a sheet")
     monkeypatch.setattr(Embedding, "maps", lambda *given: {})
 
 
@@ -173,7 +173,7 @@ def test_the_same_seed_gives_the_same_bytes(
 def test_another_seed_gives_another_map_and_the_same_numbers(
     cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "sheet", lambda *given: b"a sheet")
+    monkeypatch.setattr(module, "neighbour_sheet", lambda *given: b"a sheet")
     for seed in (0, 1):
         stage(cohort_of_toys, tmp_path / str(seed), {"random": encoder()}, seed=seed).run()
     first, second = (tmp_path / str(seed) / "embeddings" for seed in (0, 1))
@@ -205,10 +205,10 @@ def test_neighbours_of_the_organ_and_case_asked_for_are_pictured(
     pictured = []
 
     def sheet(near: Any, queries: list[int], store: QueryStore, count: int) -> bytes:
-        pictured.extend((near.of.organs[query], near.of.cases[query], count) for query in queries)
+        pictured.extend((near.embeddings.organs[query], near.embeddings.cases[query], count) for query in queries)
         return b"a sheet"
 
-    monkeypatch.setattr(module, "sheet", sheet)
+    monkeypatch.setattr(module, "neighbour_sheet", sheet)
     stage(cohort_of_toys, tmp_path, {"of organ": OfOrgan()}, **wanted).run()
     assert (tmp_path / "embeddings" / "neighbours.png").read_bytes() == b"a sheet"
     organs = [wanted["organ"]] if "organ" in wanted else list(TABLE.names)
@@ -334,7 +334,7 @@ def test_the_report_can_read_it(made: Path) -> None:
 )
 def test_what_cannot_be_measured_is_left_empty(organs: str, patients: str, phases: str) -> None:
     table = embeddings(np.random.default_rng(0).normal(size=(6, 4)), list(organs), list(patients), list(phases))
-    lines = measure({"one": table}, {"one": nearest(table, 10)}, 3)
+    lines = embedding_measures({"one": table}, {"one": nearest(table, 10)}, 3)
     values = [value for line in lines for value in line["found"]]
     assert [value for value in values if value is not None and not np.isfinite(value)] == []
     json.dumps(lines, allow_nan=False)
@@ -343,7 +343,9 @@ def test_what_cannot_be_measured_is_left_empty(organs: str, patients: str, phase
 def test_silhouettes_of_many_queries_are_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SAMPLE", 50)
     table = random_embeddings(200, 4)
-    lines = {line["title"]: line["found"] for line in measure({"one": table}, {"one": nearest(table, 10)}, 3)}
+    lines = {
+        line["title"]: line["found"] for line in embedding_measures({"one": table}, {"one": nearest(table, 10)}, 3)
+    }
     whole = silhouette_score(table.vectors.numpy(), table.label("organ"), metric="cosine")
     assert lines["silhouette by organ"][0] == pytest.approx(whole, abs=0.1)
     assert lines["silhouette by organ"][0] != pytest.approx(whole, abs=1e-6)

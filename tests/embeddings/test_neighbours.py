@@ -52,7 +52,7 @@ def test_neighbours_are_those_a_loop_finds(
     table = random_embeddings(queries, patients)
     found = nearest(table, count)
     index, cosines = by_hand(table, count)
-    assert found.of is table
+    assert found.embeddings is table
     assert found.index.tolist() == index
     for line, expected in zip(found.similarity, cosines, strict=True):
         assert line[: len(expected)] == pytest.approx(expected, abs=1e-5)
@@ -100,7 +100,7 @@ def test_a_single_patient_has_no_neighbours() -> None:
     assert (found.index == -1).all()
     for label in ("organ", "phase", "cluster"):
         assert not found.same(label).any()
-        assert not findable(found.of, label).any()
+        assert not findable(found.embeddings, label).any()
 
 
 # shares, by hand: the neighbours of SIX
@@ -154,7 +154,7 @@ def test_recall_is_of_the_queries_that_can_find_their_own(label: str, count: int
 
 
 def test_what_another_patient_shows_too_can_be_found() -> None:
-    table = six().of
+    table = six().embeddings
     assert findable(table, "organ").tolist() == [True, True, True, True, True, False]
     assert findable(table, "phase").tolist() == [True] * 6
     assert findable(table, "cluster").tolist() == [True, False, True, False, False, False]
@@ -178,7 +178,7 @@ def test_two_scans_of_one_patient_do_not_make_an_organ_findable() -> None:
     ],
 )
 def test_chance_by_hand(label: str, expected: float) -> None:
-    assert chance(six().of, label) == pytest.approx(expected)
+    assert chance(six().embeddings, label) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("label", ["organ", "phase", "cluster"])

@@ -19,8 +19,8 @@ from scripts.embeddings.neighbours import Neighbours, nearest
 from scripts.embeddings.retrieval import (
     RIGHT,
     WRONG,
-    choose_queries,
-    sheet,
+    neighbour_sheet,
+    pictured_queries,
     write_neighbours,
 )
 from scripts.embeddings.table import Embeddings
@@ -70,7 +70,7 @@ def table() -> Embeddings:
     ],
 )
 def test_the_middle_query_of_each_organ_is_pictured(organ: str | None, case: str | None, expected: list[int]) -> None:
-    assert choose_queries(table(), organ, case) == expected
+    assert pictured_queries(table(), organ, case) == expected
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_query_there_is_none_of_is_refused(organ: str | None, case: str | None
         rf"(?s)there is no such query.*found: +{message}.*one of liver, spleen, duct, in one of 3 cases.*set organ"
     )
     with pytest.raises(SemclError, match=expected):
-        choose_queries(table(), organ, case)
+        pictured_queries(table(), organ, case)
 
 
 # the sheet
@@ -99,14 +99,14 @@ def drawn(
     kept: list[Figure] = []
     monkeypatch.setattr(module, "png", kept.append)
     try:
-        sheet(neighbours, queries, store, count)
+        neighbour_sheet(neighbours, queries, store, count)
     finally:
         plt.close("all")
     return kept[0]
 
 
 def test_a_sheet_has_a_row_a_query_and_a_frame_a_patch(neighbours: Neighbours, store: QueryStore) -> None:
-    picture = Image.open(io.BytesIO(sheet(neighbours, [0, 3, 4], store, 4)))
+    picture = Image.open(io.BytesIO(neighbour_sheet(neighbours, [0, 3, 4], store, 4)))
     assert picture.format == "PNG"
     frames = framed(np.asarray(picture.convert("RGB")))
     # by row, from left to right: the query, then its neighbours; an empty place has no frame
@@ -141,7 +141,7 @@ def framed(pixels: np.ndarray) -> list[list[str]]:
 def test_a_neighbour_is_framed_and_titled_by_whether_it_is_of_the_same_organ(
     neighbours: Neighbours, store: QueryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of, axes = neighbours.of, drawn(monkeypatch, neighbours, [2, 4], store, 4).axes
+    of, axes = neighbours.embeddings, drawn(monkeypatch, neighbours, [2, 4], store, 4).axes
     assert len(axes) == 2 * 5
     for row, query in enumerate([2, 4]):
         own, *others = axes[5 * row : 5 * row + 5]
@@ -165,7 +165,7 @@ def test_a_patch_is_seen_from_the_feet_with_the_outline_of_its_mask(
 ) -> None:
     axes = drawn(monkeypatch, neighbours, [0], store, 1).axes
     for axis, place in zip(axes, (0, 1), strict=True):
-        image, mask = patch(store, int(neighbours.of.rows[place])).numpy()
+        image, mask = patch(store, int(neighbours.embeddings.queries[place])).numpy()
         if image.ndim == 3:
             image, mask = image[..., 4], mask[..., 4]
         turned = np.rot90(image.T, 2)  # the patient's right on the left, the front above
@@ -186,7 +186,7 @@ def test_no_more_neighbours_are_shown_than_there_are(
 
 
 def test_the_same_neighbours_give_the_same_bytes(neighbours: Neighbours, store: QueryStore) -> None:
-    assert sheet(neighbours, [0], store, 2) == sheet(neighbours, [0], store, 2)
+    assert neighbour_sheet(neighbours, [0], store, 2) == neighbour_sheet(neighbours, [0], store, 2)
     assert plt.get_fignums() == []
 
 
@@ -194,8 +194,8 @@ def test_the_same_neighbours_give_the_same_bytes(neighbours: Neighbours, store: 
 def test_names_are_not_read_as_formulas(
     column: str, neighbours: Neighbours, store: QueryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = neighbours.of
-    odd = replace(neighbours, of=replace(of, **{column: np.array(["a$\\no$b"] * len(of))}))
+    of = neighbours.embeddings
+    odd = replace(neighbours, embeddings=replace(of, **{column: np.array(["a$\\no$b"] * len(of))}))
     figure = drawn(monkeypatch, odd, [0], store, 1)
     assert png(figure).startswith(b"\x89PNG")  # a formula of that name cannot be drawn
 
@@ -233,9 +233,9 @@ def test_neighbours_of_a_store_are_all_in_the_table(store: QueryStore, tmp_path:
     with open(tmp_path / "neighbours.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert Counter(int(row["query"]) for row in rows) == {
-        int(query): int((line >= 0).sum()) for query, line in zip(of.rows, found.index, strict=True)
+        int(query): int((line >= 0).sum()) for query, line in zip(of.queries, found.index, strict=True)
     }
-    at = {int(query): place for place, query in enumerate(of.rows)}
+    at = {int(query): place for place, query in enumerate(of.queries)}
     for row in rows:
         query, other = at[int(row["query"])], at[int(row["neighbour"])]
         assert found.index[query, int(row["rank"]) - 1] == other

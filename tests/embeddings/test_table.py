@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from scripts.embeddings.table import COLUMNS, Embeddings, choose, embed
+from scripts.embeddings.table import COLUMNS, Embeddings, embed_queries, sample_queries
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.pooling import PatchPooling, Pooling, RegionPooling
 from scripts.queries.dataset import QueryDataset
@@ -23,11 +23,11 @@ CPU = torch.device("cpu")
 def embeddings(
     vectors: object, organs: Sequence[str], patients: Sequence[str], phases: Sequence[str] = (), cases: object = ()
 ) -> Embeddings:
-    """A table as ``embed`` makes it; every query in one phase, and a patient one case, unless told otherwise."""
+    """A table as ``embed_queries`` makes it; one phase for all and one case per patient unless given."""
     count = len(organs)
     found = torch.tensor(np.asarray(vectors, np.float32))
     return Embeddings(
-        rows=np.arange(100, 100 + count),
+        queries=np.arange(100, 100 + count),
         cases=np.array(list(cases) or [f"scan {patient}" for patient in patients]),
         patients=np.array(list(patients)),
         organs=np.array(list(organs)),
@@ -76,7 +76,7 @@ def embedded(
 ) -> Embeddings:
     chosen = np.arange(len(store.index)) if queries is None else np.array(queries)
     _, patients, phases, _ = zip(*CASES, strict=True)
-    return embed(
+    return embed_queries(
         QueryDataset(store),
         patients,
         phases,
@@ -105,7 +105,7 @@ def patch(store: QueryStore, query: int) -> torch.Tensor:
 
 
 def indexed(*groups: tuple[int, int, int]) -> SimpleNamespace:
-    """What ``choose`` sees of a store: an index of groups (case, organ, how many queries)."""
+    """What ``sample_queries`` sees of a store: an index of groups (case, organ, how many queries)."""
     rows = [[case, 0, organ, 0, 0, 0, z] for case, organ, count in groups for z in range(count)]
     return SimpleNamespace(index=np.array(rows, np.int32))
 
@@ -121,13 +121,13 @@ def indexed(*groups: tuple[int, int, int]) -> SimpleNamespace:
 )
 def test_queries_are_taken_evenly_of_each_organ_of_each_case(each: int, expected: list[int]) -> None:
     # 10 of case 0's organ 1, 2 of its organ 3, 1 of case 1's organ 3, 3 of its organ 4
-    assert choose(indexed((0, 1, 10), (0, 3, 2), (1, 3, 1), (1, 4, 3)), each).tolist() == expected
+    assert sample_queries(indexed((0, 1, 10), (0, 3, 2), (1, 3, 1), (1, 4, 3)), each).tolist() == expected
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7, 40, 41])
 @pytest.mark.parametrize("each", [1, 2, 3, 4, 6, 40])
 def test_the_chosen_are_different_and_as_far_apart_as_they_can_be(count: int, each: int) -> None:
-    chosen = choose(indexed((0, 1, count)), each)
+    chosen = sample_queries(indexed((0, 1, count)), each)
     assert len(chosen) == min(count, each)
     gaps = np.diff(chosen).tolist()
     assert min(gaps, default=1) > 0
@@ -136,11 +136,11 @@ def test_the_chosen_are_different_and_as_far_apart_as_they_can_be(count: int, ea
 
 
 def test_the_same_organ_of_the_next_case_is_another_group() -> None:
-    assert choose(indexed((0, 2, 3), (1, 2, 3), (2, 2, 3)), 1).tolist() == [1, 4, 7]
+    assert sample_queries(indexed((0, 2, 3), (1, 2, 3), (2, 2, 3)), 1).tolist() == [1, 4, 7]
 
 
 def test_at_most_so_many_of_a_real_store_are_chosen(store: QueryStore) -> None:
-    chosen = choose(store, 2)
+    chosen = sample_queries(store, 2)
     keys = [tuple(row) for row in store.index[chosen][:, [0, 2]].tolist()]
     of_all = [tuple(row) for row in store.index[:, [0, 2]].tolist()]
     assert {key: keys.count(key) for key in keys} == {key: min(2, of_all.count(key)) for key in of_all}
@@ -193,7 +193,7 @@ def test_vectors_are_the_same_for_any_batch_size(store: QueryStore, batch_size: 
     queries = range(0, len(store.index), 3)
     expected, found = embedded(store, network, queries), embedded(store, network, queries, batch_size)
     assert torch.allclose(found.vectors, expected.vectors, atol=1e-6)
-    assert np.array_equal(found.rows, expected.rows)
+    assert np.array_equal(found.queries, expected.queries)
 
 
 def test_the_encoder_is_moved_to_the_device_and_put_to_evaluation(store: QueryStore) -> None:
@@ -220,7 +220,7 @@ def test_queries_have_the_names_of_their_case_and_organ(store: QueryStore) -> No
     queries = [11, 2, 5, 8, 0]
     found = embedded(store, Means(), queries)
     assert len(found) == 5
-    assert found.rows.tolist() == queries
+    assert found.queries.tolist() == queries
     for at, query in enumerate(queries):
         case, _, organ, cluster, *start = store.index[query].tolist()
         assert (found.cases[at], found.patients[at], found.phases[at]) == CASES[case][:3]
@@ -251,7 +251,7 @@ def test_some_of_the_queries_are_taken_with_all_that_belongs_to_them() -> None:
     table, chosen = random_embeddings(9, 3), np.array([7, 0, 4])
     some = table[chosen]
     assert len(some) == 3
-    for name in ("rows", "cases", "patients", "organs", "phases", "starts", "vectors"):
+    for name in ("queries", "cases", "patients", "organs", "phases", "starts", "vectors"):
         assert np.array_equal(np.asarray(getattr(some, name)), np.asarray(getattr(table, name))[chosen])
 
 
@@ -271,7 +271,7 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
         head, *lines = csv.reader(file)
     assert tuple(head) == COLUMNS == ("query", "case", "patient", "organ", "phase", "x", "y", "z")
     columns = list(zip(*lines, strict=True))
-    assert [int(row) for row in columns[0]] == table.rows.tolist()
+    assert [int(row) for row in columns[0]] == table.queries.tolist()
     for column, name in zip(columns[1:5], ("cases", "patients", "organs", "phases"), strict=True):
         assert list(column) == getattr(table, name).tolist()
     assert np.array_equal(np.array(columns[5:], int).T, table.starts)

@@ -15,7 +15,7 @@ from scripts.cohort import datalist
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
-from scripts.evaluate.evaluation import Evaluation, named
+from scripts.evaluate.evaluation import Evaluation, name_methods
 from scripts.outputs import visible
 from tests.conftest import write_nifti
 from tests.evaluate.made import (
@@ -274,12 +274,12 @@ def test_what_an_earlier_version_has_drawn_is_taken_up_and_pictures_of_others_ar
 )
 def test_two_methods_of_the_same_name_are_refused(folders: list[str], taken: dict[str, str], message: str) -> None:
     with pytest.raises(SemclError, match=message):
-        named(folders, taken)
+        name_methods(folders, taken)
 
 
 def test_a_folder_is_named_by_its_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert named(["a/one/", "two", "."]) == {"one": Path("a/one"), "two": Path("two"), tmp_path.name: Path()}
+    assert name_methods(["a/one/", "two", "."]) == {"one": Path("a/one"), "two": Path("two"), tmp_path.name: Path()}
 
 
 def test_a_method_called_truth_is_refused(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from scripts.evaluate.figures import (
     COLOURS,
     box_figure,
     curves_figure,
+    figure_text,
     object_colours,
     object_hex,
     overlay_figure,
     paired_figure,
-    plain,
 )
 from scripts.evaluate.metrics import BY_NAME
 
@@ -187,7 +187,7 @@ def test_names_stand_in_the_figure_as_they_are(name: str) -> None:
 
 
 def test_underscores_of_names_are_blanks() -> None:
-    assert plain("left_kidney") == "left kidney"
+    assert figure_text("left_kidney") == "left kidney"
 
 
 def test_a_curve_a_run_with_a_point_an_epoch() -> None:

@@ -10,7 +10,7 @@ import pytest
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
-from scripts.evaluate.folders import cases_of, table_of
+from scripts.evaluate.folders import cases_from_folders, label_table_for
 from tests.conftest import write_nifti
 from tests.evaluate.made import label_map
 
@@ -37,7 +37,7 @@ def sheet(folder: Path, text: str) -> Path:
 
 def test_each_label_map_is_a_case_and_a_patient(truth: Path) -> None:
     files = {"a": "a.nii", "b": "b.nii.gz", "c": "c.mha"}
-    assert cases_of(truth, None, None) == [
+    assert cases_from_folders(truth, None, None) == [
         Case(name, name, "unknown", truth / file, truth / file) for name, file in files.items()
     ]
 
@@ -45,7 +45,7 @@ def test_each_label_map_is_a_case_and_a_patient(truth: Path) -> None:
 def test_scans_of_the_same_names_are_the_images(truth: Path, tmp_path: Path) -> None:
     for name in ("a", "b", "c", "more"):
         write_nifti(tmp_path / "scans" / f"{name}.nii.gz", np.zeros((4, 4, 4), np.float32))
-    cases = cases_of(truth, tmp_path / "scans", None)
+    cases = cases_from_folders(truth, tmp_path / "scans", None)
     assert [(case.image.name, case.label.name) for case in cases] == [
         ("a.nii.gz", "a.nii"),
         ("b.nii.gz", "b.nii.gz"),
@@ -70,7 +70,7 @@ def test_scans_of_the_same_names_are_the_images(truth: Path, tmp_path: Path) -> 
     ],
 )  # fmt: skip
 def test_the_table_of_cases_says_who_is_who(truth: Path, tmp_path: Path, text: str, expected: list[tuple]) -> None:
-    cases = cases_of(truth, None, sheet(tmp_path, text))
+    cases = cases_from_folders(truth, None, sheet(tmp_path, text))
     assert [(case.id, case.patient, case.phase, case.annotated) for case in cases] == expected
 
 
@@ -81,13 +81,13 @@ def test_a_folder_without_volumes_is_refused(
 ) -> None:
     given = {"truth": truth, "images": None} | {which: tmp_path / folder}
     with pytest.raises(SemclError, match=message):
-        cases_of(given["truth"], given["images"], None)
+        cases_from_folders(given["truth"], given["images"], None)
 
 
 def test_a_case_without_scan_is_refused(truth: Path, tmp_path: Path) -> None:
     write_nifti(tmp_path / "scans" / "a.nii.gz", np.zeros((4, 4, 4), np.float32))
     with pytest.raises(SemclError, match=r"(?s)case b: a case without image.*no scan of that name in \S+/scans"):
-        cases_of(truth, tmp_path / "scans", None)
+        cases_from_folders(truth, tmp_path / "scans", None)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_case_without_scan_is_refused(truth: Path, tmp_path: Path) -> None:
 )
 def test_a_table_that_does_not_fit_is_refused(truth: Path, tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SemclError, match=message):
-        cases_of(truth, None, sheet(tmp_path, text))
+        cases_from_folders(truth, None, sheet(tmp_path, text))
 
 
 def of(folder: Path, **maps: np.ndarray) -> list[Case]:
@@ -113,7 +113,7 @@ def of(folder: Path, **maps: np.ndarray) -> list[Case]:
 def test_organs_without_a_table_are_every_value_there_is(tmp_path: Path) -> None:
     cases = of(tmp_path, z=label_map(duct=False), a=label_map(), m=label_map().astype(np.uint16) * 100)
     organs = (Organ("label_2", 2), Organ("label_5", 5), Organ("label_200", 200), Organ("label_500", 500))
-    assert table_of(cases, None) == LabelTable(organs, ("a", "m", "z"))
+    assert label_table_for(cases, None) == LabelTable(organs, ("a", "m", "z"))
 
 
 def test_an_organ_that_only_a_prediction_draws_is_an_organ(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_an_organ_that_only_a_prediction_draws_is_an_organ(tmp_path: Path) -> No
     write_nifti(tmp_path / "mine" / "a.nii", label_map(lobe=False))
     write_nifti(tmp_path / "yours" / "b.nii.gz", label_map() * 3)
     write_nifti(tmp_path / "yours" / "stranger.nii.gz", np.full((4, 4, 4), 99, np.uint8))  # of no case
-    found = [table_of(cases, None, [tmp_path / name for name in names]).names
+    found = [label_table_for(cases, None, [tmp_path / name for name in names]).names
              for names in ([], ["mine"], ["mine", "yours"])]  # fmt: skip
     assert found == [
         ("label_5",),
@@ -129,19 +129,19 @@ def test_an_organ_that_only_a_prediction_draws_is_an_organ(tmp_path: Path) -> No
         ("label_2", "label_5", "label_6", "label_15"),
     ]
     given = LabelTable((Organ("lobe", 5),), ("x",))
-    assert table_of(cases, given, [tmp_path / "mine"]).names == ("lobe",)
+    assert label_table_for(cases, given, [tmp_path / "mine"]).names == ("lobe",)
 
 
 @pytest.mark.parametrize(("folder", "message"), [("nowhere", ABSENT), ("empty", EMPTY)])
 def test_a_folder_of_predictions_without_volumes_is_refused(tmp_path: Path, folder: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SemclError, match=message):
-        table_of(of(tmp_path / "truth", a=label_map()), None, [tmp_path / folder])
+        label_table_for(of(tmp_path / "truth", a=label_map()), None, [tmp_path / folder])
 
 
 def test_a_table_gives_organs_and_the_cases_give_phases(tmp_path: Path) -> None:
     given = LabelTable((Organ("lobe", 5, tolerance=3.0), Organ("duct", 2)), ("early", "late"))
-    table = table_of(of(tmp_path, b=label_map(), a=label_map()), given)
+    table = label_table_for(of(tmp_path, b=label_map(), a=label_map()), given)
     assert table == LabelTable((Organ("lobe", 5, tolerance=3.0), Organ("duct", 2)), ("a", "b"))
 
 
@@ -157,31 +157,31 @@ def test_values_that_are_no_labels_are_refused(tmp_path: Path, changed: float, f
     said = rf"(?s)case b: a label map holds values that are no labels.*found: +{found}\n.*whole numbers from 0 in "
     remedy = r"\n.*point --truth and --pred at label maps"
     with pytest.raises(SemclError, match=f"{said}{cases[1].label}{remedy}"):
-        table_of(cases, None)
+        label_table_for(cases, None)
     write_nifti(tmp_path / "mine" / "b.nii.gz", voxels)
     with pytest.raises(SemclError, match=f"{said}{tmp_path / 'mine' / 'b.nii.gz'}{remedy}"):
-        table_of([replace(case, label=cases[0].label) for case in cases], None, [tmp_path / "mine"])
+        label_table_for([replace(case, label=cases[0].label) for case in cases], None, [tmp_path / "mine"])
 
 
 def test_of_values_that_are_no_labels_five_are_named(tmp_path: Path) -> None:
     noise = np.linspace(0.1, 0.9, 24 * 24 * 8, dtype=np.float32).reshape(24, 24, 8)
     with pytest.raises(SemclError, match=r"found: +0\.1(, 0\.\d+){4}\n"):
-        table_of(of(tmp_path, a=noise), None)
+        label_table_for(of(tmp_path, a=noise), None)
 
 
 def test_label_maps_without_a_label_are_refused(tmp_path: Path) -> None:
     nothing = label_map(lobe=False, duct=False)
     with pytest.raises(SemclError, match=r"(?s)there is nothing to measure.*no label in any of 2 label maps"):
-        table_of(of(tmp_path, a=nothing, b=nothing), None)
+        label_table_for(of(tmp_path, a=nothing, b=nothing), None)
 
 
 def test_a_label_map_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_text("no volume")
     with pytest.raises(SemclError, match=r"(?s)case a: a volume cannot be read.*a\.nii\.gz"):
-        table_of([Case("a", "a", "x", tmp_path / "a.nii.gz", tmp_path / "a.nii.gz")], None)
+        label_table_for([Case("a", "a", "x", tmp_path / "a.nii.gz", tmp_path / "a.nii.gz")], None)
 
 
 def test_annotated_organs_the_table_does_not_name_are_refused(tmp_path: Path) -> None:
     (case,) = of(tmp_path, a=label_map())
     with pytest.raises(SemclError, match=r"(?s)column annotated names organs.*found: +spleem\n"):
-        table_of([replace(case, annotated=("label_5", "spleem"))], None)
+        label_table_for([replace(case, annotated=("label_5", "spleem"))], None)

@@ -13,7 +13,7 @@ from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.errors import SemclError
 from scripts.evaluate.metrics import measure_organ
-from scripts.evaluate.rows import BACKGROUND, Row, measure, write_rows
+from scripts.evaluate.rows import BACKGROUND, Row, measure_cases, read_metrics, write_rows
 from tests.conftest import write_nifti
 
 SHAPE = (24, 24, 8)
@@ -46,7 +46,7 @@ def write_case(
 def measured(folder: Path, cases: Case | list[Case], table: LabelTable, *methods: str, **more: float) -> list[Row]:
     """Rows of methods, each a folder."""
     listed = cases if isinstance(cases, list) else [cases]
-    return measure(listed, {method: folder / method for method in methods}, table, **more)
+    return measure_cases(listed, {method: folder / method for method in methods}, table, **more)
 
 
 def of(rows: list[Row], organ: str, method: str = "refined", case: str = "one") -> dict[str, float]:
@@ -209,6 +209,13 @@ def test_the_table_of_rows_has_these_columns(tmp_path: Path) -> None:
         ["a,1", "ann", "liver", "portal", "coarse", "dice", "0.666667"],
         ["b", "bob", "x", "y", "z", "hd95", "31.000000"],
     ]
+
+
+def test_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
+    rows = [Row("a,1", "ann", "liver", "portal", "coarse", name, value)
+            for name, value in {"dice": 0.25, "volume_ml": 12.0, "hd95": 31.5, "missed": 0.0}.items()]  # fmt: skip
+    write_rows(tmp_path / "rows.csv", rows)
+    assert read_metrics(tmp_path / "rows.csv") == [rows[0], rows[2]]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from scripts.evaluate.rows import Row
 from scripts.evaluate.statistics import (
     MANY,
     Comparison,
-    compare,
+    compare_methods,
     holm,
     interval,
     paired,
@@ -27,7 +27,7 @@ DICE, HD95 = BY_NAME["dice"], BY_NAME["hd95"]
 
 def compared(pairs: Sequence[tuple[float, float]]) -> Comparison:
     """The line over all organs."""
-    return compare(rows_of("liver", pairs), "coarse", "refined", ["liver"], DICE)[0]
+    return compare_methods(rows_of("liver", pairs), "coarse", "refined", ["liver"], DICE)[0]
 
 
 def over_all_signs(differences: Sequence[float]) -> float:
@@ -213,7 +213,7 @@ def test_scans_of_one_patient_are_averaged_first() -> None:
         Row("b1", "bob", "liver", "portal", "refined", "dice", 0.8),
     ]
     np.testing.assert_allclose(paired(rows, "coarse", "refined"), [[0.3, 0.7], [0.9, 0.8]])
-    line = compare(rows, "coarse", "refined", ["liver"], DICE)[0]
+    line = compare_methods(rows, "coarse", "refined", ["liver"], DICE)[0]
     assert (line.cases, line.patients) == (3, 2)
     assert (line.first, line.second, line.difference) == pytest.approx((0.6, 0.75, 0.15))
 
@@ -221,7 +221,7 @@ def test_scans_of_one_patient_are_averaged_first() -> None:
 def test_the_organs_of_one_patient_are_averaged_for_all_organs() -> None:
     rows = rows_of("liver", [(0.2, 0.4), (0.1, 0.3), (0.5, 0.6)]) + rows_of("spleen", [(0.6, 1.0), (0.3, 0.2)])
     np.testing.assert_allclose(paired(rows, "coarse", "refined"), [[0.4, 0.7], [0.2, 0.25], [0.5, 0.6]])
-    lines = compare(rows, "coarse", "refined", ["liver", "spleen"], DICE)
+    lines = compare_methods(rows, "coarse", "refined", ["liver", "spleen"], DICE)
     assert [(line.organ, line.patients) for line in lines] == [("all organs", 3), ("liver", 3), ("spleen", 2)]
     assert (lines[0].first, lines[0].second) == pytest.approx((1.1 / 3, 1.55 / 3))
 
@@ -254,9 +254,9 @@ def test_the_interval_of_two_patients_is_from_one_to_the_other() -> None:
 
 def test_one_patient_has_no_interval_and_tells_nothing() -> None:
     assert interval(np.array([0.1])) == (None, None)
-    assert [line.verdict for line in compare(rows_of("liver", [(0.5, 0.9)]), "coarse", "refined", ["liver"], DICE)] == [
-        "too few patients to tell (1)"
-    ] * 2
+    assert [
+        line.verdict for line in compare_methods(rows_of("liver", [(0.5, 0.9)]), "coarse", "refined", ["liver"], DICE)
+    ] == ["too few patients to tell (1)"] * 2
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_the_verdict_says_what_chance_could_do(gains: list[float], verdict: str)
 )
 def test_of_a_distance_less_is_better(change: float, verdict: str, better: bool) -> None:
     values = [(10.0 + number, 10.0 + number + change * (1 + number / 9)) for number in range(6)]
-    line = compare(rows_of("liver", values, metric="hd95"), "coarse", "refined", ["liver"], HD95)[0]
+    line = compare_methods(rows_of("liver", values, metric="hd95"), "coarse", "refined", ["liver"], HD95)[0]
     assert (line.metric, line.verdict, line.better) == ("hd95", verdict, better)
     assert line.effect == np.sign(change)
     assert line.difference == pytest.approx(change * 23 / 18)
@@ -313,7 +313,7 @@ def test_no_p_is_below_the_smallest_though_an_organ_does_not_differ(seed: int) -
     for organ in ("liver", "spleen", "aorta"):
         moved = rng.normal(0.4, 0.2, 6) * (rng.random(6) < 0.8) * (organ != "spleen")
         rows += rows_of(organ, [(0.5, 0.5 + gain) for gain in moved])
-    overall, *organs = compare(rows, "coarse", "refined", ["liver", "spleen", "aorta"], DICE)
+    overall, *organs = compare_methods(rows, "coarse", "refined", ["liver", "spleen", "aorta"], DICE)
     assert overall.p >= overall.smallest_p
     corrected = [line.p_holm for line in organs if line.p_holm is not None]
     assert len(corrected) == 2
@@ -336,7 +336,7 @@ def test_patients_without_a_difference_do_not_help_to_reach_a_small_p() -> None:
 def test_the_verdict_on_an_organ_is_on_its_corrected_p() -> None:
     gains = [(0.5, 0.5 + 0.05 * number) for number in range(1, 7)]
     rows = rows_of("liver", gains) + rows_of("spleen", gains)
-    overall, *organs = compare(rows, "coarse", "refined", ["liver", "spleen"], DICE)
+    overall, *organs = compare_methods(rows, "coarse", "refined", ["liver", "spleen"], DICE)
     assert (overall.verdict, overall.p, overall.p_holm) == ("better, beyond chance", 2**-5, None)
     for organ in organs:
         assert (organ.p, organ.p_holm) == (2**-5, 2**-4)
@@ -356,7 +356,7 @@ def test_an_organ_without_a_difference_is_corrected_for_too(patients: int, uncha
     others = [f"organ{number}" for number in range(unchanged)]
     rows = rows_of("liver", [(0.5, 0.5 + 0.05 * number) for number in range(1, patients + 1)])
     rows += [row for other in others for row in rows_of(other, [(0.5, 0.5)] * patients)]
-    _, liver, *rest = compare(rows, "coarse", "refined", ["liver", *others], DICE)
+    _, liver, *rest = compare_methods(rows, "coarse", "refined", ["liver", *others], DICE)
     p = 2.0 ** (1 - patients)
     assert (liver.p, liver.p_holm, liver.smallest_p) == (p, p * (1 + unchanged), p * (1 + unchanged))
     assert liver.verdict == verdict
@@ -369,7 +369,7 @@ def test_a_p_of_1_of_an_unchanged_organ_stands_last_in_holm() -> None:
     rows = rows_of("liver", [(0.5, 0.5 + gain) for gain in gains])
     rows += rows_of("aorta", [(0.5, 0.5)] * 8)
     rows += rows_of("spleen", [(0.5, 0.5 + gain * (-1 if gain == 0.1 else 1)) for gain in gains])
-    _, liver, aorta, spleen = compare(rows, "coarse", "refined", ["liver", "aorta", "spleen"], DICE)
+    _, liver, aorta, spleen = compare_methods(rows, "coarse", "refined", ["liver", "aorta", "spleen"], DICE)
     assert liver.p < spleen.p < 0.5
     assert (liver.p_holm, aorta.p_holm, spleen.p_holm) == (3 * liver.p, None, 2 * spleen.p)
 
@@ -381,20 +381,20 @@ def test_the_smallest_p_of_an_organ_grows_with_the_number_of_organs(
     pairs = [(0.5, 0.5 + 0.01 * number) for number in range(1, patients + 1)]
     names = ["liver", "spleen", "aorta"]
     rows = [row for name in names for row in rows_of(name, pairs)]
-    lines = compare(rows, "coarse", "refined", names, DICE)
+    lines = compare_methods(rows, "coarse", "refined", names, DICE)
     assert [line.smallest_p for line in lines] == pytest.approx([overall, organ, organ, organ])
 
 
 def test_an_organ_nobody_has_gets_no_line() -> None:
     rows = rows_of("liver", [(0.5, 0.6), (0.5, 0.7)])
-    lines = compare(rows, "coarse", "refined", ["spleen", "liver"], DICE)
+    lines = compare_methods(rows, "coarse", "refined", ["spleen", "liver"], DICE)
     assert [line.organ for line in lines] == ["all organs", "liver"]
     assert lines[1].smallest_p == 0.5
 
 
 def test_lines_come_in_the_order_of_the_organs() -> None:
     rows = rows_of("aorta", [(0.5, 0.6), (0.5, 0.7)]) + rows_of("spleen", [(0.5, 0.3), (0.6, 0.3)])
-    lines = compare(rows, "coarse", "refined", ["spleen", "aorta"], DICE)
+    lines = compare_methods(rows, "coarse", "refined", ["spleen", "aorta"], DICE)
     assert [line.organ for line in lines] == ["all organs", "spleen", "aorta"]
     assert [line.difference for line in lines[1:]] == pytest.approx([-0.25, 0.15])
 
@@ -406,6 +406,6 @@ def test_other_methods_and_metrics_are_not_counted() -> None:
         Row("scan0", "patient0", "liver", "portal", "truth", "volume_ml", 900.0),
         Row("scan0", "patient0", "liver", "portal", "third", "dice", 0.1),
     ]
-    assert compare(rows + others, "coarse", "refined", ["liver"], DICE) == compare(
+    assert compare_methods(rows + others, "coarse", "refined", ["liver"], DICE) == compare_methods(
         rows, "coarse", "refined", ["liver"], DICE
     )

@@ -25,7 +25,7 @@ from scripts.cohort import datalist
 from scripts.cohort.case import digest
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
-from scripts.evaluate.folders import cases_of
+from scripts.evaluate.folders import cases_from_folders
 from scripts.files import checksum
 from scripts.intake.findings import stop
 from scripts.intake.survey import Sources, survey
@@ -163,7 +163,7 @@ KINDS: dict[str, tuple[str, Any, Callable[[Any], str], Callable[[Path], Any]]] =
     "label table": ("labels.yaml", LABELS, as_yaml, lambda folder: LabelTable.load(folder).digest()),
     "table of cases": ("cases.csv", CASES, as_csv, lambda folder: look(folder, "images", "cases.csv")),
     "table of measured cases": (
-        "cases.csv", CASES, as_csv, lambda folder: cases_of(folder / "labels", folder / "images", folder / "cases.csv")
+        "cases.csv", CASES, as_csv, lambda at: cases_from_folders(at / "labels", at / "images", at / "cases.csv")
     ),
     "table of paths": ("scans.csv", PATHS, as_csv, lambda folder: look(folder, "scans.csv", None)),
     "dataset.json": (

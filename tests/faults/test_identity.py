@@ -15,7 +15,7 @@ from scripts.cohort.label_table import LabelTable
 from scripts.cohort.provenance import note_attention, provenance
 from scripts.errors import SemclError
 from scripts.evaluate.evaluation import named
-from scripts.evaluate.folders import cases_of
+from scripts.evaluate.folders import cases_from_folders
 from scripts.intake.prepare import split
 from scripts.job.weights import save_weights
 from tests.conftest import write_nifti
@@ -103,14 +103,14 @@ def test_a_folder_of_scans_is_asked_for_names_too(name, tmp_path):
     with pytest.raises(SemclError, match="a case id that cannot name files"):
         datalist.load(tmp_path)
     with pytest.raises(SemclError, match="a case id that cannot name files"):
-        cases_of(tmp_path, None, None)
+        cases_from_folders(tmp_path, None, None)
 
 
 def test_the_table_of_evaluate_is_asked_for_names_too(tmp_path):
     write_nifti(tmp_path / "maps" / "a.nii.gz", np.zeros((2, 3, 4), np.uint8))
     (tmp_path / "cases.csv").write_text("case,patient\na,=1+1\n")
     with pytest.raises(SemclError, match=r"(?s)case a: a name of a patient.*'=1\+1': it begins with ="):
-        cases_of(tmp_path / "maps", None, tmp_path / "cases.csv")
+        cases_from_folders(tmp_path / "maps", None, tmp_path / "cases.csv")
 
 
 def test_a_method_is_no_formula(tmp_path):

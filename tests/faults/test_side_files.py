@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from scripts.errors import SemclError
-from scripts.evaluate.drawing import safe_svg
 from scripts.evaluate.figures import curves_figure
 from scripts.evaluate.report import read_curves, read_embeddings, read_runs
+from scripts.evaluate.safe_svg import safe_svg
 from scripts.job.weights import load_weights, save_weights
 from scripts.refine.calibration import Calibration, Scale, calibration_path
-from scripts.study.worker import has_completed
+from scripts.study.unit_process import has_completed
 from tests.evaluate.test_report import RUN, SVG, page_in, write_embeddings, write_run
 
 ORIGIN = {"stage": "train.yaml", "cohort": "beef", "labels": "c0ffee"}

@@ -26,8 +26,8 @@ from scripts.cohort.case import Case
 from scripts.cohort.volume import read
 from scripts.cohort.volume_errors import ERROR
 from scripts.errors import SemclError
-from scripts.evaluate.case_pictures import picture
 from scripts.evaluate.rows import measure_case
+from scripts.evaluate.worst_cases import case_picture
 from scripts.intake.finding_kinds import FINDINGS
 from scripts.intake.findings import as_csv, hash_ids
 from scripts.job.job import Job
@@ -510,7 +510,7 @@ READERS: dict[str, tuple[str, Callable[[Case, Path], Any]]] = {
     "predictions": ("image", lambda case, root: Predictions(
         str(root), [case], [], "", Job("inference", "bundle", str(root), {}, 0)).missing()),
     "measuring": ("label", lambda case, root: measure_case(case, {"coarse": root / "attention"}, TABLE, 2.0)),
-    "pictures": ("image", lambda case, root: picture(case, 0.5, {}, "coarse", TABLE, [0, 1], root)),
+    "pictures": ("image", lambda case, root: case_picture(case, 0.5, {}, "coarse", TABLE, [0, 1], root)),
     "Auto3DSeg's score": ("image", lambda case, root: validation_dice([case], TABLE, root / "attention")),
 }  # fmt: skip
 

@@ -14,10 +14,11 @@ from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.evaluate.metrics import METRICS
 from scripts.evaluate.rows import Row, write_rows
-from scripts.study.plan import Plan, Unit, cells, hash_data
+from scripts.study.cells import parse_cells
+from scripts.study.plan import Plan, Unit, hash_data
 from scripts.study.results import Results
 from scripts.study.splits import write_splits
-from scripts.study.strategy import FLOOR, Strategy, find
+from scripts.study.strategy import FLOOR, Strategy, find_strategies
 from tests.stages import ROOT
 
 BUNDLE = ROOT / "bundle"
@@ -57,10 +58,10 @@ def made_plan(folder: Path, bundle: Path = BUNDLE, folds: int = 0, **changes: An
         "out": folder / "study",
         "bundle_root": bundle,
         "overlays": (),
-        "strategies": tuple(find(["scratch", "semantic"], bundle)),
+        "strategies": tuple(find_strategies(["scratch", "semantic"], bundle)),
         "splits": splits,
         "seeds": 2,
-        "cells": cells(["frozen"], ["100%"]),
+        "cells": parse_cells(["frozen"], ["100%"]),
         "attention_dir": attention,
         "tolerance": 2.0,
         "data": hash_data(splits, attention),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from scripts.study.cells import parse_cells
 from scripts.study.markdown import markdown
-from scripts.study.plan import cells
 from scripts.study.report import StudyReport
-from scripts.study.strategy import find
+from scripts.study.strategy import find_strategies
 from tests.study.made import BUNDLE, made_plan, made_results
 
 
 @pytest.fixture
 def report(tmp_path):
-    found = tuple(find(["scratch", "semantic"], BUNDLE))
-    plan = made_plan(tmp_path, strategies=found, cells=cells(["frozen", "tuned"], ["100%"]))
+    found = tuple(find_strategies(["scratch", "semantic"], BUNDLE))
+    plan = made_plan(tmp_path, strategies=found, cells=parse_cells(["frozen", "tuned"], ["100%"]))
     return StudyReport(made_results(plan, {"scratch": 0.5, "semantic": 0.8}), "lab", 0)
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from scripts.cohort import datalist
 from scripts.errors import SemclError
-from scripts.study.plan import Cell, Plan, cells, hash_data, steps
-from scripts.study.strategy import find, swept
+from scripts.study.cells import parse_cells
+from scripts.study.plan import Plan, hash_data, steps
+from scripts.study.strategy import find_strategies, swept
 from tests.study.made import BUNDLE, copied_bundle, made_plan, overlay, strategy_of
 
 # units
@@ -36,41 +37,11 @@ def test_units_of_names_that_are_alike_have_folders_of_their_own(tmp_path):
     assert {unit.folder.parent.parent for unit in units} == {tmp_path / "made" / "study" / "runs" / "own"}
 
 
-# cells
-
-
-def test_cells_are_every_protocol_of_every_share_of_labels():
-    found = cells(["frozen", "tuned"], ["10%", "0.5", 1.0])
-    assert found == tuple(Cell(protocol, share) for share in (0.1, 0.5, 1.0) for protocol in ("frozen", "tuned"))
-    assert [cell.name for cell in found[::2]] == ["frozen-10%", "frozen-50%", "frozen-100%"]
-    assert [cell.name for cell in cells(["tuned"], ["7%", "12.5%"])] == ["tuned-7%", "tuned-12.5%"]
-
-
-@pytest.mark.parametrize(
-    ("protocols", "labels", "message"),
-    [
-        (["thawed"], ["1"], r"no such protocol.*thawed.*frozen or tuned.*set --protocols"),
-        ([], ["1"], r"nothing to run, or something twice"),
-        (["frozen"], [], r"nothing to run, or something twice"),
-        (["frozen", "frozen"], ["1"], r"something twice.*protocols frozen, frozen.*each once"),
-        (["frozen"], ["50%", "0.5"], r"something twice.*labels 50%, 0\.5"),
-        (["frozen"], ["0%"], r"a share of labels.*0%.*above 0"),
-        (["frozen"], ["101%"], r"a share of labels.*101%"),
-        (["frozen"], ["50"], r"a share of labels.*50.*set --labels 10%,100%"),
-        (["frozen"], ["half"], r"a share of labels.*half"),
-        (["frozen"], ["nan"], r"a share of labels.*nan"),
-    ],
-)
-def test_cells_that_are_none_are_refused(protocols, labels, message):
-    with pytest.raises(SemclError, match=f"(?s){message}"):
-        cells(protocols, labels)
-
-
 # stages
 
 
 def test_the_stages_of_a_unit(tmp_path):
-    plan = made_plan(tmp_path, cells=cells(["frozen", "tuned"], ["10%"]), overlays=(tmp_path / "fast.yaml",))
+    plan = made_plan(tmp_path, cells=parse_cells(["frozen", "tuned"], ["10%"]), overlays=(tmp_path / "fast.yaml",))
     semantic = plan.units()[3]
     found = steps(plan, semantic)
     assert [step["title"] for step in found] == [
@@ -100,7 +71,9 @@ def test_without_pretraining_the_encoder_s_start_is_the_overlay_s(tmp_path):
 
 
 def test_a_strategy_that_trains_itself_draws_unlabelled_scans_with_a_first_model_and_learns_from_them(tmp_path):
-    plan = made_plan(tmp_path, strategies=tuple(find(["semantic-self"], BUNDLE)), cells=cells(["tuned"], ["50%"]))
+    plan = made_plan(
+        tmp_path, strategies=tuple(find_strategies(["semantic-self"], BUNDLE)), cells=parse_cells(["tuned"], ["50%"])
+    )
     unit = plan.units()[0]
     found = [step for step in steps(plan, unit) if step["stage"] in ("train", "inference")]
     assert [step["stage"] for step in found] == ["train", "inference"] * 2
@@ -119,7 +92,7 @@ def test_a_strategy_that_trains_itself_draws_unlabelled_scans_with_a_first_model
 
 
 def test_a_strategy_that_trains_itself_needs_unlabelled_scans(tmp_path):
-    plan = made_plan(tmp_path, strategies=tuple(find(["semantic-self"], BUNDLE)))
+    plan = made_plan(tmp_path, strategies=tuple(find_strategies(["semantic-self"], BUNDLE)))
     cases = datalist.load(plan.splits["own"])
     datalist.save([case for case in cases if case.label], plan.splits["own"])
     with pytest.raises(SemclError, match=r"(?s)semantic-self.*no training scan without a label map.*labelled_phases"):
@@ -130,15 +103,15 @@ def test_a_key_inside_of_another_that_a_stage_does_not_have_is_named(tmp_path):
     views = strategy_of(tmp_path, "views", "train#views#rotation: 3.0")
     with pytest.raises(SemclError, match=r"(?s)views: embed has no place for train#views#rotation.*--sweep pretrain\."):
         made_plan(tmp_path, strategies=(views,)).check()
-    turned = swept(find(["semantic"], BUNDLE), "pretrain.train#views#rotation=3.0,4.0", BUNDLE)
+    turned = swept(find_strategies(["semantic"], BUNDLE), "pretrain.train#views#rotation=3.0,4.0", BUNDLE)
     made_plan(tmp_path / "swept", strategies=tuple(turned)).check()
 
 
 def test_strategies_that_cut_other_queries_have_stores_of_their_own(tmp_path):
     small = strategy_of(tmp_path, "small", "patch_size: 32")
-    at = swept(find(["semantic"], BUNDLE), "spacing=2,3", BUNDLE)
-    warm = swept(find(["semantic"], BUNDLE), "temperature=2,3", BUNDLE)
-    plan = made_plan(tmp_path, strategies=(*find(["scratch", "dcc"], BUNDLE), small, *at, *warm), seeds=1)
+    at = swept(find_strategies(["semantic"], BUNDLE), "spacing=2,3", BUNDLE)
+    warm = swept(find_strategies(["semantic"], BUNDLE), "temperature=2,3", BUNDLE)
+    plan = made_plan(tmp_path, strategies=(*find_strategies(["scratch", "dcc"], BUNDLE), small, *at, *warm), seeds=1)
     stores = {
         unit.strategy.name: {step["overrides"].get("store_dir") for step in steps(plan, unit)} - {None}
         for unit in plan.units()
@@ -192,7 +165,7 @@ def test_settings_change_with_what_is_used(plan, tmp_path, file, before, after, 
 
 UNUSED = {
     "a comment": ("bundle/configs/train.yaml", "# voxels read around", "# voxels around"),
-    "the coarse stage": ("bundle/configs/coarse.yaml", "seed: 0", "seed: 1"),
+    "the coarse stage": ("bundle/configs/coarse.yaml", "batch_size: 1", "batch_size: 2"),
     "evaluation": ("bundle/configs/evaluate.yaml", "pictures: 5", "pictures: 6"),
     "another strategy": ("bundle/configs/strategies/dcc.yaml", "query", "object"),
     "another preset": ("bundle/configs/fast.yaml", "8", "9"),
@@ -225,7 +198,7 @@ def test_settings_are_of_the_sweep_and_the_tolerance(plan):
 
 def test_settings_do_not_change_with_seeds_cells_or_the_place_of_the_study(plan, tmp_path):
     was = plan.settings(plan.units()[1])
-    more = replace(plan, seeds=5, cells=cells(["frozen", "tuned"], ["10%", "100%"]), out=tmp_path / "moved")
+    more = replace(plan, seeds=5, cells=parse_cells(["frozen", "tuned"], ["10%", "100%"]), out=tmp_path / "moved")
     assert more.settings(more.units()[1]) == was
 
 
@@ -237,7 +210,7 @@ def test_the_configs_of_every_strategy_that_ships_pass(tmp_path):
     for preset in ("fast", "standard", "faithful"):
         made_plan(
             tmp_path / preset,
-            strategies=tuple(find(names, BUNDLE)),
+            strategies=tuple(find_strategies(names, BUNDLE)),
             overlays=(BUNDLE / "configs" / f"{preset}.yaml",),
         ).check()
 
@@ -250,7 +223,7 @@ def test_a_typo_in_a_strategy_is_named_with_its_stage(tmp_path):
 
 
 def test_a_value_of_the_wrong_kind_in_a_sweep_is_named(tmp_path):
-    at = swept(find(["semantic"], BUNDLE), "temperature=0.1,high", BUNDLE)
+    at = swept(find_strategies(["semantic"], BUNDLE), "temperature=0.1,high", BUNDLE)
     with pytest.raises(
         SemclError, match=r"(?s)semantic temperature=high, pretrain: --temperature is of the wrong kind"
     ):

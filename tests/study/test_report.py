@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.study.plan import cells
+from scripts.study.cells import parse_cells
 from scripts.study.report import StudyReport
 from scripts.study.results import Results
-from scripts.study.strategy import find
+from scripts.study.strategy import find_strategies
 from tests.evaluate.made import Page
 from tests.evaluate.test_browser import CLICK, KEYS, Opened, browser, check_sorted, tables
 from tests.study.made import BUNDLE, made_plan, made_results, strategy_of
@@ -23,7 +23,7 @@ NAME = "<i>ward</i> & co"
 
 
 def results_of(folder: Path, names: tuple[str, ...] = tuple(LEVELS), patients: int = 6, **changes: object) -> Results:
-    plan = made_plan(folder, strategies=tuple(find(names, BUNDLE)), **changes)
+    plan = made_plan(folder, strategies=tuple(find_strategies(names, BUNDLE)), **changes)
     return made_results(plan, LEVELS, patients)
 
 
@@ -31,7 +31,7 @@ def results_of(folder: Path, names: tuple[str, ...] = tuple(LEVELS), patients: i
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a study of four strategies, two protocols and two shares of labels."""
     folder = tmp_path_factory.mktemp("study")
-    StudyReport(results_of(folder, cells=cells(["frozen", "tuned"], ["10%", "100%"]), seeds=3), NAME, 0).write()
+    StudyReport(results_of(folder, cells=parse_cells(["frozen", "tuned"], ["10%", "100%"]), seeds=3), NAME, 0).write()
     return folder / "study"
 
 
@@ -68,7 +68,7 @@ def test_the_summary_holds_the_page_s_numbers(written: Path, page: Page) -> None
 
 
 def test_every_strategy_says_what_it_is(page: Page) -> None:
-    for strategy in find(list(LEVELS), BUNDLE):
+    for strategy in find_strategies(list(LEVELS), BUNDLE):
         assert strategy.about in page.text
 
 
@@ -114,7 +114,7 @@ def test_claims_count_runs_and_differences(tmp_path: Path) -> None:
     [
         ({"seeds": 1}, "With one seed nothing can be said of the luck of training"),
         ({"seeds": 3}, "With 3 seeds the luck of training is known only roughly"),
-        ({"cells": cells(["frozen"], ["10%"])}, "The coarse maps come from all labelled cases"),
+        ({"cells": parse_cells(["frozen"], ["10%"])}, "The coarse maps come from all labelled cases"),
     ],
 )
 def test_claims_name_what_they_rest_on(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
@@ -154,7 +154,7 @@ def test_one_seed_or_one_patient_make_a_report_too(tmp_path: Path, seeds: int, p
 
 def test_long_names_and_sweeps_make_a_report_too(tmp_path: Path) -> None:
     name = "a strategy of somebody else with a very long name/temperature=0.05"
-    strategies = (strategy_of(tmp_path / "x", "short", "temperature: 0.2"), *find(["semantic"], BUNDLE))
+    strategies = (strategy_of(tmp_path / "x", "short", "temperature: 0.2"), *find_strategies(["semantic"], BUNDLE))
     plan = made_plan(tmp_path, strategies=tuple(strategies))
     object.__setattr__(plan.strategies[0], "name", name)
     StudyReport(made_results(plan, LEVELS | {name: 0.4}), "ward", 0).write()

@@ -11,10 +11,10 @@ import pytest
 
 from scripts.errors import SemclError
 from scripts.evaluate.metrics import METRICS
-from scripts.evaluate.rows import Row, write_rows
+from scripts.evaluate.rows import Row, read_metrics
 from scripts.evaluate.statistics import ALL
-from scripts.study.plan import cells
-from scripts.study.results import Results, read_rows
+from scripts.study.cells import parse_cells
+from scripts.study.results import Results
 from scripts.study.strategy import FLOOR
 from tests.study.made import TABLE, made_plan, made_results, rows_of, write_unit
 
@@ -23,14 +23,7 @@ LEVELS = {"scratch": 0.4, "semantic": 0.6}
 
 @pytest.fixture
 def results(tmp_path):
-    return made_results(made_plan(tmp_path, cells=cells(["frozen", "tuned"], ["100%"])), LEVELS)
-
-
-def test_rows_are_read_as_they_were_written(tmp_path):
-    rows = rows_of("semantic", {("p0", "liver"): 0.25, ("p1", "bile_duct"): 0.75})
-    write_rows(tmp_path / "rows.csv", rows)
-    metrics = {metric.name for metric in METRICS}
-    assert read_rows(tmp_path / "rows.csv") == [row for row in rows if row.metric in metrics]
+    return made_results(made_plan(tmp_path, cells=parse_cells(["frozen", "tuned"], ["100%"])), LEVELS)
 
 
 def test_values_are_those_of_the_rows(results):
@@ -38,7 +31,7 @@ def test_values_are_those_of_the_rows(results):
         values = results.values(cell)
         assert list(values) == [ALL, "liver", "bile_duct"]  # the third organ is of nobody
         for unit in results.plan.units():
-            rows = read_rows(unit.cell_folder(cell) / "rows.csv")
+            rows = read_metrics(unit.cell_folder(cell) / "rows.csv")
             dice = {(row.patient, row.organ): row.value for row in rows if row.metric == "dice"}
             for organ in ("liver", "bile_duct"):
                 patients = sorted(patient for patient, of in dice if of == organ)

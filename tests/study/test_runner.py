@@ -18,7 +18,8 @@ import torch
 from scripts.errors import SemclError
 from scripts.signals import BY_USER, INTERRUPTED
 from scripts.study import runner as runner_module
-from scripts.study.plan import Plan, cells, steps
+from scripts.study.cells import parse_cells
+from scripts.study.plan import Plan, steps
 from scripts.study.runner import Runner, visible_gpus
 from tests.stages import ROOT
 from tests.study.made import copied_bundle, made_plan
@@ -108,7 +109,7 @@ def test_what_stopped_half_way_is_run_again(plan):
 
 def test_cells_and_seeds_may_be_added(plan):
     Runner(plan, 1).run(plan.units())
-    more = replace(plan, cells=cells(["frozen", "tuned"], ["100%"]), seeds=3)
+    more = replace(plan, cells=parse_cells(["frozen", "tuned"], ["100%"]), seeds=3)
     Runner(more, 1).run(more.units())
     assert len(order(plan)) == 4 + 6
     assert (more.units()[5].folder / "tuned-100%" / "rows.csv").is_file()

@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.errors import SemclError
-from scripts.study.strategy import Strategy, find, group, swept
+from scripts.study.strategy import Strategy, find_strategies, group, swept
 from tests.study.made import BUNDLE, overlay, strategy_of
 
 SHIPPED = ["dcc", "organ", "scratch", "semantic", "semantic-dense", "semantic-labelled", "semantic-memory"]
@@ -11,7 +11,7 @@ SHIPPED += ["semantic-self", "semantic-slices", "simclr", "simclr-image", "supco
 
 
 def test_strategies_are_found_by_name_in_the_order_given():
-    found = find(["semantic", "scratch"], BUNDLE)
+    found = find_strategies(["semantic", "scratch"], BUNDLE)
     assert [one.name for one in found] == ["semantic", "scratch"]
     assert [one.overlay for one in found] == [
         (BUNDLE / "configs" / "strategies" / f"{name}.yaml").resolve() for name in ("semantic", "scratch")
@@ -20,17 +20,17 @@ def test_strategies_are_found_by_name_in_the_order_given():
 
 def test_every_overlay_that_ships_is_a_strategy_that_says_what_it_is():
     assert sorted(path.stem for path in (BUNDLE / "configs" / "strategies").glob("*.yaml")) == SHIPPED
-    for strategy in find(SHIPPED, BUNDLE):
+    for strategy in find_strategies(SHIPPED, BUNDLE):
         assert strategy.about.endswith(".") or strategy.about.endswith(").")
         assert "#" not in strategy.about
 
 
 def test_only_scratch_does_not_pretrain():
-    assert [one.name for one in find(SHIPPED, BUNDLE) if not one.pretrains] == ["scratch"]
+    assert [one.name for one in find_strategies(SHIPPED, BUNDLE) if not one.pretrains] == ["scratch"]
 
 
 def test_none_of_those_that_ship_cuts_queries_of_its_own():
-    assert not any(one.own_grid for one in find(SHIPPED, BUNDLE))
+    assert not any(one.own_grid for one in find_strategies(SHIPPED, BUNDLE))
 
 
 def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path, monkeypatch):
@@ -38,7 +38,7 @@ def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path, monkeypatc
         tmp_path / "my own", "warm start", "# Warm,\n# and slow.\ntemperature: 0.2  # high\n# not of the description\n"
     )
     monkeypatch.chdir(tmp_path)
-    (found,) = find(["my own/warm start.yaml"], BUNDLE)
+    (found,) = find_strategies(["my own/warm start.yaml"], BUNDLE)
     assert (found.name, found.content, found.about) == ("warm start", {"temperature": 0.2}, "Warm, and slow.")
     assert found.overlay.is_absolute()
 
@@ -46,11 +46,11 @@ def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path, monkeypatc
 @pytest.mark.parametrize("text", ["", "# As it ships.\n", "null"])
 def test_an_overlay_that_is_empty_is_refused_as_monai_cannot_read_it(tmp_path, text):
     with pytest.raises(SemclError, match=r"(?s)plain\.yaml is no overlay\n.*the file is empty.*write \{\} into"):
-        find([str(overlay(tmp_path, "plain", text))], BUNDLE)
+        find_strategies([str(overlay(tmp_path, "plain", text))], BUNDLE)
 
 
 def test_an_overlay_without_keys_changes_nothing(tmp_path):
-    (found,) = find([str(overlay(tmp_path, "plain", "# As it ships.\n{}\n"))], BUNDLE)
+    (found,) = find_strategies([str(overlay(tmp_path, "plain", "# As it ships.\n{}\n"))], BUNDLE)
     assert found.content == {}
     assert found.pretrains
 
@@ -67,29 +67,29 @@ def test_an_overlay_without_keys_changes_nothing(tmp_path):
 )
 def test_an_unknown_strategy_is_refused_and_the_nearest_named(name, message):
     with pytest.raises(SemclError, match=message):
-        find([name], BUNDLE)
+        find_strategies([name], BUNDLE)
 
 
 def test_no_strategy_at_all_is_refused():
     with pytest.raises(SemclError, match=r"(?s)no strategy is given.*one of dcc.*set --strategies"):
-        find([], BUNDLE)
+        find_strategies([], BUNDLE)
 
 
 def test_a_folder_that_is_no_bundle_is_named(tmp_path):
     with pytest.raises(SemclError, match=r"(?s)the bundle is missing.*no overlays in .*strategies.*set --bundle_root"):
-        find(["semantic"], tmp_path)
+        find_strategies(["semantic"], tmp_path)
 
 
 def test_names_are_given_once(tmp_path):
     mine = str(overlay(tmp_path, "semantic", "temperature: 0.2"))
     for names in (["semantic", "semantic"], ["semantic", mine]):
         with pytest.raises(SemclError, match=r"(?s)two strategies of the same name.*semantic twice"):
-            find(names, BUNDLE)
+            find_strategies(names, BUNDLE)
 
 
 def test_the_name_of_the_coarse_map_is_taken(tmp_path):
     with pytest.raises(SemclError, match=r"(?s)two strategies of the same name.*coarse is the map all start from"):
-        find([str(overlay(tmp_path, "coarse", "temperature: 0.2"))], BUNDLE)
+        find_strategies([str(overlay(tmp_path, "coarse", "temperature: 0.2"))], BUNDLE)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_overlay_is_refused(tmp_path, text, found):
     with pytest.raises(
         SemclError, match=rf"(?s)odd\.yaml is (no overlay|not YAML).*{found}.*keys of the configs.*edit "
     ):
-        find([str(path)], BUNDLE)
+        find_strategies([str(path)], BUNDLE)
 
 
 @pytest.mark.parametrize("key", ["seed", "labelled", "freeze_encoder", "output_dir", "store_dir", "resume"])
@@ -110,7 +110,7 @@ def test_a_strategy_does_not_set_what_the_study_sets(tmp_path, key):
     with pytest.raises(
         SemclError, match=rf"(?s)the study itself sets {key}.*{key} in .*mine\.yaml.*use --seeds, --labels"
     ):
-        find([str(path)], BUNDLE)
+        find_strategies([str(path)], BUNDLE)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_groups_of_keys():
 
 
 def test_a_sweep_runs_every_strategy_once_a_value():
-    found = swept(find(["semantic", "simclr"], BUNDLE), "temperature=0.05, 0.1", BUNDLE)
+    found = swept(find_strategies(["semantic", "simclr"], BUNDLE), "temperature=0.05, 0.1", BUNDLE)
     assert [(one.name, one.overrides) for one in found] == [
         ("semantic temperature=0.05", {"temperature": 0.05}),
         ("semantic temperature=0.1", {"temperature": 0.1}),
@@ -149,12 +149,12 @@ def test_a_sweep_runs_every_strategy_once_a_value():
 
 
 def test_a_sweep_of_pretraining_leaves_scratch_as_it_is():
-    found = swept(find(["scratch", "semantic"], BUNDLE), "temperature=0.05,0.1", BUNDLE)
+    found = swept(find_strategies(["scratch", "semantic"], BUNDLE), "temperature=0.05,0.1", BUNDLE)
     assert [one.name for one in found] == ["scratch", "semantic temperature=0.05", "semantic temperature=0.1"]
 
 
 def test_a_sweep_of_what_all_stages_take_is_of_scratch_too():
-    found = swept(find(["scratch"], BUNDLE), "patch_size=32,64", BUNDLE)
+    found = swept(find_strategies(["scratch"], BUNDLE), "patch_size=32,64", BUNDLE)
     assert [(one.name, one.own_grid) for one in found] == [
         ("scratch patch_size=32", True),
         ("scratch patch_size=64", True),
@@ -181,26 +181,28 @@ def test_a_sweep_that_is_none_is_refused(sweep):
     with pytest.raises(
         SemclError, match=r"(?s)a sweep cannot be understood.*key=value,value.*for example --sweep temp"
     ):
-        swept(find(["semantic"], BUNDLE), sweep, BUNDLE)
+        swept(find_strategies(["semantic"], BUNDLE), sweep, BUNDLE)
 
 
 def test_a_sweep_may_be_of_one_stage_alone():
-    scratch, *semantic = swept(find(["scratch", "semantic"], BUNDLE), "pretrain.clusters_per_batch=4,8", BUNDLE)
+    scratch, *semantic = swept(
+        find_strategies(["scratch", "semantic"], BUNDLE), "pretrain.clusters_per_batch=4,8", BUNDLE
+    )
     assert scratch.overrides == {}
     assert [one.name for one in semantic] == [f"semantic pretrain.clusters_per_batch={count}" for count in (4, 8)]
     assert [one.overrides_of("pretrain") for one in semantic] == [{"clusters_per_batch": 4}, {"clusters_per_batch": 8}]
     assert not any(one.overrides_of("train") for one in semantic)
-    (tuned,) = swept(find(["scratch"], BUNDLE), "train.learning_rate=0.1", BUNDLE)
+    (tuned,) = swept(find_strategies(["scratch"], BUNDLE), "train.learning_rate=0.1", BUNDLE)
     assert (tuned.overrides_of("train"), tuned.overrides_of("pretrain")) == ({"learning_rate": 0.1}, {})
 
 
 def test_queries_are_cut_alike_in_all_stages():
     with pytest.raises(SemclError, match=r"(?s)one stage of what all must share.*set --sweep patch_size=32,64"):
-        swept(find(["scratch"], BUNDLE), "train.patch_size=32,64", BUNDLE)
+        swept(find_strategies(["scratch"], BUNDLE), "train.patch_size=32,64", BUNDLE)
 
 
 def test_a_sweep_does_not_set_what_the_study_sets():
     with pytest.raises(
         SemclError, match=r"(?s)the study itself sets labelled.*in --sweep labelled=0\.1,1.*use .*--labels"
     ):
-        swept(find(["semantic"], BUNDLE), "labelled=0.1,1", BUNDLE)
+        swept(find_strategies(["semantic"], BUNDLE), "labelled=0.1,1", BUNDLE)

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from scripts.evaluate.statistics import ALL
-from scripts.study.plan import cells
-from scripts.study.strategy import FLOOR, find
-from scripts.study.tables import Table, as_csv, organ_lines, share_of_runs, spread
+from scripts.study.cells import parse_cells
+from scripts.study.strategy import FLOOR, find_strategies
+from scripts.study.tables import Table, csv_text, mean_and_sd, organ_rows, share_of_runs
 from tests.study.made import BUNDLE, made_plan, made_results, strategy_of
 
 LEVELS = {"scratch": 0.4, "semantic": 0.8, "organ": 0.7, "50% & $_{x}^2~#\\ odd": 0.6}
 
 
 def table_of(folder, names=("scratch", "organ", "semantic"), levels=LEVELS, patients=6, baseline=None, **changes):
-    found = [find([name], BUNDLE)[0] if name in ("scratch", "organ", "semantic") else name for name in names]
+    found = [find_strategies([name], BUNDLE)[0] if name in ("scratch", "organ", "semantic") else name for name in names]
     strategies = tuple(strategy_of(folder, one, "temperature: 0.2") if isinstance(one, str) else one for one in found)
     plan = made_plan(folder, strategies=strategies, **changes)
     return Table(made_results(plan, levels, patients), plan.cells[0], baseline)
@@ -89,7 +89,7 @@ def test_p_of_a_line_is_the_corrected_one(table):
 
 
 def test_one_patient_has_no_spread():
-    assert spread(np.array([[0.25], [0.75]])) == (0.5, None)
+    assert mean_and_sd(np.array([[0.25], [0.75]])) == (0.5, None)
 
 
 def test_phases_are_those_that_were_tested(tmp_path):
@@ -106,7 +106,7 @@ def test_phases_are_those_that_were_tested(tmp_path):
     ],
 )
 def test_titles(tmp_path, protocol, share, title):
-    assert table_of(tmp_path, cells=cells([protocol], [share])).title == title
+    assert table_of(tmp_path, cells=parse_cells([protocol], [share])).title == title
 
 
 def test_the_result_in_words_names_the_coarse_map_and_both_comparisons(table):
@@ -133,8 +133,8 @@ def test_one_seed_is_told_without_an_interval(tmp_path):
 
 
 def test_results_come_back_from_csv(table):
-    lines = organ_lines([table])
-    read = list(csv.DictReader(io.StringIO(as_csv(lines))))
+    lines = organ_rows([table])
+    read = list(csv.DictReader(io.StringIO(csv_text(lines))))
     assert len(read) == len(lines) == 3 * 4
     for there, line in zip(read, lines, strict=True):
         assert there.keys() == line.keys()
@@ -148,7 +148,7 @@ def test_results_come_back_from_csv(table):
 
 
 def test_csv_leaves_blank_what_is_not_there_and_quotes_what_must_be():
-    text = as_csv([{"name": 'a, "b"', "sd": None}, {"name": "c\nd", "sd": 0.5, "more": 1}])
+    text = csv_text([{"name": 'a, "b"', "sd": None}, {"name": "c\nd", "sd": 0.5, "more": 1}])
     assert list(csv.DictReader(io.StringIO(text))) == [
         {"name": 'a, "b"', "sd": "", "more": ""}, {"name": "c\nd", "sd": "0.500000", "more": "1"},
     ]  # fmt: skip
@@ -204,7 +204,9 @@ def test_latex_holds_the_numbers_and_the_best_is_bold(table):
 
 def test_latex_escapes_what_it_would_read_as_commands(tmp_path):
     odd = "50% & $_{x}^2~#\\ odd"
-    caption, (head, *_) = read_latex(table_of(tmp_path, ["scratch", odd], cells=cells(["tuned"], ["10%"])).latex())
+    caption, (head, *_) = read_latex(
+        table_of(tmp_path, ["scratch", odd], cells=parse_cells(["tuned"], ["10%"])).latex()
+    )
     assert head[3] == r"50\% \& \$\_\{x\}\textasciicircum{}2\textasciitilde{}\#\textbackslash{} odd"
     assert "10\\% of the labelled patients" in caption
     assert head[3] in caption

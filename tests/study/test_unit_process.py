@@ -14,10 +14,9 @@ import pytest
 from scripts.cohort import datalist
 from scripts.cohort.case import Case
 from scripts.errors import SemclError
-from scripts.evaluate.rows import Row
-from scripts.study import worker as unit_module
-from scripts.study.results import read_rows
-from scripts.study.worker import has_completed, main, run
+from scripts.evaluate.rows import Row, read_metrics
+from scripts.study import unit_process as unit_module
+from scripts.study.unit_process import has_completed, main, run
 from tests.conftest import write_nifti
 from tests.study.made import TABLE
 
@@ -110,7 +109,7 @@ def test_a_unit_runs_its_stages_in_order_and_measures(note, workflow):
         overrides == step["overrides"] for (_, overrides), step in zip(workflow.runs, note["steps"], strict=True)
     )
     (cell,) = map(Path, note["cells"].values())
-    rows = read_rows(cell / "rows.csv")
+    rows = read_metrics(cell / "rows.csv")
     assert {row.method for row in rows} == {"semantic"}
     assert [row.value for row in rows if row.metric == "dice"] == [pytest.approx(2 / 3, abs=1e-6)] * 2
     assert {row.patient for row in rows} == {"p0", "p1"}
@@ -154,7 +153,7 @@ def test_an_interrupted_stage_goes_on_from_its_checkpoint(note, workflow):
 
 def test_cells_that_were_measured_are_not_measured_again(note, workflow, monkeypatch):
     run(note)
-    monkeypatch.setattr(unit_module, "measure", lambda *given, **named: pytest.fail("measured again"))
+    monkeypatch.setattr(unit_module, "measure_cases", lambda *given, **named: pytest.fail("measured again"))
     run(note)
 
 
@@ -209,4 +208,4 @@ def test_a_unit_is_run_from_its_file(note, workflow, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["unit", str(path)])
     main()
     (cell,) = map(Path, note["cells"].values())
-    assert isinstance(read_rows(cell / "rows.csv")[0], Row)
+    assert isinstance(read_metrics(cell / "rows.csv")[0], Row)

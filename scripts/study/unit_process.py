@@ -12,7 +12,7 @@ from typing import Any
 from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
 from ..errors import root_cause
-from ..evaluate.rows import measure, write_rows
+from ..evaluate.rows import measure_cases, write_rows
 from ..files import write_text
 from ..sidefiles import for_show, plain_note
 
@@ -35,7 +35,7 @@ def run(note: Mapping[str, Any]) -> None:
     table = LabelTable.load(note["split"])
     for folder in map(Path, note["cells"].values()):
         if not (folder / "rows.csv").is_file():
-            rows = measure(cases, {note["method"]: folder / "predictions"}, table, note["tolerance"], workers=1)
+            rows = measure_cases(cases, {note["method"]: folder / "predictions"}, table, note["tolerance"], workers=1)
             write_rows(folder / "rows.csv", [row for row in rows if row.method == note["method"]])
             shutil.rmtree(folder / OWN_STORE, ignore_errors=True)
 

@@ -19,7 +19,7 @@ from .metrics import METRICS
 from .summary import Summary
 
 
-def worst(summary: Summary, cases: Sequence[Case], count: int) -> list[tuple[Case, float]]:
+def worst_cases(summary: Summary, cases: Sequence[Case], count: int) -> list[tuple[Case, float]]:
     """The cases with the lowest mean Dice of the main method, worst first, and that mean."""
     values: dict[str, list[float]] = {}
     for row in summary.rows:
@@ -30,7 +30,7 @@ def worst(summary: Summary, cases: Sequence[Case], count: int) -> list[tuple[Cas
     return [(case, means[case.id]) for case in order[:count]]
 
 
-def picture(
+def case_picture(
     case: Case,
     value: float,
     methods: Mapping[str, Path],

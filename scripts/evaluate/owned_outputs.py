@@ -29,16 +29,19 @@ def claim(output_dir: Path, cases: Sequence[Case], pictures: bool, check_only: b
     refuse_strange(output_dir / "summary.json", is_summary, "the summary of an evaluation", OUT)
     refuse_strange(output_dir / "report.html", lambda text: "<title>SemCL report: " in text, "a report", OUT)
     for name in [FIGURES, *([PICTURES] if pictures else [])]:
-        own, earlier = own_folder(output_dir / name, output_dir), partial(shown, output_dir / name, output_dir)
+        own, earlier = (
+            folder_output(output_dir / name, output_dir),
+            partial(report_shows, output_dir / name, output_dir),
+        )
         (own.check if check_only else own.claim)(input_files(cases), earlier)
 
 
-def own_rows(output_dir: Path) -> Output:
+def rows_output(output_dir: Path) -> Output:
     """The folder of rows that runs of shards leave."""
     return Output(output_dir / ROWS, "measured rows", OUT)
 
 
-def own_folder(folder: Path, output_dir: Path) -> Output:
+def folder_output(folder: Path, output_dir: Path) -> Output:
     """A folder of an evaluation in the one it writes to."""
     return Output(folder, f"{folder.relative_to(output_dir)} of an evaluation", OUT)
 
@@ -48,7 +51,7 @@ def is_summary(text: str) -> bool:
     return {"headline", "methods", "means"} <= set(json.loads(text))
 
 
-def shown(folder: Path, output_dir: Path) -> bool:
+def report_shows(folder: Path, output_dir: Path) -> bool:
     """Whether the report shows each picture and figure of a folder."""
     report = output_dir / "report.html"
     page = report.read_text(encoding="utf-8") if report.is_file() else ""
@@ -62,7 +65,7 @@ def shown(folder: Path, output_dir: Path) -> bool:
     return True
 
 
-def rows_alone(output_dir: Path) -> bool:
+def holds_only_rows(output_dir: Path) -> bool:
     """Whether the folder of rows holds nothing else."""
     try:
         return all({"key", "cases"} <= set(json.loads(path.read_text())) for path in visible(output_dir / ROWS))

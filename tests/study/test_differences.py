@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from scripts.evaluate.statistics import ALL, holm, signed_rank
-from scripts.study.crossed_test import Difference, Values, compare, difference, t_test
+from scripts.study.differences import Difference, Values, compare_organ, compare_strategies, crossed_t_test
 
 SHAPES = [(2, 2), (2, 9), (3, 5), (3, 40), (5, 12), (7, 3)]
 
@@ -52,27 +52,27 @@ def test_interval_and_p_are_those_of_the_loops(shape, patients):
     rng = np.random.default_rng(0)
     for _ in range(20):
         paired = draw(shape, rng, patients=patients) + 0.3
-        assert t_test(paired) == pytest.approx(by_loops(paired), rel=1e-9)
+        assert crossed_t_test(paired) == pytest.approx(by_loops(paired), rel=1e-9)
 
 
 def test_seeds_that_are_all_alike_leave_the_t_test_over_patients():
     of_patients = np.random.default_rng(1).normal(0.5, 1, 9)
     test = stats.ttest_1samp(of_patients, 0)
     expected = (*test.confidence_interval(0.95), test.pvalue)
-    assert t_test(np.tile(of_patients, (3, 1))) == pytest.approx(expected, rel=1e-9)
+    assert crossed_t_test(np.tile(of_patients, (3, 1))) == pytest.approx(expected, rel=1e-9)
 
 
 def test_patients_that_are_all_alike_leave_the_t_test_over_seeds():
     of_seeds = np.random.default_rng(2).normal(0.5, 1, 4)
     test = stats.ttest_1samp(of_seeds, 0)
     expected = (*test.confidence_interval(0.95), test.pvalue)
-    assert t_test(np.tile(of_seeds[:, None], (1, 11))) == pytest.approx(expected, rel=1e-9)
+    assert crossed_t_test(np.tile(of_seeds[:, None], (1, 11))) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_order_of_strategies_mirrors_the_interval_and_leaves_p(shape):
     first, second = (draw(shape, np.random.default_rng(seed)) for seed in (3, 4))
-    there, back = difference(first, second, ("a", "b"), "liver"), difference(second, first, ("b", "a"), "liver")
+    there, back = compare_organ(first, second, ("a", "b"), "liver"), compare_organ(second, first, ("b", "a"), "liver")
     assert back.difference == -there.difference
     assert (back.low, back.high) == (-there.high, -there.low)
     assert (back.p, back.runs) == (there.p, there.runs)
@@ -86,7 +86,7 @@ def test_the_interval_is_never_wider_than_that_of_the_fewest_degrees_of_freedom(
     rng, farthest = np.random.default_rng(14), stats.t(min(shape) - 1).ppf(0.975)
     for _ in range(300):
         paired = draw(shape, rng, seeds=scale, patients=0.2)
-        low, high, _ = t_test(paired)
+        low, high, _ = crossed_t_test(paired)
         error = np.sqrt(paired.mean(1).var(ddof=1) / shape[0] + paired.mean(0).var(ddof=1) / shape[1])
         assert (high - low) / 2 <= farthest * error * (1 + 1e-9)
 
@@ -95,12 +95,12 @@ def test_the_interval_is_never_wider_than_that_of_the_fewest_degrees_of_freedom(
 @pytest.mark.parametrize("shift", [0, 0.1, 1e3, 1e9])
 def test_p_is_above_0_and_at_most_1(shape, shift):
     rng = np.random.default_rng(5)
-    assert all(0 < t_test(draw(shape, rng) + shift)[2] <= 1 for _ in range(50))
+    assert all(0 < crossed_t_test(draw(shape, rng) + shift)[2] <= 1 for _ in range(50))
 
 
 def test_p_is_below_the_level_exactly_where_the_interval_leaves_0_out():
     rng = np.random.default_rng(6)
-    found = [t_test(draw((3, 8), rng) + 0.8) for _ in range(200)]
+    found = [crossed_t_test(draw((3, 8), rng) + 0.8) for _ in range(200)]
     out = [low > 0 or high < 0 for low, high, _ in found]
     assert out == [p < 0.05 for _, _, p in found]
     assert 20 < sum(out) < 180
@@ -109,7 +109,7 @@ def test_p_is_below_the_level_exactly_where_the_interval_leaves_0_out():
 @pytest.mark.parametrize("shape", [(1, 12), (3, 1), (1, 1)])
 def test_one_seed_or_one_patient_cannot_be_told(shape):
     values = np.random.default_rng(7).random((2, *shape))
-    line = difference(values[0], values[1], ("a", "b"), "liver")
+    line = compare_organ(values[0], values[1], ("a", "b"), "liver")
     assert (line.low, line.high, line.p) == (None, None, None)
     assert len(line.runs) == shape[0]
     assert ("one seed" if shape[0] == 1 else "one patient") in line.verdict
@@ -117,21 +117,21 @@ def test_one_seed_or_one_patient_cannot_be_told(shape):
 
 def test_strategies_that_do_not_differ_at_all():
     same = np.random.default_rng(8).random((3, 5))
-    line = difference(same, same, ("a", "b"), "liver")
+    line = compare_organ(same, same, ("a", "b"), "liver")
     assert (line.difference, line.low, line.high, line.p) == (0, 0, 0, 1)
     assert line.runs == (None, None, None)
     assert line.verdict == "cannot be told from chance"
 
 
 def test_the_same_difference_everywhere_is_no_chance():
-    line = difference(np.zeros((2, 4)), np.full((2, 4), 0.25), ("a", "b"), "liver")
+    line = compare_organ(np.zeros((2, 4)), np.full((2, 4), 0.25), ("a", "b"), "liver")
     assert (line.low, line.high) == (0.25, 0.25)
     assert 0 < line.p < 1e-300
 
 
 def test_runs_are_wilcoxon_s_test_of_each_seed():
     first, second = (draw((3, 10), np.random.default_rng(seed)) for seed in (9, 10))
-    line = difference(first, second, ("a", "b"), "liver")
+    line = compare_organ(first, second, ("a", "b"), "liver")
     assert line.runs == tuple(signed_rank(second[seed] - first[seed]) for seed in range(3))
 
 
@@ -152,10 +152,10 @@ def test_organs_are_corrected_together_and_all_organs_not():
     rng, organs = np.random.default_rng(11), ("liver", "spleen", "aorta", "duct")
     values = {organ: {"a": draw((3, 7), rng), "b": draw((3, 7), rng) + 1} for organ in (ALL, *organs)}
     values["duct"] = {name: value[:, :1] for name, value in values["duct"].items()}  # one patient has it
-    lines = compare(values, "a", "b", organs)
+    lines = compare_strategies(values, "a", "b", organs)
     assert [line.organ for line in lines] == [ALL, *organs]
     assert lines[0].p_holm is None
-    alone = [t_test(values[organ]["b"] - values[organ]["a"])[2] for organ in organs[:3]]
+    alone = [crossed_t_test(values[organ]["b"] - values[organ]["a"])[2] for organ in organs[:3]]
     assert [line.p for line in lines[1:]] == [*alone, None]
     assert [line.p_holm for line in lines[1:]] == [*holm([*alone, 1.0])[:3], None]
 
@@ -174,7 +174,7 @@ def test_chance_is_called_a_difference_about_as_often_as_it_says(seeds, patients
         paired = draw((seeds, patients), rng, patients=0 if heavy else 1)
         if heavy:
             paired = paired + rng.exponential(size=patients) - 1
-        wrong += t_test(paired)[2] < 0.05
+        wrong += crossed_t_test(paired)[2] < 0.05
         wrong_by_run += signed_rank(paired[0]) < 0.05
     print(f"{seeds} seeds, {patients} patients: {wrong / count:.1%} wrong, by run {wrong_by_run / count:.1%}")
     assert 0.02 < wrong / count < (0.15 if seeds == 2 else 0.12)
@@ -185,5 +185,5 @@ def test_chance_is_called_a_difference_about_as_often_as_it_says(seeds, patients
 def test_without_effects_of_seeds_it_is_not_blind(seeds):
     """A true difference of one SD over patients, 12 patients."""
     rng = np.random.default_rng(13)
-    seen = sum(t_test(draw((seeds, 12), rng, seeds=0) + 1)[2] < 0.05 for _ in range(300))
+    seen = sum(crossed_t_test(draw((seeds, 12), rng, seeds=0) + 1)[2] < 0.05 for _ in range(300))
     assert seen / 300 > 0.7

@@ -11,9 +11,9 @@ from PIL import Image
 
 from scripts.cohort.case import Case
 from scripts.errors import SemclError
-from scripts.evaluate import case_pictures as module
-from scripts.evaluate.case_pictures import picture, worst
+from scripts.evaluate import worst_cases as module
 from scripts.evaluate.summary import Summary
+from scripts.evaluate.worst_cases import case_picture, worst_cases
 from tests.conftest import write_nifti
 from tests.evaluate.made import TABLE, label_map, rows_of, write_case
 
@@ -42,7 +42,7 @@ def summary(*main: float) -> Summary:
 def test_the_worst_cases_of_the_second_method_come_first(
     main: tuple[float, ...], count: int, expected: list[str]
 ) -> None:
-    found = worst(summary(*main), CASES, count)
+    found = worst_cases(summary(*main), CASES, count)
     assert [case.id for case, _ in found] == expected
     assert [value for _, value in found] == pytest.approx([main[int(case.id[-1])] for case, _ in found])
 
@@ -55,7 +55,7 @@ def case(tmp_path: Path) -> Case:
 
 def test_a_picture_is_shown_and_written(case: Case, tmp_path: Path) -> None:
     folders = {"coarse": tmp_path / "coarse", "mine": tmp_path / "mine"}
-    shown = picture(case, 0.12345, folders, "mine", TABLE, [-160, 240], tmp_path / "pictures")
+    shown = case_picture(case, 0.12345, folders, "mine", TABLE, [-160, 240], tmp_path / "pictures")
     assert shown["title"] == "<b>one & co (portal): mean Dice 0.123"
     assert shown["shows"] == "image, truth, coarse, mine"
     kind, _, data = shown["picture"].partition(",")
@@ -67,7 +67,7 @@ def test_a_picture_is_shown_and_written(case: Case, tmp_path: Path) -> None:
 def test_a_panel_a_map_beside_the_image(case: Case, tmp_path: Path) -> None:
     def width(*methods: str) -> int:
         folders = {method: tmp_path / method for method in methods}
-        shown = picture(case, 0.5, folders, methods[-1], TABLE, "percentile", tmp_path / "pictures")
+        shown = case_picture(case, 0.5, folders, methods[-1], TABLE, "percentile", tmp_path / "pictures")
         return Image.open(io.BytesIO(base64.b64decode(shown["picture"].partition(",")[2]))).size[0]
 
     assert width("coarse", "mine") / width("coarse") == pytest.approx(4 / 3, rel=0.05)
@@ -85,14 +85,14 @@ def test_the_slice_is_that_of_the_main_methods_errors(
     monkeypatch.setattr(module, "overlay_figure", overlay)
     folders = {"coarse": tmp_path / "coarse", "mine": tmp_path / "mine"}
     for main in folders:
-        picture(case, 0.5, folders, main, TABLE, "percentile", tmp_path / "pictures")
+        case_picture(case, 0.5, folders, main, TABLE, "percentile", tmp_path / "pictures")
     assert given == [(["truth", "coarse", "mine"], 2, "coarse"), (["truth", "coarse", "mine"], 2, "mine")]
 
 
 def test_a_map_of_another_format_is_shown(case: Case, tmp_path: Path) -> None:
     write_nifti(tmp_path / "plain" / f"{case.id}.nii", label_map(2))
     same = [
-        picture(case, 0.5, {"x": tmp_path / folder}, "x", TABLE, "percentile", tmp_path / "pictures")
+        case_picture(case, 0.5, {"x": tmp_path / folder}, "x", TABLE, "percentile", tmp_path / "pictures")
         for folder in ("coarse", "plain")
     ]
     assert same[0] == same[1]
@@ -101,5 +101,5 @@ def test_a_map_of_another_format_is_shown(case: Case, tmp_path: Path) -> None:
 def test_a_scan_the_truth_does_not_lie_on_is_refused(case: Case, tmp_path: Path) -> None:
     image = write_nifti(tmp_path / "small.nii.gz", np.zeros((24, 24, 7), np.float32))
     with pytest.raises(SemclError, match="image and label map differ in shape"):
-        picture(replace(case, image=image), 0.5, {}, "truth", TABLE, "percentile", tmp_path / "pictures")
+        case_picture(replace(case, image=image), 0.5, {}, "truth", TABLE, "percentile", tmp_path / "pictures")
     assert not (tmp_path / "pictures").exists()
