@@ -201,7 +201,8 @@ def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list
             remedy=f"set --sweep {own}={listed}",
         )
     later = [stage for stage in stages if stage in AFTER_PRETRAINING]
-    known = {name for stage in later for name in read_overlay(bundle_root / "configs" / f"{stage}.yaml")}
+    files = [*later, "common"] if later else []
+    known = {name for file in files for name in read_overlay(bundle_root / "configs" / f"{file}.yaml")}
     found = []
     for strategy in strategies:
         if strategy.pretrains or group(own) in known:
