@@ -391,7 +391,7 @@ def test_a_prediction_of_another_geometry_is_told_from_the_truth(drawn: Path) ->
 def test_probabilities_are_refused(drawn: Path, folder: str) -> None:
     path = write_nifti(drawn / folder / "berta.nii.gz", np.full((16, 12, 6), 0.25, np.float32))
     said = not_evaluated(drawn)
-    assert said.startswith("case berta: a label map holds values that are no labels\n  found:    0.25\n")
+    assert said.startswith("case berta: a label map holds values that are not labels\n  found:    0.25\n")
     assert f"whole numbers from 0 in {path}\n" in said
     assert said.endswith("point --truth and --pred at label maps, not at images or probabilities")
 

@@ -1,4 +1,4 @@
-"""From label maps to rows, statistics, figures and the report."""
+"""Evaluation: from label maps to measured rows, statistics, figures and the report."""
 
 from ..extras import require
 

@@ -1,4 +1,4 @@
-"""The evaluate stage: label maps against the truth, as a table, a summary, figures, pictures and a report."""
+"""The evaluate stage: label maps against the ground truth, as a table, summary, figures, pictures and a report."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from .worst_cases import case_picture, worst_cases
 
 
 class Evaluation:
-    """Measures folders of label maps against the truth and writes what was found.
+    """Measures folders of label maps against the ground truth and writes the results.
 
     Args:
         cases: cases with label maps.
         table: the label table.
-        methods: name -> folder of label maps; the first one is what the others are compared with.
-        output_dir: gets rows.csv, summary.json, figures/, pictures/ and report.html; its curves/, jobs/ and embeddings/
-            are shown.
-        window: intensities of the pictures.
-        name: of the cohort, in the title.
-        tolerance: mm, of NSD where the label table gives an organ none.
-        pictures: how many cases are shown, from the worst.
+        methods: name -> folder of label maps; the others are compared with the first.
+        output_dir: where rows.csv, summary.json, figures/, pictures/ and report.html are written; the report shows its
+            curves/, jobs/ and embeddings/.
+        window: intensities shown in the pictures.
+        name: the cohort's name, for the title.
+        tolerance: of NSD, mm, for organs without one in the label table.
+        pictures: how many cases are pictured, from the worst.
         others: more folders to compare, named by their last part.
-        workers: cases measured at once.
-        seen: whether it is known what networks were trained on.
-        job: the run, whose shard alone is measured, into rows/, for a run without one to take up.
+        workers: how many cases are measured at once.
+        seen: whether it is known which cases the networks were trained on.
+        job: the run; with a shard, only that shard is measured, into rows/, where a run without one collects it.
 
     Raises:
-        SemclError: for two methods of one name, one called truth, or a tolerance, number of pictures or window that
-            is none.
+        SemclError: for two methods of the same name, one called truth, or an invalid tolerance, number of pictures or
+            window.
     """
 
     def __init__(
@@ -64,16 +64,16 @@ class Evaluation:
         seen: bool = True,
         job: Job | None = None,
     ) -> None:
-        for what, number, fine in (
-            ("tolerance", tolerance, 0 < tolerance < math.inf),
-            ("pictures", pictures, pictures >= 0),
+        for option, number, valid, expected in (
+            ("tolerance", tolerance, 0 < tolerance < math.inf, "mm above 0"),
+            ("pictures", pictures, pictures >= 0, "0 or more"),
         ):
-            if not fine:
+            if not valid:
                 raise SemclError(
-                    f"a {what} cannot be {number}",
-                    found=f"{what} {number}",
-                    expected="mm above 0" if what == "tolerance" else "0 or more",
-                    remedy=f"set {what}",
+                    f"{option} cannot be {number}",
+                    found=f"{option} {number}",
+                    expected=expected,
+                    remedy=f"set {option}",
                 )
         self.cases, self.table, self.name = list(cases), table, name
         self.methods = {method: Path(folder) for method, folder in methods.items()} | name_methods(others, methods)
@@ -81,22 +81,22 @@ class Evaluation:
             raise SemclError(
                 f"a method cannot be called {TRUTH}",
                 found=f"folder {self.methods[TRUTH]}",
-                expected=f"another name: the rows of method {TRUTH} are the true label maps'",
+                expected=f"another name: method {TRUTH} stands for the true label maps",
                 remedy="rename or link the folder",
             )
-        ends_of(torch.zeros(1), window)  # refuse what is none before anything is measured
+        ends_of(torch.zeros(1), window)  # refuse an invalid window before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
         self.pictures, self.workers, self.seen, self.job = pictures, workers, seen, job
 
     def run(self) -> None:
-        """Measure, compare, write; of several ranks the first does all but measure.
+        """Measure, compare and write; all ranks measure, the first does the rest.
 
         Raises:
-            SemclError: when a map is missing or does not fit, there is nothing to measure, or another's files would be
-            replaced.
+            SemclError: when a map is missing or does not fit, there is nothing to measure, or files that are not an
+                evaluation's would be replaced.
         """
         ranks.first_alone(self._check)
-        rows = self.measured()
+        rows = self.measured_rows()
         if ranks.number() or (self.job and self.job.shard):
             return
         if not any(row.metric == METRICS[0].name for row in rows):
@@ -111,60 +111,64 @@ class Evaluation:
         write_rows(self.output_dir / "rows.csv", rows)
         write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
         report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances())
-        shown = worst_cases(summary, self.cases, self.pictures)
+        pictured = worst_cases(summary, self.cases, self.pictures)
         folder = self.output_dir / "pictures"
         report.pictures = [
-            case_picture(case, value, self.methods, summary.main, self.table, self.window, folder)
-            for case, value in shown
+            case_picture(case, dice, self.methods, summary.main, self.table, self.window, folder)
+            for case, dice in pictured
         ]
-        folder_output(folder, self.output_dir).keep_only([f"{case.id}.png" for case, _ in shown])
+        folder_output(folder, self.output_dir).keep_only([f"{case.id}.png" for case, _ in pictured])
         report.legend = report.colours(self.table.names)
         report.write()
         print(summary.headline())
         print(f"report: {self.output_dir / 'report.html'}")
 
     def _check(self) -> None:
-        """Refuse what is not ours, before anything is measured."""
+        """Refuse to replace files that are not an evaluation's, before anything is measured."""
         if self.job and self.job.shard:
             rows_output(self.output_dir).claim(input_files(self.cases), lambda: holds_only_rows(self.output_dir))
         else:
             claim(self.output_dir, self.cases, self.pictures > 0, check_only=True)
 
-    def measured(self) -> list[Row]:
-        """The rows of the run's cases: those that runs of shards have left; ranks share the others."""
+    def measured_rows(self) -> list[Row]:
+        """The rows of the run's cases: those that runs of shards have left, and the others, shared by the ranks."""
         cases = self.job.part(self.cases) if self.job else self.cases
-        parts = ShardRows(self.output_dir / "rows", self.methods, self.table, self.tolerance)
-        kept = parts.read(cases)
+        shard_rows = ShardRows(self.output_dir / "rows", self.methods, self.table, self.tolerance)
+        kept = shard_rows.read(cases)
         own = ranks.own([case for case in cases if case.id not in kept])
         rows = measure_cases(own, self.methods, self.table, self.tolerance, self.workers)
-        for part in ranks.gathered(rows):
-            for row in part:
+        for rows_of_rank in ranks.gathered(rows):
+            for row in rows_of_rank:
                 kept.setdefault(row.case, []).append(row)
         found = [row for case in cases for row in kept.get(case.id, [])]
         if self.job and self.job.shard and ranks.number() == 0:
-            parts.write(self.job.shard.name, cases, found)
-            print(f"{len(cases)} of {len(self.cases)} cases are measured; evaluate.yaml without --shard compares them")
+            shard_rows.write(self.job.shard.name, cases, found)
+            print(f"{len(cases)} of {len(self.cases)} cases are measured; run evaluate.yaml without --shard to compare")
         return found
 
     def counts(self) -> str:
-        """Who was measured, and whether the networks had seen them."""
+        """How many cases and patients were measured, and whether the networks had seen them."""
         counted = f"{len(self.cases)} cases of {len({case.patient for case in self.cases})} patients"
         seen = sum(case.fold is not None for case in self.cases)
-        told = "kept for testing" if not seen else f"{seen} of which the refiner was trained on: that flatters it"
-        return f"{counted}, {told}." if self.seen else f"{counted}."
+        use = "kept for testing" if not seen else f"{seen} of which the refiner was trained on, which flatters it"
+        return f"{counted}, {use}." if self.seen else f"{counted}."
 
     def tolerances(self) -> str:
-        """The tolerances of NSD in words."""
+        """The tolerances of NSD, in words."""
         own = [f"{organ.name.replace('_', ' ')} {organ.tolerance:g}" for organ in self.table.organs if organ.tolerance]
         rest = [f"{'others ' if own else ''}{self.tolerance:g}"] if len(own) < len(self.table) else []
         return f"{', '.join(own + rest)} mm"
 
 
 def name_methods(folders: Sequence[str], taken: Mapping[str, str] | None = None) -> dict[str, Path]:
-    """Folders by their last part.
+    """Folders of label maps, each by the last part of its path.
+
+    Args:
+        folders: paths of folders.
+        taken: methods that have a name already.
 
     Raises:
-        SemclError: when two have the same name, or one a name that no table can hold.
+        SemclError: when two have the same name, or a name cannot stand in a table.
     """
     found: dict[str, Path] = {}
     taken = taken or {}
@@ -178,7 +182,7 @@ def name_methods(folders: Sequence[str], taken: Mapping[str, str] | None = None)
             raise SemclError(
                 "two methods of the same name",
                 found=f"{found.get(name, taken.get(name))} and {path}",
-                expected="folders that differ in their last part, for it names the method",
+                expected="folders that differ in their last part, which names the method",
                 remedy="rename or link one of them",
             )
         found[name] = path

@@ -1,11 +1,10 @@
-"""Figures of the report, as SVG drawn from the table of rows, and overlays drawn from the volumes."""
+"""Figures of the report: SVG plots of the table of rows, and PNG overlays of label maps on scans."""
 
 from __future__ import annotations
 
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 
@@ -43,12 +42,12 @@ def png(figure: Figure) -> bytes:
 
 
 def paired_figure(groups: Mapping[str, Values], methods: tuple[str, str], metric: Metric) -> str:
-    """Two methods by group: a line a patient, a bar the mean (SVG).
+    """Two methods by group: one line per patient, a bar for each mean (SVG).
 
     Args:
-        groups: title (an organ, a phase) -> values (patients, 2).
-        methods: the two names.
-        metric: what the values are.
+        groups: title (an organ or a phase) -> values (patients, 2).
+        methods: the names of both methods.
+        metric: the metric of the values.
     """
     figure, axes = _grouped(list(groups), metric)
     for place, pairs in enumerate(groups.values()):
@@ -64,21 +63,21 @@ def paired_figure(groups: Mapping[str, Values], methods: tuple[str, str], metric
 
 
 def box_figure(groups: Mapping[str, Mapping[str, Values]], metric: Metric) -> str:
-    """Box plots by group and method: median, quartiles, whiskers to 1.5 times their distance, points beyond (SVG).
+    """Box plots by group and method: median, quartiles, whiskers to 1.5 interquartile ranges, points beyond (SVG).
 
     Args:
         groups: title -> method -> values (patients,).
-        metric: what the values are.
+        metric: the metric of the values.
     """
     figure, axes = _grouped(list(groups), metric)
     methods = list(next(iter(groups.values()), {}))
     width = 0.8 / max(len(methods), 1)
     for number, (method, colour) in enumerate(zip(methods, _colours(len(methods)), strict=True)):
-        drawn = {place: group[method] for place, group in enumerate(groups.values()) if len(group[method])}
-        if drawn:
+        filled = {place: group[method] for place, group in enumerate(groups.values()) if len(group[method])}
+        if filled:
             axes.boxplot(
-                list(drawn.values()),
-                positions=[place - 0.4 + (number + 0.5) * width for place in drawn],
+                list(filled.values()),
+                positions=[place - 0.4 + (number + 0.5) * width for place in filled],
                 widths=0.85 * width,
                 patch_artist=True,
                 boxprops={"facecolor": colour, "edgecolor": colour, "alpha": 0.55},
@@ -93,7 +92,7 @@ def box_figure(groups: Mapping[str, Mapping[str, Values]], metric: Metric) -> st
 
 
 def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """Mean loss by epoch of each stage, a line a run (SVG).
+    """Mean loss by epoch, one panel per stage and one line per run (SVG).
 
     Args:
         curves: stage -> runs -> loss of each epoch.
@@ -116,31 +115,31 @@ def overlay_figure(
     objects: int,
     main: str | None = None,
 ) -> bytes:
-    """An axial slice, bare and under each label map, the patient's right on the left (PNG).
+    """An axial slice, bare and with each label map over it, the patient's right on the left (PNG).
 
-    The slice is the one on which the main map differs most from the first.
+    The slice is the one on which the main map differs most from the ground truth.
 
     Args:
         image: (X, Y, Z, C) in RAS, in [-1, 1].
-        maps: name -> object numbers (X, Y, Z), the truth first.
+        maps: name -> object numbers (X, Y, Z), the ground truth first.
         spacing: mm.
         objects: how many objects there are.
-        main: the map that is looked at, None for the last.
+        main: the map whose errors choose the slice, None for the last.
     """
-    truth, drawn = maps[next(iter(maps))], maps[main or list(maps)[-1]]
-    wrong = (truth != drawn).sum((0, 1)) + 1e-6 * (truth > 0).sum((0, 1))
+    (_, truth), *predictions = maps.items()
+    main_map = maps[main or list(maps)[-1]]
+    wrong = (truth != main_map).sum((0, 1)) + 1e-6 * (truth > 0).sum((0, 1))
     z = int(np.argmax(wrong))
     colours = object_colours(objects)
     figure, axes = plt.subplots(1, 1 + len(maps), figsize=(3.1 * (1 + len(maps)), 2.7))
-    panels: dict[str, Any] = {f"image, slice {z + 1} of {image.shape[2]}": None, **maps}
-    for axis, (name, objects_map) in zip(axes, panels.items(), strict=True):
-        # x to the patient's right in RAS; shown as radiologists look, with that at the left
+    panels: list[tuple[str, NDArray[np.integer] | None]] = [(f"image, slice {z + 1} of {image.shape[2]}", None)]
+    for axis, (name, objects_map) in zip(axes, [*panels, ("ground truth", truth), *predictions], strict=True):
         show_slice(axis, image[:, :, z], spacing[1] / spacing[0])
         if objects_map is not None:
-            shown = objects_map[::-1, ::-1, z].T
-            layer = np.zeros((*shown.shape, 4))
-            layer[shown > 0, :3] = colours[shown[shown > 0] - 1]
-            layer[shown > 0, 3] = 0.6
+            pixels = objects_map[::-1, ::-1, z].T  # as radiologists view it, like ``show_slice``
+            layer = np.zeros((*pixels.shape, 4))
+            layer[pixels > 0, :3] = colours[pixels[pixels > 0] - 1]
+            layer[pixels > 0, 3] = 0.6
             axis.imshow(layer, aspect=spacing[1] / spacing[0])
         axis.set_title(figure_text(name), fontsize=10)
         axis.axis("off")
@@ -149,7 +148,7 @@ def overlay_figure(
 
 
 def show_slice(axis: Axes, image: NDArray[np.floating], aspect: float = 1.0) -> None:
-    """Show a slice (X, Y, C) in RAS and [-1, 1], one channel in grey, three in colour, as radiologists look."""
+    """Show a slice (X, Y, C) in RAS and [-1, 1] as radiologists view it; one channel in grey, three in colour."""
     pixels = image[::-1, ::-1].swapaxes(0, 1)
     if image.shape[2] == 3:
         axis.imshow((pixels + 1) / 2, aspect=aspect)
@@ -158,18 +157,18 @@ def show_slice(axis: Axes, image: NDArray[np.floating], aspect: float = 1.0) -> 
 
 
 def object_colours(objects: int) -> NDArray[np.float64]:
-    """A colour (K, 3) for each object, the same in every picture."""
+    """One colour (K, 3) per object, the same in every picture."""
     colours: NDArray[np.float64] = plt.get_cmap("tab20")(np.arange(objects) % 20)[:, :3]
     return colours
 
 
 def object_hex(objects: int) -> list[str]:
-    """The same colours as a page names them."""
+    """The same colours in hexadecimal, for the page."""
     return [to_hex(colour) for colour in object_colours(objects)]
 
 
 def figure_text(name: str) -> str:
-    """A name as text of a figure: no mathematics, no underscores."""
+    """A name as text in a figure: underscores as blanks, dollar signs escaped, which would start a formula."""
     return name.replace("_", " ").replace("$", r"\$")
 
 
@@ -179,7 +178,7 @@ def _grouped(titles: Sequence[str], metric: Metric) -> tuple[Figure, Axes]:
     axes.set_xlim(-0.6, max(len(titles), 1) - 0.4)
     if metric.worst == 0:
         axes.set_ylim(-0.02, 1.02)
-    else:  # from parts of a millimetre to a missed organ's diagonal of the scan
+    else:  # from fractions of a millimetre to the diagonal of the scan, which a missed organ gets
         axes.set_yscale("symlog", linthresh=1)
         axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylabel(metric.label)

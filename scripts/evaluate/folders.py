@@ -1,4 +1,4 @@
-"""Label maps made by any tool: folders of truth and of predictions become cases that can be measured."""
+"""Label maps made by any tool: folders of ground truth and predictions become cases that can be measured."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ PHASE = "unknown"
 
 
 def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) -> list[Case]:
-    """A case for each label map of a folder.
+    """One case for each label map in a folder.
 
     Args:
-        truth: folder of label maps.
-        images: folder of scans of the same names, for pictures.
-        listed: CSV with columns case, patient and, if you like, phase and annotated; without it each case is a patient.
+        truth: folder of true label maps.
+        images: folder of scans with the same names, for pictures.
+        listed: CSV with columns case, patient and optionally phase and annotated; without it each case is a patient.
 
     Raises:
-        SemclError: when a folder is missing or empty, the CSV lacks a case, or an id is no name.
+        SemclError: when a folder is missing or empty, the CSV lacks a case, or an id is not a valid name.
     """
     maps = _volumes(truth, "label maps")
     scans = _volumes(images, "scans") if images else maps
     rows = {row.case: row for row in case_table.read_rows(listed, ("case", "patient"))} if listed else {}
     for case in maps:
         if case not in scans:
-            raise _lacks("image", case, f"no scan of that name in {images}")
+            raise _lacks("image", case, f"no scan with that name in {images}")
         if listed and case not in rows:
-            raise _lacks("row in the table of cases", case, f"no line of {listed}")
+            raise _lacks("row in the table of cases", case, f"no row in {listed}")
     cases = [
         Case(
             case,
@@ -54,10 +54,10 @@ def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) ->
 
 
 def label_table_for(cases: list[Case], given: LabelTable | None, predicted: Sequence[Path] = ()) -> LabelTable:
-    """A label table, or one of every value of the label maps, true and predicted, with the phases of the cases.
+    """The given label table, or one made of every value in the true and predicted maps, with the cases' phases.
 
     Raises:
-        SemclError: when label maps hold no labels, or a case names organs as annotated that the table does not.
+        SemclError: when the maps hold no labels, or a case names annotated organs that the table does not have.
     """
     phases = tuple(sorted({case.phase for case in cases}))
     table = replace(given, phases=phases) if given else LabelTable(_organs(cases, predicted), phases)
@@ -66,7 +66,7 @@ def label_table_for(cases: list[Case], given: LabelTable | None, predicted: Sequ
 
 
 def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
-    """One for every value of the label maps."""
+    """One organ for every value in the label maps."""
     values: set[int] = set()
     known = {case.id for case in cases}
     maps = [(case.id, str(case.label)) for case in cases]
@@ -76,7 +76,7 @@ def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
         found = np.unique(read(path, case, indices=True).numpy())
         if (found < 0).any() or (found != found.round()).any():
             raise SemclError(
-                "a label map holds values that are no labels",
+                "a label map holds values that are not labels",
                 case=case,
                 found=", ".join(f"{value:g}" for value in found[(found < 0) | (found != found.round())][:5]),
                 expected=f"whole numbers from 0 in {path}",
@@ -100,7 +100,7 @@ def _volumes(folder: Path, what: str) -> Mapping[str, Path]:
             f"there are no {what}" if folder.is_dir() else "a folder is missing",
             found=f"no volumes in {folder}" if folder.is_dir() else f"no {folder}",
             expected="a folder of volumes (.nii.gz, .nii, .nrrd, .mha, .mhd), named by case",
-            remedy="mend the path",
+            remedy="fix the path",
         )
     return found
 

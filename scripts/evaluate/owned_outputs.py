@@ -1,4 +1,4 @@
-"""What an evaluation may replace in the folder it writes to, which is a cohort's or any: what one wrote before."""
+"""What an evaluation may replace in the folder it writes to (a cohort's or any other): only what one wrote before."""
 
 from __future__ import annotations
 
@@ -8,42 +8,40 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..cohort.case import Case, input_files
+from ..cohort.case import Case
 from ..outputs import Output, refuse_strange, visible
 from .rows import COLUMNS
 
-OUT = "--out or --output_dir"
+OPTION = "--out or --output_dir"
 FIGURES, PICTURES, ROWS = "figures", "pictures", "rows"
 
 
 def claim(output_dir: Path, cases: Sequence[Case], pictures: bool, check_only: bool = False) -> None:
-    """Make the folders of figures and pictures the evaluation's own, or only see whether they may be.
+    """Make the folders of figures and pictures the evaluation's own, or only check that they may become so.
 
-    Those of an earlier version, without a marker, are taken up where the report beside them shows each file.
+    Folders of an earlier version, which have no marker, are adopted if the report beside them shows each of their
+    files.
 
     Raises:
         SemclError: when they, or rows.csv, summary.json or report.html, are not what an evaluation wrote.
     """
-    heads = ",".join(COLUMNS)
-    refuse_strange(output_dir / "rows.csv", lambda text: text.startswith(heads), "the rows of an evaluation", OUT)
-    refuse_strange(output_dir / "summary.json", is_summary, "the summary of an evaluation", OUT)
-    refuse_strange(output_dir / "report.html", lambda text: "<title>SemCL report: " in text, "a report", OUT)
+    header = ",".join(COLUMNS)
+    refuse_strange(output_dir / "rows.csv", lambda text: text.startswith(header), "the rows of an evaluation", OPTION)
+    refuse_strange(output_dir / "summary.json", is_summary, "the summary of an evaluation", OPTION)
+    refuse_strange(output_dir / "report.html", lambda text: "<title>SemCL report: " in text, "a report", OPTION)
     for name in [FIGURES, *([PICTURES] if pictures else [])]:
-        own, earlier = (
-            folder_output(output_dir / name, output_dir),
-            partial(report_shows, output_dir / name, output_dir),
-        )
-        (own.check if check_only else own.claim)(input_files(cases), earlier)
+        output = folder_output(output_dir / name, output_dir)
+        (output.check if check_only else output.claim)(cases, partial(report_shows, output_dir / name, output_dir))
 
 
 def rows_output(output_dir: Path) -> Output:
-    """The folder of rows that runs of shards leave."""
-    return Output(output_dir / ROWS, "measured rows", OUT)
+    """The folder for the rows that runs of shards leave."""
+    return Output(output_dir / ROWS, "measured rows", OPTION)
 
 
 def folder_output(folder: Path, output_dir: Path) -> Output:
-    """A folder of an evaluation in the one it writes to."""
-    return Output(folder, f"{folder.relative_to(output_dir)} of an evaluation", OUT)
+    """An evaluation's folder within the one it writes to."""
+    return Output(folder, f"{folder.relative_to(output_dir)} of an evaluation", OPTION)
 
 
 def is_summary(text: str) -> bool:
@@ -52,15 +50,15 @@ def is_summary(text: str) -> bool:
 
 
 def report_shows(folder: Path, output_dir: Path) -> bool:
-    """Whether the report shows each picture and figure of a folder."""
+    """Whether the report shows every file of a folder of pictures or figures."""
     report = output_dir / "report.html"
     page = report.read_text(encoding="utf-8") if report.is_file() else ""
     for path in visible(folder):
         content = path.read_bytes() if path.is_file() else b""
-        drawn = (
+        embedded = (
             content.decode(errors="replace").strip() if path.suffix == ".svg" else base64.b64encode(content).decode()
         )
-        if not content or drawn not in page:
+        if not content or embedded not in page:
             return False
     return True
 

@@ -1,4 +1,4 @@
-"""The report: one self-contained page, drawn from the summary, and what the stages left beside it."""
+"""The report: one self-contained page with the summary and what the stages left beside it."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from .metrics import BY_NAME, METRICS
 from .owned_outputs import folder_output
 from .safe_svg import safe_svg
 from .statistics import ALL, paired
-from .summary import Summary, tests_in_words
+from .summary import Summary
+from .wording import p_text, tests_in_words
 
 STAGES = ("coarse", "pretrain", "train")
-SHOWN = ("dice", "hd95")  # metrics with figures
+PLOTTED = ("dice", "hd95")  # metrics with figures
 RUNS = ("coarse", "pretrain", "train", "inference", "embed")
 
 
 class Report:
-    """What evaluation found, as report.html and figures/*.svg.
+    """The results of an evaluation as report.html and figures/*.svg.
 
     Args:
         summary: the numbers.
-        name: of the cohort.
-        counts: who was measured, in words.
-        output_dir: gets the page; curves/, jobs/ and embeddings/ there are shown as far as there are any.
+        name: the cohort's name.
+        counts: how many cases and patients were measured, in words.
+        output_dir: where the page is written; it shows the curves/, jobs/ and embeddings/ that lie there.
         tolerances: of NSD, in words.
 
     Attributes:
-        pictures: of cases, as ``picture`` makes them.
+        pictures: the pictured cases, as ``case_picture`` returns them.
         legend: organs and their colours.
     """
 
@@ -51,13 +52,13 @@ class Report:
     def write(self) -> None:
         """Write the page and its figures."""
         figures = self.figures()
-        for name, drawn in figures.items():
-            write_text(self.output_dir / "figures" / f"{name}.svg", drawn)
+        for name, figure in figures.items():
+            write_text(self.output_dir / "figures" / f"{name}.svg", figure)
         folder_output(self.output_dir / "figures", self.output_dir).keep_only([f"{name}.svg" for name in figures])
         write_text(self.output_dir / "report.html", self.html(figures))
 
     def html(self, figures: Mapping[str, str]) -> str:
-        """The page."""
+        """The page as HTML."""
         return template("report.html.j2").render(
             name=self.name,
             summary=self.summary.content() | {"main": self.summary.main},
@@ -67,7 +68,7 @@ class Report:
             all_organs=ALL,
             tests=tests_in_words(),
             tolerances=self.tolerances,
-            figures={name: Markup(drawn) for name, drawn in figures.items()},
+            figures={name: Markup(figure) for name, figure in figures.items()},
             pictures=self.pictures,
             legend=self.legend,
             runs=read_runs(self.output_dir / "jobs"),
@@ -79,7 +80,7 @@ class Report:
         """Every figure by name, as SVG."""
         summary = self.summary
         found = {}
-        for name in SHOWN:
+        for name in PLOTTED:
             metric = BY_NAME[name]
             by_organ = {
                 organ: {method: summary.values(metric, method, organ) for method in summary.methods}
@@ -89,15 +90,15 @@ class Report:
                 phase: {method: summary.values(metric, method, phase=phase) for method in summary.methods}
                 for phase in summary.phases
             }
-            found[f"{name}_by_organ"] = box_figure(_filled(by_organ), metric)
-            found[f"{name}_by_phase"] = box_figure(_filled(by_phase), metric)
+            found[f"{name}_by_organ"] = box_figure(_with_values(by_organ), metric)
+            found[f"{name}_by_phase"] = box_figure(_with_values(by_phase), metric)
             if len(summary.methods) > 1:
                 methods = (summary.methods[0], summary.main)
                 rows = [row for row in summary.rows if row.metric == name]
                 organs = {organ: paired([row for row in rows if row.organ == organ], *methods) for organ in by_organ}
                 phases = {phase: paired([row for row in rows if row.phase == phase], *methods) for phase in by_phase}
-                found[f"{name}_pairs_by_organ"] = paired_figure(_some(organs), methods, metric)
-                found[f"{name}_pairs_by_phase"] = paired_figure(_some(phases), methods, metric)
+                found[f"{name}_pairs_by_organ"] = paired_figure(_with_pairs(organs), methods, metric)
+                found[f"{name}_pairs_by_phase"] = paired_figure(_with_pairs(phases), methods, metric)
         curves = read_curves(self.output_dir / "curves")
         return found | ({"training": curves_figure(curves)} if curves else {})
 
@@ -108,21 +109,23 @@ class Report:
 
 
 def template(name: str, folder: Path = Path(__file__).parent) -> Template:
-    """A page's template, on ``page.html.j2``: styles, tables that sort, print."""
+    """A page's template; ``page.html.j2`` gives it styles, sortable tables and a layout for print."""
     loader = FileSystemLoader([folder, Path(__file__).parent])
-    return Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(name)
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True)
+    environment.filters["p_text"] = p_text
+    return environment.get_template(name)
 
 
-def _filled(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _with_values(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return {name: group for name, group in groups.items() if any(len(values) for values in group.values())}
 
 
-def _some(groups: Mapping[str, Any]) -> dict[str, Any]:
+def _with_pairs(groups: Mapping[str, Any]) -> dict[str, Any]:
     return {name: pairs for name, pairs in groups.items() if len(pairs)}
 
 
 def read_curves(folder: Path) -> Mapping[str, list[list[float]]]:
-    """Stage -> runs -> loss of each epoch, from the CSV files of a folder, as far as there are any."""
+    """Stage -> runs -> loss of each epoch, from those CSV files that a folder has."""
     curves: dict[str, list[list[float]]] = {}
     for stage in STAGES:
         path = folder / f"{stage}.csv"
@@ -141,26 +144,26 @@ def _losses(path: Path) -> list[list[float]]:
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
-    """The manifests of the stages, in their order, as far as there are any."""
+    """The manifests that a folder has, in the order of the stages."""
     paths = [folder / f"{stage}.json" for stage in RUNS]
     notes = [for_show(path, _run) for path in paths if path.is_file()]
     return [note for note in notes if note is not None]
 
 
 def _run(path: Path) -> dict[str, Any]:
-    """A manifest whose values are of the kinds the page shows."""
+    """A manifest, checked to hold the types the page shows."""
     note = plain_note(path)
     git = note.get("git") or {"commit": ""}
     numbers = (note.get("seconds") or 0, (note.get("peak_memory") or {}).get("resident_mib", 0))
-    told = (note["stage"], note["status"], note["started"], git["commit"])
-    if not all(isinstance(text, str) for text in told) or not all(isinstance(one, int | float) for one in numbers):
-        raise TypeError("values of another kind than a run's")
+    texts = (note["stage"], note["status"], note["started"], git["commit"])
+    if not _typed(texts, numbers):
+        raise TypeError("values of other types than a run's")
     dict(note["versions"])
     return note
 
 
 def read_embeddings(folder: Path) -> dict[str, Any] | None:
-    """What the embed stage found, with its figures; None where it has not run."""
+    """The results of the embed stage with its figures; None where it has not run."""
     path = folder / "summary.json"
     if not path.is_file():
         return None
@@ -168,20 +171,24 @@ def read_embeddings(folder: Path) -> dict[str, Any] | None:
 
 
 def _embeddings(path: Path) -> dict[str, Any]:
-    """What summary.json says, with the figures it names; they lie beside it and are harmless, or are left out."""
+    """The content of summary.json with the figures it names; those that are missing or unsafe are left out."""
     found = plain_note(path)
     values = [value for measure in found["measures"] for value in measure["found"] if value is not None]
-    told = [found["headline"], *found["encoders"], *found["figures"], *(one["title"] for one in found["measures"])]
-    if not all(isinstance(text, str) for text in told) or not all(isinstance(one, int | float) for one in values):
-        raise TypeError("values of another kind than the embed stage's")
-    drawn = {name: for_show(path.with_name(f"{name}.svg"), _figure) for name in found["figures"] if _is_name(name)}
-    return found | {"figures": {name: figure for name, figure in drawn.items() if figure is not None}}
+    titles = [measure["title"] for measure in found["measures"]]
+    if not _typed([found["headline"], *found["encoders"], *found["figures"], *titles], values):
+        raise TypeError("values of other types than the embed stage's")
+    figures = {name: for_show(path.with_name(f"{name}.svg"), _figure) for name in found["figures"] if _is_name(name)}
+    return found | {"figures": {name: figure for name, figure in figures.items() if figure is not None}}
+
+
+def _typed(texts: Sequence[Any], numbers: Sequence[Any]) -> bool:
+    return all(isinstance(text, str) for text in texts) and all(isinstance(number, int | float) for number in numbers)
 
 
 def _is_name(name: str) -> bool:
     why = wrong_name(name)
     if why:
-        print(f"warning: a figure is left out, for its name is none: {why}", file=sys.stderr)
+        print(f"warning: a figure is left out, its name is invalid: {why}", file=sys.stderr)
     return why is None
 
 

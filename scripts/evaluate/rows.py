@@ -1,4 +1,4 @@
-"""The one long table of results: a row a case, organ, method and metric."""
+"""The one long table of results: one row per case, organ, method and metric."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .metrics import BY_NAME, INTERSECTION, UNION, VOLUME, measure_organ
 
 Box = tuple[slice, ...]
 
-BACKGROUND = "background"  # in the column of organs, where all are annotated: what it shares with the truth's
-TRUTH = "truth"  # the method whose volumes are those of the label maps
+BACKGROUND = "background"  # stands among the organs where all are annotated: its overlap with the ground truth's
+TRUTH = "truth"  # the method that stands for the true label maps
 
 
 @dataclass(frozen=True)
@@ -48,29 +48,29 @@ COLUMNS = tuple(field.name for field in fields(Row))
 def measure_cases(
     cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTable, tolerance: float = 2.0, workers: int = 2
 ) -> list[Row]:
-    """Every metric of each method's label maps, on the voxels of each case's own label map.
+    """Every metric of each method's label maps, on the voxels of each case's true label map.
 
-    What is measured of an organ that is missed or not there is said by ``measure_organ``; an organ that was not
-    annotated in a case (``Case.annotated``) has no row there. Voxels the label map ignores are background in both.
+    See ``measure_organ`` for organs that are missed or absent. An organ that is not annotated in a case
+    (``Case.annotated``) has no rows there. Voxels the true label map ignores count as background in both maps.
 
     Args:
         cases: cases with label maps.
-        methods: name -> folder with a label map of each case, of any suffix.
+        methods: name -> folder with a label map for each case, in any format.
         table: the label table.
-        tolerance: mm, of NSD where the table gives an organ none.
-        workers: cases measured at once.
+        tolerance: of NSD, mm, for organs without one in the table.
+        workers: how many cases are measured at once.
 
     Raises:
-        SemclError: naming every label map that is missing, or the first that does not fit.
+        SemclError: for all label maps that are missing, or the first that does not fit.
     """
     found = {name: volumes(folder) if folder.is_dir() else {} for name, folder in methods.items()}
     raise_all([_missing(name, methods[name], case) for name in methods for case in cases if case.id not in found[name]])
 
-    def of_case(case: Case) -> list[Row]:
+    def rows_of(case: Case) -> list[Row]:
         return measure_case(case, {name: found[name][case.id] for name in methods}, table, tolerance)
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        bar = tqdm(pool.map(of_case, cases), total=len(cases), desc="evaluate", unit="case", disable=ranks.number() > 0)
+        bar = tqdm(pool.map(rows_of, cases), total=len(cases), desc="evaluate", unit="case", disable=ranks.number() > 0)
         return [row for rows in bar for row in rows]
 
 
@@ -82,50 +82,49 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     labelled = table.encode(label[0].numpy(), case.id, case.label)
     truth = np.maximum(labelled, 0)
     sizes = spacing(label)
+    voxel = np.prod(sizes)  # mm3
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
-    shown = table.names if case.annotated is None else case.annotated
-    organs = [(number, organ) for number, organ in enumerate(table.organs, start=1) if organ.name in shown]
-    there = _boxes(truth, len(table))
-    rows = []
-    for method, path in {TRUTH: case.label, **maps}.items():
-        drawn = truth
-        if method != TRUTH:
-            given = read_objects(path, label, case.id, table, like="true label map")
-            drawn, _ = without_ignored(given, labelled)
-        boxes = there if method == TRUTH else _boxes(drawn, len(table))
+    annotated = table.names if case.annotated is None else case.annotated
+    organs = [(number, organ) for number, organ in enumerate(table.organs, start=1) if organ.name in annotated]
+    true_boxes = _boxes(truth, len(table))
+    rows: list[Row] = []
+
+    def add(method: str, organ: str, values: Mapping[str, float]) -> None:
+        names = (case.id, case.patient, organ, case.phase, method)
+        rows.extend(Row(*names, metric, value) for metric, value in values.items())
+
+    for number, organ in organs:
+        box = true_boxes[number - 1]
+        add(TRUTH, organ.name, {VOLUME: float((truth[box] == number).sum() * voxel / 1000) if box else 0.0})
+    for method, path in maps.items():
+        objects = read_objects(path, label, case.id, table, like="true label map")
+        prediction, _ = without_ignored(objects, labelled)
+        boxes = _boxes(prediction, len(table))
         for number, organ in organs:
-            box = _around(boxes[number - 1], there[number - 1])
-            masks = drawn[box] == number, truth[box] == number
-            if method == TRUTH:
-                values = {VOLUME: float(masks[1].sum() * np.prod(sizes) / 1000)}
-            else:
-                values = measure_organ(*masks, sizes, organ.tolerance or tolerance, diagonal)
-            rows += [
-                Row(case.id, case.patient, organ.name, case.phase, method, metric, value)
-                for metric, value in values.items()
-            ]
-        if method != TRUTH and case.annotated is None:
+            box = _around(boxes[number - 1], true_boxes[number - 1])
+            masks = prediction[box] == number, truth[box] == number
+            add(method, organ.name, measure_organ(*masks, sizes, organ.tolerance or tolerance, diagonal))
+        if case.annotated is None:
             known = labelled >= 0
-            outside = (drawn == 0) & known, (truth == 0) & known
-            for metric, voxels in ((INTERSECTION, outside[0] & outside[1]), (UNION, outside[0] | outside[1])):
-                volume = float(voxels.sum() * np.prod(sizes) / 1000)
-                rows.append(Row(case.id, case.patient, BACKGROUND, case.phase, method, metric, volume))
+            outside = (prediction == 0) & known, (truth == 0) & known
+            overlap = {INTERSECTION: outside[0] & outside[1], UNION: outside[0] | outside[1]}
+            add(method, BACKGROUND, {metric: float(voxels.sum() * voxel / 1000) for metric, voxels in overlap.items()})
     return rows
 
 
 def _boxes(objects: NDArray[np.integer], count: int) -> list[Box | None]:
-    """The box of each object 1..count, None for one that is not there."""
+    """The bounding box of each object 1..count, None for an absent one."""
     found: list[Box | None] = list(ndimage.find_objects(objects.astype(np.int32), count))
     return found
 
 
 def _around(one: Box | None, other: Box | None) -> Box:
-    """The smallest box that holds both; an empty one for none."""
+    """The smallest box around both, an empty one around neither."""
     boxes = [box for box in (one, other) if box is not None]
     if not boxes:
         return (slice(0, 0),) * 3
     return tuple(
-        slice(min(part.start for part in parts), max(part.stop for part in parts)) for parts in zip(*boxes, strict=True)
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
     )
 
 

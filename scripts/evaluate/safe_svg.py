@@ -1,4 +1,4 @@
-"""SVG from a file made fit to stand in a page: shapes and text, and nothing that acts or is fetched."""
+"""SVG files made safe to embed in a page: shapes and text, nothing that runs scripts or fetches anything."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ OUTSIDE = re.compile(r"url\((?!\s*['\"]?#)|@import|expression|javascript:", re.I
 
 
 def safe_svg(text: str) -> str:
-    """The drawing, written anew from what is known to be harmless.
+    """The SVG, written anew from elements that are known to be harmless.
 
     Raises:
-        ValueError: for what is no SVG, or holds anything else: scripts, handlers, links, foreign content.
+        ValueError: for text that is not SVG, or SVG with anything else: scripts, handlers, links, foreign content.
     """
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise ValueError(f"no SVG: {error}") from error
+        raise ValueError(f"not SVG: {error}") from error
     if root.tag != f"{{{SVG}}}svg":
-        raise ValueError(f"no SVG, but {root.tag}")
+        raise ValueError(f"not SVG but {root.tag}")
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in DROPPED:
@@ -52,10 +52,10 @@ def safe_svg(text: str) -> str:
 def _check(element: ElementTree.Element) -> None:
     if element.tag not in KEPT:
         raise ValueError(f"SVG with {element.tag}")
-    for name, value in element.attrib.items():
-        plain = name.rpartition("}")[2].lower()
-        linked = plain in ("href", "src") and not value.startswith(("#", "data:image/png;base64,"))
-        if plain.startswith("on") or linked or OUTSIDE.search(value):
-            raise ValueError(f"SVG with {plain}={value[:40]!r}")
+    for qualified, value in element.attrib.items():
+        name = qualified.rpartition("}")[2].lower()
+        linked = name in ("href", "src") and not value.startswith(("#", "data:image/png;base64,"))
+        if name.startswith("on") or linked or OUTSIDE.search(value):
+            raise ValueError(f"SVG with {name}={value[:40]!r}")
     if OUTSIDE.search(element.text or "") and element.tag.endswith("}style"):
         raise ValueError("SVG with a style that fetches something")

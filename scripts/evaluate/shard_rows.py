@@ -1,4 +1,4 @@
-"""Rows measured by several runs: each leaves those of its shard in a file, and a run over all cases takes them up."""
+"""Rows measured by several runs: each leaves its shard's in a file, and a run over all cases collects them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .rows import Row
 
 
 class ShardRows:
-    """Rows of cases, kept as <name>.json in a folder with what they were measured on.
+    """Rows of cases, kept in a folder as <name>.json together with stamps of the files they were measured on.
 
     Args:
-        folder: of the files.
+        folder: the folder of these files.
         methods: name -> folder of label maps.
         table: the label table.
-        tolerance: mm, of NSD where the table gives an organ none.
+        tolerance: of NSD, mm, for organs without one in the table.
     """
 
     def __init__(self, folder: Path, methods: Mapping[str, Path], table: LabelTable, tolerance: float) -> None:
@@ -35,7 +35,7 @@ class ShardRows:
         self.key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
     def write(self, name: str, cases: Sequence[Case], rows: Sequence[Row]) -> None:
-        """Keep the rows of these cases, in place of an earlier file of that name."""
+        """Write the rows of these cases, replacing an earlier file of that name."""
         by_case: dict[str, list[tuple[Any, ...]]] = {case.id: [] for case in cases}
         for row in rows:
             by_case[row.case].append(astuple(row))

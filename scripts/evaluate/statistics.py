@@ -1,4 +1,4 @@
-"""Can a difference be told from chance: two methods on the same patients."""
+"""Can a difference be told from chance? Two methods compared on the same patients."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scipy import stats
 from .metrics import BY_NAME, Metric
 from .rows import Row
 
-EXACT = 12  # patients up to which the permutation test tries all 2^n signs
-MANY = 200  # patients up to which the signed-rank test is exact
+EXACT = 12  # the permutation test tries all 2^n signs for up to this many patients
+MANY = 200  # the signed-rank test is exact for up to this many patients
 RESAMPLES = 10_000
 LEVEL = 0.05
 ALL = "all organs"
@@ -23,14 +23,14 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One organ, or all of them: two methods paired by patient.
+    """Two methods paired by patient, for one organ or all of them.
 
-    ``difference`` is the second method's mean minus the first's, ``low`` and ``high`` bound it (95 % bootstrap over
-    patients, None for one patient). ``effect`` is the matched-pairs rank-biserial correlation, -1 to 1: by ranks of
-    size, the share of differences upwards minus the share downwards (Kerby, Comprehensive Psychology 3:11.IT.3.1,
-    2014). ``p`` is of the Wilcoxon signed-rank test, ``p_permutation`` of the sign-flipping test of the mean,
-    ``p_holm`` is ``p`` corrected over organs; None where no patient differs. ``smallest_p`` is what the patients that
-    differ can reach at best, for an organ after correction if all reach it.
+    ``difference`` is the second method's mean minus the first's; ``low`` and ``high`` bound it (95 % bootstrap over
+    patients, None for one patient). ``effect`` is the matched-pairs rank-biserial correlation, -1 to 1: the share of
+    the rank sum held by differences upwards minus the share held by those downwards (Kerby, Comprehensive Psychology
+    3:11.IT.3.1, 2014). ``p`` comes from the Wilcoxon signed-rank test and ``p_permutation`` from the sign-flipping test
+    of the mean; ``p_holm`` is ``p`` corrected over organs; all None where no patient differs. ``smallest_p`` is the
+    smallest p that the patients who differ can reach, for an organ after correction if every organ reached it.
     """
 
     metric: str
@@ -50,12 +50,12 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Whether the second method's mean is the better one."""
+        """Whether the second method's mean is better."""
         return self.difference * BY_NAME[self.metric].sign > 0
 
     @property
     def verdict(self) -> str:
-        """In words, whether chance alone could have made the difference."""
+        """Whether chance alone could have made the difference, in words."""
         p = self.p if self.p_holm is None else self.p_holm
         if p is None:
             return "no difference"
@@ -71,9 +71,9 @@ class Comparison:
 def compare_methods(
     rows: Sequence[Row], first: str, second: str, organs: Sequence[str], metric: Metric
 ) -> list[Comparison]:
-    """Compare ``second`` with ``first``: a line for all organs together (``ALL``), then one an organ.
+    """Compare ``second`` with ``first``: one line for all organs together (``ALL``), then one per organ.
 
-    The unit is the patient: scans of one patient are averaged first; for all organs together a patient's organs too.
+    The unit is the patient: scans of one patient are averaged first; for all organs together, a patient's organs too.
     """
     kept = [row for row in rows if row.metric == metric.name and row.method in (first, second)]
     overall = _compare_organ(ALL, kept, first, second, metric)
@@ -81,7 +81,7 @@ def compare_methods(
         _compare_organ(organ, [row for row in kept if row.organ == organ], first, second, metric) for organ in organs
     ]
     each = [line for line in found if line is not None]
-    corrected = holm([1.0 if line.p is None else line.p for line in each])  # one that does not differ is tested too
+    corrected = holm([1.0 if line.p is None else line.p for line in each])  # one that does not differ counts too
     lines = [overall] if overall else []
     for line, p_holm in zip(each, corrected, strict=True):
         smallest = min(1.0, line.smallest_p * len(each))
@@ -114,7 +114,7 @@ def _compare_organ(organ: str, rows: Sequence[Row], first: str, second: str, met
 
 
 def paired(rows: Sequence[Row], first: str, second: str) -> Values:
-    """Values (patients, 2) of two methods, a patient's organs and scans averaged; only what both have measured."""
+    """Values (patients, 2) of two methods, averaged over a patient's organs and scans; only those both methods have."""
     values: dict[tuple[str, str], dict[str, float]] = {}
     patient = {row.case: row.patient for row in rows}
     for row in rows:
@@ -127,18 +127,18 @@ def paired(rows: Sequence[Row], first: str, second: str) -> Values:
 
 
 def signed_rank(difference: Values) -> float | None:
-    """Two-sided p of the Wilcoxon signed-rank test: exact, also with ties, up to 200 patients, scipy's choice above.
+    """Two-sided p of the Wilcoxon signed-rank test: exact, also with ties, up to 200 patients; SciPy's choice above.
 
     Patients without a difference are left out (Wilcoxon's rule); None when that leaves nobody. The distribution of the
-    rank sum over all signs is a product of two-term polynomials; scipy's exact one knows no ties, and its permutation
-    of them takes as many steps as there are signs.
+    rank sum over all signs is a product of two-term polynomials. SciPy's exact test does not handle ties, and its
+    permutation test takes as many steps as there are combinations of signs.
     """
     moved = difference[difference != 0]
     if not len(moved):
         return None
     if len(moved) > MANY:
         return float(stats.wilcoxon(moved).pvalue)
-    ranks = np.rint(2 * stats.rankdata(np.abs(moved))).astype(int)  # doubled, so that those of ties are whole
+    ranks = np.rint(2 * stats.rankdata(np.abs(moved))).astype(int)  # doubled, so that the ranks of ties are integers
     chances = np.ones(1)
     for rank in ranks:
         chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
@@ -147,13 +147,13 @@ def signed_rank(difference: Values) -> float | None:
 
 
 def sign_flip(difference: Values) -> float | None:
-    """Two-sided p of the mean difference when each patient's sign is a coin: all signs for few patients, else drawn.
+    """Two-sided p of the mean difference if each patient's sign were a coin toss; None when no patient differs.
 
-    None when no patient differs.
+    Few patients are tested exactly, with all combinations of signs, more by random ones.
     """
     moved = difference[difference != 0]
     if len(moved) < 2:
-        return 1.0 if len(moved) else None  # both signs are as extreme
+        return 1.0 if len(moved) else None  # both signs are equally extreme
     resamples = np.inf if len(moved) <= EXACT else RESAMPLES - 1
     test = stats.permutation_test(
         (moved,), lambda values, axis: np.mean(values, axis=axis), permutation_type="samples", vectorized=True,
@@ -163,14 +163,14 @@ def sign_flip(difference: Values) -> float | None:
 
 
 def rank_biserial(difference: Values) -> float:
-    """Matched-pairs rank-biserial correlation of differences, 0 when no patient differs."""
+    """Matched-pairs rank-biserial correlation of the differences; 0 when no patient differs."""
     moved = difference[difference != 0]
     ranks = stats.rankdata(np.abs(moved))
     return float((np.sign(moved) * ranks).sum() / ranks.sum()) if len(moved) else 0.0
 
 
 def interval(difference: Values) -> tuple[float, float] | tuple[None, None]:
-    """95 % percentile bootstrap interval of the mean difference over patients; None for a single one."""
+    """95 % percentile bootstrap interval of the mean difference over patients; None for a single patient."""
     if len(difference) < 2:
         return None, None
     rng = np.random.default_rng(0)
@@ -180,7 +180,7 @@ def interval(difference: Values) -> tuple[float, float] | tuple[None, None]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction, in the order given."""
+    """P-values after Holm's step-down correction, in the order given."""
     known = np.array(p_values, float)
     order = np.argsort(known)
     scaled = np.maximum.accumulate(known[order] * np.arange(len(known), 0, -1))

@@ -1,4 +1,4 @@
-"""What the table of rows comes to: means by organ, phase and method, what was missed or invented, comparisons."""
+"""What the table of rows comes to: means by organ, phase and method, false negatives and positives, comparisons."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import wording
 from .metrics import BY_NAME, FALSE_POSITIVE, INTERSECTION, METRICS, MISSED, UNION, Metric
 from .rows import BACKGROUND, Row
-from .statistics import ALL, EXACT, LEVEL, MANY, Comparison, compare_methods
+from .statistics import ALL, Comparison, compare_methods
 
 Values = NDArray[np.float64]
 
 
 @dataclass
 class Summary:
-    """Everything the report says in numbers.
+    """All numbers of the report.
 
     Args:
-        rows: the table.
-        methods: names, the one to compare with first.
-        organs: names, in the order they are listed.
-        phases: names.
+        rows: the table of rows.
+        methods: names of the methods; the others are compared with the first.
+        organs: names of the organs, in the order they are listed.
+        phases: names of the phases.
     """
 
     rows: Sequence[Row]
@@ -45,15 +46,13 @@ class Summary:
         return self.methods[min(1, len(self.methods) - 1)]
 
     def values(self, metric: Metric, method: str, organ: str = ALL, phase: str | None = None) -> Values:
-        """Values (patients,): of each patient the mean over scans, and over organs for all of them."""
+        """Values (patients,): each patient's mean over scans and, for all organs together, over organs."""
         return patient_means(
-            row
-            for row in self._by_method.get((metric.name, method), [])
-            if organ in (ALL, row.organ) and phase in (None, row.phase)
+            row for row in self._rows(metric.name, method) if organ in (ALL, row.organ) and phase in (None, row.phase)
         )
 
     def means(self) -> list[dict[str, Any]]:
-        """A line a metric, organ and method: mean, standard deviation, median and range over patients."""
+        """One line per metric, organ and method: mean, standard deviation, median and range over patients."""
         lines = []
         for metric in METRICS:
             for organ in (ALL, *self.organs):
@@ -65,29 +64,25 @@ class Summary:
         return lines
 
     def by_phase(self) -> list[dict[str, Any]]:
-        """A line a metric, phase and method: mean over patients of all organs."""
+        """One line per metric, phase and method: the same over patients, of all organs together."""
         lines = []
         for metric in METRICS:
             for phase in self.phases:
                 for method in self.methods:
                     values = self.values(metric, method, phase=phase)
                     if len(values):
-                        own = self._by_method[metric.name, method]
-                        counts = {
-                            "cases": len({row.case for row in own if row.phase == phase}),
-                            "patients": len(values),
-                        }
-                        names = {"metric": metric.name, "phase": phase, "method": method, **counts}
-                        lines.append(names | describe(values))
+                        cases = {row.case for row in self._rows(metric.name, method) if row.phase == phase}
+                        names = {"metric": metric.name, "phase": phase, "method": method}
+                        lines.append(names | {"cases": len(cases), "patients": len(values)} | describe(values))
         return lines
 
     def detection(self) -> list[dict[str, Any]]:
-        """A line an organ and method: in how many scans it is there and missed, absent and drawn, and how much then."""
+        """One line per organ and method: scans with the organ, missed ones, scans without it, false positives."""
         lines = []
         for organ in self.organs:
             for method in self.methods:
-                missed, invented = (
-                    [row.value for row in self._by_method.get((metric, method), []) if row.organ == organ]
+                missed, false_positive = (
+                    [row.value for row in self._rows(metric, method) if row.organ == organ]
                     for metric in (MISSED, FALSE_POSITIVE)
                 )
                 lines.append(
@@ -96,25 +91,25 @@ class Summary:
                         "method": method,
                         "present": len(missed),
                         "missed": int(sum(missed)),
-                        "absent": len(invented),
-                        "drawn_though_absent": sum(value > 0 for value in invented),
-                        "false_positive_ml": float(sum(invented)),
+                        "absent": len(false_positive),
+                        "drawn_though_absent": sum(value > 0 for value in false_positive),
+                        "false_positive_ml": float(sum(false_positive)),
                     }
                 )
         return lines
 
     def over_all(self) -> list[dict[str, Any]]:
-        """A line a method: IoU of each organ over the voxels of all scans together, and the mean with background.
+        """One line per method: each organ's IoU over the voxels of all scans together, and the mean with background.
 
-        So PASCAL VOC measures (its challenge's segmentation accuracy), and most of the work on pictures. None for an
-        organ that is neither there nor drawn anywhere; it is not in the mean.
+        PASCAL VOC measures this way (its challenge's segmentation accuracy), and so does most work on photographs. None
+        for an organ that is neither present nor predicted anywhere; the mean leaves it out.
         """
         lines = []
         for method in self.methods:
             found: dict[str, float | None] = {}
             for name in (BACKGROUND, *self.organs):
                 both, either = (
-                    sum(row.value for row in self._own(method, metric) if row.organ == name)
+                    sum(row.value for row in self._rows(metric, method) if row.organ == name)
                     for metric in (INTERSECTION, UNION)
                 )
                 found[name] = both / either if either else None
@@ -123,7 +118,7 @@ class Summary:
         return lines
 
     def comparisons(self, metric: Metric, second: str) -> list[Comparison]:
-        """A method against the first one: all organs, then each."""
+        """A method against the first one: all organs together, then each organ."""
         key = (metric.name, second)
         if key not in self._compared_with:
             self._compared_with[key] = compare_methods(self.rows, self.methods[0], second, self.organs, metric)
@@ -156,49 +151,21 @@ class Summary:
             values = self.values(METRICS[0], self.methods[0])
             cases = len({row.case for row in self.rows})
             return f"Mean Dice {values.mean():.3f} over {cases} cases of {len(values)} patients ({self.methods[0]})."
-        return headline(self.comparisons(METRICS[0], self.main)[0], self.methods[0], self.main)
+        return wording.headline(self.comparisons(METRICS[0], self.main)[0], self.methods[0], self.main)
 
     def in_words(self) -> list[str]:
         """What a clinician would want to know, in sentences."""
-        last = self.main
-        nsd = self.values(BY_NAME["nsd"], last)
-        missed_at = {(row.case, row.organ) for row in self._own(last, MISSED) if row.value}
-        hd95 = [row.value for row in self._own(last, "hd95") if (row.case, row.organ) not in missed_at]
-        said = [f"By {last}, {nsd.mean():.1%} of the organs' surfaces lie within tolerance of the true ones."]
-        if hd95:
-            said[0] += f" Of an organ that was found, 95 % of the surface is within {np.median(hd95):.1f} mm (median)."
-        found = [line for line in self.detection() if line["method"] == last]
-        present, missed = (sum(line[key] for line in found) for key in ("present", "missed"))
-        names = ", ".join(f"{_named(line['organ'])} {line['missed']}x" for line in found if line["missed"])
-        said.append(f"Missed altogether: {missed} of {present} organs{f' ({names})' if names else ''}.")
-        invented, absent = (sum(line[key] for line in found) for key in ("drawn_though_absent", "absent"))
-        if absent:
-            volume = sum(line["false_positive_ml"] for line in found)
-            said.append(f"Drawn though not there: {invented} of {absent} absent organs, {volume:.1f} mL together.")
-        return said + (self._compared(last) if len(self.methods) > 1 else [])
+        missed = {(row.case, row.organ) for row in self._rows(MISSED, self.main) if row.value}
+        hd95 = [row.value for row in self._rows("hd95", self.main) if (row.case, row.organ) not in missed]
+        sentences = [wording.surface_sentence(self.main, self.values(BY_NAME["nsd"], self.main), hd95)]
+        sentences += wording.detection_sentences([line for line in self.detection() if line["method"] == self.main])
+        if len(self.methods) > 1:
+            compared = self.comparisons(METRICS[0], self.main)
+            sentences += wording.comparison_sentences(compared, self.methods[0], self.main)
+        return sentences
 
-    def _own(self, method: str, metric: str) -> list[Row]:
+    def _rows(self, metric: str, method: str) -> list[Row]:
         return self._by_method.get((metric, method), [])
-
-    def _compared(self, second: str) -> list[str]:
-        first = self.methods[0]
-        overall, *organs = self.comparisons(METRICS[0], second)
-        better = [line for line in organs if line.better]
-        worse = [line for line in organs if line.difference and not line.better]
-        told = [line for line in organs if line.verdict in ("better, beyond chance", "worse, beyond chance")]
-        said = f"By Dice, {second} is better than {first} in {len(better)} of {len(organs)} organs"
-        said += f", worse in {_listed(line.organ for line in worse)}." if worse else " and worse in none."
-        smallest = min((line.smallest_p for line in organs), default=overall.smallest_p)
-        said_of_p = (
-            f"With {overall.patients} patients the smallest p that can be reached is {_p(overall.smallest_p)} for all "
-            f"organs together and {_p(smallest)} for a single one after correction for {len(organs)} organs: "
-        )
-        if smallest >= LEVEL:
-            said_of_p += "whatever the difference, a single organ could not be told from chance."
-        else:
-            names = _listed(line.organ for line in told)
-            said_of_p += f"told from chance: {names}." if told else "no single organ is told from chance."
-        return [said, said_of_p]
 
 
 def patient_means(rows: Iterable[Row]) -> Values:
@@ -210,7 +177,7 @@ def patient_means(rows: Iterable[Row]) -> Values:
 
 
 def describe(values: Values) -> dict[str, float | None]:
-    """Mean, standard deviation (n - 1, None for one value), median and range."""
+    """Mean, standard deviation (n - 1; None for one value), median and range."""
     return {
         "mean": float(values.mean()),
         "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
@@ -218,34 +185,3 @@ def describe(values: Values) -> dict[str, float | None]:
         "lowest": float(values.min()),
         "highest": float(values.max()),
     }
-
-
-def headline(line: Comparison, first: str, second: str) -> str:
-    """A comparison of Dice in one sentence."""
-    way = {"better, beyond chance": "better", "worse, beyond chance": "worse"}.get(line.verdict)
-    told = f"{way} than {first} beyond chance" if way else line.verdict
-    p = "" if line.p is None else f", p = {line.p:.2g}"
-    return (
-        f"Mean Dice {line.first:.3f} {first}, {line.second:.3f} {second} ({line.difference:+.3f}) "
-        f"over {line.cases} cases of {line.patients} patients: {told}{p}."
-    )
-
-
-def tests_in_words() -> str:
-    """How p values were made."""
-    return (
-        f"two-sided Wilcoxon signed-rank test over patients (exact, also with ties, up to {MANY} that differ), and "
-        f"beside it the sign-flipping permutation test of the mean difference (all signs up to {EXACT} patients)"
-    )
-
-
-def _named(organ: str) -> str:
-    return organ.replace("_", " ")
-
-
-def _listed(organs: Iterable[str]) -> str:
-    return ", ".join(_named(organ) for organ in organs)
-
-
-def _p(value: float) -> str:
-    return "below 0.001" if value < 0.001 else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""Pictures of the worst cases: image, truth, and each method's label map."""
+"""Pictures of the worst cases: the image, the ground truth and each method's label map."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ..cohort.volume_files import volumes
 from ..files import written_whole
 from .figures import overlay_figure
 from .metrics import METRICS
+from .rows import TRUTH
 from .summary import Summary
 
 
 def worst_cases(summary: Summary, cases: Sequence[Case], count: int) -> list[tuple[Case, float]]:
-    """The cases with the lowest mean Dice of the main method, worst first, and that mean."""
+    """The cases in which the main method's mean Dice is lowest, worst first, each with that mean."""
     values: dict[str, list[float]] = {}
     for row in summary.rows:
         if row.method == summary.main and row.metric == METRICS[0].name:
@@ -32,25 +33,35 @@ def worst_cases(summary: Summary, cases: Sequence[Case], count: int) -> list[tup
 
 def case_picture(
     case: Case,
-    value: float,
+    dice: float,
     methods: Mapping[str, Path],
     main: str,
     table: LabelTable,
     window: Sequence[float] | str,
     folder: Path,
 ) -> dict[str, str]:
-    """A case's title, what the picture shows, and the picture, which is also written to ``folder``/<case>.png."""
+    """A case's title, a description of its picture, and the picture, also written to ``folder``/<case>.png.
+
+    Args:
+        case: the case, with a label map.
+        dice: its mean Dice, for the title.
+        methods: name -> folder of label maps.
+        main: the method whose errors choose the slice.
+        table: the label table.
+        window: intensities shown.
+        folder: where the picture is written.
+    """
     image = read(case.image, case.id, 3 if is_photo(case.image) else 1)
-    maps = {"truth": read_label(case, image, table)}
-    for method, maps_of in methods.items():
-        maps[method] = read_objects(volumes(maps_of)[case.id], image, case.id, table)
+    maps = {TRUTH: read_label(case, image, table)}
+    for method, predictions in methods.items():
+        maps[method] = read_objects(volumes(predictions)[case.id], image, case.id, table)
     maps = {name: np.maximum(objects, 0) for name, objects in maps.items()}  # without ignored voxels
     pixels = normalise(image.as_tensor(), window).movedim(0, -1).numpy()
-    drawn = overlay_figure(pixels, maps, spacing(image), len(table), main)
+    png = overlay_figure(pixels, maps, spacing(image), len(table), main)
     with written_whole(folder / f"{case.id}.png") as aside:
-        aside.write_bytes(drawn)
+        aside.write_bytes(png)
     return {
-        "title": f"{case.id} ({case.phase}): mean Dice {value:.3f}",
-        "shows": ", ".join(["image", *maps]),
-        "picture": "data:image/png;base64," + base64.b64encode(drawn).decode(),
+        "title": f"{case.id} ({case.phase}): mean Dice {dice:.3f}",
+        "shows": ", ".join(["image", "ground truth", *methods]),
+        "picture": "data:image/png;base64," + base64.b64encode(png).decode(),
     }

@@ -34,7 +34,7 @@ def label_map(shift: int = 0, lobe: bool = True, duct: bool = True) -> np.ndarra
 
 
 def write_case(folder: Path, name: str, patient: str, phase: str, fold: int | None = None, **maps: np.ndarray) -> Case:
-    """A scan of noise, and a label map in a folder for each keyword; ``labels`` is the truth."""
+    """A scan of noise, and a label map in a folder for each keyword; ``labels`` is the ground truth."""
     noise = np.random.default_rng(len(name)).normal(0, 80, SHAPE).astype(np.float32)
     image = write_nifti(folder / "images" / f"{name}.nii.gz", noise)
     for kind, voxels in maps.items():
@@ -43,7 +43,7 @@ def write_case(folder: Path, name: str, patient: str, phase: str, fold: int | No
 
 
 def write_cohort(folder: Path, shifts: Sequence[int] = SHIFTS) -> list[Case]:
-    """A scan a patient; the refined maps are the truth."""
+    """One scan per patient; the refined maps are the ground truth."""
     cases = [
         write_case(
             folder, f"scan{number}", f"patient{number}", TABLE.phases[number % 2],
@@ -70,7 +70,7 @@ def rows_of(
     metric: str = "dice",
     phase: str = "portal",
 ) -> list[Row]:
-    """Rows of an organ: a value a method of patient 0, 1, ..., a scan each."""
+    """Rows of an organ: one value per method for patients 0, 1, ..., with one scan each."""
     return [
         Row(f"scan{number}", f"patient{number}", organ, phase, method, metric, value)
         for number, measured in enumerate(values)

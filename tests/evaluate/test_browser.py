@@ -109,7 +109,7 @@ def write_cohort(folder: Path) -> list[Case]:
 
 
 def evaluate(cases: list[Case], folder: Path, methods: int, pictures: int) -> Path:
-    """The report of the first so many methods."""
+    """The report of the first ``methods`` methods."""
     folders = {method: str(folder / method) for method in METHODS[:methods]}
     Evaluation(cases, TABLE, folders, str(folder), [-160, 240], "<i>ward</i> & co", pictures=pictures).run()
     return folder / "report.html"
@@ -142,10 +142,10 @@ class Opened:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.requested: list[str] = []
-        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
+        page.on("console", lambda message: self.messages.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.messages.append(f"uncaught: {error}"))
         page.on("request", lambda request: self.requested.append(request.url))
 
 
@@ -183,7 +183,7 @@ def test_the_page_says_nothing_to_the_console(opened: Opened) -> None:
     for button in page.locator("th button").all():
         button.click()
     page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
-    assert opened.said == []
+    assert opened.messages == []
 
 
 def test_the_page_asks_the_network_for_nothing(opened: Opened, report: Path) -> None:

@@ -61,7 +61,7 @@ def page_of(folder: Path) -> Page:
     return Page((folder / "report.html").read_text())
 
 
-def everything(folder: Path) -> dict[str, bytes]:
+def files_written(folder: Path) -> dict[str, bytes]:
     parts = [folder / name for name in ("rows.csv", "summary.json", "report.html")]
     parts += [path for name in ("figures", "pictures") for path in (folder / name).iterdir()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in parts}
@@ -104,9 +104,11 @@ def test_the_summary_is_strict_json_with_a_line_for_all_and_each_organ(made: Pat
 
 
 def test_the_headline_is_the_same_everywhere(made: Path) -> None:
-    said = "Mean Dice 0.865 coarse, 1.000 refined (+0.135) over 6 cases of 6 patients: better than coarse beyond chance"
-    assert summary_of(made)["headline"] == f"{said}, p = 0.031."
-    assert f"{said}, p = 0.031." in page_of(made).text
+    start = (
+        "Mean Dice 0.865 coarse, 1.000 refined (+0.135) over 6 cases of 6 patients: better than coarse beyond chance"
+    )
+    assert summary_of(made)["headline"] == f"{start}, p = 0.031."
+    assert f"{start}, p = 0.031." in page_of(made).text
 
 
 def test_the_headline_says_when_it_got_worse(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +126,7 @@ def test_the_worst_cases_are_pictured_first(made: Path, tmp_path: Path) -> None:
         "scan2 (noncontrast): mean Dice 0.812",
     ]
     assert page_of(tmp_path).values("alt") == [
-        f"{title}: image, truth, coarse, refined"
+        f"{title}: image, ground truth, coarse, refined"
         for title in ("scan1 (portal): mean Dice 0.750", "scan2 (noncontrast): mean Dice 0.812")
     ]
 
@@ -143,7 +145,7 @@ def test_as_many_pictures_are_shown_as_asked_for_and_there_are(
 def test_the_same_maps_give_the_same_bytes_in_another_folder(made: Path, tmp_path: Path, workers: int) -> None:
     shutil.copytree(made / "curves", tmp_path / "curves")
     evaluation(made, tmp_path, pictures=2, workers=workers).run()
-    assert everything(tmp_path) == everything(made)
+    assert files_written(tmp_path) == files_written(made)
 
 
 def test_nothing_is_written_when_a_map_is_missing(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_one_method_alone_is_measured(made: Path, tmp_path: Path, capsys: pytest
     assert "Mean Dice 0.865 over 6 cases of 6 patients (mine)." in capsys.readouterr().out
     assert summary_of(tmp_path)["comparisons"] == []
     assert not [path for path in (tmp_path / "figures").iterdir() if "pairs" in path.name]
-    assert page_of(tmp_path).values("alt") == ["scan1 (portal): mean Dice 0.750: image, truth, mine"]
+    assert page_of(tmp_path).values("alt") == ["scan1 (portal): mean Dice 0.750: image, ground truth, mine"]
 
 
 def test_others_are_compared_with_the_first(made: Path, tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_others_are_compared_with_the_first(made: Path, tmp_path: Path) -> None:
     assert {line["first_method"] for line in summary["comparisons"]} == {"coarse"}
     assert summary["headline"].startswith("Mean Dice 0.865 coarse, 1.000 refined (+0.135)")
     assert page_of(tmp_path).values("alt") == [
-        "scan0 (noncontrast): mean Dice 1.000: image, truth, coarse, refined, atlas, nnunet"
+        "scan0 (noncontrast): mean Dice 1.000: image, ground truth, coarse, refined, atlas, nnunet"
     ]
 
 
@@ -202,25 +204,25 @@ def test_another_method_at_the_end_changes_neither_headline_nor_words_nor_the_ca
 ) -> None:
     for number in range(len(SHIFTS)):
         write_nifti(tmp_path / "maps" / "atlas" / f"scan{number}.nii.gz", label_map(number))
-    told = []
+    found = []
     for others in ([], [str(tmp_path / "maps" / "atlas")]):
         evaluation(made, tmp_path / "out", SWAPPED, others=others, pictures=2).run()
         html = (tmp_path / "out" / "report.html").read_text()
         captions = re.findall(r"<figcaption>(.*?)</figcaption>", html)
         words = re.search(r'<h2 id="words">.*?</ul>', html, re.S)[0]
-        told.append((summary_of(tmp_path / "out")["headline"], words, captions))
-    assert told[0] == told[1]
-    assert told[0][2] == ["scan1 (portal): mean Dice 0.750", "scan2 (noncontrast): mean Dice 0.812"]
+        found.append((summary_of(tmp_path / "out")["headline"], words, captions))
+    assert found[0] == found[1]
+    assert found[0][2] == ["scan1 (portal): mean Dice 0.750", "scan2 (noncontrast): mean Dice 0.812"]
 
 
 def moved_scan(folder: Path, case: str) -> None:
-    """A scan that lies a millimetre beside its label maps, which shows when it is drawn and not when it is measured."""
+    """A scan a millimetre beside its label maps, which shows when it is pictured and not when it is measured."""
     off = np.eye(4)
     off[0, 3] = 1
     write_nifti(folder / "images" / f"{case}.nii.gz", np.zeros(label_map().shape, np.float32), off)
 
 
-def test_a_picture_that_cannot_be_drawn_loses_nothing_that_was_measured(made: Path, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_made_loses_nothing_that_was_measured(made: Path, tmp_path: Path) -> None:
     write_cohort(tmp_path)
     moved_scan(tmp_path, "scan1")
     with pytest.raises(SemclError, match=r"case scan1: image and label map differ in position\n.*up to 1 mm"):
@@ -232,25 +234,23 @@ def test_a_picture_that_cannot_be_drawn_loses_nothing_that_was_measured(made: Pa
     assert page_of(tmp_path / "out").tags.count("img") == 1
 
 
-def test_what_an_earlier_run_has_drawn_is_removed(made: Path, tmp_path: Path) -> None:
-    def drawn(kind: str) -> set[str]:
+def test_files_of_an_earlier_run_are_removed(made: Path, tmp_path: Path) -> None:
+    def files_in(kind: str) -> set[str]:
         return {path.name for path in visible(tmp_path / kind)}
 
     evaluation(made, tmp_path, pictures=3).run()
-    assert drawn("pictures") == {"scan0.png", "scan1.png", "scan2.png"}
-    assert "dice_pairs_by_organ.svg" in drawn("figures")
+    assert files_in("pictures") == {"scan0.png", "scan1.png", "scan2.png"}
+    assert "dice_pairs_by_organ.svg" in files_in("figures")
     (tmp_path / "figures" / "notes.txt").write_text("mine")
     (tmp_path / "pictures" / "notes.txt").write_text("mine")
     evaluation(made, tmp_path, {"mine": "attention"}, pictures=1).run()
-    assert drawn("pictures") == {"scan1.png", "notes.txt"}
-    assert drawn("figures") == {
+    assert files_in("pictures") == {"scan1.png", "notes.txt"}
+    assert files_in("figures") == {
         "dice_by_organ.svg", "dice_by_phase.svg", "hd95_by_organ.svg", "hd95_by_phase.svg", "notes.txt",
     }  # fmt: skip
 
 
-def test_what_an_earlier_version_has_drawn_is_taken_up_and_pictures_of_others_are_not(
-    made: Path, tmp_path: Path
-) -> None:
+def test_files_of_an_earlier_version_are_adopted_and_pictures_of_others_are_not(made: Path, tmp_path: Path) -> None:
     evaluation(made, tmp_path, pictures=3).run()
     for kind in ("figures", "pictures"):
         (tmp_path / kind / ".semcl.json").unlink()
@@ -283,7 +283,7 @@ def test_a_folder_is_named_by_its_last_part(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_method_called_truth_is_refused(tmp_path: Path) -> None:
-    """Its rows could not be told from the volumes of the true label maps."""
+    """Its rows could not be distinguished from the volumes of the true label maps."""
     write_cohort(tmp_path)
     shutil.copytree(tmp_path / "attention", tmp_path / "theirs" / "truth")
     with pytest.raises(SemclError, match="truth"):
@@ -302,7 +302,7 @@ def test_organs_that_were_not_annotated_are_not_measured(tmp_path: Path) -> None
     assert patients == {"all organs": 3, "left_lobe": 3, "<b>duct</b> & co": 2}
 
 
-def test_missed_and_invented_organs_are_in_the_summary(tmp_path: Path) -> None:
+def test_false_negatives_and_false_positives_are_in_the_summary(tmp_path: Path) -> None:
     maps = [
         {"labels": label_map(), "mine": label_map(lobe=False)},
         {"labels": label_map(duct=False), "mine": label_map()},
@@ -317,7 +317,7 @@ def test_missed_and_invented_organs_are_in_the_summary(tmp_path: Path) -> None:
     means = {(line["metric"], line["organ"]): line["mean"] for line in summary_of(tmp_path / "out")["means"]}
     assert means["dice", "left_lobe"] == pytest.approx(2 / 3)  # the missed one counts
     assert means["hd95", "left_lobe"] == pytest.approx(np.linalg.norm((24, 24, 8)) / 3)
-    assert means["dice", "<b>duct</b> & co"] == 1  # the one that is not there does not
+    assert means["dice", "<b>duct</b> & co"] == 1  # the absent one does not
 
 
 def test_a_cohort_of_one_patient_is_measured(tmp_path: Path) -> None:
@@ -327,25 +327,25 @@ def test_a_cohort_of_one_patient_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folds", "seen", "told"),
+    ("folds", "seen", "text"),
     [
         ((None, None, None), True, "3 cases of 2 patients, kept for testing."),
         (
             (None, 0, 1),
             True,
-            "3 cases of 2 patients, 2 of which the refiner was trained on: that flatters it.",
+            "3 cases of 2 patients, 2 of which the refiner was trained on, which flatters it.",
         ),
         ((None, None, None), False, "3 cases of 2 patients."),
     ],
 )
-def test_who_was_measured_is_counted(folds: tuple[int | None, ...], seen: bool, told: str) -> None:
+def test_who_was_measured_is_counted(folds: tuple[int | None, ...], seen: bool, text: str) -> None:
     cases = [Case(f"scan{number}", f"patient{number // 2}", "portal", Path("x"), Path("y"), fold)
              for number, fold in enumerate(folds)]  # fmt: skip
-    assert Evaluation(cases, TABLE, {}, "out", "percentile", NAME, seen=seen).counts() == told
+    assert Evaluation(cases, TABLE, {}, "out", "percentile", NAME, seen=seen).counts() == text
 
 
 @pytest.mark.parametrize(
-    ("organs", "told"),
+    ("organs", "text"),
     [
         ((Organ("a", 1), Organ("b", 2)), "2 mm"),
         ((Organ("a", 1), Organ("big_b", 2, tolerance=3.5)), "big b 3.5, others 2 mm"),
@@ -353,9 +353,9 @@ def test_who_was_measured_is_counted(folds: tuple[int | None, ...], seen: bool, 
     ],
     ids=["none", "of one organ", "of all"],
 )
-def test_tolerances_are_told(organs: tuple[Organ, ...], told: str) -> None:
+def test_tolerances_in_words(organs: tuple[Organ, ...], text: str) -> None:
     table = LabelTable(organs, ("portal",))
-    assert Evaluation([], table, {}, "out", "percentile", NAME).tolerances() == told
+    assert Evaluation([], table, {}, "out", "percentile", NAME).tolerances() == text
 
 
 def test_the_tolerance_changes_nsd_alone(made: Path, tmp_path: Path) -> None:

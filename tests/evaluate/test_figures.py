@@ -116,17 +116,17 @@ def test_figures_are_closed() -> None:
     assert plt.get_fignums() == []
 
 
-def test_a_point_a_patient_at_its_dice_and_a_bar_at_the_mean() -> None:
+def test_there_is_one_point_per_patient_at_its_dice_and_a_bar_at_the_mean() -> None:
     svg = paired_figure(PAIRS, METHODS, DICE)
     columns = [column for pairs in PAIRS.values() for column in pairs.T]
-    drawn = [[float(use.get("y")) for use in group.iter(f"{SVG}use")] for group in groups(svg, "PathCollection")]
-    assert [len(heights) for heights in drawn] == [len(column) for column in columns]
+    marks = [[float(use.get("y")) for use in group.iter(f"{SVG}use")] for group in groups(svg, "PathCollection")]
+    assert [len(heights) for heights in marks] == [len(column) for column in columns]
     bars = [points(path)[:, 1] for group in groups(svg, "LineCollection") for path in group.iter(f"{SVG}path")]
     means = [[column.mean()] * 2 for column in columns]
-    along(np.concatenate([*columns, *means]), np.concatenate([*drawn, *bars]))
+    along(np.concatenate([*columns, *means]), np.concatenate([*marks, *bars]))
 
 
-def test_a_line_a_patient_joins_its_two_values() -> None:
+def test_one_line_per_patient_joins_its_two_values() -> None:
     svg = paired_figure(PAIRS, METHODS, DICE)
     paths = [path for group in groups(svg, "line2d") for path in group.iter(f"{SVG}path")]
     lines = np.array([points(path) for path in paths if "stroke: #adb5bd" in path.get("style", "")])
@@ -135,7 +135,7 @@ def test_a_line_a_patient_joins_its_two_values() -> None:
     along(np.concatenate(list(PAIRS.values())).ravel(), lines[..., 1].ravel())
 
 
-def test_a_box_a_group_and_method_with_its_median() -> None:
+def test_there_is_one_box_per_group_and_method_with_its_median() -> None:
     svg = box_figure(GROUPS, DICE)
     expected = [np.median(GROUPS[organ][method]) for method in METHODS for organ in GROUPS]
     found = medians(svg)
@@ -190,7 +190,7 @@ def test_underscores_of_names_are_blanks() -> None:
     assert figure_text("left_kidney") == "left kidney"
 
 
-def test_a_curve_a_run_with_a_point_an_epoch() -> None:
+def test_there_is_one_curve_per_run_with_one_point_per_epoch() -> None:
     svg = curves_figure(CURVES)
     assert {"coarse", "pretrain", "epoch", "loss"} <= set(texts(svg))
     for axes, runs in zip(groups(svg, "axes"), CURVES.values(), strict=True):
@@ -271,15 +271,15 @@ def test_the_slice_with_most_errors_of_the_last_map_is_shown() -> None:
 def test_the_slice_with_most_errors_of_the_main_map_is_shown() -> None:
     truth = np.zeros((12, 12, 6), np.uint16)
     maps = {"truth": truth} | {name: truth.copy() for name in ("first", "second", "third")}
-    for z, drawn in enumerate(list(maps.values())[1:], start=2):
-        drawn[:, :, z] = 1
+    for z, objects in enumerate(list(maps.values())[1:], start=2):
+        objects[:, :, z] = 1
     image = np.full(truth.shape, -1, np.float32)
     for main, expected in {"first": 1, "second": 2, "third": 3, None: 3}.items():
         shown = panels(pixels(overlay_figure(image[..., None], maps, [1, 1, 1], 3, main)))
         assert [number for number, panel in enumerate(shown[1:]) if len(coloured(panel))] == [expected]
 
 
-def test_without_errors_the_slice_with_most_of_the_truth_is_shown() -> None:
+def test_without_errors_the_slice_with_most_of_the_ground_truth_is_shown() -> None:
     truth = np.zeros((12, 12, 6), np.uint16)
     truth[5, 5, :] = 1
     truth[2:10, 2:10, 3] = 1

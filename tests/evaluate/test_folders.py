@@ -14,7 +14,7 @@ from scripts.evaluate.folders import cases_from_folders, label_table_for
 from tests.conftest import write_nifti
 from tests.evaluate.made import label_map
 
-ABSENT = r"(?s)a folder is missing.*found: +no \S+/nowhere\n.*mend the path"
+ABSENT = r"(?s)a folder is missing.*found: +no \S+/nowhere\n.*fix the path"
 EMPTY = r"(?s)there are no (label maps|scans).*found: +no volumes in \S+/empty\n.*named by case"
 
 
@@ -86,14 +86,14 @@ def test_a_folder_without_volumes_is_refused(
 
 def test_a_case_without_scan_is_refused(truth: Path, tmp_path: Path) -> None:
     write_nifti(tmp_path / "scans" / "a.nii.gz", np.zeros((4, 4, 4), np.float32))
-    with pytest.raises(SemclError, match=r"(?s)case b: a case without image.*no scan of that name in \S+/scans"):
+    with pytest.raises(SemclError, match=r"(?s)case b: a case without image.*no scan with that name in \S+/scans"):
         cases_from_folders(truth, tmp_path / "scans", None)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("case,patient\na,ann\nb,bob\n", r"(?s)case c: a case without row in the table.*no line of \S+cases\.csv"),
+        ("case,patient\na,ann\nb,bob\n", r"(?s)case c: a case without row in the table.*no row in \S+cases\.csv"),
         ("case,phase\na,late\n", r"(?s)the table of cases cannot be used.*columns case, phase\n"),
         ("case,patient\na,ann\na,ann\n", r"(?s)a line of the table of cases.*line 3.*no case twice"),
     ],
@@ -154,12 +154,12 @@ def test_values_that_are_no_labels_are_refused(tmp_path: Path, changed: float, f
     voxels = label_map().astype(np.float32)
     voxels[0, 0, 0] = changed
     cases = of(tmp_path, a=label_map(), b=voxels)
-    said = rf"(?s)case b: a label map holds values that are no labels.*found: +{found}\n.*whole numbers from 0 in "
+    message = rf"(?s)case b: a label map holds values that are not labels.*found: +{found}\n.*whole numbers from 0 in "
     remedy = r"\n.*point --truth and --pred at label maps"
-    with pytest.raises(SemclError, match=f"{said}{cases[1].label}{remedy}"):
+    with pytest.raises(SemclError, match=f"{message}{cases[1].label}{remedy}"):
         label_table_for(cases, None)
     write_nifti(tmp_path / "mine" / "b.nii.gz", voxels)
-    with pytest.raises(SemclError, match=f"{said}{tmp_path / 'mine' / 'b.nii.gz'}{remedy}"):
+    with pytest.raises(SemclError, match=f"{message}{tmp_path / 'mine' / 'b.nii.gz'}{remedy}"):
         label_table_for([replace(case, label=cases[0].label) for case in cases], None, [tmp_path / "mine"])
 
 

@@ -10,7 +10,7 @@ import surface_distance
 import torch
 from monai.metrics import HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
 
-from scripts.evaluate.metrics import BY_NAME, METRICS, measure_organ, surfaces
+from scripts.evaluate.metrics import BY_NAME, METRICS, measure_organ, surface_metrics
 
 SPACINGS = {"cubes": (1.0, 1.0, 1.0), "thick slices": (0.8, 0.8, 2.5), "three sizes": (3.0, 1.5, 0.7)}
 DIAGONAL = 500.0
@@ -27,10 +27,10 @@ def ellipsoid(spacing: Sequence[float], centre: Sequence[float], radii: Sequence
 
 
 def bodies(spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """A body that is drawn, and the true one: two lobes, elsewhere and of other sizes."""
+    """A predicted body and the true one: two lobes, elsewhere and of other sizes."""
     truth = ellipsoid(spacing, (20, 18, 17), (13, 10, 9)) | ellipsoid(spacing, (27, 24, 20), (8, 9, 8))
-    drawn = ellipsoid(spacing, (22, 17, 19), (12, 11, 9)) | ellipsoid(spacing, (14, 24, 16), (7, 7, 6))
-    return drawn, truth
+    prediction = ellipsoid(spacing, (22, 17, 19), (12, 11, 9)) | ellipsoid(spacing, (14, 24, 16), (7, 7, 6))
+    return prediction, truth
 
 
 def scattered(seed: int, shape: Sequence[int] = (6, 5, 4)) -> tuple[np.ndarray, np.ndarray]:
@@ -71,9 +71,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[low] + (place - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
 
 
-def by_all_pairs(drawn: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float) -> dict[str, float]:
+def by_all_pairs(
+    prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float
+) -> dict[str, float]:
     """NSD, HD95 and ASSD by the distance of every surface voxel to every other one."""
-    there, back = (nearest(*pair, spacing) for pair in itertools.permutations([edge(drawn), edge(truth)]))
+    there, back = (nearest(*pair, spacing) for pair in itertools.permutations([edge(prediction), edge(truth)]))
     return {
         "nsd": sum(value <= tolerance for value in there + back) / len(there + back),
         "hd95": max(quantile(there, 0.95), quantile(back, 0.95)),
@@ -81,9 +83,9 @@ def by_all_pairs(drawn: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
     }
 
 
-def by_monai(drawn: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float) -> dict[str, float]:
+def by_monai(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float) -> dict[str, float]:
     """The same by MONAI's three metrics."""
-    pair = [torch.from_numpy(mask)[None, None] for mask in (drawn, truth)]
+    pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, truth)]
     metrics = {
         "nsd": SurfaceDiceMetric([tolerance], include_background=True),
         "hd95": HausdorffDistanceMetric(percentile=95, include_background=True),
@@ -96,20 +98,20 @@ def by_monai(drawn: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tol
 @pytest.mark.parametrize("tolerance", [0.5, 2.0, 5.0])
 def test_surfaces_are_those_of_monai(spacing: Sequence[float], tolerance: float) -> None:
     masks = bodies(spacing)
-    assert surfaces(*masks, spacing, tolerance) == pytest.approx(by_monai(*masks, spacing, tolerance), abs=1e-5)
+    assert surface_metrics(*masks, spacing, tolerance) == pytest.approx(by_monai(*masks, spacing, tolerance), abs=1e-5)
 
 
 @each_spacing
 @pytest.mark.parametrize("seed", range(5))
 def test_surfaces_of_small_masks_are_those_of_all_pairs(spacing: Sequence[float], seed: int) -> None:
     masks = scattered(seed)
-    assert surfaces(*masks, spacing, 1.2) == pytest.approx(by_all_pairs(*masks, spacing, 1.2), abs=1e-5)
+    assert surface_metrics(*masks, spacing, 1.2) == pytest.approx(by_all_pairs(*masks, spacing, 1.2), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_surfaces_of_an_image_are_those_of_all_pairs(seed: int) -> None:
     masks = scattered(seed, (9, 8))
-    assert surfaces(*masks, (0.5, 2.0), 1.2) == pytest.approx(by_all_pairs(*masks, (0.5, 2.0), 1.2), abs=1e-5)
+    assert surface_metrics(*masks, (0.5, 2.0), 1.2) == pytest.approx(by_all_pairs(*masks, (0.5, 2.0), 1.2), abs=1e-5)
 
 
 @each_spacing
@@ -117,9 +119,9 @@ def test_surfaces_of_an_image_are_those_of_all_pairs(seed: int) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_surfaces_are_about_those_of_deepmind(spacing: Sequence[float], tolerance: float) -> None:
     """Theirs lie at the corners of voxels and weigh by area: a voxel apart at most, half of one on average."""
-    drawn, truth = bodies(spacing)
-    theirs = surface_distance.compute_surface_distances(truth, drawn, spacing)
-    found = surfaces(drawn, truth, spacing, tolerance)
+    prediction, truth = bodies(spacing)
+    theirs = surface_distance.compute_surface_distances(truth, prediction, spacing)
+    found = surface_metrics(prediction, truth, spacing, tolerance)
     voxel = max(spacing)
     assert found["hd95"] == pytest.approx(surface_distance.compute_robust_hausdorff(theirs, 95), abs=voxel)
     average = np.mean(surface_distance.compute_average_surface_distance(theirs))
@@ -130,13 +132,13 @@ def test_surfaces_are_about_those_of_deepmind(spacing: Sequence[float], toleranc
 
 @pytest.mark.parametrize("seed", range(4))
 def test_overlap_is_that_of_a_loop_over_voxels(seed: int) -> None:
-    drawn, truth = scattered(seed)
+    prediction, truth = scattered(seed)
     both = either = sizes = 0
-    for one, other in zip(drawn.ravel().tolist(), truth.ravel().tolist(), strict=True):
+    for one, other in zip(prediction.ravel().tolist(), truth.ravel().tolist(), strict=True):
         both += one and other
         either += one or other
         sizes += one + other
-    found = measure_organ(drawn, truth, (1, 1, 1), 1.0, DIAGONAL)
+    found = measure_organ(prediction, truth, (1, 1, 1), 1.0, DIAGONAL)
     assert found["dice"] == pytest.approx(2 * both / sizes, abs=1e-12)
     assert found["iou"] == pytest.approx(both / either, abs=1e-12)
     assert found["dice"] == pytest.approx(2 * found["iou"] / (1 + found["iou"]), abs=1e-12)
@@ -147,14 +149,14 @@ def test_overlap_is_that_of_a_loop_over_voxels(seed: int) -> None:
 def test_hd95_of_a_moved_box_is_how_far_it_moved(spacing: Sequence[float], axis: int) -> None:
     start = [4, 4, 4]
     start[axis] += 2
-    found = surfaces(box((16, 16, 16), start), box((16, 16, 16), (4, 4, 4)), spacing, 1.0)
+    found = surface_metrics(box((16, 16, 16), start), box((16, 16, 16), (4, 4, 4)), spacing, 1.0)
     assert found["hd95"] == pytest.approx(2 * spacing[axis], abs=1e-5)
 
 
 @pytest.mark.parametrize(("tolerance", "within"), [(0.0, 80), (1.0, 112), (2.0, 152)])
 def test_a_moved_box_worked_by_hand(tolerance: float, within: int) -> None:
     """Of 152 surface voxels 36 are 2 mm off, 20 are 1 mm; on the far side 12 are 1 mm and 4 are 2 mm deep inside."""
-    found = surfaces(box((12, 8, 8), (3, 1, 1)), box((12, 8, 8), (1, 1, 1)), (1, 1, 1), tolerance)
+    found = surface_metrics(box((12, 8, 8), (3, 1, 1)), box((12, 8, 8), (1, 1, 1)), (1, 1, 1), tolerance)
     assert found["assd"] == pytest.approx((36 * 2 + 20 + 12 + 4 * 2) / 152, abs=1e-6)
     assert found["nsd"] == pytest.approx(within / 152, abs=1e-12)
 
@@ -162,7 +164,7 @@ def test_a_moved_box_worked_by_hand(tolerance: float, within: int) -> None:
 @pytest.mark.parametrize(("tolerance", "nsd"), [(4.9, 0), (5.0, 1)])
 def test_two_voxels_3_and_4_mm_apart(tolerance: float, nsd: float) -> None:
     masks = box((6, 6, 3), (1, 1, 1), 1), box((6, 6, 3), (2, 3, 1), 1)
-    found = surfaces(*masks, (3.0, 2.0, 7.0), tolerance)
+    found = surface_metrics(*masks, (3.0, 2.0, 7.0), tolerance)
     assert found == pytest.approx({"nsd": nsd, "hd95": 5, "assd": 5}, abs=1e-6)
 
 
@@ -170,7 +172,7 @@ def test_two_voxels_3_and_4_mm_apart(tolerance: float, nsd: float) -> None:
 def test_a_surface_off_by_just_the_tolerance_lies_within_it(voxel: float) -> None:
     masks = box((14, 8, 8), (2, 1, 1)), box((14, 8, 8), (1, 1, 1))
     assert by_monai(*masks, [voxel] * 3, voxel)["nsd"] == 1
-    assert surfaces(*masks, [voxel] * 3, voxel)["nsd"] == 1
+    assert surface_metrics(*masks, [voxel] * 3, voxel)["nsd"] == 1
 
 
 def test_the_same_mask_twice_is_perfect() -> None:
@@ -182,8 +184,10 @@ def test_the_same_mask_twice_is_perfect() -> None:
 
 
 def test_both_orders_give_the_same_figures() -> None:
-    drawn, truth = bodies((0.8, 0.8, 2.5))
-    assert surfaces(drawn, truth, (0.8, 0.8, 2.5), 2.0) == pytest.approx(surfaces(truth, drawn, (0.8, 0.8, 2.5), 2.0))
+    prediction, truth = bodies((0.8, 0.8, 2.5))
+    assert surface_metrics(prediction, truth, (0.8, 0.8, 2.5), 2.0) == pytest.approx(
+        surface_metrics(truth, prediction, (0.8, 0.8, 2.5), 2.0)
+    )
 
 
 def grown(mask: np.ndarray) -> np.ndarray:
@@ -214,7 +218,7 @@ def test_the_field_around_the_organ_changes_nothing(
 
 def test_the_side_at_the_border_is_surface_too() -> None:
     whole = np.ones((6, 6, 6), bool)
-    assert surfaces(whole, box((6, 6, 6), (1, 0, 0), 6), (1, 1, 1), 0.5)["hd95"] == pytest.approx(1)
+    assert surface_metrics(whole, box((6, 6, 6), (1, 0, 0), 6), (1, 1, 1), 0.5)["hd95"] == pytest.approx(1)
 
 
 def test_a_missed_organ_gets_the_worst_of_everything() -> None:
@@ -237,10 +241,10 @@ def test_an_organ_in_neither_mask_has_volumes_of_0(shape: Sequence[int]) -> None
 
 
 def test_masks_of_one_slice_are_measured_by_their_outlines() -> None:
-    truth, drawn = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
-    truth[4:14, 4:14], drawn[4:14, 4:16] = True, True
-    flat = surfaces(drawn, truth, (2, 1), 1.0)
-    assert surfaces(drawn[..., None], truth[..., None], (2, 1, 5), 1.0) == flat
+    truth, prediction = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    truth[4:14, 4:14], prediction[4:14, 4:16] = True, True
+    flat = surface_metrics(prediction, truth, (2, 1), 1.0)
+    assert surface_metrics(prediction[..., None], truth[..., None], (2, 1, 5), 1.0) == flat
     assert flat["hd95"] == 2  # two columns further, of 1 mm
 
 

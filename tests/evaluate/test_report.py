@@ -26,7 +26,7 @@ RUN = {
 
 
 def summary_of(methods: tuple[str, ...] = METHODS) -> Summary:
-    """Seven patients; the lobe gains, the duct stays, and is missing in one more scan, where it is drawn."""
+    """Seven patients; the lobe gains, the duct stays, and is missing in one more scan, where it is a false positive."""
     rows = every_metric(ORGANS[0], GAINS) + every_metric(ORGANS[1], SAME, "noncontrast")
     rows += [Row("scan9", "patient6", ORGANS[1], "portal", "refined", "false_positive_ml", 2.5)]
     kept = [row for row in rows if row.method in methods]
@@ -235,13 +235,13 @@ def test_of_three_methods_the_second_is_paired_with_the_first(tmp_path: Path) ->
     values = [(0.5, 0.25, 0.75), (0.75, 0.25, 1.0)]
     rows = [row for name in ("dice", "hd95", "nsd") for row in rows_of("left_lobe", values, methods, metric=name)]
     summary = Summary(rows, methods, ("left_lobe",), ("portal",))
-    drawn = report_in(tmp_path, summary).figures()
-    pairs = {name: svg for name, svg in drawn.items() if "_pairs_" in name}
+    figures = report_in(tmp_path, summary).figures()
+    pairs = {name: svg for name, svg in figures.items() if "_pairs_" in name}
     assert len(pairs) == 4
     assert [name for name, svg in pairs.items() if ">two<" not in svg or ">three<" in svg] == []
-    assert ">three<" in drawn["dice_by_organ"]
+    assert ">three<" in figures["dice_by_organ"]
     page = page_in(tmp_path, summary, PICTURE)
-    assert "the axial slice on which two differs most from the truth" in page.text
+    assert "the axial slice on which two differs most from the ground truth" in page.text
 
 
 def test_sections_are_there_when_there_is_something_to_show(tmp_path: Path, page: Page) -> None:
@@ -275,14 +275,14 @@ def test_figures_are_written_beside_the_page_and_stand_in_it(full: Path, html: s
     written = {path.stem: path.read_text() for path in (full / "figures").iterdir()}
     pairs = {f"{metric}_pairs_by_{group}" for metric in ("dice", "hd95") for group in ("organ", "phase")}
     assert set(written) == pairs | {name.replace("_pairs", "") for name in pairs} | {"training"}
-    assert [name for name, drawn in written.items() if drawn.strip() not in html] == []
+    assert [name for name, figure in written.items() if figure.strip() not in html] == []
 
 
 def test_an_organ_nobody_has_is_in_no_figure(tmp_path: Path) -> None:
     summary = Summary(every_metric("left_lobe", GAINS), METHODS, ("left_lobe", "right_lobe"), ("portal", "arterial"))
-    drawn = report_in(tmp_path, summary).figures()
-    assert [name for name, svg in drawn.items() if "right lobe" in svg or "arterial" in svg] == []
-    assert [name for name, svg in drawn.items() if "left lobe" in svg] == [
+    figures = report_in(tmp_path, summary).figures()
+    assert [name for name, svg in figures.items() if "right lobe" in svg or "arterial" in svg] == []
+    assert [name for name, svg in figures.items() if "left lobe" in svg] == [
         "dice_by_organ", "dice_pairs_by_organ", "hd95_by_organ", "hd95_pairs_by_organ",
     ]  # fmt: skip
 

@@ -36,7 +36,7 @@ def boxes(*placed: tuple[int, int]) -> np.ndarray:
 def write_case(
     folder: Path, name: str = "one", phase: str = "portal", affine: np.ndarray | None = None, **maps: np.ndarray
 ) -> Case:
-    """Write a label map in a folder for each keyword; ``labels`` is the truth."""
+    """Write a label map in a folder for each keyword; ``labels`` is the ground truth."""
     for kind, voxels in maps.items():
         write_nifti(folder / kind / f"{name}.nii.gz", voxels, affine)
     label = folder / "labels" / f"{name}.nii.gz" if "labels" in maps else None
@@ -55,13 +55,18 @@ def of(rows: list[Row], organ: str, method: str = "refined", case: str = "one") 
 
 
 def test_each_case_method_and_organ_has_the_figures_of_its_masks(tmp_path: Path, table: LabelTable) -> None:
-    truth, drawn = boxes((LIVER, 4), (RIGHT, 4)), boxes((LIVER, 6), (RIGHT, 3))
+    truth, prediction = boxes((LIVER, 4), (RIGHT, 4)), boxes((LIVER, 6), (RIGHT, 3))
     cases = [
-        write_case(tmp_path, "one", affine=THICK, labels=truth, coarse=drawn, refined=truth),
-        write_case(tmp_path, "two", "noncontrast", affine=THICK, labels=truth, coarse=truth, refined=drawn),
+        write_case(tmp_path, "one", affine=THICK, labels=truth, coarse=prediction, refined=truth),
+        write_case(tmp_path, "two", "noncontrast", affine=THICK, labels=truth, coarse=truth, refined=prediction),
     ]
     rows = measured(tmp_path, cases, table, "coarse", "refined", tolerance=3.0)
-    maps = {("one", "coarse"): drawn, ("one", "refined"): truth, ("two", "coarse"): truth, ("two", "refined"): drawn}
+    maps = {
+        ("one", "coarse"): prediction,
+        ("one", "refined"): truth,
+        ("two", "coarse"): truth,
+        ("two", "refined"): prediction,
+    }
     diagonal = np.linalg.norm(np.multiply(SHAPE, (2, 1, 5)))
     for (case, method), voxels in maps.items():
         for organ, index in (("liver", LIVER), ("right_kidney", RIGHT), ("left_kidney", LEFT)):
@@ -91,10 +96,10 @@ def test_what_the_truth_ignores_counts_for_nothing(tmp_path: Path, table: LabelT
     table = replace(table, ignore=255)
     unknown = np.zeros(SHAPE, bool)
     unknown[:, :, -2:] = True
-    known, drawn = (np.where(unknown, 0, boxes(*organs)) for organs in ([(LIVER, 4), (RIGHT, 4)], [(LIVER, 6)]))
-    plain = write_case(tmp_path / "plain", "one", labels=known, refined=drawn)
+    known, prediction = (np.where(unknown, 0, boxes(*organs)) for organs in ([(LIVER, 4), (RIGHT, 4)], [(LIVER, 6)]))
+    plain = write_case(tmp_path / "plain", "one", labels=known, refined=prediction)
     ignoring = write_case(
-        tmp_path / "ignoring", "one", labels=np.where(unknown, 255, known), refined=np.where(unknown, over, drawn)
+        tmp_path / "ignoring", "one", labels=np.where(unknown, 255, known), refined=np.where(unknown, over, prediction)
     )
     rows = [
         measured(tmp_path / name, case, table, "refined") for name, case in (("plain", plain), ("ignoring", ignoring))
@@ -120,8 +125,8 @@ def test_an_organ_that_is_not_there_has_volumes_and_no_dice(tmp_path: Path, tabl
         tmp_path, write_case(tmp_path, labels=truth, coarse=more, refined=truth), table, "coarse", "refined"
     )
     assert set(of(rows, "liver")) == THERE
-    drawn = dict.fromkeys(("false_positive_ml", "volume_ml", "union_ml"), 0.128)
-    assert of(rows, "left_kidney", "coarse") == drawn | {"intersection_ml": 0}
+    volumes = dict.fromkeys(("false_positive_ml", "volume_ml", "union_ml"), 0.128)
+    assert of(rows, "left_kidney", "coarse") == volumes | {"intersection_ml": 0}
     assert of(rows, "left_kidney", "refined") == dict.fromkeys(NOT_THERE, 0)
     assert set(of(rows, "right_kidney", "coarse")) == NOT_THERE
 
@@ -187,9 +192,9 @@ def test_a_map_stored_in_another_orientation_is_measured_the_same(tmp_path: Path
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii"])
 def test_a_map_of_another_format_is_measured_the_same(tmp_path: Path, table: LabelTable, suffix: str) -> None:
-    truth, drawn = boxes((LIVER, 2), (RIGHT, 10)), boxes((LIVER, 4), (RIGHT, 10))
-    case = write_case(tmp_path, affine=THICK, labels=truth, refined=drawn)
-    image = itk.image_from_array(np.ascontiguousarray(drawn.T))
+    truth, prediction = boxes((LIVER, 2), (RIGHT, 10)), boxes((LIVER, 4), (RIGHT, 10))
+    case = write_case(tmp_path, affine=THICK, labels=truth, refined=prediction)
+    image = itk.image_from_array(np.ascontiguousarray(prediction.T))
     image.SetSpacing([2.0, 1.0, 5.0])
     image.SetDirection(itk.matrix_from_array(np.diag([-1.0, -1.0, 1.0])))  # their axes point to left and back
     (tmp_path / "other").mkdir()

@@ -249,7 +249,7 @@ def test_the_interval_is_the_percentile_bootstrap_of_scipy() -> None:
 
 
 def test_the_interval_of_two_patients_is_from_one_to_the_other() -> None:
-    assert interval(np.array([0.1, 0.3])) == pytest.approx((0.1, 0.3))  # each drawn twice in a quarter of resamples
+    assert interval(np.array([0.1, 0.3])) == pytest.approx((0.1, 0.3))  # each sampled twice in a quarter of resamples
 
 
 def test_one_patient_has_no_interval_and_tells_nothing() -> None:

@@ -57,14 +57,14 @@ def test_a_picture_is_shown_and_written(case: Case, tmp_path: Path) -> None:
     folders = {"coarse": tmp_path / "coarse", "mine": tmp_path / "mine"}
     shown = case_picture(case, 0.12345, folders, "mine", TABLE, [-160, 240], tmp_path / "pictures")
     assert shown["title"] == "<b>one & co (portal): mean Dice 0.123"
-    assert shown["shows"] == "image, truth, coarse, mine"
+    assert shown["shows"] == "image, ground truth, coarse, mine"
     kind, _, data = shown["picture"].partition(",")
     assert kind == "data:image/png;base64"
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["<b>one & co.png"]
     assert base64.b64decode(data) == (tmp_path / "pictures" / "<b>one & co.png").read_bytes()
 
 
-def test_a_panel_a_map_beside_the_image(case: Case, tmp_path: Path) -> None:
+def test_there_is_one_panel_per_map_beside_the_image(case: Case, tmp_path: Path) -> None:
     def width(*methods: str) -> int:
         folders = {method: tmp_path / method for method in methods}
         shown = case_picture(case, 0.5, folders, methods[-1], TABLE, "percentile", tmp_path / "pictures")
@@ -80,7 +80,7 @@ def test_the_slice_is_that_of_the_main_methods_errors(
 
     def overlay(image: np.ndarray, maps: dict, spacing: object, objects: int, main: str | None = None) -> bytes:
         given.append((list(maps), objects, main))
-        return b"drawn"
+        return b"a picture"
 
     monkeypatch.setattr(module, "overlay_figure", overlay)
     folders = {"coarse": tmp_path / "coarse", "mine": tmp_path / "mine"}

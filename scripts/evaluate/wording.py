@@ -1,0 +1,96 @@
+"""An evaluation's numbers in words: the headline, sentences for a clinician, and p-values as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .statistics import EXACT, LEVEL, MANY, Comparison
+
+
+def p_text(p: float | None, missing: str = "", bound: str = "< 0.001", form: str = ".3f") -> str:
+    """A p-value as text.
+
+    Args:
+        p: the value, None where there is none.
+        missing: the text for None.
+        bound: the text below 0.001; empty to print every value.
+        form: format of the number.
+    """
+    if p is None:
+        return missing
+    return bound if bound and p < 0.001 else f"{p:{form}}"
+
+
+def headline(line: Comparison, first: str, second: str) -> str:
+    """One sentence about a comparison of Dice."""
+    way = {"better, beyond chance": "better", "worse, beyond chance": "worse"}.get(line.verdict)
+    verdict = f"{way} than {first} beyond chance" if way else line.verdict
+    p = "" if line.p is None else f", p = {p_text(line.p, bound='', form='.2g')}"
+    return (
+        f"Mean Dice {line.first:.3f} {first}, {line.second:.3f} {second} ({line.difference:+.3f}) "
+        f"over {line.cases} cases of {line.patients} patients: {verdict}{p}."
+    )
+
+
+def surface_sentence(method: str, nsd: NDArray[np.float64], hd95: Sequence[float]) -> str:
+    """How well a method's surfaces fit: NSD by patient, and HD95 (mm) of the organs it found."""
+    sentence = f"{method}: {nsd.mean():.1%} of the organs' surfaces lie within tolerance of the ground truth."
+    if hd95:
+        sentence += f" Where an organ was found, 95 % of its surface is within {np.median(hd95):.1f} mm (median)."
+    return sentence
+
+
+def detection_sentences(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """False negatives and, where organs are absent, false positives; ``lines`` are ``Summary.detection``'s."""
+    present, missed, absent, found, volume = (
+        sum(line[key] for line in lines)
+        for key in ("present", "missed", "absent", "drawn_though_absent", "false_positive_ml")
+    )
+    names = ", ".join(f"{_plain(line['organ'])} {line['missed']}x" for line in lines if line["missed"])
+    sentences = [f"False negatives: {missed} of {present} organs were missed{f' ({names})' if names else ''}."]
+    if absent:
+        sentences.append(
+            f"False positives: {found} of {absent} absent organs were segmented, {volume:.1f} mL in total."
+        )
+    return sentences
+
+
+def comparison_sentences(lines: Sequence[Comparison], first: str, second: str) -> list[str]:
+    """In which organs ``second`` is better, and what the number of patients can show; ``ALL`` comes first."""
+    overall, *organs = lines
+    better = [line for line in organs if line.better]
+    worse = [line for line in organs if line.difference and not line.better]
+    ways = f"By Dice, {second} is better than {first} in {len(better)} of {len(organs)} organs"
+    ways += f", worse in {_listed(worse)}." if worse else " and worse in none."
+    smallest = min((line.smallest_p for line in organs), default=overall.smallest_p)
+    of_all, of_one = (p_text(p, bound="below 0.001", form=".2g") for p in (overall.smallest_p, smallest))
+    power = (
+        f"With {overall.patients} patients the smallest p that can be reached is {of_all} for all organs together and "
+        f"{of_one} for a single one after correction for {len(organs)} organs: "
+    )
+    beyond = [line for line in organs if line.verdict in ("better, beyond chance", "worse, beyond chance")]
+    if smallest >= LEVEL:
+        power += "whatever the difference, no single organ could be told from chance."
+    else:
+        power += f"told from chance: {_listed(beyond)}." if beyond else "no single organ is told from chance."
+    return [ways, power]
+
+
+def tests_in_words() -> str:
+    """How p-values were computed."""
+    return (
+        f"two-sided Wilcoxon signed-rank test over patients (exact, also with ties, for up to {MANY} that differ), and "
+        f"beside it the sign-flipping permutation test of the mean difference (all signs for up to {EXACT} patients)"
+    )
+
+
+def _plain(organ: str) -> str:
+    return organ.replace("_", " ")
+
+
+def _listed(lines: Iterable[Comparison]) -> str:
+    return ", ".join(_plain(line.organ) for line in lines)
