@@ -1,4 +1,4 @@
-"""From queries to embeddings: tables of vectors, maps, neighbours of other patients."""
+"""From queries to embeddings: tables of vectors, maps, nearest neighbours from other patients."""
 
 from ..extras import require
 

@@ -1,4 +1,4 @@
-"""The embed stage: encoders before and after pretraining, their maps, their neighbours, and whether they collapsed."""
+"""The embed stage: encoders before and after pretraining, their maps and neighbours, and whether they collapsed."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from .retrieval import neighbour_sheet, pictured_queries, write_neighbours
 from .table import LABELS, Embeddings, embed_queries, sample_queries
 
 RECALLS = (1, 5, 10)
-SAMPLE = 5000  # queries a silhouette is taken of, for it needs every pair
+SAMPLE = 5000  # queries in a silhouette at most, since it compares every pair
 TITLES = {"organ": "organ", "phase": "phase", "cluster": "organ x phase"}
 Measure = dict[str, Any]
 
 
 class Embedding:
-    """Embeds queries by several encoders and says how they lie.
+    """Embeds queries with several encoders and measures how the embeddings are distributed.
 
     Args:
-        store: where the queries are.
-        cases: the store's.
+        store: the store of the queries.
+        cases: the store's cases.
         encoders: name -> encoder, in the order they are shown; the last one's neighbours are pictured.
-        output_dir: gets embeddings/.
-        device: of the encoders.
-        pooling: of the encoders' maps, as in pretraining.
-        batch_size: queries a forward pass.
-        show_attention: False hides their attention from the encoders.
-        queries_per_organ: of each organ of each case, at most.
-        neighbours: of each query, for purity and pictures.
+        output_dir: where embeddings/ is written.
+        device: where the encoders run.
+        pooling: of the encoders' feature maps, as in pretraining.
+        batch_size: queries per forward pass.
+        show_attention: False hides the attention masks from the encoders.
+        queries_per_organ: the most queries per organ and case.
+        neighbours: how many neighbours of each query count for purity and are pictured.
         perplexity: of t-SNE.
-        map_points: queries on the maps, at most, drawn at random.
+        map_points: the most queries on the maps, sampled at random.
         seed: of the maps.
-        organ: the only organ whose neighbours are pictured; empty for each.
+        organ: the only organ whose neighbours are pictured; empty for every organ.
         case: the case whose queries are pictured; empty for the first that has the organ.
     """
 
@@ -78,32 +78,32 @@ class Embedding:
         self.organ, self.case = organ or None, case or None
 
     def run(self) -> None:
-        """Embed, measure, draw, write; of several ranks the first does all but embed.
+        """Embed, measure, plot and write; all ranks embed, the first does the rest.
 
         Raises:
-            SemclError: when there is but one patient, or the asked-for organ or case has no query.
+            SemclError: when there is only one patient, or no query of the requested organ or case.
         """
-        own = Output(self.folder, "embeddings", "--output_dir")
-        ranks.first_alone(lambda: own.check(input_files(self.cases), self._earlier))
+        output = Output(self.folder, "embeddings", "--output_dir")
+        ranks.first_alone(lambda: output.check(input_files(self.cases), self._earlier))
         queries = sample_queries(self.store, self.queries_per_organ)
         self._check(queries)
         found = {name: self.embed(name, encoder, queries) for name, encoder in self.encoders.items()}
         if ranks.number():
             return
-        lasting = list(found)[-1]
-        near = {name: nearest(of, max(self.neighbours, *RECALLS)) for name, of in found.items()}
-        pictured = pictured_queries(found[lasting], self.organ, self.case)
+        last = list(found)[-1]
+        near = {name: nearest(embeddings, max(self.neighbours, *RECALLS)) for name, embeddings in found.items()}
+        pictured = pictured_queries(found[last], self.organ, self.case)
         measures = embedding_measures(found, near, self.neighbours)
         figures = self.maps(found)
-        own.claim(input_files(self.cases), self._earlier)
-        for name, of in found.items():
-            of.write(self.folder, name)
-        write_neighbours(self.folder / "neighbours.csv", near[lasting])
+        output.claim(input_files(self.cases), self._earlier)
+        for name, embeddings in found.items():
+            embeddings.write(self.folder, name)
+        write_neighbours(self.folder / "neighbours.csv", near[last])
         with written_whole(self.folder / "neighbours.png") as aside:
-            aside.write_bytes(neighbour_sheet(near[lasting], pictured, self.store, self.neighbours))
-        for name, drawn in figures.items():
-            write_text(self.folder / f"{name}.svg", drawn)
-        headline = self.headline(measures, found[lasting])
+            aside.write_bytes(neighbour_sheet(near[last], pictured, self.store, self.neighbours))
+        for name, figure in figures.items():
+            write_text(self.folder / f"{name}.svg", figure)
+        headline = self.headline(measures, found[last])
         content = {
             "headline": headline,
             "encoders": [*found, "chance"],
@@ -116,7 +116,7 @@ class Embedding:
         print(f"maps and neighbours: {self.folder}")
 
     def _earlier(self) -> bool:
-        """Whether the folder of an earlier version holds a summary of embeddings and what that names."""
+        """Whether a folder without a marker holds nothing but what an earlier version wrote."""
         try:
             summary = json.loads((self.folder / "summary.json").read_text())
             names = {f"{name}.svg" for name in summary["figures"]}
@@ -130,9 +130,9 @@ class Embedding:
         patients = len(set(self.store.patients[queries].tolist()))
         if patients < 2:
             raise SemclError(
-                "neighbours are looked for among other patients",
+                "neighbours are searched among other patients",
                 found=f"queries of {patients} patient",
-                expected="two patients at least",
+                expected="at least two patients",
                 remedy="set section to all, or prepare the cohort with more testing patients",
             )
         for name, value, least in (("map_points", self.map_points, 2), ("neighbours", self.neighbours, 1)):
@@ -142,7 +142,7 @@ class Embedding:
                 )
 
     def embed(self, name: str, encoder: nn.Module, queries: NDArray[np.int64]) -> Embeddings:
-        """The queries by one encoder."""
+        """The queries embedded with one encoder."""
         patients = [case.patient for case in self.cases]
         phases = [case.phase for case in self.cases]
         return embed_queries(
@@ -159,56 +159,56 @@ class Embedding:
         )
 
     def maps(self, found: Mapping[str, Embeddings]) -> dict[str, str]:
-        """The maps as SVG, by name."""
+        """Name -> map as SVG."""
         from .maps import coordinates, map_figure  # scikit-learn takes seconds to import
 
         count = len(next(iter(found.values())))
-        drawn = np.sort(np.random.default_rng(self.seed).permutation(count)[: self.map_points])
-        shown = {name: of[drawn] for name, of in found.items()}
-        maps = {name: coordinates(of, self.perplexity, self.seed) for name, of in shown.items()}
-        one = next(iter(shown.values()))
+        sample = np.sort(np.random.default_rng(self.seed).permutation(count)[: self.map_points])
+        sampled = {name: embeddings[sample] for name, embeddings in found.items()}
+        maps = {name: coordinates(embeddings, self.perplexity, self.seed) for name, embeddings in sampled.items()}
+        first = next(iter(sampled.values()))
         names = {"organ": self.store.table.names, "phase": self.store.table.phases}
-        return {f"map_by_{label}": map_figure(maps, one, label, names[label]) for label in names}
+        return {f"map_by_{label}": map_figure(maps, first, label, names[label]) for label in names}
 
-    def headline(self, measures: Sequence[Measure], of: Embeddings) -> str:
+    def headline(self, measures: Sequence[Measure], embeddings: Embeddings) -> str:
         """The result in one sentence."""
         purity = next(measure for measure in measures if measure["title"] == purity_title("organ", self.neighbours))
         values = ", ".join(f"{value:.2f} {name}" for name, value in zip(self.encoders, purity["found"], strict=False))
+        count, patients = len(embeddings), len(set(embeddings.patients))
         return (
             f"Of the {self.neighbours} nearest queries of other patients this share shows the same organ: {values} "
-            f"({purity['found'][-1]:.2f} by chance; {len(of)} queries of {len(set(of.patients))} patients)."
+            f"({purity['found'][-1]:.2f} by chance; {count} queries of {patients} patients)."
         )
 
 
 def purity_title(label: str, neighbours: int) -> str:
-    """What purity is called in tables."""
+    """The title of purity in tables."""
     return f"same {TITLES[label]} among the {neighbours} nearest of other patients"
 
 
 def embedding_measures(
     found: Mapping[str, Embeddings], near: Mapping[str, Neighbours], neighbours: int
 ) -> list[Measure]:
-    """Figures of each encoder, and what chance gives where that can be said.
+    """Measures of each encoder and, where it is defined, the value expected by chance.
 
-    Silhouette (cosine, -1 to 1), purity and recall across patients, and MONAI's indicators of collapse (0 to 1, more is
-    more collapsed).
+    Purity and recall across patients, silhouette (cosine, -1 to 1), and MONAI's indicators of collapse (0 to 1, higher
+    is more collapsed).
     """
-    one = next(iter(found.values()))
+    first = next(iter(found.values()))
     lines: list[Measure] = []
     values: Sequence[float | None]
     for label in LABELS:
-        by_chance = chance(one, label)
-        values = [_few(each, neighbours).purity(label) for each in near.values()]
-        lines.append({"title": purity_title(label, neighbours), "found": [*values, by_chance]})
+        values = [_first(each, neighbours).purity(label) for each in near.values()]
+        lines.append({"title": purity_title(label, neighbours), "found": [*values, chance(first, label)]})
     for count in RECALLS:
         values = [each.recall("organ", count) for each in near.values()]
         lines.append({"title": f"same organ at least once among the {count} nearest", "found": [*values, None]})
     for label in LABELS:
-        values = [_silhouette(of, label) for of in found.values()]
+        values = [_silhouette(embeddings, label) for embeddings in found.values()]
         lines.append({"title": f"silhouette by {TITLES[label]}", "found": [*values, 0.0]})
     collapse = EmbeddingCollapseMetric(include_indicators=["centroid_similarity", "effective_rank"])
-    numbers = torch.from_numpy(np.unique(one.label("cluster"), return_inverse=True)[1])
-    scores = [collapse(of.vectors.cpu(), labels=numbers) for of in found.values()]
+    numbers = torch.from_numpy(np.unique(first.label("cluster"), return_inverse=True)[1])
+    scores = [collapse(embeddings.vectors.cpu(), labels=numbers) for embeddings in found.values()]
     for key, title in {
         "centroid_similarity": "collapse: similarity of the clusters' centroids",
         "effective_rank_score": "collapse: effective rank",
@@ -217,21 +217,21 @@ def embedding_measures(
     return lines
 
 
-def _few(near: Neighbours, count: int) -> Neighbours:
+def _first(near: Neighbours, count: int) -> Neighbours:
     return Neighbours(near.embeddings, near.index[:, :count], near.similarity[:, :count])
 
 
-def _silhouette(of: Embeddings, label: str) -> float | None:
-    """None where there is one label, or as many as queries."""
+def _silhouette(embeddings: Embeddings, label: str) -> float | None:
+    """The silhouette by a label; None where there is one label, or as many labels as queries."""
     from sklearn.metrics import silhouette_score
 
-    labels = of.label(label)
+    labels = embeddings.label(label)
     if not 2 <= len(set(labels)) < len(labels):
         return None
-    drawn = np.random.default_rng(0).permutation(len(labels))[:SAMPLE]
-    if len(set(labels[drawn])) < 2:
+    sample = np.random.default_rng(0).permutation(len(labels))[:SAMPLE]
+    if len(set(labels[sample])) < 2:
         return None
-    return float(silhouette_score(of.vectors.cpu().numpy()[drawn], labels[drawn], metric="cosine"))
+    return float(silhouette_score(embeddings.vectors.cpu().numpy()[sample], labels[sample], metric="cosine"))
 
 
 def _number(value: Any) -> float | None:

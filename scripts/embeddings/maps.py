@@ -1,4 +1,4 @@
-"""The map of embeddings: t-SNE and PCA of several encoders side by side, coloured by organ and by phase."""
+"""Maps of embeddings: t-SNE and PCA of several encoders side by side, coloured by organ and by phase."""
 
 from __future__ import annotations
 
@@ -19,35 +19,40 @@ Points = NDArray[np.float64]
 PALETTES = {"organ": "tab20", "phase": "Set1"}
 
 
-def coordinates(of: Embeddings, perplexity: float, seed: int) -> dict[str, Points]:
-    """Points (Q, 2) of each kind of map; the same seed gives the same points.
+def coordinates(embeddings: Embeddings, perplexity: float, seed: int) -> dict[str, Points]:
+    """Points (Q, 2) by kind of map; the same seed gives the same points.
 
     Args:
-        of: the queries.
-        perplexity: of t-SNE; less than a third of the queries is used where there are few.
-        seed: of both.
+        embeddings: the queries.
+        perplexity: of t-SNE; reduced to less than a third of the number of queries where there are few.
+        seed: of both maps.
     """
-    vectors = of.vectors.cpu().numpy().astype(np.float64)
-    usable = max(1.0, min(perplexity, (len(of) - 1) / 3))
+    vectors = embeddings.vectors.cpu().numpy().astype(np.float64)
+    usable = max(1.0, min(perplexity, (len(embeddings) - 1) / 3))
     tsne = TSNE(perplexity=usable, metric="cosine", init="random", learning_rate="auto", random_state=seed)
-    with threadpool_limits(1, user_api="openmp"), np.errstate(invalid="ignore"):  # threads it shares with torch spin
+    with (
+        threadpool_limits(1, user_api="openmp"),
+        np.errstate(invalid="ignore"),
+    ):  # more threads, shared with torch, busy-wait
         return {"t-SNE": tsne.fit_transform(vectors), "PCA": PCA(2, random_state=seed).fit_transform(vectors)}
 
 
-def map_figure(maps: Mapping[str, Mapping[str, Points]], of: Embeddings, label: str, names: Sequence[str]) -> str:
-    """A row a kind of map, a column an encoder, a colour an organ or a phase (SVG).
+def map_figure(
+    maps: Mapping[str, Mapping[str, Points]], embeddings: Embeddings, label: str, names: Sequence[str]
+) -> str:
+    """One row per kind of map, one column per encoder, one colour per organ or phase (SVG).
 
     Args:
-        maps: encoder -> kind -> points, as ``coordinates`` gives them.
-        of: the queries, the same of every encoder.
+        maps: encoder -> kind -> points, as ``coordinates`` returns them.
+        embeddings: the queries, the same for every encoder.
         label: "organ" or "phase".
-        names: all there are, in the label table's order, which gives an organ the colour it has in pictures.
+        names: all organs or phases in the label table's order, so that an organ has the colour it has in pictures.
     """
     kinds = list(next(iter(maps.values())))
     figure, axes = plt.subplots(len(kinds), len(maps), figsize=(3.6 * len(maps), 3.3 * len(kinds)), squeeze=False)
-    for column, (encoder, drawn) in enumerate(maps.items()):
+    for column, (encoder, points) in enumerate(maps.items()):
         for row, kind in enumerate(kinds):
-            _scatter(axes[row][column], drawn[kind], of.label(label), names, PALETTES[label])
+            _scatter(axes[row][column], points[kind], embeddings.label(label), names, PALETTES[label])
             axes[row][column].set_title(f"{kind}, {figure_text(encoder)}", fontsize=10)
     handles, titles = axes[0][0].get_legend_handles_labels()
     columns = 3 if len(titles) > 2 else len(titles)

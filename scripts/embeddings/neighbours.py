@@ -1,4 +1,4 @@
-"""Neighbours: which queries of other patients an encoder finds most alike, and how often they mean the same."""
+"""Nearest neighbours: the queries of other patients an encoder finds most similar, and how often labels agree."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BLOCK = 1024  # queries compared with all others at once
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest queries of other patients by cosine similarity, the nearest first.
+    """The nearest queries of other patients by cosine similarity, nearest first.
 
     Args:
-        of: the queries.
+        embeddings: the queries.
         index: (Q, k) their neighbours, -1 where other patients have fewer.
         similarity: (Q, k) cosines.
     """
@@ -29,56 +29,55 @@ class Neighbours:
     similarity: NDArray[np.float32]
 
     def same(self, label: str) -> NDArray[np.bool_]:
-        """(Q, k) whether a neighbour means the same as the query."""
+        """(Q, k) whether a neighbour has the query's label."""
         labels = self.embeddings.label(label)
         equal: NDArray[np.bool_] = (labels[self.index] == labels[:, None]) & (self.index >= 0)
         return equal
 
     def purity(self, label: str) -> float | None:
-        """The share of neighbours that mean the same, averaged over queries; None where there is but one patient."""
+        """The share of neighbours with the query's label, averaged over queries; None with a single patient."""
         found = self.index >= 0
         some = found.any(1)
         return _mean(self.same(label).sum(1)[some] / found.sum(1)[some])
 
     def recall(self, label: str, count: int) -> float | None:
-        """The share of queries with one that means the same among the ``count`` nearest, of those that have any.
+        """The share of queries with at least one of the ``count`` nearest neighbours of the same label.
 
-        Queries whose organ (phase, cluster) no other patient shows cannot find it and are left out; None where that
-        leaves none.
+        Queries whose label (organ, phase or cluster) no other patient has are left out; None where that leaves none.
         """
         hit: NDArray[np.bool_] = np.asarray(self.same(label)[:, :count].any(1))
         return _mean(hit[findable(self.embeddings, label)])
 
 
-def nearest(of: Embeddings, count: int) -> Neighbours:
-    """The ``count`` nearest queries of other patients of each query."""
-    count = min(count, len(of))
-    vectors = of.vectors
-    patients = torch.from_numpy(np.unique(of.patients, return_inverse=True)[1]).to(vectors.device)
+def nearest(embeddings: Embeddings, count: int) -> Neighbours:
+    """The ``count`` nearest queries of other patients, for each query."""
+    count = min(count, len(embeddings))
+    vectors = embeddings.vectors
+    patients = torch.from_numpy(np.unique(embeddings.patients, return_inverse=True)[1]).to(vectors.device)
     found, cosines = [], []
-    for first in range(0, len(of), BLOCK):
-        part = slice(first, first + BLOCK)
-        similar = vectors[part] @ vectors.T
-        similar.masked_fill_(patients[part, None] == patients[None], -torch.inf)
+    for first in range(0, len(embeddings), BLOCK):
+        block = slice(first, first + BLOCK)
+        similar = vectors[block] @ vectors.T
+        similar.masked_fill_(patients[block, None] == patients[None], -torch.inf)
         best, index = similar.topk(count, dim=1)
         found.append(index.masked_fill(best == -torch.inf, -1))
         cosines.append(best)
-    return Neighbours(of, torch.cat(found).cpu().numpy(), torch.cat(cosines).cpu().numpy())
+    return Neighbours(embeddings, torch.cat(found).cpu().numpy(), torch.cat(cosines).cpu().numpy())
 
 
-def findable(of: Embeddings, label: str) -> NDArray[np.bool_]:
-    """(Q,) whether another patient has a query that means the same."""
-    labels = of.label(label)
-    shown = {name: set(of.patients[labels == name]) for name in np.unique(labels)}
-    return np.array([len(shown[name]) > 1 for name in labels])
+def findable(embeddings: Embeddings, label: str) -> NDArray[np.bool_]:
+    """(Q,) whether another patient has a query of the same label."""
+    labels = embeddings.label(label)
+    patients = {name: set(embeddings.patients[labels == name]) for name in np.unique(labels)}
+    return np.array([len(patients[name]) > 1 for name in labels])
 
 
-def chance(of: Embeddings, label: str) -> float | None:
-    """The purity of neighbours drawn at random from the other patients; None where there is but one."""
-    labels = of.label(label)
-    alike, others = np.zeros(len(of)), np.zeros(len(of))
-    for patient in np.unique(of.patients):
-        own = of.patients == patient
+def chance(embeddings: Embeddings, label: str) -> float | None:
+    """The expected purity of random neighbours from other patients; None with a single patient."""
+    labels = embeddings.label(label)
+    alike, others = np.zeros(len(embeddings)), np.zeros(len(embeddings))
+    for patient in np.unique(embeddings.patients):
+        own = embeddings.patients == patient
         names, counts = np.unique(labels[~own], return_counts=True)
         share = dict(zip(names.tolist(), counts.tolist(), strict=True))
         alike[own] = [share.get(name, 0) for name in labels[own].tolist()]

@@ -1,4 +1,4 @@
-"""Embeddings: what an encoder makes of the queries of a store, as a table of vectors."""
+"""Embeddings: the vectors an encoder gives the queries of a store, as a table."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Embeddings:
     """Queries and their vectors.
 
     Args:
-        queries: (Q,) numbers of the queries in the store.
-        cases: (Q,) ids.
-        patients: (Q,) ids.
-        organs: (Q,) names.
-        phases: (Q,) names.
+        queries: (Q,) their numbers in the store.
+        cases: (Q,) case ids.
+        patients: (Q,) patient ids.
+        organs: (Q,) organ names.
+        phases: (Q,) phase names.
         starts: (Q, 3) first voxels of the patches.
-        vectors: (Q, D) of unit length, float32.
+        vectors: (Q, D) vectors of unit length, float32.
     """
 
     queries: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Embeddings:
         return len(self.queries)
 
     def label(self, name: str) -> NDArray[np.str_]:
-        """(Q,) the organ, the phase, or "cluster": both."""
+        """(Q,) labels: "organ", "phase", or "cluster" for both together."""
         if name == "cluster":
             return np.char.add(np.char.add(self.organs, " x "), self.phases)
         labels: NDArray[np.str_] = {"organ": self.organs, "phase": self.phases}[name]
@@ -58,13 +58,13 @@ class Embeddings:
 
     def __getitem__(self, chosen: NDArray[np.integer]) -> Embeddings:
         """Some of the queries."""
-        parts = {
+        columns = {
             name: getattr(self, name)[chosen] for name in ("queries", "cases", "patients", "organs", "phases", "starts")
         }
-        return replace(self, **parts, vectors=self.vectors[torch.from_numpy(chosen).to(self.vectors.device)])
+        return replace(self, **columns, vectors=self.vectors[torch.from_numpy(chosen).to(self.vectors.device)])
 
     def write(self, folder: Path, name: str) -> None:
-        """Write ``folder``/queries.csv, a line a query, and ``folder``/<name>.npy, their vectors in that order."""
+        """Write ``folder``/queries.csv, one line per query, and ``folder``/<name>.npy, their vectors in that order."""
         with written_whole(folder / "queries.csv") as aside, open(aside, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
@@ -75,7 +75,7 @@ class Embeddings:
 
 
 def sample_queries(store: QueryStore, each: int) -> NDArray[np.int64]:
-    """Numbers of at most ``each`` queries of every organ of every case, evenly spread over its slices."""
+    """Numbers of at most ``each`` queries per organ and case, evenly spread over its slices."""
     keys = store.index[:, [0, 2]]
     borders = np.flatnonzero((np.diff(keys, axis=0) != 0).any(1)) + 1
     chosen = []
@@ -97,19 +97,19 @@ def embed_queries(
     pooling: Pooling,
     show_attention: bool = True,
 ) -> Embeddings:
-    """The encoder's maps of each query, pooled, as a unit vector; ranks share the queries.
+    """The encoder's feature maps of each query, pooled to a unit vector; ranks share the queries.
 
     Args:
         dataset: the queries of a store.
-        patients: patient of each of the store's cases.
-        phases: phase of each of the store's cases.
-        encoder: gives feature maps.
+        patients: the patient of each of the store's cases.
+        phases: the phase of each of the store's cases.
+        encoder: returns feature maps.
         queries: numbers of the queries.
-        device: of the encoder.
-        batch_size: queries a forward pass.
+        device: where the encoder runs.
+        batch_size: queries per forward pass.
         title: of the progress bar.
-        pooling: as in pretraining.
-        show_attention: False hides it from the encoder.
+        pooling: of the feature maps, as in pretraining.
+        show_attention: False hides the attention mask from the encoder.
     """
     store, chosen = dataset.store, Subset(dataset, ranks.own(queries.tolist()))
     encoder = encoder.to(device).eval()
@@ -121,8 +121,8 @@ def embed_queries(
             pooled = pooling.describe(maps, attention).float()
             found += nn.functional.normalize(pooled, dim=1)
     if ranks.count() > 1:
-        parts = ranks.gathered([vector.cpu() for vector in found])
-        found = [vector.to(device) for vector in ranks.interleaved(parts)]
+        of_ranks = ranks.gathered([vector.cpu() for vector in found])
+        found = [vector.to(device) for vector in ranks.interleaved(of_ranks)]
     index = store.index[queries]
     return Embeddings(
         queries=queries,

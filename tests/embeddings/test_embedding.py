@@ -39,11 +39,11 @@ TABLE = LabelTable.parse({"organs": {"liver": 1, "left_kidney": 2, "vena_cava": 
 SIDES = (3, 5, 7)  # of each organ's square, voxels
 SCANS = [("a", "ann", "portal"), ("b", "bob", "arterial"), ("c", "cid", "portal"), ("d", "cid", "arterial")]
 FIXED = {"queries.csv", "neighbours.csv", "neighbours.png", "map_by_organ.svg", "map_by_phase.svg", "summary.json"}
-FEWER = {"queries_per_organ": 2, "organ": "spleen"}  # of which a sheet is soon drawn
+FEWER = {"queries_per_organ": 2, "organ": "spleen"}  # a sheet of which is soon made
 
 
 class OfOrgan(nn.Module):
-    """An encoder that sees nothing but how large the mask is, and so which organ: a direction an organ."""
+    """An encoder that sees nothing but how large the mask is, and so which organ: one direction per organ."""
 
     def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         side = inputs[:, 1].flatten(1).sum(1).sqrt().round()
@@ -292,8 +292,8 @@ def test_numbers_are_those_of_the_files(made: Path) -> None:
         assert found[f"silhouette by {title}"]["random"] == pytest.approx(silhouette, abs=1e-5)
         if title == "organ":
             for count, hit in hits.items():
-                told = found[f"same organ at least once among the {count} nearest"]
-                assert (told["random"], told["chance"]) == (pytest.approx(np.mean(hit)), None)
+                recall = found[f"same organ at least once among the {count} nearest"]
+                assert (recall["random"], recall["chance"]) == (pytest.approx(np.mean(hit)), None)
     assert len(found) == 3 + 3 + 3 + 2
 
 
@@ -316,7 +316,7 @@ def test_the_headline_names_every_encoder_and_chance(
 
 def test_the_report_can_read_it(made: Path) -> None:
     found = read_embeddings(made)
-    assert {name: str(drawn)[:4] for name, drawn in found["figures"].items()} == dict.fromkeys(
+    assert {name: str(figure)[:4] for name, figure in found["figures"].items()} == dict.fromkeys(
         ("map_by_organ", "map_by_phase"), "<svg"
     )
     assert found["headline"] == summary_of(made)["headline"]
@@ -356,7 +356,7 @@ def test_silhouettes_of_many_queries_are_of_a_sample(monkeypatch: pytest.MonkeyP
 def test_queries_of_one_patient_are_refused(queries: int | None, tmp_path: Path) -> None:
     given = toy(tmp_path / "toys", [("c", "cid", "portal"), ("d", "cid", "arterial")])
     given[0].index = given[0].index[:queries]
-    with pytest.raises(SemclError, match=r"(?s)looked for among other patients.*queries of 1 patient\n.*set section"):
+    with pytest.raises(SemclError, match=r"(?s)searched among other patients.*queries of 1 patient\n.*set section"):
         stage(given, tmp_path, {"of organ": OfOrgan()}).run()
     assert not (tmp_path / "embeddings").exists()
 

@@ -1,4 +1,4 @@
-"""Maps of embeddings: the same points for the same seed, and every query drawn in its colour under its name."""
+"""Maps of embeddings: the same points for the same seed, and every query plotted in its colour under its name."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ from tests.embeddings.test_table import embeddings, random_embeddings
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["left_kidney", "liver", "left_kidney", "a$b$c", "liver", "left_kidney"]
-ORGANS = ("liver", "spleen", "left_kidney", "a$b$c")  # of the label table, one of which is not drawn
+ORGANS = ("liver", "spleen", "left_kidney", "a$b$c")  # of the label table, one of which is not plotted
 PHASES = ("late_portal", "arterial", "b$1$", "late", "portal")
 
 
@@ -128,9 +128,9 @@ def test_groups_of_directions_are_groups_on_the_map(kind: str) -> None:
 
 def test_the_same_points_give_the_same_bytes() -> None:
     table = named()
-    drawn = [map_figure(placed(table, "untrained", "pretrained"), table, "organ", ORGANS) for _ in range(2)]
-    assert drawn[0].encode() == drawn[1].encode()
-    assert drawn[0].startswith("<svg")
+    figures = [map_figure(placed(table, "untrained", "pretrained"), table, "organ", ORGANS) for _ in range(2)]
+    assert figures[0].encode() == figures[1].encode()
+    assert figures[0].startswith("<svg")
     assert plt.get_fignums() == []
 
 
@@ -172,7 +172,7 @@ def test_every_query_is_drawn_in_the_colour_of_its_name(label: str, palette: str
 
 @pytest.mark.parametrize("shown", [("spleen",), ("a$b$c", "liver"), ("left_kidney", "spleen", "liver")])
 def test_colours_do_not_depend_on_which_organs_are_shown(shown: tuple[str, ...]) -> None:
-    """Each organ has as many queries as its place in the list, so that its colour can be told by their number."""
+    """Each organ has as many queries as its place in the list, so that its colour is known from their number."""
     table = named([organ for number, organ in enumerate(shown, start=1) for _ in range(number)])
     palette = [to_hex(colour) for colour in object_colours(len(ORGANS))]  # as in pictures
     expected = {palette[ORGANS.index(organ)]: number for number, organ in enumerate(shown, start=1)}
@@ -180,17 +180,17 @@ def test_colours_do_not_depend_on_which_organs_are_shown(shown: tuple[str, ...])
 
 
 def test_points_are_those_of_the_encoder_and_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    table, drawn = named(["liver"] * 3), []
-    monkeypatch.setattr(module, "svg", drawn.append)
+    table, figures = named(["liver"] * 3), []
+    monkeypatch.setattr(module, "svg", figures.append)
     maps = {
         encoder: {kind: np.arange(6.0).reshape(3, 2) + 10 * row + 100 * column for row, kind in enumerate("TP")}
         for column, encoder in enumerate("ab")
     }
     map_figure(maps, table, "organ", ORGANS)
-    for panel in drawn[0].axes:
+    for panel in figures[0].axes:
         kind, encoder = panel.get_title().split(", ")
         assert np.array_equal(panel.collections[0].get_offsets(), maps[encoder][kind])
-    plt.close(drawn[0])
+    plt.close(figures[0])
 
 
 def test_more_organs_than_colours_can_be_drawn() -> None:

@@ -182,14 +182,14 @@ def test_chance_by_hand(label: str, expected: float) -> None:
 
 
 @pytest.mark.parametrize("label", ["organ", "phase", "cluster"])
-def test_chance_is_the_purity_of_neighbours_drawn_at_random(label: str) -> None:
+def test_chance_is_the_purity_of_random_neighbours(label: str) -> None:
     rng = np.random.default_rng(0)
     patients = ["ann"] * 14 + ["bob"] * 5 + ["cid"] * 2  # of uneven numbers, or patients would not matter
     organs = ["liver"] * 9 + ["spleen"] * 5 + ["liver"] + ["spleen"] * 3 + ["duct"] * 3
     table = embeddings(rng.normal(size=(21, 3)), organs, patients, rng.choice(["portal", "arterial"], 21).tolist())
     others = [np.flatnonzero(table.patients != patient) for patient in patients]
-    drawn = np.stack([rng.choice(of, 20000) for of in others])
-    found = Neighbours(table, drawn, np.zeros(drawn.shape, np.float32)).purity(label)
+    sampled = np.stack([rng.choice(of, 20000) for of in others])
+    found = Neighbours(table, sampled, np.zeros(sampled.shape, np.float32)).purity(label)
     assert chance(table, label) == pytest.approx(found, abs=0.004)
     share = [np.mean(table.label(label) == name) for name in table.label(label)]
     if label == "organ":

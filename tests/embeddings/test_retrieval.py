@@ -81,7 +81,7 @@ def test_the_middle_query_of_each_organ_is_pictured(organ: str | None, case: str
         pytest.param("duct", "a", r"organ duct, case a\n", id="an organ that case does not have"),
     ],
 )
-def test_a_query_there_is_none_of_is_refused(organ: str | None, case: str | None, message: str) -> None:
+def test_a_missing_query_is_refused(organ: str | None, case: str | None, message: str) -> None:
     expected = (
         rf"(?s)there is no such query.*found: +{message}.*one of liver, spleen, duct, in one of 3 cases.*set organ"
     )
@@ -92,7 +92,7 @@ def test_a_query_there_is_none_of_is_refused(organ: str | None, case: str | None
 # the sheet
 
 
-def drawn(
+def sheet_figure(
     monkeypatch: pytest.MonkeyPatch, neighbours: Neighbours, queries: list[int], store: QueryStore, count: int
 ) -> Figure:
     """The figure of a sheet before it becomes pixels."""
@@ -105,7 +105,7 @@ def drawn(
     return kept[0]
 
 
-def test_a_sheet_has_a_row_a_query_and_a_frame_a_patch(neighbours: Neighbours, store: QueryStore) -> None:
+def test_a_sheet_has_one_row_per_query_and_one_frame_per_patch(neighbours: Neighbours, store: QueryStore) -> None:
     picture = Image.open(io.BytesIO(neighbour_sheet(neighbours, [0, 3, 4], store, 4)))
     assert picture.format == "PNG"
     frames = framed(np.asarray(picture.convert("RGB")))
@@ -141,7 +141,7 @@ def framed(pixels: np.ndarray) -> list[list[str]]:
 def test_a_neighbour_is_framed_and_titled_by_whether_it_is_of_the_same_organ(
     neighbours: Neighbours, store: QueryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of, axes = neighbours.embeddings, drawn(monkeypatch, neighbours, [2, 4], store, 4).axes
+    of, axes = neighbours.embeddings, sheet_figure(monkeypatch, neighbours, [2, 4], store, 4).axes
     assert len(axes) == 2 * 5
     for row, query in enumerate([2, 4]):
         own, *others = axes[5 * row : 5 * row + 5]
@@ -156,14 +156,14 @@ def test_a_neighbour_is_framed_and_titled_by_whether_it_is_of_the_same_organ(
             colour = RIGHT if of.organs[other] == of.organs[query] else WRONG
             assert {to_hex(spine.get_edgecolor()) for spine in axis.spines.values()} == {colour}
             assert to_hex(axis.title.get_color()) == colour
-            told = f"{of.organs[other].replace('_', ' ')}\n{of.phases[other]}\n{of.cases[other]}"
-            assert axis.get_title() == f"{0.9 - 0.1 * place:.2f} {told}"
+            caption = f"{of.organs[other].replace('_', ' ')}\n{of.phases[other]}\n{of.cases[other]}"
+            assert axis.get_title() == f"{0.9 - 0.1 * place:.2f} {caption}"
 
 
 def test_a_patch_is_seen_from_the_feet_with_the_outline_of_its_mask(
     neighbours: Neighbours, store: QueryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    axes = drawn(monkeypatch, neighbours, [0], store, 1).axes
+    axes = sheet_figure(monkeypatch, neighbours, [0], store, 1).axes
     for axis, place in zip(axes, (0, 1), strict=True):
         image, mask = patch(store, int(neighbours.embeddings.queries[place])).numpy()
         if image.ndim == 3:
@@ -182,7 +182,7 @@ def test_a_patch_is_seen_from_the_feet_with_the_outline_of_its_mask(
 def test_no_more_neighbours_are_shown_than_there_are(
     asked: int, columns: int, neighbours: Neighbours, store: QueryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(drawn(monkeypatch, neighbours, [0], store, asked).axes) == columns
+    assert len(sheet_figure(monkeypatch, neighbours, [0], store, asked).axes) == columns
 
 
 def test_the_same_neighbours_give_the_same_bytes(neighbours: Neighbours, store: QueryStore) -> None:
@@ -196,14 +196,14 @@ def test_names_are_not_read_as_formulas(
 ) -> None:
     of = neighbours.embeddings
     odd = replace(neighbours, embeddings=replace(of, **{column: np.array(["a$\\no$b"] * len(of))}))
-    figure = drawn(monkeypatch, odd, [0], store, 1)
-    assert png(figure).startswith(b"\x89PNG")  # a formula of that name cannot be drawn
+    figure = sheet_figure(monkeypatch, odd, [0], store, 1)
+    assert png(figure).startswith(b"\x89PNG")  # a formula of that name cannot be typeset
 
 
 # the table
 
 
-def test_the_table_has_a_line_a_query_and_neighbour(tmp_path: Path) -> None:
+def test_the_table_has_one_line_per_query_and_neighbour(tmp_path: Path) -> None:
     of = replace(table(), phases=np.array(["portal", "arterial"] * 4))
     index, cosines = np.full((8, 2), -1), np.full((8, 2), -np.inf, np.float32)
     index[0], cosines[0] = [7, 3], [0.98768, -0.25]
