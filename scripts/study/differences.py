@@ -47,9 +47,9 @@ class Difference:
         """What the test says, in words."""
         p = self.corrected_p
         if self.seeds < 2:
-            return "one seed: the luck of a training run cannot be told"
+            return "one seed: chance in training cannot be assessed"
         if p is None:
-            return "one patient: the luck of patients cannot be told"
+            return "one patient: chance in patients cannot be assessed"
         if p < LEVEL:
             return "better, beyond seeds and patients" if self.difference > 0 else "worse, beyond seeds and patients"
         return "cannot be told from chance"

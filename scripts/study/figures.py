@@ -1,4 +1,4 @@
-"""The study's figure: every strategy's mean Dice, run by run."""
+"""The study's figure: the mean Dice of every strategy and training run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .tables import Table
 
 
 def strategies_figure(tables: list[Table]) -> str:
-    """Mean Dice over patients by strategy and table (SVG): a dot a seed, a bar their mean, a line the coarse map."""
+    """Mean Dice over patients by strategy and table (SVG): one dot per seed, a bar for their mean.
+
+    A dashed line marks the coarse map.
+    """
     methods = tables[0].results.methods[1:]
     figure, axes = plt.subplots(figsize=(max(5.0, 1.1 * len(methods) + 1.5), 3.6))
     for number, table in enumerate(tables):

@@ -1,9 +1,10 @@
-"""What a study runs: units of one pretraining and the cells that build on it, each with a folder of its own."""
+"""What a study runs: units, each a pretraining and the cells that build on it, with a folder of its own."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,12 +25,12 @@ from .cells import PROTOCOLS, Cell
 from .strategy import SELF_TRAINING, Strategy, group, nested, read_overlay
 from .unit_process import OWN_STORE
 
-FIRST = "first"  # folder in a cell's, of the model that draws what the cell's own learns from too
+FIRST = "first"  # folder within a self-training cell's, for the model whose predictions the second one learns from
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One pretraining, and the cells that start from its encoder."""
+    """One pretraining (a strategy on a split with a seed) and the cells that start from its encoder."""
 
     split: str
     strategy: Strategy
@@ -37,12 +38,12 @@ class Unit:
     folder: Path
 
     def cell_folder(self, cell: Cell) -> Path:
-        """Where a cell lies."""
+        """The folder of a cell."""
         return self.folder / cell.name
 
     @property
     def title(self) -> str:
-        """In words."""
+        """Strategy, split and seed in words."""
         return f"{self.strategy.name}, split {self.split}, seed {self.seed}"
 
 
@@ -52,15 +53,15 @@ class Plan:
 
     Args:
         out: the study's folder.
-        bundle_root: the bundle.
+        bundle_root: the bundle's folder.
         overlays: config files given to every stage, in order.
-        strategies: what is compared.
+        strategies: the strategies that are compared.
         splits: name -> folder with the datalist.
-        seeds: how many.
-        cells: of each unit.
-        attention_dir: the attention maps of all cases.
-        tolerance: mm, of NSD where the label table gives an organ none.
-        data: split -> hash of what is learnt from and tested on.
+        seeds: how many seeds.
+        cells: the cells of each unit.
+        attention_dir: folder of the attention maps of all cases.
+        tolerance: of NSD, mm, for organs without one in the label table.
+        data: split -> hash of its training and testing data.
     """
 
     out: Path
@@ -75,7 +76,7 @@ class Plan:
     data: dict[str, str]
 
     def units(self) -> list[Unit]:
-        """All units: every strategy of a seed and split before the next seed, so that what is there can be compared."""
+        """All units, every strategy and split of a seed before the next seed, so that early results can be compared."""
         return [
             Unit(split, strategy, seed, self.out / "runs" / split / quote(strategy.name, " =,") / f"seed {seed}")
             for seed in range(self.seeds)
@@ -84,11 +85,11 @@ class Plan:
         ]
 
     def store(self, strategy: Strategy) -> Path:
-        """The query store of a strategy: one for all, but for those that may cut other queries."""
+        """The query store of a strategy: one for all, except strategies whose queries may differ."""
         return self.out / "stores" / (quote(strategy.name, " =,") if strategy.own_grid else "store")
 
     def settings(self, unit: Unit) -> dict[str, Any]:
-        """All that a unit's results depend on: numbers, and hashes of files by what is in them."""
+        """All that a unit's results depend on: numbers, and hashes of the contents of files."""
         stages = dict.fromkeys(step["stage"] for step in steps(self, unit))
         files = [self.bundle_root / "configs" / f"{name}.yaml" for name in ("common", *stages)]
         return {
@@ -102,17 +103,17 @@ class Plan:
         }
 
     def check(self) -> None:
-        """Check every stage's config with its overlays and overrides, as the stages themselves do, before any runs.
+        """Check every stage's config with its overlays and overrides, as the stages do, before anything runs.
 
         Raises:
-            SemclError: for unknown keys and values of the wrong kind, with the strategies they are of, and for
-                strategies that need unlabelled scans where there are none.
+            SemclError: naming the strategy, for unknown keys and values of the wrong type, and for strategies that need
+                unlabelled scans where there are none.
         """
         errors = [
             SemclError(
-                f"{strategy.name} has nothing to draw",
+                f"{strategy.name} has nothing to learn from a second time",
                 found=f"no training scan without a label map in {folder}",
-                expected="scans a first model draws and a second learns from",
+                expected="unlabelled scans, which a first model segments and a second learns from",
                 remedy="leave the strategy out, or prepare the cohort with unlabelled scans, or --labelled_phases",
             )
             for strategy in self.strategies
@@ -122,44 +123,48 @@ class Plan:
         ]
         for strategy in self.strategies:
             unit = Unit(next(iter(self.splits)), strategy, 0, self.out)
-            for stage, step in {step["stage"]: step for step in steps(self, unit)}.items():
-                shipped = config_check.shipped(self.bundle_root, stage)
-                lost = [
-                    SemclError(
-                        f"{strategy.name}: {stage} has no place for {key}",
-                        found=f"{key} in {path}, which is given to all stages",
-                        expected=f"a key inside of one that every stage has; {stage} has no {group(key)}",
-                        remedy=f"set it for one stage alone: --sweep pretrain.{key}=... or train.{key}=...",
-                    )
-                    for path in step["files"][1:]
-                    for key in nested(read_overlay(Path(path)))
-                    if group(key) not in shipped.own
-                ]
-                if lost:  # MONAI cannot merge them
-                    errors += lost
-                    continue
-                merged = overlays.merged(step["files"], step["overrides"])
-                errors += [
-                    SemclError(
-                        f"{strategy.name}, {stage}: {error.problem}",
-                        found=error.found,
-                        expected=error.expected,
-                        remedy=error.remedy,
-                    )
-                    for error in config_check.check(merged, shipped.own, shipped.others)
-                ]
+            for step in {step["stage"]: step for step in steps(self, unit)}.values():
+                errors += self._step_errors(strategy, step)
         raise_all(errors, of="the configs")
+
+    def _step_errors(self, strategy: Strategy, step: Mapping[str, Any]) -> list[SemclError]:
+        """The errors in the config of one stage of a strategy."""
+        stage = step["stage"]
+        shipped = config_check.shipped(self.bundle_root, stage)
+        misplaced = [
+            SemclError(
+                f"{strategy.name}: {stage} has no place for {key}",
+                found=f"{key} in {path}, which is given to all stages",
+                expected=f"a key within one that every stage has; {stage} has no {group(key)}",
+                remedy=f"set it for one stage alone: --sweep pretrain.{key}=... or train.{key}=...",
+            )
+            for path in step["files"][1:]
+            for key in nested(read_overlay(Path(path)))
+            if group(key) not in shipped.own
+        ]
+        if misplaced:  # MONAI cannot merge them
+            return misplaced
+        merged = overlays.merged(step["files"], step["overrides"])
+        return [
+            SemclError(
+                f"{strategy.name}, {stage}: {error.problem}",
+                found=error.found,
+                expected=error.expected,
+                remedy=error.remedy,
+            )
+            for error in config_check.check(merged, shipped.own, shipped.others)
+        ]
 
 
 def hash_data(splits: dict[str, Path], attention_dir: Path) -> dict[str, str]:
-    """Split -> hash of its label table, of who is in it, and of their attention and label maps."""
+    """Split -> hash of its label table, its cases, and their attention and label maps."""
     read = cache(checksum)
     found = {}
     for name, folder in splits.items():
         cases = load(folder)
         maps = [path for case in cases for path in (attention_path(attention_dir, case.id), case.label) if path]
-        who = [digest(cases), [case.annotated for case in cases]]
-        found[name] = _hash([LabelTable.load(folder).content(), who, [read(path) for path in maps]])
+        members = [digest(cases), [case.annotated for case in cases]]
+        found[name] = _hash([LabelTable.load(folder).content(), members, [read(path) for path in maps]])
     return found
 
 
@@ -169,12 +174,12 @@ def _hash(content: Any) -> str:
 
 @cache
 def _numbers(text: str) -> str:
-    """A hash of a config file that its comments do not change."""
+    """A hash of a config file's values, which comments do not change."""
     return _hash(yaml.safe_load(text))
 
 
 def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:
-    """The stages of a unit in order, as ``unit.py`` runs them: config files, overrides, and where they write."""
+    """The stages of a unit in order, as ``unit_process`` runs them: config files, and overrides with output folders."""
     shared = [*map(str, plan.overlays), str(unit.strategy.overlay)]
     base = {
         "bundle_root": str(plan.bundle_root),
@@ -202,7 +207,7 @@ def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:
         if unit.strategy.trains_itself:
             first = folder / FIRST
             add("train", first, f"{cell.name} first train", **learn, **store)
-            add("inference", first, f"{cell.name} drawing unlabelled scans", section="unlabelled")
+            add("inference", first, f"{cell.name} predicting unlabelled scans", section="unlabelled")
             second = {"pseudo_dir": str(first / "predictions"), "store_dir": str(folder / OWN_STORE)}
             add("train", folder, f"{cell.name} train", **learn, **second)
             add("inference", folder, f"{cell.name} inference", **{SELF_TRAINING: None})

@@ -1,4 +1,4 @@
-"""The report of a study: its tables, what they can claim, cost and embeddings, as a page, CSV, LaTeX and JSON."""
+"""The report of a study: tables, claims, cost and embeddings, as a page, CSV, LaTeX, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .tables import Table, csv_text, organ_rows, share_of_runs
 
 
 class StudyReport:
-    """What a study found, written into its folder.
+    """The results of a study, written into its folder.
 
     Args:
-        results: of all units.
-        name: of the cohort.
-        folds: how many, 0 for the cohort's own testing cases.
-        baseline: what all strategies are compared with, as of ``Table``.
+        results: the results of all units.
+        name: the cohort's name.
+        folds: how many there are, 0 for the cohort's own testing cases.
+        baseline: what all strategies are compared with, as in ``Table``.
     """
 
     def __init__(self, results: Results, name: str, folds: int, baseline: str | None = None) -> None:
@@ -57,12 +57,12 @@ class StudyReport:
         }
 
     def html(self, content: dict[str, Any], figure: str) -> str:
-        """The page."""
+        """The page as HTML."""
         methods = self.results.methods
         return template("report.html.j2", Path(__file__).parent).render(
             **content,
             name=self.name,
-            strategies=[{"name": one.name, "about": one.about} for one in self.results.plan.strategies],
+            strategies=[{"name": each.name, "about": each.about} for each in self.results.plan.strategies],
             methods=methods,
             embedded=embedded(content["embeddings"], methods),
             figure=Markup(figure),
@@ -71,7 +71,7 @@ class StudyReport:
         )
 
     def counts(self) -> str:
-        """Who was compared."""
+        """What was compared: cases, patients, splits and training runs."""
         (cases, patients), seeds = self.results.sizes, self.results.plan.seeds
         split = f"{self.folds} folds, each tested once" if self.folds else "the cohort's own testing cases"
         runs = "1 training run" if seeds == 1 else f"{seeds} training runs"
@@ -80,30 +80,32 @@ class StudyReport:
     def claims(self) -> list[str]:
         """What the numbers can and cannot say, in sentences."""
         lines, seeds = [line for table in self.tables for line in table.overall()], self.results.plan.seeds
-        said = [
+        sentences = [
             "A difference counts when the t-test over seeds and patients says so: it asks whether other training "
             "runs, on other patients like these, would show it too.",
-            "Which strategy is best was seen in these same numbers, which favours it a little against the next best; "
-            "a comparison named beforehand has no such favour.",
+            "The best strategy was chosen by these same numbers, which favours it slightly over the next best; a "
+            "comparison chosen beforehand is free of that bias.",
         ]
         if lines:
             hold = sum(line.p is not None and line.p < LEVEL for line in lines)
-            said.append(
-                "Wilcoxon's test run by run, as papers report it, takes the runs that happened to be made as given: "
+            sentences.append(
+                "Wilcoxon's test of each run, as papers report it, ignores the variation between training runs: "
                 f"of all organs together it calls {share_of_runs(lines, LEVEL):.0%} of the single runs here "
                 f"significant (p < {LEVEL:g}); {hold} of {len(lines)} differences hold over seeds and patients."
             )
         if seeds == 1:
-            said.append("With one seed nothing can be said of the luck of training: run more with --seeds.")
+            sentences.append("With one seed the variation between training runs is unknown: run more with --seeds.")
         elif seeds < 5:
-            said.append(
-                f"With {seeds} seeds the luck of training is known only roughly: take a p just below {LEVEL:g} as a "
-                "reason to run more seeds."
+            sentences.append(
+                f"With {seeds} seeds the variation between training runs is known only roughly: take a p just below "
+                f"{LEVEL:g} as a reason to run more seeds."
             )
         if self.folds:
-            said.append("Training sets of folds overlap, so patients of different folds are not quite independent.")
+            sentences.append(
+                "Training sets of folds overlap, so patients of different folds are not quite independent."
+            )
         if self.folds or any(cell.labelled < 1 for cell in self.results.plan.cells):
-            said.append(
+            sentences.append(
                 "The coarse maps come from all labelled cases, whatever a fold or a share of labels holds back."
             )
-        return said
+        return sentences

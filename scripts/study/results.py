@@ -1,4 +1,4 @@
-"""What the cells of a study found, brought together: values by organ, strategy, seed and patient; costs; embeddings."""
+"""The results of all cells of a study: values by organ, strategy, seed and patient; costs; embeddings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StudyRow:
-    """One measured value of a cell: of which seed, strategy, protocol and share of labels."""
+    """One measured value (its method is the strategy) with the seed and the cell it belongs to."""
 
     seed: int
     cell: Cell
@@ -36,14 +36,14 @@ class Results:
     """The measured cells of a plan.
 
     Args:
-        plan: the study, all of whose units are done.
+        plan: the study, with all units done.
         floor: split -> rows of the coarse maps of its testing cases.
-        organs: names, in the order of the label table.
-        phases: names.
+        organs: names of the organs, in the order of the label table.
+        phases: names of the phases.
 
     Attributes:
         methods: the coarse map, then the strategies.
-        sizes: how many cases and patients were tested.
+        sizes: how many cases and how many patients were tested.
 
     Raises:
         SemclError: when nothing was measured.
@@ -55,8 +55,8 @@ class Results:
         self.plan, self.phases = plan, tuple(phases)
         self.methods = (FLOOR, *(strategy.name for strategy in plan.strategies))
         self.measured = list(self._read(floor))
-        there = {found.row.organ for found in self.measured}
-        self.organs = tuple(organ for organ in organs if organ in there)
+        present = {found.row.organ for found in self.measured}
+        self.organs = tuple(organ for organ in organs if organ in present)
         if not self.organs:
             raise SemclError(
                 "there is nothing to compare",
@@ -77,9 +77,9 @@ class Results:
                 yield from (StudyRow(seed, cell, row) for seed in range(self.plan.seeds) for cell in self.plan.cells)
 
     def values(self, cell: Cell, metric: str = "dice", phase: str | None = None) -> dict[str, dict[str, Values]]:
-        """Organ (or ``ALL``, a patient's mean over organs) -> method -> values (seeds, patients), scans averaged.
+        """Organ (or ``ALL``, a patient's mean over organs) -> method -> values (seeds, patients), averaged over scans.
 
-        An organ holds the patients who have it, in alphabetical order.
+        An organ's patients are those who have it, in alphabetical order.
         """
         collected: dict[tuple[str, str, int, str], list[float]] = defaultdict(list)
         for found in self.measured:
@@ -103,7 +103,7 @@ class Results:
         return tables
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every value with its seed, protocol and share of labels."""
+        """All values, each with its seed, protocol and share of labels."""
         return [
             {
                 "seed": found.seed,
@@ -115,7 +115,7 @@ class Results:
         ]
 
     def costs(self) -> list[dict[str, Any]]:
-        """A line a strategy: mean over seeds and splits of what its stages took on the machines they ran on."""
+        """One line per strategy: the cost of its stages on the machines they ran on, mean over seeds and splits."""
         lines = []
         for strategy in self.plan.strategies:
             units = [unit for unit in self.plan.units() if unit.strategy == strategy]
@@ -135,15 +135,16 @@ class Results:
         return lines
 
     def embeddings(self) -> list[dict[str, Any]]:
-        """A line a measure of the embed stage: method, and "untrained" -> mean over seeds and splits."""
+        """One line per measure of the embed stage: "untrained" or a strategy -> mean over seeds and splits."""
         found: dict[str, dict[str, list[float]]] = {}
         for unit in self.plan.units():
             path = unit.folder / "embeddings" / "summary.json"
             if not path.is_file():
                 continue
-            for title, of in for_show(path, _measures) or []:
+            for title, by_encoder in for_show(path, _measures) or []:
                 line = found.setdefault(title, {})
-                for method, value in ((unit.strategy.name, of["pretrained"]), ("untrained", of["untrained"])):
+                for method, encoder in ((unit.strategy.name, "pretrained"), ("untrained", "untrained")):
+                    value = by_encoder[encoder]
                     if value is not None:
                         line.setdefault(method, []).append(value)
         return [
@@ -155,7 +156,7 @@ class Results:
 def _read_all(
     unit: Unit, cells: Sequence[Cell], pattern: str, read: Callable[[Path], dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """What the JSON files of a unit and its cells say, without those that are damaged."""
+    """The content of JSON files of a unit and its cells, without those that are damaged."""
     of_cells = [unit.cell_folder(cell) for cell in cells]
     folders = [unit.folder, *of_cells, *(folder / FIRST for folder in of_cells)]
     found = [for_show(path, read) for folder in folders for path in sorted(folder.glob(pattern))]
@@ -167,7 +168,7 @@ def _cost(path: Path) -> dict[str, Any]:
     note = plain_note(path)
     peaks = note["peak_memory"]
     if not all(isinstance(number, int | float) for number in (note["seconds"], *peaks.values())):
-        raise TypeError("values of another kind than a run's")
+        raise TypeError("values of other types than a run's")
     return {"stage": str(note["stage"]), "seconds": note["seconds"], "peak_memory": peaks}
 
 
@@ -176,11 +177,11 @@ def _queries(path: Path) -> dict[str, Any]:
 
 
 def _measures(path: Path) -> list[tuple[str, dict[str, float | None]]]:
-    """Title and value by encoder of each measure of the embed stage."""
+    """Title and values by encoder, for each measure of the embed stage."""
     content = plain_note(path)
     found = []
     for measure in content["measures"]:
         values = [None if value is None else float(value) for value in measure["found"]]
-        of = dict(zip(content["encoders"], values, strict=True))
-        found.append((str(measure["title"]), {name: of[name] for name in ("pretrained", "untrained")}))
+        by_encoder = dict(zip(content["encoders"], values, strict=True))
+        found.append((str(measure["title"]), {name: by_encoder[name] for name in ("pretrained", "untrained")}))
     return found

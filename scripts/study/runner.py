@@ -1,4 +1,4 @@
-"""Units of a study spread over processes of this machine, with a bar over its cells."""
+"""Runs the units of a study in several processes of this machine, with a progress bar over their stages."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from .plan import Plan, Unit, steps
 from .unit_process import has_completed
 
 POLL = 0.2  # seconds
-UNIT = "scripts.study.unit_process"  # as the bundle, where it is run, names it
+UNIT = "scripts.study.unit_process"  # its name within the bundle, where it is run
 TAIL = 12  # lines of a failed unit's log that are shown
 
 
 class Runner:
-    """Runs units, each in a process of its own that writes unit.log, and shows how many of their stages are done.
+    """Runs units, each in its own process that writes unit.log, and shows how many of their stages are done.
 
     Args:
         plan: the study.
-        workers: processes at once; they share the cores, and the GPUs by turns.
+        workers: how many processes run at once; they share the cores and take turns on the GPUs.
     """
 
     def __init__(self, plan: Plan, workers: int) -> None:
         self.plan, self.workers = plan, workers
-        self.running: dict[int, tuple[Unit, subprocess.Popen[bytes]]] = {}  # by place among the workers
+        self.running: dict[int, tuple[Unit, subprocess.Popen[bytes]]] = {}  # by worker
         self.failed: list[Unit] = []
 
     def run(self, units: Sequence[Unit]) -> None:
-        """Run those that are not done.
+        """Run the units that are not done.
 
         Raises:
             SemclError: when a finished unit was run with other numbers, before anything runs; or, after all have run,
@@ -50,7 +50,7 @@ class Runner:
         if not waiting:
             return
         print(f"study: {len(units) - len(waiting)} of {len(units)} units done, {len(waiting)} to run", flush=True)
-        every = 0.1 if sys.stderr.isatty() else 30  # seconds; a log is not a terminal
+        every = 0.1 if sys.stderr.isatty() else 30  # seconds; a log gets fewer lines than a terminal
         total = sum(len(steps(self.plan, unit)) for unit in waiting)
         ended = 0  # stages of units that ended
         try:
@@ -68,7 +68,7 @@ class Runner:
             raise self.failure(len(units))
 
     def note(self, unit: Unit) -> dict[str, Any]:
-        """What the unit's process is told."""
+        """What the unit's process is given."""
         return {
             "settings": self.plan.settings(unit),
             "method": unit.strategy.name,
@@ -119,7 +119,7 @@ class Runner:
         self.running[place] = unit, process
 
     def collect(self) -> list[Unit]:
-        """Take those that have ended out of the running ones."""
+        """Remove the units that have ended from those running, and return them."""
         ended = []
         for place, (unit, process) in list(self.running.items()):
             if process.poll() is not None:
@@ -135,7 +135,7 @@ class Runner:
         return sum(has_completed(step) for step in steps(self.plan, unit))
 
     def stop(self) -> None:
-        """Stop what still runs in an orderly way, so that it can go on."""
+        """Stop what is still running in an orderly way, so that it can be resumed."""
         for _, process in self.running.values():
             process.send_signal(signal.SIGTERM)
         for _, process in self.running.values():
@@ -143,30 +143,32 @@ class Runner:
         self.running = {}
 
     def failure(self, count: int) -> SemclError:
-        """What to say when units failed."""
+        """The error for units that failed."""
         first = self.failed[0]
         log = (first.folder / "unit.log").read_bytes().decode(errors="replace")
-        lines = [line.rpartition("\r")[2] for line in log.split("\n") if line.strip()]  # of a bar its last state
+        lines = [line.rpartition("\r")[2] for line in log.split("\n") if line.strip()]  # a bar's last state
         return SemclError(
             f"{len(self.failed)} of {count} units failed",
-            found="\n".join([f"{', '.join(unit.title for unit in self.failed)}; the first said", *lines[-TAIL:]]),
+            found="\n".join(
+                [f"{', '.join(unit.title for unit in self.failed)}; the log of the first ends", *lines[-TAIL:]]
+            ),
             expected="units that complete",
-            remedy="mend the cause and run the study again: what is done is kept, the rest goes on",
+            remedy="fix the cause and run the study again: finished units are kept, the others are resumed",
         )
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs this process may use, by the names CUDA_VISIBLE_DEVICES has for them."""
+    """The GPUs this process may use, by their names in CUDA_VISIBLE_DEVICES."""
     count = torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",")[:count] if named else [str(number) for number in range(count)]
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return names.split(",")[:count] if names else [str(number) for number in range(count)]
 
 
 def listen() -> None:
-    """Let a signal end the study in an orderly way, with the exit code of an interrupted run."""
+    """Make signals end the study in an orderly way, with the exit code of an interrupted run."""
 
     def stop(number: signal.Signals) -> None:
-        signals.say(f"\nstudy: stopped by {number.name}; run it again to go on: what is done is kept")
+        signals.say(f"\nstudy: stopped by {number.name}; run it again to resume: finished stages are kept")
         sys.exit(signals.BY_USER if number == signal.SIGINT else signals.INTERRUPTED)
 
     signals.catch(stop)

@@ -1,4 +1,4 @@
-"""Who is trained on and who is tested: a study's splits of a cohort, each a datalist of its own."""
+"""Training and testing cases of a study: splits of a cohort, each with a datalist of its own."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ OWN_SPLIT = "own"  # the cohort's training and testing cases
 
 
 def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int, seed: int = 0) -> dict[str, Path]:
-    """The datalists of the study's splits, as folders: the cohort's own for ``folds`` 0, else a fold each to be tested.
+    """Write the study's splits: the cohort's own for ``folds`` 0, else one for each fold that is tested.
 
-    Folds are of patients who have label maps, at random; unlabelled scans of others are trained on in every split
-    (pretraining needs no label maps). Testing cases have label maps. Studies of other folds lie side by side.
+    Returns split -> folder with its datalist. Patients with label maps are assigned to folds at random; the others are
+    trained on in every split (pretraining needs no label maps). Testing cases have label maps. Splits of different
+    numbers of folds lie side by side.
 
     Raises:
-        SemclError: when there are fewer patients than folds, or nobody to test.
+        SemclError: when there are fewer patients than folds, or no case to train on or to test.
     """
     labelled = sorted({case.patient for case in cases if case.label is not None})
     if folds and not 2 <= folds <= len(labelled):
         raise SemclError(
             "the cohort cannot be split so",
             found=f"--folds {folds}, {len(labelled)} patients with label maps",
-            expected="2 folds or more, and a patient each; 0 for the cohort's own training and testing cases",
+            expected="2 or more folds, a patient in each; 0 for the cohort's own training and testing cases",
             remedy="set --folds",
         )
     if folds:
@@ -39,14 +40,14 @@ def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int
         splits = {f"fold {fold + 1} of {folds}": list(_assigned(cases, part, fold)) for fold in range(folds)}
     else:
         splits = {OWN_SPLIT: [case for case in cases if case.fold is not None or case.label is not None]}
-    for what, there in {
+    for use, possible in {
         "tested": all(any(case.fold is None for case in members) for members in splits.values()),
-        "trained on": all(any(case.fold is not None and case.label for case in one) for one in splits.values()),
+        "trained on": all(any(case.fold is not None and case.label for case in members) for members in splits.values()),
     }.items():
-        if not there:
+        if not possible:
             raise SemclError(
-                f"nobody is left to be {what}",
-                found=f"no {'testing' if what == 'tested' else 'training'} case with a label map",
+                f"no case is left to be {use}",
+                found=f"no {'testing' if use == 'tested' else 'training'} case with a label map",
                 expected="at least one",
                 remedy="set --folds, or prepare the cohort with another --test_share",
             )
@@ -60,7 +61,7 @@ def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int
 
 
 def _assigned(cases: Sequence[Case], part: dict[str, int], tested: int) -> Iterator[Case]:
-    """Cases as a split has them: those of the tested part without a fold, the others with their part as fold."""
+    """The cases of a split: those of the tested part without a fold, the others with their part as fold."""
     for case in cases:
         own = part.get(case.patient, 0 if tested else 1)
         if own != tested:

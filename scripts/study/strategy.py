@@ -1,4 +1,4 @@
-"""Training strategies: each is a config overlay over the same stages."""
+"""Training strategies: each is an overlay over the configs of the same stages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..plain import parse_yaml, read_text, read_yaml, short
 
 FOLDER = "strategies"  # of the bundle's configs
 KEYS = "YAML with keys of the configs"
-FLOOR = "coarse"  # the map every strategy starts from
-NO_PRETRAINING = "encoder_weights"  # an overlay that says what the encoder starts from is not pretrained
-SELF_TRAINING = "certain"  # one that says from where on a model is certain learns a second time, from its own maps too
-GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store is made by
+FLOOR = "coarse"  # the coarse map, which every strategy starts from
+NO_PRETRAINING = "encoder_weights"  # an overlay with this key is not pretrained
+SELF_TRAINING = "certain"  # an overlay with this threshold trains a second model, on the first one's maps too
+GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store depends on
 FOLDERS = {
     "bundle_root",
     "dataset_dir",
@@ -27,9 +27,9 @@ FOLDERS = {
     "prediction_dir",
     "pseudo_dir",
 }
-OWN = {*FOLDERS, NO_PRETRAINING, "section", "seed", "labelled", "freeze_encoder", "resume"}  # the study itself sets
+OWN = {*FOLDERS, NO_PRETRAINING, "section", "seed", "labelled", "freeze_encoder", "resume"}  # set by the study
 AFTER_PRETRAINING = ("train", "inference")
-STAGES = ("pretrain", "embed", *AFTER_PRETRAINING)  # of a unit; stage.key is a key for that stage alone
+STAGES = ("pretrain", "embed", *AFTER_PRETRAINING)  # of a unit; "stage.key" is a key for that stage alone
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Strategy:
     """A strategy, or one point of a sweep of it.
 
     Args:
-        name: of the overlay, and for a point of a sweep its value too.
+        name: the overlay's name, with the value for a point of a sweep.
         overlay: the config file.
-        overrides: of the sweep; ``stage.key`` for one stage alone.
+        overrides: keys and values of the sweep; ``stage.key`` for one stage alone.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Strategy:
         return read_overlay(self.overlay)
 
     def overrides_of(self, stage: str) -> dict[str, Any]:
-        """The overrides a stage is given."""
-        given = {key: of_stage(key) for key in self.overrides}
+        """The overrides for a stage."""
+        given = {key: stages_and_key(key) for key in self.overrides}
         return {own: self.overrides[key] for key, (stages, own) in given.items() if stage in stages}
 
     @property
@@ -63,17 +63,17 @@ class Strategy:
 
     @property
     def trains_itself(self) -> bool:
-        """Whether the maps its first model draws of unlabelled scans are learnt from by a second."""
+        """Whether a second model also learns from the first one's predictions on unlabelled scans."""
         return self.content.get(SELF_TRAINING) is not None
 
     @property
     def own_grid(self) -> bool:
-        """Whether its queries may be cut in another way than those of other strategies."""
+        """Whether its queries may differ from those of other strategies."""
         return not GRID.isdisjoint(map(group, (*self.content, *self.overrides)))
 
     @property
     def about(self) -> str:
-        """What the overlay says of itself in its first lines."""
+        """The overlay's description: its first comment lines."""
         lines = read_text(self.overlay).splitlines()
         first = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
         return " ".join(line.removeprefix("#").strip() for line in lines[:first])
@@ -83,12 +83,12 @@ def read_overlay(path: Path) -> dict[str, Any]:
     """The keys of an overlay.
 
     Raises:
-        SemclError: when the file holds none, but something else.
+        SemclError: when the file holds something else.
     """
     found = read_yaml(path, KEYS)
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise SemclError(
-            f"{path} is no overlay",
+            f"{path} is not an overlay",
             found="nothing: the file is empty" if found is None else short(found),
             expected=KEYS,
             remedy=f"edit {path}" if found is not None else "write {} into one that changes nothing, or leave it out",
@@ -102,18 +102,18 @@ def group(key: str) -> str:
 
 
 def nested(keys: Iterable[str]) -> list[str]:
-    """Those of a config's keys that are inside of another: ``train#views#area``."""
+    """Those of a config's keys that lie within another: ``train#views#area``."""
     return [key for key in keys if group(key) != key.lstrip("+")]
 
 
-def of_stage(key: str) -> tuple[tuple[str, ...], str]:
-    """The stages a key of a sweep is for, and the key itself: ``pretrain.temperature`` is for pretrain alone."""
+def stages_and_key(key: str) -> tuple[tuple[str, ...], str]:
+    """The stages a sweep's key applies to, and the bare key: ``pretrain.temperature`` is for pretrain alone."""
     stage, dot, own = key.partition(".")
     return ((stage,), own) if dot and stage in STAGES else (STAGES, key)
 
 
 def refuse_own(keys: Sequence[str], where: str) -> None:
-    """Refuse keys that the study itself sets.
+    """Refuse keys that the study sets itself.
 
     Raises:
         SemclError: naming them.
@@ -121,7 +121,7 @@ def refuse_own(keys: Sequence[str], where: str) -> None:
     taken = sorted({key for key in keys if group(key) in OWN})
     if taken:
         raise SemclError(
-            f"the study itself sets {', '.join(taken)}",
+            f"the study sets {', '.join(taken)} itself",
             found=f"{', '.join(taken)} in {where}",
             expected="other keys of the configs",
             remedy="use --seeds, --labels, --protocols, --folds, --attention_dir or --out",
@@ -129,10 +129,10 @@ def refuse_own(keys: Sequence[str], where: str) -> None:
 
 
 def find_strategies(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
-    """Strategies by the name of an overlay in the bundle's configs/strategies, or by the path of one elsewhere.
+    """Strategies, each by the name of an overlay in the bundle's configs/strategies or by the path of another file.
 
     Raises:
-        SemclError: for none, one that is not there, one given twice, or a file that is no overlay.
+        SemclError: for no strategy at all, a missing one, one given twice, or a file that is not an overlay.
     """
     folder = bundle_root / "configs" / FOLDER
     shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -143,7 +143,7 @@ def find_strategies(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
             expected="the bundle's folder",
             remedy="set --bundle_root",
         )
-    known = f"one of {', '.join(shipped)}, or the path of an overlay of yours"
+    known = f"one of {', '.join(shipped)}, or the path of your own overlay"
     if not names:
         raise SemclError("no strategy is given", found="none", expected=known, remedy="set --strategies")
     found: list[Strategy] = []
@@ -157,11 +157,11 @@ def find_strategies(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
                 expected=known,
                 remedy=f"did you mean {near[0]}?" if near else "see docs/study.md for how to add one",
             )
-        if path.stem == FLOOR or path.stem in {one.name for one in found}:
+        if path.stem == FLOOR or path.stem in {strategy.name for strategy in found}:
             raise SemclError(
                 "two strategies of the same name",
-                found=f"{path.stem} twice" if path.stem != FLOOR else f"{path}: {FLOOR} is the map all start from",
-                expected="names of their own",
+                found=f"{path.stem} twice" if path.stem != FLOOR else f"{path}: {FLOOR} is the map that all start from",
+                expected="different names",
                 remedy="give each once, or rename the overlay",
             )
         strategy = Strategy(path.stem, path.resolve())
@@ -171,13 +171,13 @@ def find_strategies(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
 
 
 def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list[Strategy]:
-    """Each strategy once a value of ``sweep``, "key=value,value,..." or "stage.key=value,value,...".
+    """Each strategy once for every value of ``sweep``: "key=value,value,..." or "stage.key=value,value,...".
 
-    One without pretraining stays as it is where the key is of pretraining alone.
+    A strategy without pretraining is left as it is if only pretraining has the key.
 
     Raises:
-        SemclError: when the sweep is not of this form, or of a key that the study itself sets, or for one stage of one
-            that all must share.
+        SemclError: when the sweep does not have this form, its key is one the study sets itself, or it varies for one
+            stage a key that all must share.
     """
     key, _, listed = (part.strip() for part in sweep.partition("="))
     try:
@@ -188,16 +188,16 @@ def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list
         raise SemclError(
             "a sweep cannot be understood",
             found=repr(sweep),
-            expected="key=value,value,... with a key of the configs, or stage.key for one stage alone; each value once",
+            expected="key=value,value,... with a key of the configs, or stage.key for one stage alone; no value twice",
             remedy="for example --sweep temperature=0.05,0.1,0.2 or --sweep layers=[1,1,1,1],[2,2,2,2]",
         )
-    stages, own = of_stage(key)
+    stages, own = stages_and_key(key)
     refuse_own([own], f"--sweep {sweep}")
     if own != key and group(own) in GRID:
         raise SemclError(
-            "a sweep for one stage of what all must share",
+            "a sweep varies for one stage what all stages must share",
             found=repr(sweep),
-            expected=f"{own} alike in all stages: they read one query store",
+            expected=f"the same {own} in all stages: they read one query store",
             remedy=f"set --sweep {own}={listed}",
         )
     later = [stage for stage in stages if stage in AFTER_PRETRAINING]

@@ -16,7 +16,7 @@ from ..cohort.case import input_files
 from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import require_split
-from ..errors import SemclError
+from ..errors import SemclError, one_of
 from ..evaluate.rows import Row, measure_cases, read_metrics, write_rows
 from ..job.shard import Shard
 from ..outputs import Output
@@ -28,34 +28,34 @@ from .runner import Runner, listen
 from .splits import write_splits
 from .strategy import FLOOR, find_strategies, read_overlay, refuse_own, swept
 
-BUILD = ["$scripts.plain_errors()", "$@store"]  # what pretrain.yaml is made to run to build the query store alone
+BUILD = ["$scripts.plain_errors()", "$@store"]  # what pretrain.yaml runs to build nothing but the query store
 
 
 def usual_workers() -> int:
-    """One process a GPU, or one a core."""
+    """One process per GPU, or per core without GPUs."""
     return torch.cuda.device_count() or os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared with what, on whom.
+    """A study: which strategies are compared, and on which cohort.
 
     Args:
         dataset_dir: the cohort, with attention maps of all its cases (``coarse.yaml`` makes them, by cross-fitting).
-        bundle_root: the bundle.
-        out: folder of the study; an earlier study there goes on.
+        bundle_root: the bundle's folder.
+        out: the study's folder; an earlier study there is resumed.
         strategies: names of overlays in configs/strategies, or paths of others.
         seeds: training runs of each strategy.
         folds: parts of the labelled patients, each tested once; 0 for the cohort's own testing cases.
-        protocols: of "frozen" and "tuned".
-        labels: shares of the labelled patients the decoder learns from.
+        protocols: "frozen", "tuned" or both.
+        labels: shares of the labelled patients that the decoder learns from.
         overlays: config files given to all stages.
-        sweep: "key=value,value": every strategy once a value.
-        attention_dir: the attention maps; None for those of the cohort.
-        tolerance: mm, of NSD where the label table gives an organ none.
-        workers: processes at once.
+        sweep: "key=value,value": every strategy once for every value.
+        attention_dir: folder of the attention maps; None for the cohort's.
+        tolerance: of NSD, mm, for organs without one in the label table.
+        workers: how many processes run at once.
         share: "i/n", the part of the units that is run here; None for all.
-        baseline: the strategy all are compared with, by the name it has in the report, or "coarse"; None for scratch.
+        baseline: the strategy that all are compared with, by its name in the report, or "coarse"; None for scratch.
     """
 
     dataset_dir: Path
@@ -75,11 +75,11 @@ class Study:
     baseline: str | None
 
     def run(self) -> None:
-        """Run what is not done yet; when all of the study is, compare and report.
+        """Run the units that are not done; once all are, compare and report.
 
         Raises:
-            SemclError: for a strategy, split or number that is none, missing attention maps, units run with other
-                numbers, or units that failed.
+            SemclError: for an invalid strategy, split or number, missing attention maps, units run with other numbers,
+                or units that failed.
         """
         plan, table = self.plan()
         units = plan.units()
@@ -99,40 +99,18 @@ class Study:
         """The plan, with its splits written and its configs checked, and the label table."""
         if self.seeds < 1 or self.workers < 1:
             raise SemclError(
-                "a study needs a seed and a worker at least",
+                "a study needs at least one seed and one worker",
                 found=f"--seeds {self.seeds}, --workers {self.workers}",
                 expected="1 or more",
                 remedy="set them",
             )
-        for overlay in self.overlays:
-            if not overlay.is_file():
-                raise SemclError(
-                    "there is no such overlay",
-                    found=f"no {overlay}",
-                    expected="a config file",
-                    remedy="set --overlay, or --preset to fast, standard or faithful",
-                )
-            content = read_overlay(overlay)
-            if "run" in content:
-                raise SemclError(
-                    f"{overlay} is the config of a stage",
-                    found="a key run",
-                    expected="an overlay: numbers over those of the stages",
-                    remedy="set --overlay, or --preset to fast, standard or faithful",
-                )
-            refuse_own([key for key in content if key != "freeze_encoder"], str(overlay))  # protocols say that
+        self._check_overlays()
         strategies = find_strategies(self.strategies, self.bundle_root)
         if self.sweep is not None:
             strategies = swept(strategies, self.sweep, self.bundle_root)
-        names = [FLOOR, *(strategy.name for strategy in strategies)]
-        if self.baseline is not None and self.baseline not in names:
-            raise SemclError(
-                "there is no such baseline",
-                found=f"--baseline {self.baseline!r}",
-                expected=f"one of {', '.join(map(repr, names))}",
-                remedy="set --baseline, or add it to --strategies",
-            )
-        planned = parse_cells(self.protocols, self.labels)
+        if self.baseline is not None:
+            one_of("--baseline", self.baseline, [FLOOR, *(strategy.name for strategy in strategies)])
+        cells = parse_cells(self.protocols, self.labels)
         cases, table = load(self.dataset_dir), LabelTable.load(self.dataset_dir)
         attention, out = (self.attention_dir or self.dataset_dir / "attention").resolve(), self.out.resolve()
         require_attention(cases, attention)
@@ -146,7 +124,7 @@ class Study:
             strategies=tuple(strategies),
             splits=splits,
             seeds=self.seeds,
-            cells=planned,
+            cells=cells,
             attention_dir=attention,
             tolerance=self.tolerance,
             data=hash_data(splits, attention),
@@ -154,11 +132,29 @@ class Study:
         plan.check()
         return plan, table
 
+    def _check_overlays(self) -> None:
+        """Refuse overlays that are missing, configs of stages, or set what the study sets itself."""
+        remedy = "set --overlay, or --preset to fast, standard or faithful"
+        for overlay in self.overlays:
+            if not overlay.is_file():
+                raise SemclError(
+                    "there is no such overlay", found=f"no {overlay}", expected="a config file", remedy=remedy
+                )
+            content = read_overlay(overlay)
+            if "run" in content:
+                raise SemclError(
+                    f"{overlay} is the config of a stage",
+                    found="a key run",
+                    expected="an overlay: values that replace those of the stages",
+                    remedy=remedy,
+                )
+            refuse_own([key for key in content if key != "freeze_encoder"], str(overlay))  # --protocols replaces it
+
     def build_stores(self, plan: Plan) -> None:
-        """Decode every case once, before units would each begin to; a unit looks whether what is there still holds.
+        """Decode every case once, before each unit would; units check that the stores are up to date.
 
         Raises:
-            SemclError: when that fails; why was printed.
+            SemclError: when that fails; the cause has been printed.
         """
         cases = load(self.dataset_dir)
         for store, strategy in {plan.store(strategy): strategy for strategy in plan.strategies}.items():
@@ -182,19 +178,19 @@ class Study:
             if done.returncode:
                 raise SemclError(
                     "the query store cannot be built",
-                    found="what is said above",
+                    found="the error above",
                     expected=f"the cases of {self.dataset_dir} in {store}",
-                    remedy="mend the cause and run the study again",
+                    remedy="fix the cause and run the study again",
                 )
 
     def report(self, plan: Plan, table: LabelTable) -> None:
-        """Compare and write the report."""
+        """Compare the strategies and write the report."""
         floor = {split: self.floor(split, plan, table) for split in plan.splits}
         results = Results(plan, floor, table.names, table.phases)
         StudyReport(results, self.dataset_dir.resolve().name, self.folds, self.baseline).write()
 
     def floor(self, split: str, plan: Plan, table: LabelTable) -> list[Row]:
-        """Rows of the coarse maps of a split's testing cases, measured once."""
+        """The rows of the coarse maps of a split's testing cases, measured once."""
         path = plan.splits[split] / f"coarse.{plan.data[split]}.{self.tolerance:g}mm.csv"
         if not path.is_file():
             cases = load(plan.splits[split], "testing", need_label=True)

@@ -1,4 +1,4 @@
-"""The study's tables: organ by strategy, as data, as CSV and as LaTeX."""
+"""The study's tables, organ by strategy, as plain data, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluate.statistics import ALL
+from ..evaluate.wording import p_text
 from .cells import Cell
 from .differences import Difference, compare_strategies
 from .results import Results, Values
@@ -21,17 +22,17 @@ BASELINE = "scratch"
 
 
 class Table:
-    """One protocol and share of labels: mean Dice of each organ by each method, and whether differences mean something.
+    """One protocol and share of labels: each organ's mean Dice by method, and which differences are beyond chance.
 
     Args:
-        results: the study's.
-        cell: the protocol and share.
+        results: the study's results.
+        cell: the protocol and share of labels.
         baseline: the strategy, or the coarse map, that all are compared with; None for ``scratch``, or for the coarse
-            map where ``scratch`` was not run, or nothing else was.
+            map where ``scratch`` was not run or is the only strategy.
 
     Attributes:
-        best: the strategy with the highest mean over all organs; ``next_best`` the one after, None for a single one.
-        against_next: ``best`` against ``next_best``, all organs, then each.
+        best: the strategy with the highest mean over all organs; ``next_best`` the one after it, None if there is none.
+        against_next: ``best`` against ``next_best``: all organs together, then each organ.
         against_baseline: each strategy against the baseline.
     """
 
@@ -51,12 +52,12 @@ class Table:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """The title: the protocol and share of labels."""
         share = "" if self.cell.labelled == 1 else f", {self.cell.labelled * 100:g}% of the labelled patients"
         return {"frozen": "Encoder frozen", "tuned": "Encoder tuned"}[self.cell.protocol] + share
 
     def lines(self) -> list[dict[str, Any]]:
-        """A line an organ, all of them first: method -> (mean, standard deviation over patients)."""
+        """One line per organ, all together first: method -> (mean, standard deviation over patients)."""
         return [
             {
                 "organ": organ,
@@ -70,21 +71,21 @@ class Table:
         ]
 
     def phases(self) -> list[dict[str, Any]]:
-        """A line a phase: method -> (mean, SD over patients) of all organs, and each strategy against the baseline."""
+        """One line per phase: method -> (mean, SD over patients) of all organs, and strategies against the baseline."""
         lines = []
         for phase in self.results.phases:
             values = self.results.values(self.cell, phase=phase)
             if values:
                 found = {method: mean_and_sd(values[ALL][method]) for method in self.results.methods}
                 against = [
-                    _plain(compare_strategies(values, self.baseline, name, [])[0]) for name in self.against_baseline
+                    _as_dict(compare_strategies(values, self.baseline, name, [])[0]) for name in self.against_baseline
                 ]
                 patients = values[ALL][FLOOR].shape[1]
                 lines.append({"phase": phase, "patients": patients, "found": found, "against_baseline": against})
         return lines
 
     def overall(self) -> list[Difference]:
-        """Every comparison of all organs together, once."""
+        """Every comparison of all organs together, each pair once."""
         found = [lines[0] for lines in self.against_baseline.values()]
         pairs = {frozenset((line.first, line.second)) for line in found}
         return found + [line for line in self.against_next[:1] if {line.first, line.second} not in pairs]
@@ -101,19 +102,19 @@ class Table:
             "baseline": self.baseline,
             "organs": self.lines(),
             "phases": self.phases(),
-            "against_next": [_plain(line) for line in self.against_next],
+            "against_next": [_as_dict(line) for line in self.against_next],
             "against_baseline": {
-                name: [_plain(line) for line in lines] for name, lines in self.against_baseline.items()
+                name: [_as_dict(line) for line in lines] for name, lines in self.against_baseline.items()
             },
         }
 
     def in_words(self) -> str:
         """The result in one sentence."""
         mean, floor = (float(self.values[ALL][name].mean()) for name in (self.best, FLOOR))
-        said = [f"{self.best} has the highest mean Dice of the strategies, {mean:.3f} (coarse map {floor:.3f})"]
-        told = [lines[0] for lines in (self.against_next, self.against_baseline.get(self.best, [])) if lines]
-        said += list(dict.fromkeys(_told(line) for line in told))  # the next best may be the baseline
-        return f"{self.title}: {'; '.join(said)}."
+        clauses = [f"{self.best} has the highest mean Dice of the strategies, {mean:.3f} (coarse map {floor:.3f})"]
+        compared = [lines[0] for lines in (self.against_next, self.against_baseline.get(self.best, [])) if lines]
+        clauses += list(dict.fromkeys(_in_words(line) for line in compared))  # the next best may be the baseline
+        return f"{self.title}: {'; '.join(clauses)}."
 
     def latex(self) -> str:
         """The table for a paper (booktabs)."""
@@ -126,7 +127,11 @@ class Table:
                 mean, sd = line["found"][method]
                 entry = f"{mean:.3f}" + ("" if sd is None else f" $\\pm$ {sd:.3f}")
                 entries.append(f"\\textbf{{{entry}}}" if method == line["best"] else entry)
-            cells = [_tex(line["organ"]), *entries, *(_tex_p(line[key]) for key in ("p_next", "p_baseline"))]
+            cells = [
+                _tex(line["organ"]),
+                *entries,
+                *(p_text(line[key], "--", "$<$ 0.001") for key in ("p_next", "p_baseline")),
+            ]
             body.append(" & ".join(cells) + r" \\")
         rows = "\n".join([body[0], r"\midrule", *body[1:]])
         caption = (
@@ -141,13 +146,13 @@ class Table:
 
 
 def mean_and_sd(values: Values) -> tuple[float, float | None]:
-    """Mean, and standard deviation over patients of the mean over seeds (None for one patient)."""
+    """Mean and standard deviation over patients, of each patient's mean over seeds; no deviation for one patient."""
     by_patient = values.mean(0)
     return float(by_patient.mean()), float(by_patient.std(ddof=1)) if len(by_patient) > 1 else None
 
 
 def csv_text(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Lines of plain data as CSV, numbers to six digits."""
+    """Lines of plain data as CSV, with six decimals."""
     listed = list(lines)
     text = io.StringIO()
     names = list(dict.fromkeys(key for line in listed for key in line))
@@ -160,7 +165,7 @@ def csv_text(lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def organ_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """Every table's lines in one long form: a line a protocol, share, organ and method."""
+    """All tables in long form: one row per protocol, share of labels, organ and method."""
     return [
         {
             "protocol": table.cell.protocol,
@@ -179,34 +184,26 @@ def organ_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def _p_of(lines: Sequence[Difference], organ: str) -> float | None:
-    for line in lines:
-        if line.organ == organ:
-            return line.p if line.p_holm is None else line.p_holm
-    return None
+    return next((line.corrected_p for line in lines if line.organ == organ), None)
 
 
-def _told(line: Difference) -> str:
-    interval = "" if line.low is None else f" (95 % interval {line.low:+.3f} to {line.high:+.3f}, p = {line.p:.2g})"
+def _in_words(line: Difference) -> str:
+    p = p_text(line.p, bound="", form=".2g")
+    interval = "" if line.low is None else f" (95 % interval {line.low:+.3f} to {line.high:+.3f}, p = {p})"
     return f"{line.difference:+.3f} over {line.first}{interval}: {line.verdict}"
 
 
-def _plain(line: Difference) -> dict[str, Any]:
+def _as_dict(line: Difference) -> dict[str, Any]:
     return {**asdict(line), "verdict": line.verdict}
 
 
 def _tex(text: str) -> str:
-    """Text with what LaTeX would read as commands escaped."""
+    """Text with LaTeX's special characters escaped."""
     words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return re.sub(r"[\\~^_%&#${}]", lambda found: words.get(found[0], "\\" + found[0]), text)
 
 
-def _tex_p(p: float | None) -> str:
-    if p is None:
-        return "--"
-    return "$<$ 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def share_of_runs(lines: Sequence[Difference], level: float) -> float:
-    """Of the single training runs, the share that Wilcoxon's test alone would have called significant."""
+    """The share of single training runs that Wilcoxon's test by itself would call significant."""
     found = [p for line in lines for p in line.runs if p is not None]
     return float(np.mean([p < level for p in found])) if found else 0.0

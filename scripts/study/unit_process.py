@@ -1,4 +1,4 @@
-"""One unit of a study, in a process of its own: its stages one after the other, then the measures."""
+"""The process of one unit of a study: its stages one after the other, then the measurements."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from ..evaluate.rows import measure_cases, write_rows
 from ..files import write_text
 from ..sidefiles import for_show, plain_note
 
-OWN_STORE = "store"  # folder of a cell's own query store, which nothing needs once the cell is measured
-Step = Mapping[str, Any]  # a stage: its name and title, config files, overrides
-QUERIES = "queries_seen.json"  # stage -> how many queries it was shown, beside its jobs/
+OWN_STORE = "store"  # folder of a cell's own query store, removed once the cell is measured
+Step = Mapping[str, Any]  # one stage: its name and title, config files and overrides, as ``plan.steps`` makes them
+QUERIES = "queries_seen.json"  # stage -> how many queries it has seen; lies beside its jobs/
 
 
 def run(note: Mapping[str, Any]) -> None:
     """Run the stages that have not completed, then measure the cells that have not been measured.
 
     Args:
-        note: the stages ("steps"), the cells ("cells": name -> folder), the split's folder, and the tolerance of NSD.
+        note: the stages ("steps"), the cells ("cells": name -> folder), the folder of the split, the method's name and
+            the tolerance of NSD.
     """
     for step in note["steps"]:
         if not has_completed(step):
@@ -41,21 +42,21 @@ def run(note: Mapping[str, Any]) -> None:
 
 
 def has_completed(step: Step) -> bool:
-    """Whether a stage has been run to its end."""
+    """Whether a stage has run to its end."""
     path = manifest(step)
     note = for_show(path, plain_note) if path.is_file() else None
     return note is not None and note.get("status") == "completed"
 
 
 def manifest(step: Step) -> Path:
-    """Where a stage notes its run."""
+    """The path of a stage's manifest."""
     return Path(step["overrides"]["output_dir"]) / "jobs" / f"{step['stage']}.json"
 
 
 def run_stage(step: Step) -> None:
-    """Run a stage, or go on where one was interrupted.
+    """Run a stage, or resume it where it was interrupted.
 
-    Embeddings are looked at beside Dice: where they cannot be, for a single patient, say, the unit goes on without.
+    Embeddings only accompany Dice: where they cannot be computed, say for a single patient, the unit goes on without.
     """
     from monai.bundle import ConfigWorkflow
 
@@ -74,12 +75,12 @@ def run_stage(step: Step) -> None:
     if "train" in workflow.parser:
         sampler, trainer = (workflow.parser.get_parsed_content(f"train#{name}") for name in ("sampler", "trainer"))
         batches = trainer.state.max_epochs * len(sampler)
-        shown = {step["stage"]: batches * sampler.clusters_per_batch * sampler.queries_per_cluster}
-        write_text(Path(overrides["output_dir"]) / QUERIES, json.dumps(shown))
+        seen = {step["stage"]: batches * sampler.clusters_per_batch * sampler.queries_per_cluster}
+        write_text(Path(overrides["output_dir"]) / QUERIES, json.dumps(seen))
 
 
 def main() -> None:
-    """Run the unit a file describes."""
+    """Run the unit described by the file that is given as argument."""
     run(json.loads(Path(sys.argv[1]).read_text()))
 
 

@@ -50,7 +50,7 @@ def copied_bundle(folder: Path) -> Path:
 
 
 def made_plan(folder: Path, bundle: Path = BUNDLE, folds: int = 0, **changes: Any) -> Plan:
-    """A plan of two strategies, two seeds and one cell, unless told otherwise."""
+    """A plan of two strategies, two seeds and one cell, unless changed."""
     cases = write_cases(folder / "cohort")
     splits = write_splits(cases, TABLE, folder / "study", folds)
     attention = folder / "cohort" / "attention"
@@ -70,7 +70,7 @@ def made_plan(folder: Path, bundle: Path = BUNDLE, folds: int = 0, **changes: An
 
 
 def rows_of(method: str, dice: dict[tuple[str, str], float]) -> list[Row]:
-    """Rows of a scan a patient, of (patient, organ) -> Dice, with other metrics made of it and a volume."""
+    """Rows of one scan per patient from (patient, organ) -> Dice, with other metrics made of it and a volume."""
     found = []
     for (patient, organ), value in dice.items():
         where = (f"{patient}_scan", patient, organ, TABLE.phases[int(patient[1:]) % 2], method)
@@ -80,7 +80,7 @@ def rows_of(method: str, dice: dict[tuple[str, str], float]) -> list[Row]:
 
 
 def dice_of(patients: int, level: float, rng: np.random.Generator) -> dict[tuple[str, str], float]:
-    """Dice near a level; the duct is of every patient but the first, the third organ of nobody."""
+    """Dice near a level; every patient but the first has the duct, nobody the third organ."""
     return {
         (f"p{number}", organ): float(np.clip(level + rng.normal(0, 0.05), 0, 1))
         for number in range(patients)
@@ -90,7 +90,7 @@ def dice_of(patients: int, level: float, rng: np.random.Generator) -> dict[tuple
 
 
 def write_unit(plan: Plan, unit: Unit, rows: Sequence[Sequence[Row]]) -> None:
-    """What a unit leaves behind, without its networks: rows a cell, manifests, queries seen, embeddings."""
+    """What a unit leaves behind, without its networks: rows of each cell, manifests, queries seen, embeddings."""
     seconds = {"pretrain": 10.0, "embed": 1.0} if unit.strategy.pretrains else {}
     if unit.strategy.pretrains:
         (unit.folder / "embeddings").mkdir(parents=True)

@@ -24,7 +24,7 @@ def draw(shape: tuple[int, int], rng: np.random.Generator, seeds: float = 1, pat
 
 
 def by_loops(paired: Values) -> tuple[float, float, float]:
-    """The interval and p of the docstring's words, a number at a time."""
+    """The interval and p as the docstring has them, one number at a time."""
     rows = paired.tolist()
     seeds, patients = len(rows), len(rows[0])
     total = sum(sum(row) for row in rows) / (seeds * patients)
@@ -107,7 +107,7 @@ def test_p_is_below_the_level_exactly_where_the_interval_leaves_0_out():
 
 
 @pytest.mark.parametrize("shape", [(1, 12), (3, 1), (1, 1)])
-def test_one_seed_or_one_patient_cannot_be_told(shape):
+def test_one_seed_or_one_patient_has_no_interval_and_no_p(shape):
     values = np.random.default_rng(7).random((2, *shape))
     line = compare_organ(values[0], values[1], ("a", "b"), "liver")
     assert (line.low, line.high, line.p) == (None, None, None)

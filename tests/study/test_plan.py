@@ -1,4 +1,4 @@
-"""Plans: splits, units, cells, stages, and the settings by which a changed study is told."""
+"""Plans: units, stages, and the settings that reveal a changed study."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ def test_units_are_every_strategy_of_every_seed_and_split(tmp_path):
     assert not any(one != other and other.startswith(f"{one}/") for one in folders for other in folders)
 
 
-def test_units_of_names_that_are_alike_have_folders_of_their_own(tmp_path):
+def test_units_of_similar_names_have_folders_of_their_own(tmp_path):
     names = ("a b", "a_b", "a%20b", "a")
     found = [strategy_of(tmp_path, name, "temperature: 0.2") for name in names]
     found += swept(found[-1:], "compile_mode=../../x,b/c", BUNDLE)
@@ -70,19 +70,19 @@ def test_without_pretraining_the_encoder_s_start_is_the_overlay_s(tmp_path):
     assert not any("encoder_weights" in step["overrides"] for step in found)
 
 
-def test_a_strategy_that_trains_itself_draws_unlabelled_scans_with_a_first_model_and_learns_from_them(tmp_path):
+def test_a_strategy_that_trains_itself_learns_from_a_first_model_s_predictions_on_unlabelled_scans(tmp_path):
     plan = made_plan(
         tmp_path, strategies=tuple(find_strategies(["semantic-self"], BUNDLE)), cells=parse_cells(["tuned"], ["50%"])
     )
     unit = plan.units()[0]
     found = [step for step in steps(plan, unit) if step["stage"] in ("train", "inference")]
     assert [step["stage"] for step in found] == ["train", "inference"] * 2
-    first, drawing, second, last = (step["overrides"] for step in found)
+    first, predicting, second, last = (step["overrides"] for step in found)
     cell = unit.cell_folder(plan.cells[0])
     assert (first["output_dir"], second["output_dir"]) == (str(cell / "first"), str(cell))
-    assert drawing["output_dir"] == first["output_dir"]
-    assert drawing["section"] == "unlabelled"
-    assert "certain" not in drawing
+    assert predicting["output_dir"] == first["output_dir"]
+    assert predicting["section"] == "unlabelled"
+    assert "certain" not in predicting
     assert second["pseudo_dir"] == str(cell / "first" / "predictions")
     assert second["store_dir"] != first["store_dir"]
     assert "pseudo_dir" not in first

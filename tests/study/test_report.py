@@ -1,4 +1,4 @@
-"""The report of a study: what it claims, its files, its page; in a browser silent, as wide as its window, sorted."""
+"""The report of a study: claims, files and page; in a browser silent, as wide as its window, sortable."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_summary_holds_the_page_s_numbers(written: Path, page: Page) -> None
             assert there["patients"] == str(line["patients"])
 
 
-def test_every_strategy_says_what_it_is(page: Page) -> None:
+def test_every_strategy_is_described(page: Page) -> None:
     for strategy in find_strategies(list(LEVELS), BUNDLE):
         assert strategy.about in page.text
 
@@ -103,17 +103,17 @@ def claims(folder: Path, folds: int = 0, **changes: object) -> str:
 
 
 def test_claims_count_runs_and_differences(tmp_path: Path) -> None:
-    said = claims(tmp_path, seeds=5)
-    assert "t-test over seeds and patients" in said
-    assert "calls 100% of the single runs here significant (p < 0.05); 4 of 4 differences hold" in said
-    assert "luck of training" not in said
+    sentences = claims(tmp_path, seeds=5)
+    assert "t-test over seeds and patients" in sentences
+    assert "calls 100% of the single runs here significant (p < 0.05); 4 of 4 differences hold" in sentences
+    assert "known only roughly" not in sentences
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"seeds": 1}, "With one seed nothing can be said of the luck of training"),
-        ({"seeds": 3}, "With 3 seeds the luck of training is known only roughly"),
+        ({"seeds": 1}, "With one seed the variation between training runs is unknown"),
+        ({"seeds": 3}, "With 3 seeds the variation between training runs is known only roughly"),
         ({"cells": parse_cells(["frozen"], ["10%"])}, "The coarse maps come from all labelled cases"),
     ],
 )
@@ -122,9 +122,9 @@ def test_claims_name_what_they_rest_on(tmp_path: Path, changes: dict[str, object
 
 
 def test_claims_of_folds(tmp_path: Path) -> None:
-    said = claims(tmp_path, folds=3)
-    assert "Training sets of folds overlap" in said
-    assert "The coarse maps come from all labelled cases" in said
+    sentences = claims(tmp_path, folds=3)
+    assert "Training sets of folds overlap" in sentences
+    assert "The coarse maps come from all labelled cases" in sentences
 
 
 def test_a_strategy_alone_is_compared_with_the_coarse_map(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_a_strategy_alone_is_compared_with_the_coarse_map(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("seeds", "folds", "said"),
+    ("seeds", "folds", "counts"),
     [
         (1, 0, "6 cases of 6 patients (the cohort's own testing cases), 1 training run of each strategy and split."),
         (2, 5, "6 cases of 6 patients (5 folds, each tested once), 2 training runs of each strategy and split."),
     ],
 )
-def test_counts(tmp_path: Path, seeds: int, folds: int, said: str) -> None:
-    assert StudyReport(results_of(tmp_path, seeds=seeds), "ward", folds).counts() == said
+def test_counts(tmp_path: Path, seeds: int, folds: int, counts: str) -> None:
+    assert StudyReport(results_of(tmp_path, seeds=seeds), "ward", folds).counts() == counts
 
 
 @pytest.mark.parametrize(("seeds", "patients"), [(1, 1), (1, 6), (3, 1)])
@@ -178,7 +178,7 @@ def test_the_page_says_nothing_to_the_console_and_asks_the_network_for_nothing(o
     for button in opened.page.locator("th button").all():
         button.click()
     opened.page.wait_for_load_state("networkidle")
-    assert opened.said == []
+    assert opened.messages == []
     assert opened.requested == [(written / "report.html").as_uri()]
 
 

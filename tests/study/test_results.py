@@ -1,4 +1,4 @@
-"""What the cells of a study found, brought together."""
+"""The results of all cells of a study."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_costs_are_means_over_runs(results):
     assert (semantic["pretrain_seconds"], semantic["pretrain_queries"]) == (10.0, 520)
 
 
-def test_memory_of_the_gpu_is_told_where_there_is_one(results):
+def test_memory_of_the_gpu_is_reported_where_there_is_one(results):
     unit = results.plan.units()[1]
     path = unit.folder / "jobs" / "pretrain.json"
     note = json.loads(path.read_text())

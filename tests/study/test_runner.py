@@ -59,7 +59,7 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.fixture(autouse=True)
 def unit(monkeypatch: pytest.MonkeyPatch, plan: Plan):
-    """Writes the program that stands for a unit; without a word it completes."""
+    """Writes the program that stands for a unit; without more it completes."""
     monkeypatch.setattr(runner_module, "UNIT", "fake.unit")
     monkeypatch.setattr(runner_module, "POLL", 0.02)
 
@@ -80,7 +80,7 @@ def test_all_units_are_run(plan):
     assert all(Runner(plan, 1).done(unit) for unit in plan.units())
 
 
-def test_a_unit_is_told_all_it_needs(plan):
+def test_a_unit_is_given_all_it_needs(plan):
     unit = plan.units()[1]
     Runner(plan, 1).run([unit])
     note = json.loads((unit.folder / "unit.json").read_text())
@@ -127,16 +127,16 @@ def test_a_changed_number_is_refused_before_anything_runs(plan):
     assert order(plan) == ["semantic seed 1"]
 
 
-def test_a_unit_that_fails_is_named_and_the_others_go_on(plan, unit):
+def test_a_unit_that_fails_is_named_and_the_others_are_run(plan, unit):
     unit(FAIL)
     with pytest.raises(SemclError) as failure:
         Runner(plan, 2).run(plan.units())
     said = str(failure.value)
     assert said.startswith("1 of 4 units failed")
-    assert "semantic, split own, seed 0; the first said" in said
+    assert "semantic, split own, seed 0; the log of the first ends" in said
     assert "bar 100%\nerror: out of luck" in said
-    assert "bar 1%" not in said  # of a bar the last state alone
-    assert "begins" not in said  # the end of the log alone
+    assert "bar 1%" not in said  # only a bar's last state
+    assert "begins" not in said  # only the end of the log
     assert said.count("before the end") == 10
     assert len(order(plan)) == 4
     assert [Runner(plan, 1).done(one) for one in plan.units()] == [True, False, True, True]
@@ -145,7 +145,7 @@ def test_a_unit_that_fails_is_named_and_the_others_go_on(plan, unit):
     assert order(plan)[4:] == ["semantic seed 0"]
 
 
-def test_the_log_of_a_unit_keeps_what_earlier_runs_said(plan, unit):
+def test_the_log_of_a_unit_keeps_those_of_earlier_runs(plan, unit):
     unit(FAIL)
     for _ in range(2):
         with pytest.raises(SemclError, match="1 of 1 units failed"):
@@ -190,7 +190,7 @@ def test_gpus_are_called_as_the_environment_calls_them(monkeypatch, count, visib
     assert visible_gpus() == found
 
 
-def test_gpus_are_given_by_turns(plan, monkeypatch):
+def test_units_take_turns_on_the_gpus(plan, monkeypatch):
     monkeypatch.setattr(runner_module, "visible_gpus", lambda: ["5", "7"])
     monkeypatch.setattr(runner_module, "POLL", 1.0)
     Runner(plan, 4).run(plan.units())
@@ -252,7 +252,7 @@ def test_a_study_that_is_stopped_stops_its_units_in_an_orderly_way(plan, unit, t
         assert (folder / "orderly").is_file()
         assert not alive(int((folder / "pid").read_text()))
     assert not (plan.out / "runs" / "own" / "scratch" / "seed 1").exists()
-    assert f"study: stopped by {number.name}; run it again to go on" in said
+    assert f"study: stopped by {number.name}; run it again to resume" in said
     assert "Traceback" not in said
 
 

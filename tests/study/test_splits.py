@@ -73,7 +73,7 @@ def test_folds_are_the_same_each_time_and_others_lie_beside_them(tmp_path):
 @pytest.mark.parametrize("folds", [1, 9, -2])
 def test_folds_that_cannot_be_are_refused(tmp_path, folds):
     cases = write_cases(tmp_path / "cohort")
-    message = rf"(?s)cannot be split so.*--folds {folds}, 8 patients with label maps.*2 folds or more.*set --folds"
+    message = rf"(?s)cannot be split so.*--folds {folds}, 8 patients with label maps.*2 or more folds.*set --folds"
     with pytest.raises(SemclError, match=message):
         write_splits(cases, TABLE, tmp_path / "study", folds)
 
@@ -83,6 +83,6 @@ def test_folds_that_cannot_be_are_refused(tmp_path, folds):
     [({"testing": 0}, "to be tested.*no testing case"), ({"labelled": 0}, "to be trained on.*no training case")],
 )
 def test_a_cohort_without_one_side_is_refused_before_anything_is_written(tmp_path, numbers, message):
-    with pytest.raises(SemclError, match=rf"(?s)nobody is left {message}.*set --folds, or prepare"):
+    with pytest.raises(SemclError, match=rf"(?s)no case is left {message}.*set --folds, or prepare"):
         write_splits(write_cases(tmp_path / "cohort", **numbers), TABLE, tmp_path / "study", 0)
     assert not (tmp_path / "study").exists()

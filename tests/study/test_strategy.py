@@ -18,7 +18,7 @@ def test_strategies_are_found_by_name_in_the_order_given():
     ]
 
 
-def test_every_overlay_that_ships_is_a_strategy_that_says_what_it_is():
+def test_every_overlay_that_ships_is_a_strategy_with_a_description():
     assert sorted(path.stem for path in (BUNDLE / "configs" / "strategies").glob("*.yaml")) == SHIPPED
     for strategy in find_strategies(SHIPPED, BUNDLE):
         assert strategy.about.endswith(".") or strategy.about.endswith(").")
@@ -45,7 +45,7 @@ def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("text", ["", "# As it ships.\n", "null"])
 def test_an_overlay_that_is_empty_is_refused_as_monai_cannot_read_it(tmp_path, text):
-    with pytest.raises(SemclError, match=r"(?s)plain\.yaml is no overlay\n.*the file is empty.*write \{\} into"):
+    with pytest.raises(SemclError, match=r"(?s)plain\.yaml is not an overlay\n.*the file is empty.*write \{\} into"):
         find_strategies([str(overlay(tmp_path, "plain", text))], BUNDLE)
 
 
@@ -62,7 +62,10 @@ def test_an_overlay_without_keys_changes_nothing(tmp_path):
             "semantik",
             r"(?s)no such strategy.*no semantik\.yaml in .*no file semantik.*one of dcc, .*did you mean semantic",
         ),
-        ("mine/warm.yaml", r"(?s)no such strategy.*no file mine/warm\.yaml.*the path of an overlay.*docs/study\.md"),
+        (
+            "mine/warm.yaml",
+            r"(?s)no such strategy.*no file mine/warm\.yaml.*the path of your own overlay.*docs/study\.md",
+        ),
     ],
 )
 def test_an_unknown_strategy_is_refused_and_the_nearest_named(name, message):
@@ -88,7 +91,7 @@ def test_names_are_given_once(tmp_path):
 
 
 def test_the_name_of_the_coarse_map_is_taken(tmp_path):
-    with pytest.raises(SemclError, match=r"(?s)two strategies of the same name.*coarse is the map all start from"):
+    with pytest.raises(SemclError, match=r"(?s)two strategies of the same name.*coarse is the map that all start from"):
         find_strategies([str(overlay(tmp_path, "coarse", "temperature: 0.2"))], BUNDLE)
 
 
@@ -96,10 +99,10 @@ def test_the_name_of_the_coarse_map_is_taken(tmp_path):
     ("text", "found"),
     [("- a\n- b\n", r"\['a', 'b'\]"), ("word", "word"), ("1: 2", r"\{1: 2\}"), ("a: [1", "while parsing")],
 )
-def test_a_file_that_is_no_overlay_is_refused(tmp_path, text, found):
+def test_a_file_that_is_not_an_overlay_is_refused(tmp_path, text, found):
     path = overlay(tmp_path, "odd", text)
     with pytest.raises(
-        SemclError, match=rf"(?s)odd\.yaml is (no overlay|not YAML).*{found}.*keys of the configs.*edit "
+        SemclError, match=rf"(?s)odd\.yaml is (not an overlay|not YAML).*{found}.*keys of the configs.*edit "
     ):
         find_strategies([str(path)], BUNDLE)
 
@@ -108,7 +111,7 @@ def test_a_file_that_is_no_overlay_is_refused(tmp_path, text, found):
 def test_a_strategy_does_not_set_what_the_study_sets(tmp_path, key):
     path = overlay(tmp_path, "mine", f"temperature: 0.2\n{key}: 1\n")
     with pytest.raises(
-        SemclError, match=rf"(?s)the study itself sets {key}.*{key} in .*mine\.yaml.*use --seeds, --labels"
+        SemclError, match=rf"(?s)the study sets {key} itself.*{key} in .*mine\.yaml.*use --seeds, --labels"
     ):
         find_strategies([str(path)], BUNDLE)
 
@@ -138,7 +141,7 @@ def test_groups_of_keys():
 # sweeps
 
 
-def test_a_sweep_runs_every_strategy_once_a_value():
+def test_a_sweep_runs_every_strategy_once_per_value():
     found = swept(find_strategies(["semantic", "simclr"], BUNDLE), "temperature=0.05, 0.1", BUNDLE)
     assert [(one.name, one.overrides) for one in found] == [
         ("semantic temperature=0.05", {"temperature": 0.05}),
@@ -177,7 +180,7 @@ def test_values_of_a_sweep_are_read_as_in_a_config(sweep, values):
 @pytest.mark.parametrize(
     "sweep", ["temperature", "temperature=", "=0.1", "temperature=,", "temperature=0.1,0.1", "widths=[8,16"]
 )
-def test_a_sweep_that_is_none_is_refused(sweep):
+def test_an_invalid_sweep_is_refused(sweep):
     with pytest.raises(
         SemclError, match=r"(?s)a sweep cannot be understood.*key=value,value.*for example --sweep temp"
     ):
@@ -197,12 +200,12 @@ def test_a_sweep_may_be_of_one_stage_alone():
 
 
 def test_queries_are_cut_alike_in_all_stages():
-    with pytest.raises(SemclError, match=r"(?s)one stage of what all must share.*set --sweep patch_size=32,64"):
+    with pytest.raises(SemclError, match=r"(?s)one stage what all stages must share.*set --sweep patch_size=32,64"):
         swept(find_strategies(["scratch"], BUNDLE), "train.patch_size=32,64", BUNDLE)
 
 
 def test_a_sweep_does_not_set_what_the_study_sets():
     with pytest.raises(
-        SemclError, match=r"(?s)the study itself sets labelled.*in --sweep labelled=0\.1,1.*use .*--labels"
+        SemclError, match=r"(?s)the study sets labelled itself.*in --sweep labelled=0\.1,1.*use .*--labels"
     ):
         swept(find_strategies(["semantic"], BUNDLE), "labelled=0.1,1", BUNDLE)

@@ -210,20 +210,20 @@ def test_folders_may_be_relative(study: Study, monkeypatch: pytest.MonkeyPatch, 
 
 
 REFUSED = {
-    "no seed": ({"seeds": 0}, r"a seed and a worker at least.*--seeds 0, --workers 1"),
-    "no worker": ({"workers": -1}, r"a seed and a worker at least.*--workers -1"),
+    "no seed": ({"seeds": 0}, r"at least one seed and one worker.*--seeds 0, --workers 1"),
+    "no worker": ({"workers": -1}, r"at least one seed and one worker.*--workers -1"),
     "no strategy": ({"strategies": []}, "no strategy is given"),
     "an unknown preset": (
         {"overlays": [BUNDLE / "configs" / "fats.yaml"]},
         r"no such overlay.*no .*fats\.yaml.*--preset",
     ),
     "a stage as a preset": ({"overlays": [BUNDLE / "configs" / "train.yaml"]}, r"train\.yaml is the config of a stage"),
-    "no such protocol": ({"protocols": ["thawed"]}, "no such protocol"),
-    "a share that is none": ({"labels": ["200%"]}, "a share of labels"),
+    "no such protocol": ({"protocols": ["thawed"]}, "--protocols thawed.*one of frozen, tuned"),
+    "an invalid share": ({"labels": ["200%"]}, "a share of labels"),
     "too many folds": ({"folds": 20}, "--folds 20, 8 patients"),
     "a baseline that is not run": (
         {"baseline": "scratch"},
-        "there is no such baseline.*scratch.*one of 'coarse', 'semantic'.*set --baseline",
+        "--baseline scratch.*one of coarse, semantic",
     ),
     "a typo in a sweep": ({"sweep": "temprature=1,2"}, "unknown key --temprature.*did you mean --temperature"),
     "no cohort": ({"dataset_dir": Path("nowhere")}, "dataset_dir is not a folder"),
@@ -236,13 +236,13 @@ SWEEPS = re.findall(r"--sweep ([^`\s]+)", (ROOT / "docs" / "study.md").read_text
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_a_sweep_of_the_docs_is_one(study: Study, sweep: str) -> None:
+def test_sweeps_of_the_docs_are_valid(study: Study, sweep: str) -> None:
     plan, _ = replace(study, strategies=["semantic"], sweep=sweep).plan()
     assert len(plan.strategies) > 1
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_cannot_be_is_refused(study: Study, changes: dict[str, Any], message: str) -> None:
+def test_invalid_studies_are_refused(study: Study, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SemclError, match=f"(?s){message}"):
         replace(study, **changes).run()
     assert not (study.out / "runs").exists()
@@ -251,7 +251,7 @@ def test_what_cannot_be_is_refused(study: Study, changes: dict[str, Any], messag
 @pytest.mark.parametrize("key", ["seed", "encoder_weights", "labelled", "store_dir"])
 def test_an_overlay_does_not_set_what_the_study_sets(study: Study, tmp_path: Path, key: str) -> None:
     path = overlay(tmp_path, "mine", f"{key}: 1\nfreeze_encoder: true\n")
-    with pytest.raises(SemclError, match=rf"(?s)the study itself sets {key}\n.*mine\.yaml"):
+    with pytest.raises(SemclError, match=rf"(?s)the study sets {key} itself\n.*mine\.yaml"):
         replace(study, overlays=[path]).plan()
 
 
@@ -260,9 +260,9 @@ def test_the_faithful_preset_freezes_as_the_protocol_says(study: Study) -> None:
     assert [path.name for path in plan.overlays] == ["faithful.yaml"]
 
 
-def test_a_store_that_cannot_be_built_is_told(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_store_that_cannot_be_built_is_an_error(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
     plan, _ = study.plan()
-    with pytest.raises(SemclError, match=r"(?s)the query store cannot be built.*said above.*run the study again"):
+    with pytest.raises(SemclError, match=r"(?s)the query store cannot be built.*the error above.*run the study again"):
         study.build_stores(plan)
     assert "error: " in capfd.readouterr().err  # the scans are words
 

@@ -70,7 +70,7 @@ def test_another_baseline_is_what_all_are_compared_with(tmp_path):
         assert f"against {name}," in table.latex()
 
 
-def test_lines_are_means_and_spreads_over_patients_of_means_over_seeds(table):
+def test_lines_are_means_and_deviations_over_patients_of_means_over_seeds(table):
     for line in table.lines():
         values = table.values[line["organ"]]
         for method, (mean, sd) in line["found"].items():
@@ -88,7 +88,7 @@ def test_p_of_a_line_is_the_corrected_one(table):
     assert overall["p_baseline"] == table.against_baseline["semantic"][0].p
 
 
-def test_one_patient_has_no_spread():
+def test_one_patient_has_no_deviation():
     assert mean_and_sd(np.array([[0.25], [0.75]])) == (0.5, None)
 
 
@@ -118,15 +118,15 @@ def test_the_result_in_words_names_the_coarse_map_and_both_comparisons(table):
     assert "over scratch (" in words
 
 
-def test_a_comparison_is_told_once(tmp_path):
+def test_a_comparison_is_stated_once(tmp_path):
     assert table_of(tmp_path, ["scratch", "semantic"]).in_words().count("over scratch") == 1
     assert "over coarse" in table_of(tmp_path / "one", ["semantic"]).in_words()
 
 
-def test_one_seed_is_told_without_an_interval(tmp_path):
+def test_one_seed_is_reported_without_an_interval(tmp_path):
     words = table_of(tmp_path, seeds=1).in_words()
     assert "interval" not in words
-    assert "one seed: the luck of a training run cannot be told" in words
+    assert "one seed: chance in training cannot be assessed" in words
 
 
 # CSV
@@ -212,7 +212,7 @@ def test_latex_escapes_what_it_would_read_as_commands(tmp_path):
     assert head[3] in caption
 
 
-def test_latex_of_what_cannot_be_told(tmp_path):
+def test_latex_of_undefined_p_values(tmp_path):
     _, (_, *rows) = read_latex(table_of(tmp_path, seeds=1, patients=1).latex())
     assert [row[-2:] for row in rows] == [["--", "--"]] * len(rows)
     assert not any("\\pm" in cell for row in rows for cell in row)

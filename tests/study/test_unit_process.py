@@ -1,4 +1,4 @@
-"""One unit: stages that have completed are not run again, interrupted ones go on, cells are measured once."""
+"""One unit: completed stages are not run again, interrupted ones are resumed, cells are measured once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.cohort import datalist
 from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.evaluate.rows import Row, read_metrics
-from scripts.study import unit_process as unit_module
+from scripts.study import unit_process as module
 from scripts.study.unit_process import has_completed, main, run
 from tests.conftest import write_nifti
 from tests.study.made import TABLE
@@ -69,16 +69,16 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> type[Workflow]:
 
 @pytest.fixture
 def note(tmp_path: Path) -> dict[str, Any]:
-    """A unit of one cell on two cases of a liver, half of which is drawn."""
+    """A unit of one cell on two cases of a liver, half of which is predicted."""
     cases = []
     voxels = np.zeros((8, 8, 4), np.uint8)
     voxels[2:6, 2:6, 1:3] = TABLE.organs[0].index
-    drawn = voxels.copy()
-    drawn[:4] = 0
+    prediction = voxels.copy()
+    prediction[:4] = 0
     cell = tmp_path / "unit" / "frozen-100%"
     for number in range(2):
         label = write_nifti(tmp_path / "labels" / f"s{number}.nii.gz", voxels)
-        write_nifti(cell / "predictions" / f"s{number}.nii.gz", drawn)
+        write_nifti(cell / "predictions" / f"s{number}.nii.gz", prediction)
         cases.append(Case(f"s{number}", f"p{number}", "portal", label, label))
     datalist.save(cases, tmp_path / "split")
     TABLE.save(tmp_path / "split")
@@ -115,7 +115,7 @@ def test_a_unit_runs_its_stages_in_order_and_measures(note, workflow):
     assert {row.patient for row in rows} == {"p0", "p1"}
 
 
-def test_how_many_queries_training_was_shown_is_noted(note, workflow):
+def test_how_many_queries_training_has_seen_is_noted(note, workflow):
     run(note)
     (cell,) = map(Path, note["cells"].values())
     assert json.loads((cell.parent / "queries_seen.json").read_text()) == {"pretrain": 2 * 5 * 3 * 4}
@@ -143,7 +143,7 @@ def test_what_has_not_completed_is_run_again(note, workflow, status):
     assert stages(workflow) == ["train"]
 
 
-def test_an_interrupted_stage_goes_on_from_its_checkpoint(note, workflow):
+def test_an_interrupted_stage_is_resumed_from_its_checkpoint(note, workflow):
     pretrain = note["steps"][0]["overrides"]["output_dir"]
     write_status(Path(pretrain), "pretrain", "running")
     (Path(pretrain) / "jobs" / "pretrain.checkpoint.pt").write_bytes(b"")
@@ -153,7 +153,7 @@ def test_an_interrupted_stage_goes_on_from_its_checkpoint(note, workflow):
 
 def test_cells_that_were_measured_are_not_measured_again(note, workflow, monkeypatch):
     run(note)
-    monkeypatch.setattr(unit_module, "measure_cases", lambda *given, **named: pytest.fail("measured again"))
+    monkeypatch.setattr(module, "measure_cases", lambda *given, **named: pytest.fail("measured again"))
     run(note)
 
 
@@ -167,7 +167,7 @@ def test_a_cell_added_later_is_measured_too(note, workflow, tmp_path):
     assert (other / "rows.csv").read_bytes() == (cell / "rows.csv").read_bytes()
 
 
-REFUSED = SemclError("neighbours are looked for among other patients", found="1", expected="2", remedy="more")
+REFUSED = SemclError("neighbours are searched among other patients", found="1", expected="2", remedy="more")
 
 
 def wrapped() -> Exception:
@@ -181,7 +181,7 @@ def test_embeddings_that_cannot_be_made_do_not_stop_a_unit(note, workflow, capsy
     workflow.failing = {"embed": wrapped()}
     run(note)
     assert stages(workflow) == ["pretrain", "embed", "train", "inference"]
-    assert "no embeddings: neighbours are looked for among other patients" in capsys.readouterr().err
+    assert "no embeddings: neighbours are searched among other patients" in capsys.readouterr().err
     (cell,) = map(Path, note["cells"].values())
     assert (cell / "rows.csv").is_file()
 
