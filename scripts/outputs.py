@@ -1,7 +1,7 @@
-"""Whose a folder is: a stage writes into one that is empty or its own, and removes nothing but what it wrote.
+"""Ownership of output folders: a stage writes into empty folders or its own, and removes only what it wrote.
 
-A folder of a stage's own holds ``.semcl.json``, the marker, which says what the folder holds. Folders that are shared
-with others, a cohort's say, have no marker: there a file is replaced only where its content shows that it is ours.
+A stage's own folder holds a marker, ``.semcl.json``, which names its content. Shared folders, such as a cohort's, have
+no marker: there a file is replaced only when its content shows that SemCL wrote it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MARKER = ".semcl.json"
 
 @dataclass(frozen=True)
 class Output:
-    """A folder that a stage has for itself.
+    """A folder for the output of one stage.
 
     Args:
         folder: the folder.
-        holds: what is in it, as "attention maps"; a marker that says something else is another stage's.
-        option: what names another folder, as "--attention_dir".
+        holds: its content, such as "attention maps"; a marker with another content is another stage's.
+        option: the option that sets the folder, such as "--attention_dir".
     """
 
     folder: Path
@@ -34,23 +34,26 @@ class Output:
     option: str
 
     def claim(self, inputs: Iterable[Path] = (), earlier: Callable[[], bool] | None = None) -> None:
-        """Mark the folder as the stage's own, making it where it is not there; arguments and errors of ``check``."""
+        """Mark the folder as the stage's own, creating it if needed; arguments and errors of ``check``."""
         self.check(inputs, earlier)
         if self._noted().get("holds") != self.holds:
             self._note([path.name for path in visible(self.folder)])
 
     def check(self, inputs: Iterable[Path] = (), earlier: Callable[[], bool] | None = None) -> None:
-        """Refuse a folder that is not the stage's own, and change nothing.
+        """Refuse a folder that is not the stage's own; changes nothing.
 
         Args:
             inputs: files the stage reads, which must not lie in it.
-            earlier: whether what is in a folder without a marker was written by an earlier version.
+            earlier: whether the content of a folder without a marker was written by an earlier version.
 
         Raises:
-            SemclError: when the folder holds an image or a label map of a case, or anything the stage did not write.
+            SemclError: when the folder holds an input, or anything the stage did not write.
         """
         refuse_inputs(self.folder, inputs, self.option)
-        held, noted = visible(self.folder), self._noted().get("holds")  # in this order: others may mark it just now
+        held, noted = (
+            visible(self.folder),
+            self._noted().get("holds"),
+        )  # in this order: others may mark it meanwhile
         if noted == self.holds:
             return
         if held and (noted is not None or earlier is None or not earlier()):
@@ -64,7 +67,7 @@ class Output:
             )
 
     def keep_only(self, names: Collection[str]) -> None:
-        """Note the files a stage has now written into its own, and remove those noted before and not written again."""
+        """Note the files the stage has written, and remove those noted earlier that were not written again."""
         if self._noted().get("holds") != self.holds:
             return
         for old in self._noted().get("files", []):
@@ -76,7 +79,7 @@ class Output:
         write_text(self.folder / MARKER, json.dumps({"holds": self.holds, "files": list(names)}, indent=1))
 
     def _noted(self) -> dict[str, Any]:
-        """The marker; empty where there is none that can be understood."""
+        """The content of the marker; empty when it is missing or invalid."""
         try:
             return dict(json.loads((self.folder / MARKER).read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
@@ -84,7 +87,7 @@ class Output:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, if it is there, but for hidden files.
+    """The content of a folder without hidden files; empty when it does not exist.
 
     Raises:
         SemclError: when it is a file.
@@ -122,22 +125,22 @@ def refuse_inputs(folder: Path, inputs: Iterable[Path], option: str) -> None:
 
 
 def refuse_strange(path: Path, ours: Callable[[str], bool], what: str, option: str) -> None:
-    """Refuse to replace a file of another content than the one that is written there.
+    """Refuse to replace a file that SemCL did not write.
 
     Args:
-        path: the file, which may not be there.
-        ours: whether a text is what we write.
-        what: what we write, in words.
-        option: by which another place is named.
+        path: the file, which may not exist.
+        ours: whether a text is of the kind that SemCL writes there.
+        what: a name for that kind.
+        option: the option that sets another path.
 
     Raises:
-        SemclError: when it is not.
+        SemclError: when the file is of another kind.
     """
     if not path.exists():
         return
     try:
         found = path.is_file() and ours(path.read_text(encoding="utf-8"))
-    except (ValueError, TypeError, AttributeError, KeyError):  # what a text of another kind raises
+    except (ValueError, TypeError, AttributeError, KeyError):  # raised for texts of another kind
         found = False
     if not found:
         raise SemclError(

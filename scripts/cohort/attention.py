@@ -1,4 +1,4 @@
-"""Attention maps: a coarse label map a case, from the coarse network or from anywhere else, as NIfTI."""
+"""Attention maps: one coarse label map per case as NIfTI, from the coarse network or any other source."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .volume import read_objects
 
 
 def attention_path(folder: str | Path, case: str) -> Path:
-    """Where the attention map of a case lies."""
+    """Path of the attention map of a case."""
     return Path(folder) / f"{case}.nii.gz"
 
 
 def write_label_map(path: Path, objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> None:
-    """Write objects (X, Y, Z) on the voxels of ``image`` (RAS) as the image is stored, with the cohort's indices."""
+    """Write objects (X, Y, Z), on the voxels of ``image`` (RAS), with the cohort's indices and the axes of its file."""
     write_volume(path, stored_indices(objects, image, table), stored_affine(image))
 
 
@@ -44,14 +44,16 @@ def as_stored(objects: torch.Tensor | NDArray[Any], image: MetaTensor) -> NDArra
     """Objects (X, Y, Z) on the voxels of ``image`` (RAS), with the axes of the file it was read from."""
     numbers = objects.cpu().numpy() if isinstance(objects, torch.Tensor) else objects
     stored = io_orientation(stored_affine(image))
-    turned: NDArray[Any] = apply_orientation(numbers, ornt_transform(io_orientation(np.asarray(image.affine)), stored))
-    return turned
+    reoriented: NDArray[Any] = apply_orientation(
+        numbers, ornt_transform(io_orientation(np.asarray(image.affine)), stored)
+    )
+    return reoriented
 
 
 def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) -> torch.Tensor:
     """Object numbers 0..K (X, Y, Z) of an attention map on the voxels of ``image``; errors of ``read_objects``.
 
-    Ignored voxels are nobody's, as background is: attention says where to look.
+    Ignored voxels become background: attention only says where to search.
     """
     return torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
 
@@ -60,7 +62,7 @@ def require_attention(cases: Sequence[Case], folder: str | Path) -> None:
     """Check that each case has an attention map.
 
     Raises:
-        SemclError: naming the first case without.
+        SemclError: naming the first case without one.
     """
     missing = [case.id for case in cases if not attention_path(folder, case.id).is_file()]
     if missing:

@@ -17,7 +17,7 @@ from .label_table import LabelTable
 from .volume_files import SUFFIXES, volumes
 
 FILE_NAME = "datalist.json"
-MERGED = "labels"  # where a cohort keeps label maps that were merged from mask files
+MERGED = "labels"  # folder of a cohort with label maps that were merged from mask files
 SECTIONS = ("training", "testing")
 MOST_FOLDS = 1000
 WANTED = (*SECTIONS, "unlabelled", "all")
@@ -29,7 +29,7 @@ ENTRIES = "training and testing lists of {case, patient, phase, image, label, fo
 def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> None:
     """Write ``folder``/datalist.json; files inside the folder are named relative to it, others by full path.
 
-    ``split_of`` is the digest of the cohort that these cases are another split of, whose attention maps serve them too.
+    ``split_of`` is the digest of the cohort that these cases split anew; its attention maps are valid here.
     """
 
     def name(path: Path | None) -> str | None:
@@ -57,7 +57,7 @@ def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> No
 
 
 def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False) -> list[Case]:
-    """Cases of a cohort, or of a plain folder of volumes (each then a patient of its own, to be tested).
+    """Cases of a cohort, or of a plain folder of volumes (each then a patient of its own, in testing).
 
     Args:
         dataset_dir: folder with datalist.json, or with volumes.
@@ -65,16 +65,16 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
         need_label: whether a case without a label map is an error.
 
     Raises:
-        SemclError: when the folder is missing or empty, the datalist says what it cannot, a file of it is missing, a
-            label map is missing where one is needed, an id is no name, a case is listed twice, or a patient is on two
-            sides of a split.
+        SemclError: when the folder is missing or empty, the datalist is invalid, one of its files is missing, a label
+            map is missing where one is needed, an id is not a valid name, a case is listed twice, or a patient is on
+            two sides of a split.
     """
     one_of("section", section, WANTED)
     folder = Path(dataset_dir)
-    makes = "make a cohort with `python -m scripts prepare` or `python -m scripts phantom`, then pass --dataset_dir"
+    remedy = "make a cohort with `python -m scripts prepare` or `python -m scripts phantom`, then pass --dataset_dir"
     if not folder.is_dir():
         raise SemclError(
-            "dataset_dir is not a folder", found=str(dataset_dir), expected="a folder with datalist.json", remedy=makes
+            "dataset_dir is not a folder", found=str(dataset_dir), expected="a folder with datalist.json", remedy=remedy
         )
     refuse_unfinished(folder)
     path = folder / FILE_NAME
@@ -85,7 +85,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
     if not cases:
         raise SemclError(
             "dataset_dir holds no cases", found=f"no {FILE_NAME} and no volumes in {folder}",
-            expected=f"{FILE_NAME}, or files ending in {', '.join(SUFFIXES)}", remedy=makes,
+            expected=f"{FILE_NAME}, or files ending in {', '.join(SUFFIXES)}", remedy=remedy,
         )  # fmt: skip
     raise_all(wrong_names(cases), of="the names of cases")
     check_split(cases)
@@ -106,9 +106,9 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
 
 
 def splits(dataset_dir: str | Path) -> list[str]:
-    """Digest of the whole datalist, whether its files are there or not, and of the cohort it is a split of, if any.
+    """Digest of the whole datalist, whether or not its files exist, and of the cohort it is a split of, if any.
 
-    None of a plain folder of volumes.
+    Empty for a plain folder of volumes.
     """
     path = Path(dataset_dir) / FILE_NAME
     if not path.is_file():
@@ -121,9 +121,9 @@ def splits(dataset_dir: str | Path) -> list[str]:
 def _read(path: Path) -> list[Case]:
     content = read_json(path, ENTRIES, UNCLEAR, AGAIN)
     try:
-        strange = [name for name, part in content.items() if isinstance(part, list) and name not in SECTIONS]
-        if strange:
-            raise ValueError(f"section {strange[0]!r}, which no stage would read")
+        unknown = [name for name, part in content.items() if isinstance(part, list) and name not in SECTIONS]
+        if unknown:
+            raise ValueError(f"section {unknown[0]!r}, which no stage would read")
         entries = [(section, entry) for section in SECTIONS for entry in content.get(section, [])]
         return [
             Case(
@@ -148,34 +148,34 @@ def _read(path: Path) -> list[Case]:
 
 def _phase(given: object) -> str:
     if isinstance(given, bool) or not isinstance(given, str | int):
-        raise ValueError(f"phase {given!r} is no name")
+        raise ValueError(f"phase {given!r} is not a name")
     return str(given)
 
 
 def _fold(given: object) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < MOST_FOLDS:
         shown = repr(given)
-        raise ValueError(f"fold {shown[:40]} is no whole number from 0 to {MOST_FOLDS - 1}")
+        raise ValueError(f"fold {shown[:40]} is not a whole number from 0 to {MOST_FOLDS - 1}")
     return given
 
 
 def _organs(given: object) -> tuple[str, ...]:
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
-        raise ValueError(f"annotated {given!r} is no list of names")
+        raise ValueError(f"annotated {given!r} is not a list of names")
     return tuple(given)
 
 
 def _refuse_organs(cases: Sequence[Case], folder: Path) -> None:
-    """Refuse annotated organs that the cohort's label table does not name: a typing error would hide an organ."""
+    """Refuse annotated organs that are not in the cohort's label table: a typo would hide an organ."""
     stated = {organ: case.id for case in cases for organ in case.annotated or ()}
     if not stated or not (folder / TABLE).is_file():
         return
     names = LabelTable.load(folder).names
     for organ in sorted(set(stated) - set(names)):
         raise SemclError(
-            "the datalist names an annotated organ that the label table does not",
+            "the datalist names an annotated organ that is not in the label table",
             case=stated[organ],
             found=organ,
-            expected=f"of {', '.join(names)}",
-            remedy=f"mend `annotated` in {folder / FILE_NAME}",
+            expected=f"one of {', '.join(names)}",
+            remedy=f"correct `annotated` in {folder / FILE_NAME}",
         )

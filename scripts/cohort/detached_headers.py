@@ -1,4 +1,4 @@
-"""NRRD and MetaImage headers, which may name files with their voxels: none of another folder, none that is damaged."""
+"""Checks of NRRD and MetaImage files, whose headers may name other files that hold the voxels."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from .volume_errors import VolumeError, require_file
 
 SUFFIXES = (".nrrd", ".mhd", ".mha")
 HEADER = 1 << 20  # bytes of a file that may be its header
-BLOCK = 1 << 20  # bytes inflated at once
-GZIP_OR_ZLIB = 47  # zlib tells them apart
+BLOCK = 1 << 20  # bytes decompressed at once
+GZIP_OR_ZLIB = 47  # zlib detects which
 DATA = r"^ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?$"
 
 
 def require_beside(path: Path) -> None:
-    """Refuse a header whose voxels lie outside of its folder, or in what is no file.
+    """Refuse a header whose voxels are in another folder, or not in a regular file.
 
     Raises:
         VolumeError: for those.
     """
     for name in data_files(path) if _is_detached(path) else ():
-        there = path.parent / name
-        if there.parent.resolve() != path.parent.resolve():
-            raise VolumeError("data_elsewhere", "it names a file of another folder")
-        require_file(there)
+        data = path.parent / name
+        if data.parent.resolve() != path.parent.resolve():
+            raise VolumeError("data_elsewhere", "it names a file in another folder")
+        require_file(data)
 
 
 def require_inflated(path: Path) -> None:
-    """Refuse a MetaImage whose compressed voxels are damaged: ITK would go on with whatever the memory holds.
+    """Refuse a MetaImage whose compressed voxels are damaged: ITK would return uninitialised memory.
 
     Raises:
         VolumeError: for those.
@@ -48,11 +48,11 @@ def require_inflated(path: Path) -> None:
         except zlib.error as error:
             raise VolumeError("damaged_gzip", str(error)) from error
     if not inflating.eof:
-        raise VolumeError("damaged_gzip", "it ends before its voxels do")
+        raise VolumeError("damaged_gzip", "it ends before all voxels were read")
 
 
 def data_files(path: Path) -> list[str]:
-    """The files with voxels that a NRRD or MetaImage header names; none where they follow it."""
+    """The files with voxels that a NRRD or MetaImage header names; none when the voxels follow the header."""
     text = _text(path)
     if text.startswith("NRRD"):
         text = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]

@@ -1,6 +1,6 @@
-"""DICOM series: told apart and sorted by geometry with GDCM, read as one volume through MONAI's ITK reader.
+"""DICOM series: grouped and sorted by geometry with GDCM, read as one volume through MONAI's ITK reader.
 
-Tags are read to sort, to tell series, patients and phases apart; none of them is ever written anywhere.
+Tags are read to sort slices and to distinguish series, patients and phases; none of them is ever written anywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monai.data import ITKReader
 from monai.data.utils import orientation_ras_lps
 from numpy.typing import NDArray
 
-from .raw_headers import not_taken, pixels_missing
+from .raw_headers import pixels_missing, replaced_attributes
 from .volume_errors import VolumeError, require_size
 
 TAGS = {
@@ -30,12 +30,12 @@ PLACED = {"PixelSpacing": "0028|0030", "ImageOrientationPatient": "0020|0037", "
 BITS = "0028|0100"
 NAMES = {"patient": "patients", "modality": "modalities"}
 SAME_PLACE = 1e-3  # mm
-EVEN = 0.1  # of the usual distance between slices
+EVEN = 0.1  # of the median distance between slices
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A file: its tags, in-plane axes (X, Y unit vectors and normal, LPS), place (LPS mm), spacing (mm) and size."""
+    """One file: its tags, axes (unit vectors along X, Y and the normal, LPS), position (LPS mm), spacing (mm), size."""
 
     path: Path
     tags: dict[str, str]
@@ -43,12 +43,12 @@ class Slice:
     place: NDArray[np.float64]
     spacing: tuple[float, ...]
     size: tuple[int, ...]
-    unplaced: tuple[str, ...] = ()  # attributes of its place that are missing or impossible
+    unplaced: tuple[str, ...] = ()  # attributes of its geometry that are missing or impossible
     cut: str | None = None  # how many of its pixels are missing
 
     @property
     def depth(self) -> float:
-        """Place (mm) along the normal."""
+        """Position (mm) along the normal."""
         return float(self.axes[:, 2] @ self.place)
 
     @property
@@ -61,7 +61,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Series:
-    """The slices of one series in order of their place along the normal."""
+    """The slices of one series, in order of their positions along the normal."""
 
     slices: tuple[Slice, ...]
 
@@ -77,17 +77,17 @@ class Series:
 
     @property
     def doubled(self) -> int:
-        """How many slices lie where another does."""
+        """Number of slices at the position of another."""
         return int((self.distances < SAME_PLACE).sum())
 
     @property
     def gaps(self) -> int:
-        """How many distances are not the usual one within a tenth."""
+        """Number of distances that differ from the median by more than a tenth."""
         apart = self.distances[self.distances >= SAME_PLACE]
         return int((abs(apart - np.median(apart)) > EVEN * np.median(apart)).sum()) if len(apart) else 0
 
     def require_whole(self) -> None:
-        """Refuse slices that are no volume together.
+        """Refuse slices that do not form a volume.
 
         Raises:
             VolumeError: for missing pixels, a position that is not stated, several patients or modalities, and slices
@@ -105,7 +105,7 @@ class Series:
             if several > 1:
                 raise VolumeError("mixed_slices", f"slices of {several} {NAMES[tag]} under one series")
         if self.doubled:
-            raise VolumeError("doubled_slices", f"{self.doubled} slices at the place of another")
+            raise VolumeError("doubled_slices", f"{self.doubled} slices at the position of another")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -166,9 +166,9 @@ def read_slice(path: Path) -> Slice:
     place = np.array([reader.GetOrigin(axis) for axis in range(3)])
     spacing = tuple(float(reader.GetSpacing(axis)) for axis in range(3))
     unplaced, cut = [], None
-    if size[2] == 1 and channels == 1:  # files of many frames say these things elsewhere
+    if size[2] == 1 and channels == 1:  # multi-frame files store these elsewhere
         stated = {name: str(content[tag]) if content.HasKey(tag) else "" for name, tag in PLACED.items()}
-        unplaced = not_taken(stated, axes, place, spacing)
+        unplaced = replaced_attributes(stated, axes, place, spacing)
         bits = int(str(content[BITS])) if content.HasKey(BITS) else 16
         cut = pixels_missing(path, math.prod(size) * bits // 8)
     return Slice(
@@ -177,7 +177,7 @@ def read_slice(path: Path) -> Slice:
 
 
 def find_series(folder: Path) -> list[Series]:
-    """The series in a folder, the one of most slices first.
+    """The series in a folder, the one with the most slices first.
 
     Raises:
         ValueError: naming a file that is not a DICOM image, or when there are none.
@@ -197,9 +197,9 @@ def find_series(folder: Path) -> list[Series]:
 
 
 class SeriesReader(ITKReader):
-    """MONAI's ITK reader, given a folder's largest series in geometric order; MONAI's own choice needs a usable UID.
+    """MONAI's ITK reader for a folder's largest series, in geometric order; MONAI's own choice needs a usable UID.
 
-    ``most`` voxels there may be; None for any number.
+    ``most`` is the largest number of voxels; None for no limit.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -211,19 +211,19 @@ class SeriesReader(ITKReader):
 
         Raises:
             ValueError: when the folder holds no series.
-            VolumeError: for slices that are no volume together, or one of too many voxels.
+            VolumeError: for slices that do not form a volume, or one with too many voxels.
         """
         folder = Path(data if isinstance(data, (str, PathLike)) else data[0])
         series = find_series(folder)[0]
         series.require_whole()
         if self.most is not None:
             require_size(series.shape, self.most)
-        if len(series.shape) == 3:  # else voxels of a slice are rounded to the type of the first one's
+        if len(series.shape) == 3:  # otherwise voxels are rounded to the type of the first slice
             kwargs = {"pixel_type": itk.F} | kwargs
         image = itk.imread([str(item.path) for item in series.slices], **self.kwargs | kwargs)
-        columns = np.asarray(orientation_ras_lps(series.affine))[:3, :3]  # ITK knows no shear
+        columns = np.asarray(orientation_ras_lps(series.affine))[:3, :3]  # ITK cannot represent shear
         sizes = np.linalg.norm(columns, axis=0)
-        image.SetMetaDataDictionary(itk.MetaDataDictionary())  # tags travel no further
+        image.SetMetaDataDictionary(itk.MetaDataDictionary())  # patient data must not leave this function
         image.SetSpacing(sizes.tolist())
         image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(columns / sizes)))
         return image

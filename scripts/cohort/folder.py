@@ -1,4 +1,4 @@
-"""What ``prepare`` may replace in a cohort's folder, and how a cohort of which but a part was written is told."""
+"""A cohort's folder: what ``prepare`` may replace in it, and the mark of one that was only partly written."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..files import write_text
 from ..outputs import refuse_strange, visible
 from .label_table import FILE_NAME, LabelTable
 
-UNFINISHED = ".unfinished"  # there while prepare writes: a cohort is two files, and merged label maps
+UNFINISHED = ".unfinished"  # exists while prepare writes: a cohort is two files, and merged label maps
 
 
 def check_cohort(out: Path, table: LabelTable, listed: str) -> None:
-    """Refuse to replace a datalist that ``prepare`` did not write, or a label table that somebody did.
+    """Refuse to replace a datalist that ``prepare`` did not write, or a label table that was written by hand.
 
     Raises:
-        SemclError: for a file of that name that is another, or a table of other content than ``table`` and not in the
-            form ``prepare`` gives it.
+        SemclError: for another file of that name, or a table that differs from ``table`` and is not formatted as
+            ``prepare`` does.
     """
     refuse_strange(out / listed, is_datalist, "a datalist", "--out")
     path = out / FILE_NAME
@@ -35,7 +35,7 @@ def check_cohort(out: Path, table: LabelTable, listed: str) -> None:
 
 
 def as_written(table: LabelTable) -> str:
-    """A label table as a cohort's labels.yaml has it."""
+    """The text of a cohort's labels.yaml."""
     return yaml.safe_dump(table.content(), sort_keys=False)
 
 
@@ -53,7 +53,7 @@ def merged_alone(folder: Path, cases: Collection[str], datalist: Path) -> bool:
 
 @contextmanager
 def unfinished(out: Path, listed: str, merged: str) -> Iterator[None]:
-    """Mark a cohort as unfinished while it is written; the mark stays where a part was written and then no more."""
+    """Mark a cohort as unfinished while it is written; the mark stays when only a part was written."""
     new, before = not out.exists(), _state(out, listed, merged)
     write_text(out / UNFINISHED, "prepare is writing, or was interrupted\n")
     try:
@@ -68,16 +68,16 @@ def unfinished(out: Path, listed: str, merged: str) -> Iterator[None]:
 
 
 def _state(out: Path, listed: str, merged: str) -> list[object]:
-    """By what it is told whether anything of a cohort was written."""
+    """Files of a cohort with times and sizes, which show whether anything was written."""
     files = [path for name in (listed, FILE_NAME) if (path := out / name).is_file()]
     return [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in [*files, *visible(out / merged)]]
 
 
 def refuse_unfinished(folder: Path) -> None:
-    """Refuse a cohort of which but a part was written.
+    """Refuse a cohort that was only partly written.
 
     Raises:
-        SemclError: when ``prepare`` was interrupted there, or still writes.
+        SemclError: when ``prepare`` was interrupted there, or is still writing.
     """
     if (folder / UNFINISHED).exists():
         raise SemclError(

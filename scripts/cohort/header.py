@@ -22,14 +22,14 @@ from .volume_errors import VolumeError, require_file
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its voxels before any is read.
+    """Shape and geometry of a file's voxels, from its header alone.
 
     Args:
         shape: voxels along X, Y, Z, then frames or channels if the file has a fourth axis.
         affine: voxel index to RAS mm (4, 4).
-        forms_apart: by how much (mm) a NIfTI file's qform and sform differ.
-        oriented: whether the file says how it lies.
-        series: the series of a DICOM folder, the one that is read first.
+        forms_apart: largest difference (mm) between a NIfTI file's qform and sform.
+        oriented: whether the file states its orientation.
+        series: the series of a DICOM folder, first the one that is read.
     """
 
     shape: tuple[int, ...]
@@ -49,16 +49,16 @@ class Header:
         return np.asarray(self.affine[:3, :3] / self.sizes)
 
     def canonical(self) -> Header:
-        """The same voxels with axes turned to RAS as far as swaps and flips go."""
-        turn = io_orientation(self.affine)
+        """The same voxels with axes swapped and flipped to RAS."""
+        orientation = io_orientation(self.affine)
         shape = [0, 0, 0]
-        for axis, target in enumerate(turn[:, 0].astype(int)):
+        for axis, target in enumerate(orientation[:, 0].astype(int)):
             shape[target] = self.shape[axis]
-        return Header(tuple(shape), np.asarray(self.affine @ inv_ornt_aff(turn, self.shape[:3])))
+        return Header(tuple(shape), np.asarray(self.affine @ inv_ornt_aff(orientation, self.shape[:3])))
 
 
 def read_header(path: Path) -> Header:
-    """Header of a NIfTI file, of what else ITK reads, or of a folder of DICOM slices; raises what their readers do."""
+    """Header of a NIfTI file, another file ITK reads, or a folder of DICOM slices; raises what their readers do."""
     if path.is_dir():
         series = dicom.find_series(path)
         series[0].require_whole()
@@ -68,9 +68,9 @@ def read_header(path: Path) -> Header:
     if is_nifti(path):
         image = cast(nib.Nifti1Image, nib.load(path))
         require_real(image.get_data_dtype())
-        (qform, quality), (sform, standing) = image.get_qform(coded=True), image.get_sform(coded=True)
-        apart = float(abs(qform - sform).max()) if quality and standing else 0.0
-        return Header(tuple(image.shape), np.asarray(image.affine, np.float64), apart, bool(quality or standing))
+        (qform, qcode), (sform, scode) = image.get_qform(coded=True), image.get_sform(coded=True)
+        apart = float(abs(qform - sform).max()) if qcode and scode else 0.0
+        return Header(tuple(image.shape), np.asarray(image.affine, np.float64), apart, bool(qcode or scode))
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
     if reader is None:
         raise ValueError("no reader knows this file")

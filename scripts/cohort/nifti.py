@@ -1,4 +1,4 @@
-"""NIfTI read through MONAI, and to the end of the file: there stands the checksum of what was read."""
+"""NIfTI read through MONAI, to the end of the file, where the checksum is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_nifti(path: str | Path) -> bool:
 
 
 def require_real(dtype: np.dtype[Any]) -> None:
-    """Refuse voxels that are pairs or triples of numbers.
+    """Refuse voxels that are not single numbers.
 
     Raises:
         VolumeError: for those.
@@ -35,17 +35,17 @@ def require_real(dtype: np.dtype[Any]) -> None:
 
 
 class NiftiReader(NibabelReader):
-    """MONAI's NIfTI reader, but for two things.
+    """MONAI's NIfTI reader with two corrections.
 
-    That would stop where the voxels end, and not look at the checksum behind them; and where the voxel sizes of a
-    header are not those of its sform it would take another affine in silence, not the one that the intake has checked.
+    MONAI's stops after the voxels and ignores the checksum behind them; and where voxel sizes and sform of a header
+    disagree it silently uses another affine than the one the intake checked.
     """
 
     def read(self, data: Sequence[str | PathLike[Any]] | str | PathLike[Any], **kwargs: Any) -> Any:
         """The file as a nibabel image.
 
         Raises:
-            VolumeError: for complex voxels or colours, a wrong checksum, or more behind the voxels than padding.
+            VolumeError: for complex voxels or colours, a wrong checksum, or more than padding after the voxels.
         """
         path = Path(data if isinstance(data, str | PathLike) else data[0])
         self.filenames = (str(path),)
@@ -61,7 +61,7 @@ class NiftiReader(NibabelReader):
                 while block := stream.read(BLOCK):
                     behind += len(block)
                     if behind > PADDING:
-                        raise VolumeError("damaged_gzip", "more voxels than the header tells of")
+                        raise VolumeError("damaged_gzip", "more voxels than the header states")
         except gzip.BadGzipFile as error:
             raise VolumeError("damaged_gzip", str(error)) from error
         return type(image)(voxels, image.affine, image.header)

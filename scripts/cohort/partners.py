@@ -1,4 +1,4 @@
-"""Left-right partners that a table does not state but the names of its organs tell: right_kidney and left_kidney."""
+"""Left-right partners inferred from organ names, such as right_kidney and left_kidney."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SIDE = re.compile(r"left|right|(?<![a-z0-9])[lr](?![a-z0-9])")
 
 
 def partners_by_name(names: Iterable[str]) -> dict[str, str]:
-    """Organ -> organ of the other side, both ways, where exactly one on each side has the same name but for the side.
+    """Organ -> its partner, both ways, for pairs whose names differ only in the side and are unique on each side.
 
     The side is ``left``, ``right``, ``l`` or ``r`` anywhere in the name, once; the order of words does not matter.
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import written_whole
-from .raw_headers import jpeg_states, png_turned
+from .raw_headers import inspect_jpeg, png_orientation
 from .volume_errors import VolumeError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-UPRIGHT = (0, 1)  # EXIF's orientation: not told, or as the pixels are
+UPRIGHT = (0, 1)  # EXIF's orientation: not given, or as stored
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # index to RAS mm: pixels of 1 mm, columns to the left, rows to the back
 
 
@@ -27,23 +27,23 @@ def is_photo(path: Path | str) -> bool:
 
 
 def without_previews(paths: Sequence[Path]) -> list[Path]:
-    """The paths without pictures, where there are others: beside scans they are previews, not cases."""
+    """The paths that are not pictures, or all if there are no others: beside scans, pictures are mere previews."""
     others = [path for path in paths if not is_photo(path)]
     return others or list(paths)
 
 
 def read_photo(path: Path, indices: bool = False) -> MetaTensor:
-    """A picture as a volume (C, X, Y, 1), which shown as radiologists look is upright.
+    """A picture as a volume (C, X, Y, 1) that is upright in radiological display.
 
     Args:
         path: of the file.
-        indices: give what a palette's colours are numbered by, not the colours; of a label map.
+        indices: return the palette's indices instead of its colours, for label maps.
 
     Raises:
-        ValueError: when there are neither one nor three channels, transparency aside.
-        VolumeError: for a label map that is a JPEG, a JPEG that was cut, and a picture that is to be shown turned.
+        ValueError: when there are neither one nor three channels, not counting transparency.
+        VolumeError: for a label map that is a JPEG, a truncated JPEG, and a picture with an EXIF rotation.
     """
-    import itk  # which takes a while to load
+    import itk  # slow to import
 
     _require_upright(path, indices)
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
@@ -53,12 +53,12 @@ def read_photo(path: Path, indices: bool = False) -> MetaTensor:
         reader.SetExpandRGBPalette(not indices)
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    pair = reader.GetNumberOfComponents() == 2  # grey and transparency: taken as complex numbers else, and lost
+    pair = reader.GetNumberOfComponents() == 2  # grey and transparency, which ITK would read as complex numbers
     image = itk.imread(str(path), pixel_type=itk.Vector[itk.F, 2] if pair else None, imageio=reader)
     pixels = np.asarray(itk.array_from_image(image))
     planes = pixels[..., None] if pixels.ndim == 2 else pixels  # rows, columns, channels
     if planes.ndim != 3 or planes.shape[2] not in (1, 2, 3, 4):
-        raise ValueError(f"{pixels.shape} is no picture of one or three channels")
+        raise ValueError(f"{pixels.shape} is not a picture of one or three channels")
     kept = planes[..., : 1 if planes.shape[2] < 3 else 3]  # without transparency
     volume = torch.from_numpy(np.ascontiguousarray(kept.transpose(2, 1, 0), np.float32))[..., None]
     affine = torch.from_numpy(AFFINE)
@@ -66,30 +66,30 @@ def read_photo(path: Path, indices: bool = False) -> MetaTensor:
 
 
 def _require_upright(path: Path, indices: bool) -> None:
-    """Refuse a picture whose pixels its reader would take as they are not meant."""
+    """Refuse a picture whose pixels its reader would misinterpret."""
     with open(path, "rb") as file:
         jpeg = file.read(2) == b"\xff\xd8"
     if jpeg and indices:
         raise VolumeError("label_lossy", "a JPEG")
-    whole, turned = jpeg_states(path) if jpeg else (True, png_turned(path))
-    if not whole:
-        raise VolumeError("pixels_missing", "the file ends before the picture does")
-    if turned not in UPRIGHT:
-        raise VolumeError("picture_turned", f"EXIF orientation {turned}")
+    complete, orientation = inspect_jpeg(path) if jpeg else (True, png_orientation(path))
+    if not complete:
+        raise VolumeError("pixels_missing", "the file is truncated")
+    if orientation not in UPRIGHT:
+        raise VolumeError("picture_turned", f"EXIF orientation {orientation}")
 
 
 def with_channels(volume: MetaTensor, path: str | Path, case: str, channels: int, indices: bool) -> MetaTensor:
-    """A picture with as many channels as there should be: a single one is repeated.
+    """A picture with the number of channels wanted: a single one is repeated.
 
     Args:
         volume: (C, X, Y, 1), as ``read_photo`` gives it.
-        path: where it was read, named in errors.
+        path: its file, named in errors.
         case: its case id.
-        channels: C that is wanted.
+        channels: C wanted.
         indices: whether it is a label map.
 
     Raises:
-        SemclError: when it has others.
+        SemclError: when it has another number of channels.
     """
     if len(volume) == 1:
         return cast(MetaTensor, volume.repeat(channels, 1, 1, 1))
@@ -100,14 +100,14 @@ def with_channels(volume: MetaTensor, path: str | Path, case: str, channels: int
         case=case,
         found=f"{path} with {len(volume)} channels",
         expected="one channel, the index of each pixel" if indices else f"image_channels: {channels}",
-        remedy="save the label map as a PNG with a palette, or of grey values that are indices"
+        remedy="save the label map as a PNG with a palette, or with grey values that are indices"
         if indices
         else "set image_channels to 3, by bundle/configs/natural.yaml, say",
     )
 
 
 def write_photo(path: Path, indices: NDArray[np.integer]) -> None:
-    """Write a label map (X, Y, 1), as ``read_photo`` has it, as a PNG of one channel, 16 bits where it needs them."""
+    """Write a label map (X, Y, 1), as ``read_photo`` has it, as a PNG of one channel, with 16 bits when needed."""
     import itk
 
     pixels = np.ascontiguousarray(indices[..., 0].T)

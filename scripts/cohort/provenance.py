@@ -1,7 +1,7 @@
-"""Which split and label table a file was made with, and whose scans it learnt from: noted beside it, and asked for.
+"""Provenance of weights and label maps: the split, label table and training patients, noted beside them and checked.
 
-A leak is a network that learnt from a patient who is now tested. Notes name the patients by hashes, so that it is found
-whatever else was changed about the cohort: added scans and other folds do no harm, another split of the patients does.
+A leak is a network that was trained on a patient who is now tested. Notes hold hashes of patients, so that a leak is
+found whatever else changed in the cohort: added scans and other folds are harmless, another split of patients is not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Note = Mapping[str, Any]
 
 
 def provenance(origin: Mapping[str, str], cases: Sequence[Case], table: LabelTable) -> dict[str, str]:
-    """What is noted beside a file: its origin, the organs, and the patients of the training side, as hashes.
+    """The note to write beside a file: its origin, the organs, and the training patients as hashes.
 
     Args:
         origin: stage, cohort and label table, as the stages' configs have them.
@@ -46,12 +46,12 @@ def _hashed(cohort: str, patient: str) -> str:
 
 
 def note_attention(folder: str | Path, note: Mapping[str, str]) -> None:
-    """Say in a folder of attention maps what they are made with."""
+    """Write the note of a folder of attention maps."""
     write_text(Path(folder) / ATTENTION, json.dumps(note, indent=1))
 
 
 def stale_maps(folder: str | Path, note: Mapping[str, str]) -> bool:
-    """Whether a folder's attention maps were made by the coarse stage, but for another split or other organs."""
+    """Whether a folder's attention maps were made by the coarse stage for another split or other organs."""
     keys = ("cohort", "organs")
     found = [one for path, one in notes_in(Path(folder)) if path.name == ATTENTION]
     return any(one.get(key) != note[key] for one in found for key in keys)
@@ -69,7 +69,7 @@ def note_of(weights: Path) -> dict[str, Any]:
 
 
 def notes_in(folder: Path) -> list[tuple[Path, Note]]:
-    """The notes of what a folder's label maps were made with, each with its file; none for maps of other tools."""
+    """The notes on a folder's label maps, each with its file; none for maps of other tools."""
     found: list[tuple[Path, Note]] = []
     for name in (ATTENTION, PREDICTIONS):
         path = folder / name
@@ -78,15 +78,15 @@ def notes_in(folder: Path) -> list[tuple[Path, Note]]:
             note = read_note(path, expected, remedy)
             made_by = [note] if name == ATTENTION else note.get("made_by", [])
             if not isinstance(made_by, list) or not all(isinstance(one, dict) for one in made_by):
-                raise damaged(path, "made_by is no list of notes", expected, remedy)
+                raise damaged(path, "made_by is not a list of notes", expected, remedy)
             found += [(path, one) for one in made_by]
     return found
 
 
 def require_split(attention_dir: str, dataset_dir: str, table: LabelTable) -> None:
-    """Refuse to learn from attention maps that the coarse stage cross-fitted for another split, or other organs.
+    """Refuse attention maps that the coarse stage cross-fitted for another split or other organs.
 
-    Maps made elsewhere say nothing of a split, and are taken as they are.
+    Maps made elsewhere have no split, and are accepted.
 
     Raises:
         SemclError: naming both splits.
@@ -111,9 +111,9 @@ def require_unseen(
     folders: Sequence[str] = (),
     fallback: str | None = None,
 ) -> None:
-    """Refuse weights and maps made with other organs, and those that learnt from a patient who is now tested.
+    """Refuse weights and maps made with other organs, and those trained on a patient who is now tested.
 
-    Tested are cases of a datalist that have a label map and no fold: without one there is nothing to test by.
+    Cases of a datalist with a label map and no fold are tested.
 
     Args:
         cases: those the stage works on.
@@ -121,17 +121,17 @@ def require_unseen(
         table: the label table the maps are read and written by.
         weights: files of networks.
         folders: of label maps.
-        fallback: weights that are used for cases that have no map in ``folders``.
+        fallback: weights used for cases without a map in ``folders``.
 
     Raises:
-        SemclError: naming the file, and the first case that it knows or the other label table.
+        SemclError: naming the file, and the first case that it was trained on or the other label table.
     """
     lacking = any(not attention_path(folder, case.id).is_file() for folder in folders for case in cases)
     files = [Path(path) for path in (*weights, *([fallback] if fallback and lacking else []))]
     notes: list[tuple[Path, Note]] = [(path.with_suffix(".json"), note_of(path)) for path in files if path.is_file()]
     for path, note in notes:
         if "organs" not in note and ranks.number() == 0:
-            print(f"warning: {path} does not say which organs and patients the weights were made with", file=sys.stderr)
+            print(f"warning: {path} does not state the organs and patients the weights were made with", file=sys.stderr)
     splits = datalist.splits(dataset_dir)
     tested = [case for case in cases if splits and case.fold is None and case.label is not None]
     for path, note in [*notes, *(found for folder in folders for found in notes_in(Path(folder)))]:
@@ -141,7 +141,7 @@ def require_unseen(
 
 
 def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequence[str]) -> None:
-    """Refuse a network of another split that learnt from a patient who is tested."""
+    """Refuse a network of another split that was trained on a patient who is tested."""
     learnt = set(str(note.get("patients", "")).split())
     seen = [case for case in tested if _hashed(str(note.get("cohort")), case.patient) in learnt]
     if seen:

@@ -1,4 +1,4 @@
-"""What a DICOM slice or a JPEG file states of itself, beside what its reader takes: readers fill gaps in silence."""
+"""DICOM and EXIF attributes as stored in the file: readers silently replace missing or invalid ones."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-ENDLESS = 0xFFFFFFFF  # length of pixels that are compressed, in items
+ENDLESS = 0xFFFFFFFF  # length of compressed pixels, which are stored as items
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 AGREE = 1e-2  # of a direction cosine; of a spacing, as its share; mm of a place
 START_OF_SCAN, END_OF_IMAGE, EXIF = 0xDA, b"\xff\xd9", 0xE1
 
 
 def pixels_missing(path: Path, expected: int) -> str | None:
-    """How many bytes of a DICOM file's pixels are not there; None when all are.
+    """How many bytes of a DICOM file's pixels are missing; None when none are.
 
-    GDCM fills what is missing with whatever the memory holds.
+    GDCM returns uninitialised memory for missing pixels.
 
     Args:
-        path: of a file with as many bytes of pixels as ``expected``, or with compressed ones.
-        expected: bytes.
+        path: of the file.
+        expected: bytes of its pixels if they are not compressed.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         most, place = 0, -1
@@ -40,14 +40,14 @@ def pixels_missing(path: Path, expected: int) -> str | None:
 
 
 def _element(head: bytes, order: str) -> tuple[int, int]:
-    """Where an element's value starts, and its length: with its type named, or not."""
+    """Offset of an element's value, and its length, with explicit or implicit value representation."""
     if head[4:6] in (b"OW", b"OB"):
         return 12, struct.unpack(f"{order}I", head[8:12].ljust(4, b"\0"))[0]
     return 8, struct.unpack(f"{order}I", head[4:8].ljust(4, b"\0"))[0]
 
 
 def _items_whole(content: mmap.mmap, place: int) -> bool:
-    """Whether items of compressed pixels go on to their end."""
+    """Whether the items of compressed pixels are complete."""
     while len(head := content[place : place + 8]) == 8:
         tag, length = head[:4], struct.unpack("<I", head[4:])[0]
         if tag == b"\xfe\xff\xdd\xe0":
@@ -58,29 +58,29 @@ def _items_whole(content: mmap.mmap, place: int) -> bool:
     return False
 
 
-def not_taken(
+def replaced_attributes(
     stated: dict[str, str], axes: NDArray[np.float64], place: NDArray[np.float64], spacing: Sequence[float]
 ) -> list[str]:
-    """The attributes of a DICOM slice that are missing, or so wrong that GDCM took others.
+    """The attributes of a DICOM slice that are missing, or so wrong that GDCM replaced them.
 
     Args:
-        stated: PixelSpacing, ImageOrientationPatient and ImagePositionPatient, as their text.
-        axes: direction cosines (columns, LPS) that were taken.
-        place: of the first voxel (LPS mm) that was taken.
-        spacing: mm along X and Y that was taken.
+        stated: PixelSpacing, ImageOrientationPatient and ImagePositionPatient as text.
+        axes: direction cosines (columns, LPS) that GDCM used.
+        place: position of the first voxel (LPS mm) that GDCM used.
+        spacing: mm along X and Y that GDCM used.
     """
-    taken = {
+    used = {
         "PixelSpacing": [spacing[1], spacing[0]],
         "ImageOrientationPatient": [*axes[:, 0], *axes[:, 1]],
         "ImagePositionPatient": list(place),
     }
     wrong = []
-    for name, numbers in taken.items():
+    for name, numbers in used.items():
         given = _numbers(stated[name])
-        near = len(given) == len(numbers) and np.allclose(
+        agrees = len(given) == len(numbers) and np.allclose(
             given, numbers, rtol=AGREE if name == "PixelSpacing" else 0, atol=0 if name == "PixelSpacing" else AGREE
         )
-        if not near:
+        if not agrees:
             wrong.append(name)
     return wrong
 
@@ -92,28 +92,28 @@ def _numbers(text: str) -> list[float]:
         return []
 
 
-def jpeg_states(path: Path) -> tuple[bool, int]:
-    """Whether a JPEG file goes on to its end, and how EXIF says it is to be turned: 1 for not at all."""
-    content, place, turned = path.read_bytes(), 2, 1
+def inspect_jpeg(path: Path) -> tuple[bool, int]:
+    """Whether a JPEG file is complete, and its EXIF orientation, 1 for upright."""
+    content, place, orientation = path.read_bytes(), 2, 1
     while len(head := content[place : place + 4]) == 4 and head[0] == 0xFF:
         kind, length = head[1], struct.unpack(">H", head[2:])[0]
         if kind == START_OF_SCAN:
-            return content.find(END_OF_IMAGE, place) >= 0, turned
+            return content.find(END_OF_IMAGE, place) >= 0, orientation
         if kind == EXIF and content[place + 4 : place + 10] == b"Exif\0\0":
-            turned = _orientation(content[place + 10 : place + 2 + length])
+            orientation = _orientation(content[place + 10 : place + 2 + length])
         place += 2 + length
-    return False, turned
+    return False, orientation
 
 
-def png_turned(path: Path) -> int:
-    """How EXIF says that a PNG file is to be turned: 1 for not at all."""
+def png_orientation(path: Path) -> int:
+    """The EXIF orientation of a PNG file, 1 for upright."""
     content = path.read_bytes()
     place = content.find(b"eXIf", 8, max(content.find(b"IDAT"), 8))
     return _orientation(content[place + 4 :]) if place >= 0 else 1
 
 
 def _orientation(tiff: bytes) -> int:
-    """Tag 274 of EXIF's first directory; 1 where there is none."""
+    """Tag 274 of EXIF's first directory; 1 when it is missing."""
     order = "<" if tiff[:2] == b"II" else ">"
     try:
         (start,) = struct.unpack_from(f"{order}I", tiff, 4)

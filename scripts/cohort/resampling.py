@@ -1,4 +1,4 @@
-"""Volumes, scores and maps of objects brought from one grid onto another over the same field."""
+"""Resampling of intensities, scores and maps of objects between grids over the same field."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch.nn import functional
 
-SLAB = 1 << 20  # voxels of a volume changed at once
-LINE = 8  # voxels from which on an axis is summed line by line
+SLAB = 1 << 20  # voxels of a volume transformed at once
+LINE = 8  # trailing voxels from which an axis is summed by embedding_bag
 
 
 def working_shape(shape: Sequence[int], size: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
@@ -27,13 +27,13 @@ def resample(
     """Intensities or scores (C, X, Y, Z) on a grid of another shape over the same field.
 
     Axes that shrink are averaged, so that fine structure does not alias; axes that grow are interpolated linearly. It
-    is torch's adaptive_avg_pool3d and its trilinear interpolate one after the other, but can make a part of the grid.
+    equals torch's adaptive_avg_pool3d followed by its trilinear interpolate, but can compute a part of the grid.
 
     Args:
-        volume: of any number type.
+        volume: of any numeric type.
         shape: of the grid.
-        box: slices of the grid that are wanted, None for all of it; no more of the volume is touched than they need.
-        change: what is done to that part of the volume first, voxel by voxel.
+        box: slices of the grid to compute, None for all of it; only the part of the volume they need is read.
+        change: voxelwise function applied to that part of the volume first.
     """
     parts = [slice(0, new) for new in shape] if box is None else box
     sums = [_sums(old, new)[:, part] for old, new, part in zip(volume.shape[1:], shape, parts, strict=True)]
@@ -44,7 +44,7 @@ def resample(
         volume = volume.narrow(axis, first, int(terms[0].max()) + 1 - first)
         terms[0] -= first
     axes = sorted(range(3), key=lambda axis: sums[axis].shape[1] / volume.shape[axis + 1])  # the smallest first
-    if change is not None:  # slab by slab, so that what is changed stays in the cache
+    if change is not None:  # slab by slab, to stay in the cache
         axes = [axis for axis in axes if axis != 1]
         slabs = torch.split(volume, max(1, SLAB // max(volume[0, 0].numel(), 1)), dim=1)
         volume = torch.cat([_weigh(change(slab), 2, sums[1]) for slab in slabs], dim=1)
@@ -56,7 +56,7 @@ def resample(
 def spread(
     part: torch.Tensor, start: Sequence[int], grid: Sequence[int], shape: Sequence[int]
 ) -> tuple[tuple[slice, ...], torch.Tensor]:
-    """Bring a box of scores from a grid onto another one over the same field: ``resample``, but where all else is 0.
+    """Resample a box of scores, with 0 everywhere else, onto another grid over the same field.
 
     Args:
         part: scores (X, Y, Z) of the box; everywhere else on the grid they are 0.
@@ -65,7 +65,7 @@ def spread(
         shape: of the other one.
 
     Returns:
-        the box of the other grid that the scores reach, and the scores there.
+        the box of the other grid that has any weight in it, and the scores there.
     """
     boxes = []
     for axis in range(3):
@@ -79,7 +79,7 @@ def spread(
 
 
 def reach(start: Sequence[int], stop: Sequence[int], grid: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
-    """The box of another grid that a box of a grid, from ``start`` to before ``stop``, has any weight in."""
+    """The box of another grid in which the box ``start`` to ``stop`` (exclusive) of a grid has any weight."""
     places = zip(start, stop, grid, shape, strict=True)
     return tuple(_reached(_sums(old, new), first, last) for first, last, old, new in places)
 
@@ -95,7 +95,7 @@ def resample_objects(objects: torch.Tensor, shape: Sequence[int]) -> torch.Tenso
 
 
 def _sums(old: int, new: int) -> torch.Tensor:
-    """Index and weight (2, new, terms) of the voxels of an axis that each voxel of another grid's axis is summed of."""
+    """Indices and weights (2, new, terms) of the voxels of an axis that are summed for each voxel of the new axis."""
     place = torch.arange(new, dtype=torch.float64)
     if new <= old:  # the mean of the voxels it touches
         first, last = (place * old / new).floor(), ((place + 1) * old / new).ceil()
@@ -110,7 +110,7 @@ def _sums(old: int, new: int) -> torch.Tensor:
 
 
 def _reached(sums: Iterable[torch.Tensor], first: int, last: int) -> slice:
-    """The voxels of a new axis that take anything from voxels ``first`` to before ``last`` of the old one."""
+    """The voxels of a new axis with any weight in voxels ``first`` to ``last`` (exclusive) of the old one."""
     index, weight = sums
     some = ((index >= first) & (index < last) & (weight > 0)).any(1)
     found = torch.nonzero(some).flatten().tolist()

@@ -1,4 +1,4 @@
-"""Which scans a stage learns from: a share of the labelled patients, all but a fold, those with drawn labels too."""
+"""Selection of training scans: a share of the labelled patients, all but a fold, pseudo-labelled scans too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .volume_files import volumes
 
 
 def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
-    """The cases but for those of a fold; all of them for None.
+    """The cases without those of a fold; all of them for None.
 
     Raises:
         SemclError: when no case is in the fold, or all are.
@@ -33,7 +33,7 @@ def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
 
 
 def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Case]:
-    """The labelled cases of a share of the patients who have any, one patient at least; a larger share holds a smaller.
+    """The labelled cases of a share of the labelled patients, at least one; a larger share includes a smaller one.
 
     Raises:
         SemclError: when no case has a label map, or the share is not above 0 and at most 1.
@@ -51,7 +51,7 @@ def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Ca
 
 
 def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder: str | None) -> list[Case]:
-    """The cases of ``learnt``, and those of ``training`` without label maps, with the maps that were drawn for them.
+    """The cases of ``learnt``, and those of ``training`` without label maps with their pseudo-labels.
 
     Args:
         learnt: labelled cases.
@@ -69,10 +69,10 @@ def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder:
     raise_all(
         [
             SemclError(
-                "a scan without a label map, and none was drawn for it",
+                "a scan without a label map or pseudo-label",
                 case=case.id,
                 found=f"no {case.id}.nii.gz (of a picture .png) in {folder}",
-                expected="a map of each training scan that has no label map",
+                expected="a map for each training scan without a label map",
                 remedy=f"run inference.yaml --section unlabelled --certain 0.8 --prediction_dir {folder} first",
             )
             for case in lacking
@@ -83,15 +83,15 @@ def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder:
 
 
 def hide_labels(cases: Sequence[Case], phases: Collection[str], labelled: Collection[str]) -> list[Case]:
-    """The cases, of which those trained on keep their label maps in some phases only; testing cases keep theirs.
+    """The cases, with label maps of training cases kept in some phases only; testing cases keep theirs.
 
     Args:
         cases: of a cohort.
-        phases: all there are.
-        labelled: those that keep them.
+        phases: all phases.
+        labelled: phases that keep them.
 
     Raises:
-        SemclError: for a phase that is not there, or when no training case keeps its label map.
+        SemclError: for an unknown phase, or when no training case keeps its label map.
     """
     unknown = [phase for phase in labelled if phase not in phases]
     if unknown:

@@ -1,4 +1,4 @@
-"""One volume: read through MONAI, turned to RAS, checked, windowed."""
+"""One volume: read through MONAI, reoriented to RAS, checked, windowed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .volume_errors import (
 
 CASE = "case"  # key of a volume's meta data
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
-SAMPLE = 1_000_000  # voxels they are taken from
+SAMPLE = 1_000_000  # voxels they are computed from
 
 
 def load(path: str | Path, indices: bool = False, most: int | None = None) -> MetaTensor:
@@ -45,11 +45,11 @@ def load(path: str | Path, indices: bool = False, most: int | None = None) -> Me
 
     Args:
         path: of the file or folder.
-        indices: for label maps: of a picture with a palette its indices are read, not its colours.
-        most: voxels there may be; None where the header was looked at before.
+        indices: read the indices of a picture with a palette instead of its colours, for label maps.
+        most: the largest number of voxels; None when the header was already checked.
 
     Raises:
-        VolumeError: for what ``READER_FINDINGS`` has a name for; readers raise whatever they like for the rest.
+        VolumeError: for the kinds of ``READER_FINDINGS``; readers raise whatever they like for the rest.
     """
     folder = Path(path).is_dir()
     if not folder:
@@ -61,13 +61,13 @@ def load(path: str | Path, indices: bool = False, most: int | None = None) -> Me
     if is_photo(path):
         return read_photo(Path(path), indices)
     reader = SeriesReader(most) if folder else NiftiReader() if is_nifti(path) else None
-    loaded: MetaTensor = _loader()(path, reader)  # named here, for else others are tried after it fails
+    loaded: MetaTensor = _loader()(path, reader)  # without one MONAI tries others when the first fails
     return loaded
 
 
 @cache
 def _loader() -> LoadImage:
-    """MONAI's, which where pydicom is installed says at each making that a decoder for GPUs is not."""
+    """MONAI's loader, without its warning at each construction that a GPU decoder for pydicom is missing."""
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -75,23 +75,23 @@ def _loader() -> LoadImage:
 
 
 def load_canonical(path: str | Path, indices: bool = False) -> MetaTensor:
-    """What ``load`` reads, turned to RAS."""
+    """What ``load`` reads, reoriented to RAS."""
     return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(load(path, indices)))
 
 
 def read(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
-    """Read a 3-D volume as a MetaTensor (C, X, Y, Z) turned to RAS; raises what ``read_stored`` does."""
+    """Read a 3-D volume as a MetaTensor (C, X, Y, Z) in RAS; errors of ``read_stored``."""
     return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(read_stored(path, case, channels, indices)))
 
 
 def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
-    """Read a 3-D volume, or a picture, as a MetaTensor (C, X, Y, Z) in the orientation it is stored in.
+    """Read a 3-D volume, or a picture, as a MetaTensor (C, X, Y, Z) in its stored orientation.
 
     Args:
         path: of the file, or of a folder of DICOM slices.
         case: its case id.
-        channels: C; a picture of a single channel is taken as C equal ones.
-        indices: as of ``load``.
+        channels: C; a single channel of a picture is repeated.
+        indices: as in ``load``.
 
     Raises:
         SemclError: when the file is missing, cannot be read, is not 3-D, has other channels or holds NaN or infinite
@@ -122,9 +122,9 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
             case=case,
             found=f"{path} of shape {tuple(volume.shape[1:])} with {volume.shape[0]} channels",
             expected="three axes, one channel" if channels == 1 else f"{channels} channels of three axes",
-            remedy="split the file into one 3-D volume a case"
+            remedy="split the file into one 3-D volume per case"
             if channels == 1
-            else "leave out natural.yaml, or image_channels: it is no picture",
+            else "leave out natural.yaml, or image_channels: the file is not a picture",
         )
     if not bool(torch.isfinite(volume.as_tensor()).all()):
         raise SemclError(
@@ -173,7 +173,7 @@ def read_label(case: Case, image: MetaTensor, table: LabelTable) -> NDArray[np.i
 
 
 def case_of(image: torch.Tensor) -> str | None:
-    """The case id of what ``read_stored`` read, alone or as a batch of one; None where it is not known."""
+    """The case id of a volume from ``read_stored``, alone or as a batch of one; None when unknown."""
     noted: Any = image.meta.get(CASE) if isinstance(image, MetaTensor) else None
     known: str | None = noted[0] if isinstance(noted, list | tuple) else noted
     return known
@@ -191,7 +191,7 @@ def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tenso
         image: any shape.
         window: [low, high] in the image's units (HU), or "percentile": the volume's own 1st and 99th.
     """
-    low, high = ends_of(image, window)
+    low, high = window_ends(image, window)
     return between(image, low, high)
 
 
@@ -202,11 +202,11 @@ def between(image: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch
     return scaled
 
 
-def ends_of(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
-    """The two intensities (2,) of an image that become -1 and 1; ``window`` as of ``normalise``.
+def window_ends(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
+    """The two intensities (2,) of an image that become -1 and 1; ``window`` as in ``normalise``.
 
     Raises:
-        SemclError: when the window is neither of what it may be.
+        SemclError: when the window is neither.
     """
     ends = [] if isinstance(window, str) else [float(end) for end in window]
     if window != "percentile" and not (len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf):
@@ -222,11 +222,11 @@ def ends_of(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
 
 
 def _sample(voxels: torch.Tensor) -> torch.Tensor:
-    """A million voxels drawn at random, the same each time: quantiles are limited in size, and they tell as much."""
+    """A million voxels sampled at random, the same each time: torch.quantile is limited in size."""
     if len(voxels) <= SAMPLE:
         return voxels
-    drawn = torch.randint(len(voxels), (SAMPLE,), generator=torch.Generator().manual_seed(0))
-    return voxels[drawn.to(voxels.device)]
+    sampled = torch.randint(len(voxels), (SAMPLE,), generator=torch.Generator().manual_seed(0))
+    return voxels[sampled.to(voxels.device)]
 
 
 def _by(shape: Sequence[Any]) -> str:

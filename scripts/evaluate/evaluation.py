@@ -12,7 +12,7 @@ import torch
 from .. import ranks
 from ..cohort.case import Case, input_files
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import ends_of
+from ..cohort.volume import window_ends
 from ..errors import SemclError
 from ..files import write_text
 from ..job.job import Job
@@ -84,7 +84,7 @@ class Evaluation:
                 expected=f"another name: method {TRUTH} stands for the true label maps",
                 remedy="rename or link the folder",
             )
-        ends_of(torch.zeros(1), window)  # refuse an invalid window before anything is measured
+        window_ends(torch.zeros(1), window)  # refuse an invalid window before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
         self.pictures, self.workers, self.seen, self.job = pictures, workers, seen, job
 

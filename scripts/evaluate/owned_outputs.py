@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..cohort.case import Case
+from ..cohort.case import Case, input_files
 from ..outputs import Output, refuse_strange, visible
 from .rows import COLUMNS
 
@@ -31,7 +31,8 @@ def claim(output_dir: Path, cases: Sequence[Case], pictures: bool, check_only: b
     refuse_strange(output_dir / "report.html", lambda text: "<title>SemCL report: " in text, "a report", OPTION)
     for name in [FIGURES, *([PICTURES] if pictures else [])]:
         output = folder_output(output_dir / name, output_dir)
-        (output.check if check_only else output.claim)(cases, partial(report_shows, output_dir / name, output_dir))
+        earlier = partial(report_shows, output_dir / name, output_dir)
+        (output.check if check_only else output.claim)(input_files(cases), earlier)
 
 
 def rows_output(output_dir: Path) -> Output:

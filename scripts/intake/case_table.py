@@ -1,4 +1,4 @@
-"""The table of cases: a CSV of who is who, and where each scan lies when it names paths."""
+"""The table of cases: a CSV of cases, patients and phases, and of paths when it lists them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TEST = "test"  # in column fold
 
 @dataclass(frozen=True)
 class CaseRow:
-    """A line: the case, its patient and, where the columns are there, phase, paths, fold and annotated organs.
+    """A row: the case, its patient and, if the columns exist, phase, paths, fold and annotated organs.
 
-    ``fold`` is a number, or "test"; ``annotated`` is None when every organ of the table is.
+    ``fold`` is a number, or "test"; ``annotated`` is None when all organs of the table are annotated.
     """
 
     case: str
@@ -35,29 +35,35 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
 
     Args:
         path: of the CSV.
-        needed: columns that must be there and filled in; the others may be absent or empty.
+        needed: columns that must exist and be filled in; the others may be missing or empty.
 
     Raises:
-        SemclError: when the file or a column is missing, when it is no CSV, or with every line that is not whole or
-            names a case twice.
+        SemclError: when the file or a column is missing, when it is not a CSV, or with every line that is incomplete
+            or repeats a case.
     """
     rows = read_table(path, "the table of cases cannot be used")
     if not rows or not set(needed) <= set(rows[0][1]):
         raise SemclError(
             "the table of cases cannot be used",
             found=f"{path} with columns {short(', '.join(rows[0][1]))}" if rows else f"no rows in {path}",
-            expected=f"columns {', '.join(needed)} and a row a case",
-            remedy="mend the CSV",
+            expected=f"columns {', '.join(needed)} and one row per case",
+            remedy="correct the CSV",
         )
     known: dict[str, CaseRow] = {}
     errors = []
     for number, line in rows:
         cells = {name: (line.get(name) or "").strip() for name in (*needed, *CaseRow.__dataclass_fields__)}
         fold = cells["fold"]
-        if not all(cells[name] for name in needed) or cells["case"] in known or not (fold in ("", TEST) or _is(fold)):
+        if (
+            not all(cells[name] for name in needed)
+            or cells["case"] in known
+            or not (fold in ("", TEST) or _is_fold(fold))
+        ):
             found = f"line {number} of {path}: {short(', '.join(cells[name] or '?' for name in needed))}"
             expected = f"{_listed(needed)} on each line, no case twice, fold a number below 1000 or {TEST}"
-            errors.append(SemclError("a line of the table of cases", found=found, expected=expected, remedy="mend it"))
+            errors.append(
+                SemclError("an invalid line in the table of cases", found=found, expected=expected, remedy="correct it")
+            )
         organs = tuple(cells.pop("annotated").replace(";", " ").split())
         known[cells["case"]] = CaseRow(
             **{name: cells[name] or None for name in ("phase", "image", "label", "fold")},
@@ -69,7 +75,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
     return list(known.values())
 
 
-def _is(fold: str) -> bool:
+def _is_fold(fold: str) -> bool:
     return re.fullmatch("[0-9]{1,3}", fold) is not None
 
 

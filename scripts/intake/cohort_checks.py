@@ -1,4 +1,4 @@
-"""Cases beside each other: whose they are, who is on which side, and what stands out in the cohort."""
+"""Checks across cases: patients, names, splits, duplicates and outliers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .voxels import Seen
 
 SPREAD = 10  # times the median, or a tenth of it
 SMALL = 1 / 20  # of the median
-ENOUGH = {"spread": 3, "size": 5}  # cases to speak of a usual one
+ENOUGH = {"spread": 3, "size": 5}  # cases needed for a median
 
 
 def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Finding]]:
-    """Case -> patient: what a table says, else the first case of the same DICOM PatientID, else the case itself.
+    """Case -> patient: from the table, else the first case of the same DICOM PatientID, else the case itself.
 
     Args:
-        scans: each with its PatientID, empty where there is none. It only groups; no patient is named after it.
+        scans: each with its PatientID, empty if there is none. It only groups; no patient is named after it.
     """
     first: dict[str, str] = {}
     people, findings = {}, []
@@ -43,22 +43,22 @@ def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Fi
 
 
 def wrong_names(cases: Sequence[Case]) -> list[Finding]:
-    """Ids that cannot name files, patients and phases no table can hold, ids that differ in capitals alone."""
+    """Ids that cannot name files, patients and phases that cannot be table cells, ids that differ only in case."""
     findings = []
     for case in cases:
         why = wrong_name(case.id)
-        told = {f"id: {why}": ""} if why else {}  # the id itself stands beside it
+        reasons = {f"id: {why}": ""} if why else {}  # the finding shows the id itself
         for what, text in (("patient", case.patient), ("phase", case.phase)):
             why = None if text == case.id else wrong_cell(text)
-            told |= {f"{what} {shown(text)}: {why}": shown(text)} if why else {}
-        if told:
-            findings.append(Finding(case.id, "bad_name", "; ".join(told), tuple(filter(None, told.values()))))
+            reasons |= {f"{what} {shown(text)}: {why}": shown(text)} if why else {}
+        if reasons:
+            findings.append(Finding(case.id, "bad_name", "; ".join(reasons), tuple(filter(None, reasons.values()))))
     twins = same_names(case.id for case in cases)
     return findings + [Finding(case, "same_name", f"{earlier} and {case}", (earlier, case)) for earlier, case in twins]
 
 
 def split_patients(cases: Sequence[Case]) -> list[Finding]:
-    """Scans of patients whom column fold puts on two sides."""
+    """Scans of patients whom column fold puts on two sides of a split."""
     torn = sides(cases)
     return [
         Finding(case.id, "patient_split", f"patient {case.patient} in folds {torn[case.patient]}", (case.patient,))
@@ -68,14 +68,14 @@ def split_patients(cases: Sequence[Case]) -> list[Finding]:
 
 
 def names_differ(images: Path, table: LabelTable | None) -> list[Finding]:
-    """Organs to which dataset.json, beside the images or above them, gives another number than the table."""
+    """Organs to which dataset.json, beside the images or above them, gives another index than the table."""
     folders = [folder for folder in (images, images.parent) if (folder / "dataset.json").is_file()]
     if table is None or not folders:
         return []
     path = folders[0] / "dataset.json"
     try:
-        said: Any = read_json(path, "JSON with `labels`")["labels"]
-        pairs = [(str(name), number) for name, number in said.items()]
+        given: Any = read_json(path, "JSON with `labels`")["labels"]
+        pairs = [(str(name), number) for name, number in given.items()]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         return [Finding(None, "unreadable", f"{path}: {type(error).__name__}", (path,), expected="JSON with `labels`")]
     numbers = {
@@ -83,21 +83,21 @@ def names_differ(images: Path, table: LabelTable | None) -> list[Finding]:
     }
     findings = []
     for organ in table.organs:
-        given = numbers.get(words(organ.name), organ.index)
-        if str(given) != str(organ.index):
-            found = f"{organ.name} is {given} in dataset.json, {organ.index} in the label table"
+        index = numbers.get(words(organ.name), organ.index)
+        if str(index) != str(organ.index):
+            found = f"{organ.name} is {index} in dataset.json, {organ.index} in the label table"
             findings.append(Finding(None, "label_names_differ", found))
     return findings
 
 
 def partners(table: LabelTable | None) -> list[Finding]:
-    """Organs that were made partners because their names tell sides."""
+    """Partners that were inferred from organ names."""
     pairs = table.by_name if table else ()
     return [Finding(None, "partners_by_name", f"{right} and {left}, by their names") for right, left in pairs]
 
 
 def compare_cases(seen: Mapping[str, Seen]) -> list[Finding]:
-    """The same image twice, intensities of another scale, organs far smaller than usual."""
+    """Duplicate images, intensities on another scale, organs far smaller than the median."""
     findings = []
     first: dict[str, str] = {}
     for case, one in seen.items():

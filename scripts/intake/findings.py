@@ -1,4 +1,4 @@
-"""What was found in a cohort: allowed or not, shown as one table, written as CSV, with ids hashed on request."""
+"""Findings of a cohort: allowed or not, shown as one table, written as CSV, with ids hashed on request."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Finding:
         case: case id; None when it concerns the cohort.
         name: of its kind, a key of ``FINDINGS``.
         found: what was there.
-        about: pieces of ``found`` that identify somebody: paths, and other cases' ids.
-        severity: of the kind unless it was allowed.
-        expected: of the kind unless it can be said more exactly.
+        about: parts of ``found`` that identify somebody: paths, and other cases' ids.
+        severity: that of the kind unless it was allowed.
+        expected: that of the kind unless it is more specific.
     """
 
     case: str | None
@@ -64,17 +64,17 @@ class Finding:
 
 
 def allow(findings: Iterable[Finding], names: Collection[str]) -> list[Finding]:
-    """The findings, those of the given names warnings instead of errors.
+    """The findings, with errors of the given names turned into warnings.
 
     Raises:
-        SemclError: for a name that no finding has.
+        SemclError: for an unknown name.
     """
-    strange = sorted(set(names) - set(FINDINGS))
-    if strange:
+    unknown = sorted(set(names) - set(FINDINGS))
+    if unknown:
         raise SemclError(
             "unknown finding to allow",
-            found=", ".join(strange),
-            expected=f"of {', '.join(FINDINGS)}",
+            found=", ".join(unknown),
+            expected=f"some of {', '.join(FINDINGS)}",
             remedy="see the list in docs/cohort.md",
         )
     allowed = [(item, item.name in names and item.severity == ERROR) for item in findings]
@@ -82,12 +82,12 @@ def allow(findings: Iterable[Finding], names: Collection[str]) -> list[Finding]:
 
 
 def unusable(findings: Iterable[Finding]) -> set[str]:
-    """Cases that no stage could work with: left out of the cohort once their findings are allowed."""
+    """Cases that no stage can work with: left out of the cohort once their findings are allowed."""
     return {item.case for item in findings if item.case is not None and FINDINGS[item.name].unusable}
 
 
 def hash_ids(findings: Iterable[Finding], key: bytes) -> list[Finding]:
-    """The findings without what identifies somebody: case ids become HMACs under ``key``, paths become "(file)"."""
+    """The findings without identifying data: case ids become HMACs under ``key``, paths become "(file)"."""
 
     def hashed(case: str) -> str:
         return "h" + hmac.new(key, case.encode(), hashlib.sha256).hexdigest()[:12]
@@ -96,18 +96,18 @@ def hash_ids(findings: Iterable[Finding], key: bytes) -> list[Finding]:
     for item in findings:
         texts = {"found": item.found, "expected": item.expected}
         for piece in sorted(item.about, key=lambda piece: -len(str(piece))):  # paths before the names in them
-            instead = "(file)" if isinstance(piece, Path) else hashed(piece)
+            replacement = "(file)" if isinstance(piece, Path) else hashed(piece)
             pattern = rf"(?<!\w){re.escape(str(piece))}(?!\w)"
-            texts = {name: re.sub(pattern, instead, text) for name, text in texts.items()}
+            texts = {name: re.sub(pattern, replacement, text) for name, text in texts.items()}
         made.append(replace(item, case=None if item.case is None else hashed(item.case), about=(), **texts))
     return made
 
 
 def hash_key(path: Path) -> bytes:
-    """The key in a file; drawn at random and written, for its owner alone, when the file is not there.
+    """The key in a file; created at random, readable by its owner only, when the file does not exist.
 
     Raises:
-        SemclError: when the file holds too few bytes to hide anything.
+        SemclError: when the key is too short.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def write_csv(path: Path, findings: Iterable[Finding]) -> None:
     """Write the findings as CSV.
 
     Raises:
-        SemclError: when the file is there and holds anything but findings.
+        SemclError: when the file exists and holds anything but findings.
     """
     head = ",".join(COLUMNS)
     refuse_strange(path, lambda text: text.startswith(head), "findings", "--csv")
@@ -143,7 +143,7 @@ def write_csv(path: Path, findings: Iterable[Finding]) -> None:
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    """The findings for a terminal: errors first, kinds together, the first rows of each, and what to do."""
+    """The findings for a terminal: errors first, grouped by kind, with the first rows of each and its remedy."""
     order = (ERROR, WARNING, NOTE)
     counts = Counter((item.severity, item.name) for item in findings)
     lines = []
@@ -171,10 +171,10 @@ def findings_table() -> str:
 
 
 def stop(findings: Iterable[Finding]) -> None:
-    """End with what the errors are, when there are any; the whole table has been shown before.
+    """Raise when there are errors; the whole table has been shown before.
 
     Raises:
-        SemclError: the one error itself, or how many there are of which kind.
+        SemclError: the error itself if there is one, else the number of each kind.
     """
     errors = [item for item in findings if item.severity == ERROR]
     if len(errors) == 1:
@@ -182,8 +182,8 @@ def stop(findings: Iterable[Finding]) -> None:
     if errors:
         counts = Counter(item.name for item in errors)
         raise SemclError(
-            f"{len(errors)} findings that stop",
+            f"{len(errors)} findings that are errors",
             found=", ".join(f"{count} {name}" for name, count in counts.items()),
             expected="none",
-            remedy=f"mend each as the table says, or accept it: --allow {','.join(counts)}",
+            remedy=f"fix each as the table says, or accept it: --allow {','.join(counts)}",
         )

@@ -26,20 +26,20 @@ SHEARED = 0.5  # degrees
 
 
 def open_header(path: Path, case: str, kind: str, most: int | None = None) -> tuple[Header | None, list[Finding]]:
-    """The header of a file and what is wrong with it; no header when no stage could read the volume.
+    """The header of a file and its findings; no header when no stage could read the volume.
 
     Args:
         path: of the volume.
         case: its case id.
-        kind: "image" or "label map", to tell them apart in what was found.
-        most: voxels there may be; None for the usual limit.
+        kind: "image" or "label map", named in findings.
+        most: the largest number of voxels; None for the default.
     """
 
     def finding(name: str, found: str) -> Finding:
         return Finding(case, name, f"{kind} {path}: {found}", identifying(path))
 
     limit = max_voxels() if most is None else most
-    if not os.path.exists(path):  # which a path too long does not raise at
+    if not os.path.exists(path):  # Path.exists raises when a path is too long
         return None, [Finding(case, "missing_file", f"no {kind} {path}", (path,))]
     if path.is_file() and path.stat().st_size == 0:
         return None, [finding("zero_bytes", "0 bytes")]
@@ -54,13 +54,13 @@ def open_header(path: Path, case: str, kind: str, most: int | None = None) -> tu
 
 
 def identifying(path: Path) -> tuple[Path, ...]:
-    """What a reader's message may give a case away by: path, name, name without suffix, names in the folder it is."""
+    """Identifying parts of a reader's message: path, name, name without suffix, and names of files in a folder."""
     inside = [Path(file.name) for file in path.iterdir()] if path.is_dir() else []
     return (path, Path(path.name), Path(path.name.split(".")[0]), *inside)
 
 
 def plain(error: Exception, path: Path) -> str:
-    """First line of what a reader said, without paths."""
+    """First line of a reader's error, without paths."""
     text = first_line(error)
     for piece in (str(path), str(path.parent), path.name):
         text = text.replace(piece, "the file")
@@ -82,11 +82,11 @@ def _remarks(header: Header) -> list[tuple[str, str]]:
         remarks.append(("qform_sform_differ", f"by up to {header.forms_apart:.3g} mm"))
     angles = np.degrees(np.arccos(np.clip(header.directions.T @ header.directions, -1, 1)))
     shear = float(abs(angles[~np.eye(3, dtype=bool)] - 90).max())
-    turn = float(np.degrees(np.arccos(np.clip(abs(header.directions).max(axis=0), 0, 1))).max())
+    tilt = float(np.degrees(np.arccos(np.clip(abs(header.directions).max(axis=0), 0, 1))).max())
     if shear > SHEARED:
         remarks.append(("sheared", f"axes {shear:.1f} degrees from right angles"))
-    elif turn > OBLIQUE:
-        remarks.append(("oblique", f"an axis {turn:.1f} degrees off"))
+    elif tilt > OBLIQUE:
+        remarks.append(("oblique", f"an axis {tilt:.1f} degrees off"))
     if len(header.series) > 1:
         counts = ", ".join(str(len(series.slices)) for series in header.series)
         remarks.append(("mixed_series", f"{len(header.series)} series of {counts} slices"))
@@ -102,7 +102,7 @@ def _remarks(header: Header) -> list[tuple[str, str]]:
 
 
 def compare(image: Header, label: Header, case: str, path: Path) -> Finding | None:
-    """How a label map lies elsewhere than its image, whatever orientations the two are stored in."""
+    """How the geometry of a label map differs from its image's, whatever orientations the two are stored in."""
     first, second = image.canonical(), label.canonical()
     if first.shape != second.shape:
         shapes = [" x ".join(map(str, header.shape)) for header in (first, second)]

@@ -1,4 +1,4 @@
-"""The phase of a scan: what the table of cases says, else its file name, else DICOM tags, else `unknown`."""
+"""The phase of a scan: from the table of cases, else its file name, else DICOM tags, else `unknown`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import SemclError
 
 UNKNOWN = "unknown"
-WORDS = {  # what a SeriesDescription says -> the phase names of a label table it may stand for
+WORDS = {  # phase of a label table -> words for it in a SeriesDescription
     "noncontrast": {"noncontrast", "nativ", "native", "unenhanced", "plain", "nc", "nect"},
     "arterial": {"arterial", "arteriell", "art", "hap"},
     "portal": {"portal", "venous", "portalvenous", "portovenous", "venoes", "pv", "pvp"},
@@ -21,7 +21,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """The regular expression of --phase_pattern.
 
     Raises:
-        SemclError: when it is none, or has other than one group.
+        SemclError: when it is invalid, or does not have exactly one group.
     """
     try:
         compiled = re.compile(pattern)
@@ -39,9 +39,9 @@ def phase_of(
     """Phase of a scan.
 
     Args:
-        path: of the image; the pattern is searched in its name.
-        stated: what the table of cases says, if anything.
-        phases: of the label table; a table of one phase needs no other source.
+        path: of the image; its name is searched for the pattern.
+        stated: the phase in the table of cases, if any.
+        phases: of the label table; a single one needs no other source.
         pattern: with one group, the phase.
         tags: "description" and "agent" of a DICOM series.
     """
@@ -56,9 +56,11 @@ def phase_of(
 
 
 def tagged(tags: Mapping[str, str], phases: Sequence[str]) -> str | None:
-    """The one phase that a SeriesDescription names; none when several are named, or a contrast agent contradicts."""
-    said = tags.get("description", "").lower().replace("non-contrast", "noncontrast").replace("w/o", "noncontrast")
-    words = set(re.findall(r"[a-z]+", said))
+    """The one phase named in a SeriesDescription; None when several are, or a contrast agent contradicts it."""
+    description = (
+        tags.get("description", "").lower().replace("non-contrast", "noncontrast").replace("w/o", "noncontrast")
+    )
+    words = set(re.findall(r"[a-z]+", description))
     named = [phase for phase in phases if words & ({phase.lower()} | WORDS.get(phase.lower(), set()))]
     contradicts = named == ["noncontrast"] and bool(tags.get("agent"))
     return named[0] if len(named) == 1 and not contradicts else None

@@ -1,4 +1,4 @@
-"""From scans as they are found to a cohort: what was checked, split by patient and written."""
+"""From scans to a cohort: check, split by patient, and write."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def prepare(
         table: the label table.
         out: the cohort's folder.
         cases_csv: columns case, patient and phase; without it each case is a patient of its own.
-        folds: over how many parts of the training patients the coarse network is cross-fitted.
+        folds: number of folds of the training patients, for cross-fitting the coarse network.
         test_share: share of the labelled patients kept for testing.
         seed: of the split.
-        allowed: names of findings that do not stop.
-        labelled_phases: in which training cases keep their label maps, as in ``hide_labels``; None for all.
+        allowed: names of findings that are accepted.
+        labelled_phases: phases in which training cases keep their label maps, as in ``hide_labels``; None for all.
 
     Raises:
         SemclError: with every error that was found, before anything is written.
@@ -67,18 +67,18 @@ def write(
     seed: int,
     labelled_phases: Collection[str] | None = None,
 ) -> list[Case]:
-    """Make a cohort of what a survey found usable: datalist.json, labels.yaml, and merged maps of mask files.
+    """Write the cohort of a survey's usable cases: datalist.json, labels.yaml, and label maps merged from mask files.
 
-    Folds given in column fold are kept; else patients are split. Cases of unknown phase add that phase to the table.
+    Folds given in column fold are kept; otherwise patients are split. Cases of unknown phase add it to the table.
 
     Raises:
-        SemclError: when nothing is left, the patients cannot be split, or another's files would be replaced.
+        SemclError: when nothing is left, the patients cannot be split, or files of others would be replaced.
     """
     cases = found.usable()
     if not cases:
         raise SemclError(
             "no case is left", found=f"{len(found.cases)} cases that no stage could work with",
-            expected="at least one", remedy="mend what the findings name",
+            expected="at least one", remedy="fix what the findings name",
         )  # fmt: skip
     stated = [row.fold for case in cases if (row := found.scans[case.id].row)]
     labelled = any(found.scans[case.id].labelled for case in cases)
@@ -105,10 +105,10 @@ def write(
 
 
 def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> list[Case]:
-    """Give each case its fold, or none to test it; by patient, so that no patient is on two sides.
+    """Assign each case a fold, or None for testing; by patient, so that no patient is on two sides.
 
     Raises:
-        SemclError: for numbers that make no split, or fewer training patients than folds.
+        SemclError: for numbers that give no split, or fewer training patients than folds.
     """
     if folds < 2 or not 0 <= test_share < 1:
         raise SemclError(
@@ -125,7 +125,7 @@ def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> li
         raise SemclError(
             "too few patients to train on",
             found=f"{len(patients)} patients, {tested} of them kept for testing",
-            expected=f"at least {folds} training patients, one a fold",
+            expected=f"at least {folds} training patients, one per fold",
             remedy="add patients, or lower --folds or --test_share",
         )
     fold = {patient: number % folds for number, patient in enumerate(trained)}
@@ -133,20 +133,20 @@ def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> li
 
 
 def _refuse_holes(cases: Sequence[Case], found: Survey) -> None:
-    """Refuse a column fold that says nothing of some cases: they would silently be testing cases."""
+    """Refuse a column fold that is empty for some cases: they would silently be testing cases."""
     holes = [case.id for case in cases if not ((row := found.scans[case.id].row) and row.fold)]
     if holes:
         raise SemclError(
             "column fold is not filled in",
             case=holes[0],
             found=f"{len(holes)} cases without a fold",
-            expected="a number or test for each case, or for none",
+            expected="a number or test for each case, or for no case",
             remedy="fill in the column, or leave it out: patients are then split by --folds and --test_share",
         )
 
 
 def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
-    """The case with its mask files, if it has some, merged into a label map of the cohort."""
+    """The case with its mask files, if any, merged into a label map of the cohort."""
     scan = found.scans[case.id]
     if case.label is not None or not scan.masks:
         return case

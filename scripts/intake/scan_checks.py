@@ -1,4 +1,4 @@
-"""One scan looked at: its headers, then its voxels."""
+"""Checks of one scan: its headers, then its voxels."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Opened:
     Args:
         scan: its files.
         image: header of the image; None when no stage could read it.
-        fits: whether there is a label map that lies on the image's voxels, or whose image could not be read.
-        findings: what is wrong with the headers.
+        fits: whether there is a label map on the image's voxels, or one whose image could not be read.
+        findings: of the headers.
     """
 
     scan: Scan
@@ -38,18 +38,18 @@ class Opened:
 
 
 def open_scan(scan: Scan, table: LabelTable | None, most: int | None = None) -> Opened:
-    """Read the headers of a scan's files and compare them; ``most`` voxels there may be, as of ``open_header``."""
+    """Read the headers of a scan's files and compare them; ``most`` as in ``open_header``."""
     image, findings = open_header(scan.image, scan.case, "image", most)
     files = [scan.label] if scan.label else list((masks_of(scan.masks, table) if table else dict(scan.masks)).values())
     fits = bool(files)
-    said = set()
+    known = set()
     for path in files:
         label, more = open_header(path, scan.case, "label map", most)
         apart = compare(image, label, scan.case, path) if image and label else None
         for item in [*more, *([apart] if apart else [])]:
-            if item.name not in said:  # a mask file an organ, all with the same flaw
+            if item.name not in known:  # once, for all mask files of the scan
                 findings.append(item)
-            said.add(item.name)
+            known.add(item.name)
         fits = fits and label is not None and apart is None
     return Opened(scan, image, fits, findings)
 
@@ -66,8 +66,8 @@ def annotated_organs(scan: Scan, table: LabelTable | None) -> tuple[str, ...] | 
     return None if organs == table.names else organs
 
 
-def look(opened: Opened, table: LabelTable | None, modality: str) -> Seen:
-    """Read the voxels of a scan whose headers are in order."""
+def check_voxels(opened: Opened, table: LabelTable | None, modality: str) -> Seen:
+    """Check the voxels of a scan whose headers could be read."""
     scan, image = opened.scan, opened.image
     seen = inspect_image(scan.image, scan.case, modality) if image else Seen()
     organs = annotated_organs(scan, table)
@@ -75,13 +75,13 @@ def look(opened: Opened, table: LabelTable | None, modality: str) -> Seen:
     if opened.fits and scan.label:
         label = inspect_label(scan.label, scan.case, table, organs)
     elif opened.fits and image and table:
-        label = _look_at_masks(scan, image, table, organs)
+        label = _check_masks(scan, image, table, organs)
     return replace(seen, findings=seen.findings + label.findings, sizes=label.sizes)
 
 
-def _look_at_masks(scan: Scan, image: Header, table: LabelTable, organs: Sequence[str] | None) -> Seen:
+def _check_masks(scan: Scan, image: Header, table: LabelTable, organs: Sequence[str] | None) -> Seen:
     try:
-        objects, claimed = merge(masks_of(scan.masks, table), table)
+        objects, overlap = merge(masks_of(scan.masks, table), table)
     except Exception as error:  # readers raise whatever they like
         folder = scan.masks[0][1].parent
         return Seen(
@@ -90,6 +90,6 @@ def _look_at_masks(scan: Scan, image: Header, table: LabelTable, organs: Sequenc
     if not objects.any():
         return Seen([Finding(scan.case, "label_empty", "masks that are 0 everywhere")])
     seen = inspect_objects(objects, image.canonical().affine, scan.case, table, organs)
-    if claimed:
-        seen.findings.append(Finding(scan.case, "masks_overlap", f"{claimed} voxels of several organs"))
+    if overlap:
+        seen.findings.append(Finding(scan.case, "masks_overlap", f"{overlap} voxels of several organs"))
     return seen

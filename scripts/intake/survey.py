@@ -1,4 +1,4 @@
-"""The check of a cohort: headers first, then voxels in parallel, then the cases beside each other."""
+"""The check of a cohort: headers first, then voxels in parallel, then checks across cases."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ from .findings import Finding, unusable
 from .layouts import find_scans
 from .layouts.scan import Scan
 from .phase_detection import UNKNOWN, compile_pattern, phase_of
-from .scan_checks import annotated_organs, look, open_scan
+from .scan_checks import annotated_organs, check_voxels, open_scan
 
 MOST_WORKERS = 4
 MODALITIES = ("CT", "MR", "RGB")
-OF_BODIES = ("organ_absent", "organ_small", "organ_in_pieces", "label_empty", "intensity_spread")  # not of pictures
+OF_BODIES = (
+    "organ_absent",
+    "organ_small",
+    "organ_in_pieces",
+    "label_empty",
+    "intensity_spread",
+)  # not of pictures
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -38,9 +44,9 @@ class Sources:
         labels: folder of label maps; None to take what the data set holds.
         cases: CSV with columns case, patient, phase.
         phase_pattern: regular expression with one group, searched in file names.
-        modality: "CT" (intensities are HU), "MR", or "RGB": pictures, which show some of the objects each.
-        workers: cases looked at at once; None for as many as there are cores, at most 4.
-        most: voxels a volume may have; None for the usual limit.
+        modality: "CT" (intensities are HU), "MR", or "RGB": pictures, each of which shows some of the objects.
+        workers: cases checked at once; None for the number of cores, at most 4.
+        most: the largest number of voxels of a volume; None for the default.
     """
 
     images: Path
@@ -54,7 +60,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found: the cases, the scans they come from, and everything there is to say about them."""
+    """The cases that were found, their scans, and the findings."""
 
     cases: list[Case]
     scans: dict[str, Scan]
@@ -67,14 +73,14 @@ class Survey:
 
 
 def survey(sources: Sources, table: LabelTable | None) -> Survey:
-    """Find the scans, look at each and at all together; writes nothing.
+    """Find the scans and check each, then all together; writes nothing.
 
     Args:
         sources: where to look.
-        table: the label table; without it organs are not looked at.
+        table: the label table; without it organs are not checked.
 
     Raises:
-        SemclError: when there is nothing to look at, or an option cannot be used.
+        SemclError: when there are no scans, or an option is invalid.
     """
     if sources.modality not in MODALITIES:
         raise SemclError(
@@ -94,7 +100,7 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
         phase = phase_of(one.scan.image, row.phase if row else None, table.phases if table else (), pattern, one.tags)
         cases.append(_case(one.scan, people[one.scan.case], phase, table))
         findings += [*one.findings, *_remarks(cases[-1], one.tags.get("modality", ""), sources.modality, table)]
-    seen = _parallel(lambda one: look(one, table, sources.modality), opened, sources.workers, "voxels")
+    seen = _parallel(lambda one: check_voxels(one, table, sources.modality), opened, sources.workers, "voxels")
     findings += [
         *grouped,
         *cohort_checks.names_differ(sources.images, table),
@@ -128,14 +134,14 @@ def _listed(scans: Sequence[Scan], path: Path) -> tuple[list[Scan], list[Finding
 
 
 def refuse_organs(stated: AbstractSet[str], table: LabelTable | None) -> None:
-    """Refuse annotated organs that the table does not name, for a typing error would hide an organ."""
-    strange = sorted(stated - set(table.names if table else stated))
-    if table and strange:
+    """Refuse annotated organs that are not in the table: a typo would hide an organ."""
+    unknown = sorted(stated - set(table.names if table else stated))
+    if table and unknown:
         raise SemclError(
-            "column annotated names organs the label table does not",
-            found=", ".join(strange),
-            expected=f"of {', '.join(table.names)}, separated by spaces",
-            remedy="mend the CSV",
+            "column annotated names organs that are not in the label table",
+            found=", ".join(unknown),
+            expected=f"some of {', '.join(table.names)}, separated by spaces",
+            remedy="correct the CSV",
         )
 
 
@@ -146,7 +152,7 @@ def _case(scan: Scan, patient: str, phase: str, table: LabelTable | None) -> Cas
 
 
 def _remarks(case: Case, tagged: str, modality: str, table: LabelTable | None) -> list[Finding]:
-    """What there is to say about a case's phase, modality and annotated organs."""
+    """Findings on a case's phase, modality and annotated organs."""
     remarks = []
     if table and case.phase == UNKNOWN and UNKNOWN not in table.phases:
         remarks.append(Finding(case.id, "phase_unknown", "no phase"))
@@ -156,6 +162,6 @@ def _remarks(case: Case, tagged: str, modality: str, table: LabelTable | None) -
     if tagged and tagged != modality:
         remarks.append(Finding(case.id, "modality_differs", tagged, expected=modality))
     if table and case.annotated is not None:
-        left = [name for name in table.names if name not in case.annotated]
-        remarks.append(Finding(case.id, "partial_labels", f"without {', '.join(left)}"))
+        missing = [name for name in table.names if name not in case.annotated]
+        remarks.append(Finding(case.id, "partial_labels", f"without {', '.join(missing)}"))
     return remarks

@@ -1,4 +1,4 @@
-"""Voxels: what is wrong with an image's intensities and with a label map's organs, one case at a time."""
+"""Checks of the voxels of one case: intensities of its image, organs of its label map."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..cohort.volume_errors import kind_of
 from .findings import Finding
 from .header_checks import identifying, plain
 
-SAMPLE = 1_000_000  # voxels the percentiles are taken from
+SAMPLE = 1_000_000  # voxels the percentiles are computed from
 AIR_OR_FAT, TISSUE, LOWEST = -50, 50, -5000  # HU
 FEW_VOXELS = 10
 MANY_COMPONENTS = 10
@@ -28,13 +28,13 @@ MANY_COMPONENTS = 10
 
 @dataclass
 class Seen:
-    """What the cohort's cases are compared by.
+    """Findings of a case, and what it is compared with other cases by.
 
     Args:
-        findings: of this case alone.
-        digest: of the image's voxels in RAS.
+        findings: of this case.
+        digest: hash of the image's voxels in RAS.
         spread: 1st to 99th percentile of the image.
-        sizes: organ -> size in mm3, of organs that no border cuts off.
+        sizes: organ -> volume (mm3), for organs that are not cut off by the border.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Seen:
 
 
 def inspect_image(path: Path, case: str, modality: str) -> Seen:
-    """Read an image and look at its intensities."""
+    """Read an image and check its intensities."""
     seen = Seen()
 
     def add(name: str, found: str) -> None:
@@ -71,7 +71,7 @@ def inspect_image(path: Path, case: str, modality: str) -> Seen:
 
 
 def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Sequence[str] | None) -> Seen:
-    """Read a label map and look at its organs; without a table only at its values."""
+    """Read a label map and check its organs; without a table only its values."""
     seen = Seen()
 
     def add(name: str, found: str) -> None:
@@ -86,9 +86,9 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         add("label_of_colours", f"{len(volume)} channels")
         return seen
     values = volume[0].numpy()
-    odd = ~(np.isfinite(values) & (values == np.round(values)))
-    if odd.any():
-        add("label_not_integer", f"{int(odd.sum())} voxels, such as {values[odd][0]:g}")
+    fractional = ~(np.isfinite(values) & (values == np.round(values)))
+    if fractional.any():
+        add("label_not_integer", f"{int(fractional.sum())} voxels, such as {values[fractional][0]:g}")
         return seen
     held = {int(value) for value in np.unique(values)} - {0, table.ignore if table else IGNORED_INDEX}
     if not held:
@@ -112,9 +112,9 @@ def inspect_objects(
     table: LabelTable,
     annotated: Sequence[str] | None,
 ) -> Seen:
-    """Look at the organs of a map of object numbers (X, Y, Z) in RAS with its affine (mm)."""
+    """Check the organs of a map of object numbers (X, Y, Z) in RAS with its affine (mm)."""
     seen = Seen()
-    middles: dict[str, float] = {}
+    centres: dict[str, float] = {}
     size = abs(np.linalg.det(affine[:3, :3]))
     for number, (name, box) in enumerate(zip(table.names, boxes(objects, len(table)), strict=True), start=1):
         if box is None:
@@ -131,13 +131,13 @@ def inspect_objects(
         if components > MANY_COMPONENTS:
             seen.findings.append(Finding(case, "organ_in_pieces", f"{name} in {components} pieces"))
         corner = np.array([part.start for part in box])
-        middles[name] = float((affine @ [*(corner + np.argwhere(inside).mean(axis=0)), 1])[0])
-    seen.findings += _swapped(middles, case, table)
+        centres[name] = float((affine @ [*(corner + np.argwhere(inside).mean(axis=0)), 1])[0])
+    seen.findings += _swapped(centres, case, table)
     return seen
 
 
-def _swapped(middles: dict[str, float], case: str, table: LabelTable) -> list[Finding]:
-    """Partners named right and left whose middles (x in RAS mm, which grows to the patient's right) lie crosswise."""
+def _swapped(centres: dict[str, float], case: str, table: LabelTable) -> list[Finding]:
+    """Partners named right and left whose centres (x in RAS mm, which grows to the patient's right) are swapped."""
     found = []
     for organ in table.organs:
         partner = organ.partner
@@ -145,9 +145,9 @@ def _swapped(middles: dict[str, float], case: str, table: LabelTable) -> list[Fi
             "right" in organ.name.lower()
             and partner
             and "left" in partner.lower()
-            and {organ.name, partner} <= set(middles)
+            and {organ.name, partner} <= set(centres)
         ):
-            over = middles[partner] - middles[organ.name]
+            over = centres[partner] - centres[organ.name]
             if over > 0:
                 found.append(Finding(case, "sides_swapped", f"{partner} {over:.3g} mm further right than {organ.name}"))
     return found

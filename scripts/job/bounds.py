@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ..cohort.volume import ends_of
+from ..cohort.volume import window_ends
 from ..contrast.positives import MEANINGS
 from ..errors import SemclError
 from ..networks.pooling import POOLINGS
@@ -84,14 +84,14 @@ class OneOf:
 
 
 class Window:
-    """Intensities, as ``ends_of`` takes them."""
+    """Intensities, as ``window_ends`` takes them."""
 
     def admits(self, value: Any) -> bool:
         """Whether it takes them; expressions in a list are taken to be right."""
         if isinstance(value, list) and any(map(_expression, value)):
             return True
         try:
-            return len(ends_of(torch.zeros(1), value)) == 2
+            return len(window_ends(torch.zeros(1), value)) == 2
         except (ValueError, TypeError):
             return False
 

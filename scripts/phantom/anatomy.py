@@ -2,7 +2,7 @@
 
 Coordinates are RAS: x to the patient's right, y to the front, z to the head; the origin is the middle of the body at
 the height of L4. A structure is where its distance is negative. Shapes are analytic (ellipsoids, tapered tubes) and are
-made individual by a patient's own draws of place, size, turn, smooth warp and surface bumps.
+varied by patient in position, size, rotation, smooth deformation and surface bumps.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ ORGANS = {
 PARTNERS = {"right_kidney": "left_kidney", "right_adrenal": "left_adrenal"}
 
 
-def ellipsoid(xyz: Array, centre: Sequence[float], radii: Sequence[float], turn: Array | None = None) -> Array:
-    """Approximate signed distance (mm) of points (3, ...) to an ellipsoid; ``turn`` is a 3 x 3 rotation."""
+def ellipsoid(xyz: Array, centre: Sequence[float], radii: Sequence[float], rotation: Array | None = None) -> Array:
+    """Approximate signed distance (mm) of points (3, ...) to an ellipsoid; ``rotation`` is 3 x 3."""
     local = xyz - np.asarray(centre, np.float32).reshape(3, 1, 1, 1)
-    if turn is not None:
-        local = np.einsum("ij,j...->i...", turn, local)
+    if rotation is not None:
+        local = np.einsum("ij,j...->i...", rotation, local)
     scaled = np.sqrt(sum((local[axis] / radii[axis]) ** 2 for axis in range(3)))
     return np.asarray((scaled - 1) * min(radii), np.float32)
 
@@ -65,17 +65,17 @@ def tube(xyz: Array, points: Sequence[Sequence[float]], radii: Sequence[float]) 
 
 
 def smooth_noise(rng: np.random.Generator, shape: Sequence[int], cells: Sequence[int]) -> Array:
-    """Noise (shape) of about unit range that varies over ``cells`` cells an axis."""
+    """Noise (shape) of about unit range that varies over ``cells`` cells per axis."""
     coarse = rng.standard_normal([cell + 1 for cell in cells]).astype(np.float32) * 0.6
     factors = [size / knots for size, knots in zip(shape, coarse.shape, strict=True)]
     return np.asarray(zoom(coarse, factors, order=2, mode="nearest", grid_mode=True), np.float32)
 
 
 class Patient:
-    """One patient's draws; ``structures`` lays them over a grid.
+    """One patient's random anatomy; ``structures`` evaluates it on a grid.
 
     Args:
-        rng: where the patient's draws come from.
+        rng: source of the patient's random numbers.
         numbers: the ``patient`` part of phantom.yaml.
     """
 
@@ -88,7 +88,7 @@ class Patient:
         names = [*ORGANS, "bowel", "colon", "spine", "muscle"]
         self.shift = {name: rng.normal(0, numbers["place_sd_mm"], 3) for name in names}
         self.scale = {name: float(np.exp(rng.normal(0, numbers["scale_sd"]))) for name in names}
-        self.turn = {name: _rotation(rng.normal(0, numbers["turn_sd_deg"], 3)) for name in names}
+        self.rotation = {name: _rotation(rng.normal(0, numbers["turn_sd_deg"], 3)) for name in names}
         self.hounsfield = {name: float(rng.normal(0, numbers["hounsfield_sd"])) for name in names}
         self.seed = int(rng.integers(2**31))
 
@@ -97,11 +97,11 @@ class Patient:
 
     def _ellipsoid(self, name: str, xyz: Array, centre: Sequence[float], radii: Sequence[float]) -> Array:
         grown = [radius * self.scale[name] for radius in radii]
-        return ellipsoid(xyz, self._place(name, centre), grown, self.turn[name])
+        return ellipsoid(xyz, self._place(name, centre), grown, self.rotation[name])
 
     def _tube(self, name: str, xyz: Array, points: Sequence[Sequence[float]], radii: Sequence[float]) -> Array:
         middle = np.asarray(points).mean(0)
-        moved = [self.turn[name].T @ (np.asarray(point) - middle) + middle + self.shift[name] for point in points]
+        moved = [self.rotation[name].T @ (np.asarray(point) - middle) + middle + self.shift[name] for point in points]
         return tube(xyz, moved, [radius * self.scale[name] for radius in radii])
 
     def structures(self, xyz: Array) -> dict[str, Array]:
@@ -226,7 +226,7 @@ class Patient:
 
 
 def _rotation(degrees: NDArray[np.float64]) -> Array:
-    """Rotation matrix (3, 3) of turns about x, y and z."""
+    """Rotation matrix (3, 3) of rotations about x, y and z."""
     a, b, c = np.deg2rad(degrees)
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])

@@ -29,7 +29,7 @@ NUMBERS = Path(__file__).with_name("phantom.yaml")
 
 @dataclass(frozen=True)
 class PhantomScan:
-    """One scan to make: whose it is, which of the patient's, and in which contrast phase."""
+    """One scan to make: its patient, its number among the patient's scans, and its contrast phase."""
 
     patient: int
     phase: str
@@ -37,6 +37,7 @@ class PhantomScan:
 
     @property
     def case(self) -> str:
+        """Case id."""
         return f"patient{self.patient:03d}_{self.phase}"
 
 
@@ -58,7 +59,7 @@ def plan(out: Path, cases: int) -> list[Case]:
     """The cases ``write_phantoms`` would write.
 
     Raises:
-        SemclError: when there are none.
+        SemclError: when ``cases`` is not a whole number from 1.
     """
     if not isinstance(cases, int) or cases < 1:
         raise SemclError(
@@ -75,12 +76,12 @@ def plan(out: Path, cases: int) -> list[Case]:
 def write_phantoms(out: Path, cases: int, seed: int) -> None:
     """Write ``out``/{images,labels}/<case>.nii.gz, cases.csv (case, patient, phase) and labels.yaml.
 
-    A case depends on the seed and its own number alone: a larger cohort begins with the smaller one.
+    A case depends only on the seed and its own number: a larger cohort begins with the smaller one.
 
     Raises:
         SemclError: when ``out`` holds anything but a cohort of phantoms.
     """
-    of_phantoms(out).claim(earlier=lambda: is_phantoms(out))
+    phantom_output(out).claim(earlier=lambda: is_phantoms(out))
     numbers = yaml.safe_load(NUMBERS.read_text())
     planned = plan(out, cases)
     listed = scans(cases, numbers)
@@ -88,34 +89,34 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
         image, label, affine = render(scan, seed, numbers)
         write_volume(out / "images" / f"{scan.case}.nii.gz", image, affine)
         write_volume(out / "labels" / f"{scan.case}.nii.gz", label, affine)
-    write_text(out / "cases.csv", sheet_of(planned))
+    write_text(out / "cases.csv", case_table(planned))
     LabelTable.parse(label_table(numbers)).save(out)
 
 
-def sheet_of(cases: Sequence[Case]) -> str:
-    """The table of cases, as cases.csv holds it."""
+def case_table(cases: Sequence[Case]) -> str:
+    """The content of cases.csv."""
     text = io.StringIO()
     rows = [[case.id, case.patient, case.phase] for case in cases]
     csv.writer(text, lineterminator="\n").writerows([["case", "patient", "phase"], *rows])
     return text.getvalue()
 
 
-def of_phantoms(out: Path) -> Output:
-    """A cohort's folder that phantoms have for themselves."""
+def phantom_output(out: Path) -> Output:
+    """The folder of a cohort of phantoms, as an output of its own."""
     return Output(out, "a cohort of phantoms", "--out")
 
 
 def is_phantoms(out: Path) -> bool:
-    """Whether a folder holds the cohort of phantoms an earlier version wrote, of which nothing is marked."""
+    """Whether a folder holds an unmarked cohort of phantoms that an earlier version wrote."""
     listed, folders = out / "cases.csv", [visible(out / name) for name in ("images", "labels")]
     text = listed.read_text(encoding="utf-8") if listed.is_file() else ""
     planned = plan(out, max(1, text.count("\n") - 1))
     files = [case.image.name for case in planned]
-    return text == sheet_of(planned) and all({path.name for path in held} == set(files) for held in folders)
+    return text == case_table(planned) and all({path.name for path in held} == set(files) for held in folders)
 
 
 def label_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """The phantom's label table, as labels.yaml holds it."""
+    """The content of the phantom's labels.yaml."""
     organs: dict[str, dict[str, Any]] = {name: {"index": index} for name, index in ORGANS.items()}
     for one, other in PARTNERS.items():
         organs[one]["partner"] = other
@@ -126,7 +127,7 @@ def label_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
 def render(
     scan: PhantomScan, seed: int, numbers: Mapping[str, Any]
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64]]:
-    """Image (HU), label and affine of one scan, stored in an orientation of its own."""
+    """Image (HU), label map and affine of one scan, in a random orientation."""
     patient = Patient(np.random.default_rng([seed, scan.patient]), numbers["patient"])
     rng = np.random.default_rng([seed, scan.patient, 1 + scan.repeat])
     xyz, affine = grid(rng, numbers["scan"])
@@ -134,13 +135,13 @@ def render(
     hounsfield, label = paint(patient, xyz, numbers, scan.phase)
     image = acquire(hounsfield, rng, numbers["scan"])
     codes = rng.choice(numbers["scan"]["orientations"])
-    turn = ornt_transform(io_orientation(affine), axcodes2ornt(codes))
-    stored = affine @ inv_ornt_aff(turn, label.shape)
-    return nib.apply_orientation(image, turn), nib.apply_orientation(label, turn), stored
+    transform = ornt_transform(io_orientation(affine), axcodes2ornt(codes))
+    stored = affine @ inv_ornt_aff(transform, label.shape)
+    return nib.apply_orientation(image, transform), nib.apply_orientation(label, transform), stored
 
 
 def grid(rng: np.random.Generator, scan: Mapping[str, Any]) -> tuple[Array, NDArray[np.float64]]:
-    """RAS points (3, X, Y, Z) in mm of a scan with a voxel size of its own, and its affine."""
+    """RAS points (3, X, Y, Z) in mm of a scan with a random voxel size, and its affine."""
     pixel = round(float(rng.uniform(*scan["pixel_mm"])), 2)
     size = np.array([pixel, pixel, round(float(rng.uniform(*scan["slice_mm"])), 1)])
     field = np.asarray(scan["field_mm"])
@@ -178,7 +179,7 @@ def paint(patient: Patient, xyz: Array, numbers: Mapping[str, Any], phase: str) 
 
 
 def _fill(hounsfield: Array, distance: Array, xyz: Array, table: Mapping[str, float]) -> None:
-    """Content in a hollow organ, with gas where the patient, lying on the back, has its front."""
+    """Fill a hollow organ with fluid, and with gas towards the front, as the patient lies supine."""
     lumen = distance < -5
     if lumen.any():
         level = np.quantile(xyz[1][lumen], 0.75)
@@ -187,7 +188,7 @@ def _fill(hounsfield: Array, distance: Array, xyz: Array, table: Mapping[str, fl
 
 
 def acquire(hounsfield: Array, rng: np.random.Generator, scan: Mapping[str, Any]) -> NDArray[np.int16]:
-    """What the scanner makes of it: texture, blur of point spread and slice thickness, correlated noise; whole HU."""
+    """The acquired image in whole HU: texture, blur of point spread and slice thickness, correlated noise."""
     shape = hounsfield.shape
     texture = smooth_noise(rng, shape, [max(2, size // 5) for size in shape]) * scan["texture_hu"]
     image = hounsfield + texture * (hounsfield > -300)

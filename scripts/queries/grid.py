@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..cohort.components import boxes, without_islands
 from ..cohort.resampling import resample, resample_objects, working_shape
-from ..cohort.volume import between, ends_of, spacing
+from ..cohort.volume import between, spacing, window_ends
 from ..errors import SemclError
 
 OVERLAP = 0.25  # of neighbouring patches of an object that is larger than one
@@ -70,7 +70,7 @@ class QueryGrid:
     def image(self, image: MetaTensor, box: Sequence[slice] | None = None) -> torch.Tensor:
         """Intensities (C, X, Y, Z) in [-1, 1] on the grid, or in a box of it."""
         volume = image.as_tensor()
-        low, high = ends_of(volume, self.window)
+        low, high = window_ends(volume, self.window)
         clipped = resample(volume, self.shape(image), box, lambda part: part.clamp(low, high))
         return between(clipped, low, high)  # after the interpolation: there are fewer voxels, and it is as linear
 

@@ -67,7 +67,7 @@ def test_slices_at_one_place_are_not_read(tmp_path):
     folder = write_dicom(tmp_path / "a", ct())
     write_dicom(folder, ct(2), prefix="t")
     with pytest.raises(
-        SemclError, match=r"(?s)case a: several slices at the same position.*8 slices at the place of another"
+        SemclError, match=r"(?s)case a: several slices at the same position.*8 slices at the position of another"
     ):
         read_stored(folder, "a")
 

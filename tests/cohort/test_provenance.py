@@ -133,7 +133,7 @@ def test_weights_that_say_nothing_are_taken_with_a_warning(tmp_path, capsys):
     save_weights(tmp_path / "old.pt", nn.Linear(1, 1), ORIGIN)
     require_unseen(cases, str(tmp_path), TABLE, [str(tmp_path / "old.pt"), str(tmp_path / "none.pt")])
     assert capsys.readouterr().err == (
-        f"warning: {tmp_path}/old.json does not say which organs and patients the weights were made with\n"
+        f"warning: {tmp_path}/old.json does not state the organs and patients the weights were made with\n"
     )
 
 

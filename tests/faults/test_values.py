@@ -161,15 +161,15 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 
 LISTS: dict[str, tuple[dict[str, Any], str]] = {
-    "a fold below 0": ({"training": [entry(fold=-1)]}, r"fold -1 is no whole number from 0 to 999"),
-    "a fold that is a fraction": ({"training": [entry(fold=0.7)]}, r"fold 0\.7 is no whole number"),
-    "a fold that is huge": ({"training": [entry(fold=10**30)]}, r"fold 1000000000\d* is no whole number"),
-    "a fold that is a switch": ({"training": [entry(fold=True)]}, r"fold True is no whole number"),
-    "a fold that is a text": ({"training": [entry(fold="first")]}, r"fold 'first' is no whole number"),
-    "organs that are a text": ({"training": [entry(annotated="liver")]}, r"annotated 'liver' is no list of names"),
-    "organs that are numbers": ({"training": [entry(annotated=[1])]}, r"annotated \[1\] is no list of names"),
-    "no phase": ({"training": [entry(phase=None)]}, r"phase None is no name"),
-    "a phase that is a switch": ({"training": [entry(phase=False)]}, r"phase False is no name"),
+    "a fold below 0": ({"training": [entry(fold=-1)]}, r"fold -1 is not a whole number from 0 to 999"),
+    "a fold that is a fraction": ({"training": [entry(fold=0.7)]}, r"fold 0\.7 is not a whole number"),
+    "a fold that is huge": ({"training": [entry(fold=10**30)]}, r"fold 1000000000\d* is not a whole number"),
+    "a fold that is a switch": ({"training": [entry(fold=True)]}, r"fold True is not a whole number"),
+    "a fold that is a text": ({"training": [entry(fold="first")]}, r"fold 'first' is not a whole number"),
+    "organs that are a text": ({"training": [entry(annotated="liver")]}, r"annotated 'liver' is not a list of names"),
+    "organs that are numbers": ({"training": [entry(annotated=[1])]}, r"annotated \[1\] is not a list of names"),
+    "no phase": ({"training": [entry(phase=None)]}, r"phase None is not a name"),
+    "a phase that is a switch": ({"training": [entry(phase=False)]}, r"phase False is not a name"),
     "an unknown section": ({"training": [entry()], "validation": [entry()]}, r"section 'validation', which no stage"),
 }
 

@@ -223,7 +223,7 @@ def test_a_table_of_cases_without_its_columns_or_rows_is_refused(folders, table,
         prepare(*folders[:2], table, folders[2], listed)
     assert raised.value.found == found.format(listed)
     assert "columns case, patient, phase" in raised.value.expected
-    assert raised.value.remedy == "mend the CSV"
+    assert raised.value.remedy == "correct the CSV"
 
 
 def test_a_table_of_cases_that_is_not_there_is_named(folders, table, tmp_path):
@@ -285,7 +285,7 @@ def test_too_few_patients_for_the_folds_are_counted(folders, table, folds, share
     with pytest.raises(SemclError, match="too few patients to train on") as raised:
         prepare(*folders[:2], table, folders[2], folds=folds, test_share=share)
     assert raised.value.found == f"6 patients, {tested} of them kept for testing"
-    assert raised.value.expected == f"at least {folds} training patients, one a fold"
+    assert raised.value.expected == f"at least {folds} training patients, one per fold"
     assert "lower --folds or --test_share" in raised.value.remedy
     assert not folders[2].exists()
 

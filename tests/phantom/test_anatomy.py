@@ -156,6 +156,6 @@ def test_a_kidney_is_open_towards_the_middle(numbers, name, side, y, z):
 
 
 def test_turns_of_organs_are_rotations(numbers):
-    for turn in Patient(np.random.default_rng(0), numbers).turn.values():
+    for turn in Patient(np.random.default_rng(0), numbers).rotation.values():
         np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-6)
         np.testing.assert_allclose(np.linalg.det(turn), 1, atol=1e-6)

@@ -1,4 +1,4 @@
-"""A CSV that names the files of each case, relative to where it lies."""
+"""A CSV that lists the files of each case, relative to its own folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .scan import Found, Scan
 
 
 def find(images: Path, labels: Path | None) -> Found | None:
-    """The scans a CSV of paths lists; None where ``images`` is no CSV. ``labels`` is not looked at.
+    """The scans that a CSV of paths lists; None when ``images`` is not a CSV. ``labels`` is ignored.
 
     Raises:
         SemclError: when the CSV cannot be used.

@@ -1,4 +1,4 @@
-"""Folders of images and of label maps, whose names say which belongs to which."""
+"""Folders of images and of label maps, paired by file names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Entries = dict[str, list[Path]]
 
 
 def find(images: Path, labels: Path | None) -> Found:
-    """Pair what lies under ``images`` and ``labels`` by case id, and say what has no partner.
+    """Pair images and label maps by case id, and report those without a counterpart.
 
     Args:
         images: folder of volumes or root of a data set, one volume, or one DICOM folder.
-        labels: folder of label maps or one file; None to take what the data set holds.
+        labels: folder of label maps or one file; None for those of the data set.
 
     Raises:
         SemclError: when there are no volumes.
@@ -74,10 +74,10 @@ def _pair(images: Path, labels: Path | None) -> Found:
 
 
 def match(images: Iterable[str], labels: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:
-    """Case id and name of the label map of each image's name.
+    """Image name -> case id and name of its label map.
 
-    The same name comes first; then nnU-Net's and FLARE's ``x_0000`` with ``x``; then BTCV's ``img12`` with ``label12``.
-    The case id is None for a second channel (``x_0001`` beside ``x_0000``); the label is None where there is none.
+    Equal names are preferred; then nnU-Net's and FLARE's ``x_0000`` with ``x``; then BTCV's ``img12`` with ``label12``.
+    The case id is None for a second channel (``x_0001`` beside ``x_0000``); the label is None when there is none.
     """
     names = list(images)
     known = None if labels is None else set(labels)

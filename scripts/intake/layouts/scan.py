@@ -1,4 +1,4 @@
-"""A scan as a layout finds it: its files, and what a table says of it."""
+"""A scan as a layout finds it: its files, and its row of a table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..findings import Finding
 
 @dataclass(frozen=True)
 class Scan:
-    """An image, its label map or one mask file per organ, and what a table says of them.
+    """An image, its label map or one mask file per organ, and its row of a table.
 
-    ``row`` is what --cases or a CSV of paths says; None when there is none.
+    ``row`` is from --cases or a CSV of paths; None when there is none.
     """
 
     case: str
@@ -28,4 +28,4 @@ class Scan:
         return self.label is not None or bool(self.masks)
 
 
-Found = tuple[list[Scan], list[Finding]]  # the scans of a layout, and what has no partner
+Found = tuple[list[Scan], list[Finding]]  # the scans of a layout, and files without a counterpart

@@ -12,7 +12,7 @@ MASKS = "segmentations"
 
 
 def find(images: Path, labels: Path | None) -> Found | None:
-    """The subjects' folders under ``images``; None where there are none. ``labels`` is not looked at."""
+    """The subjects' folders under ``images``; None when there are none. ``labels`` is ignored."""
     found = []
     for folder in sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []:
         scans = [path for path in sorted(folder.iterdir()) if case_id(path) in IMAGES]

@@ -1,4 +1,4 @@
-"""PASCAL VOC's layout: pictures, index masks of some of them, and lists that say who trains and who is tested."""
+"""PASCAL VOC's layout: pictures, index masks of some of them, and lists of training and testing pictures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .scan import Found, Scan
 
 IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
 TRAINING, TESTING = "train", "val"
-FOLDS = 3  # of the training pictures, in turns
+FOLDS = 3  # of the training pictures, in rotation
 
 
 def find(images: Path, labels: Path | None) -> Found | None:
-    """The pictures that ImageSets/Segmentation lists in train.txt and val.txt; None where there are no such lists.
+    """The pictures that ImageSets/Segmentation lists in train.txt and val.txt; None when there are no such lists.
 
-    Those of train.txt are trained on, in three folds, those of val.txt tested. A listed picture without a mask in
-    SegmentationClass/ is unlabelled. ``labels`` is not looked at.
+    Those of train.txt are for training, in three folds, those of val.txt for testing. A listed picture without a mask
+    in SegmentationClass/ is unlabelled. ``labels`` is ignored.
 
     Raises:
         SemclError: when a list or a listed picture is missing.
@@ -34,7 +34,7 @@ def find(images: Path, labels: Path | None) -> Found | None:
             raise SemclError(
                 "a list of pictures is missing",
                 found=f"no {path}",
-                expected=f"{TRAINING}.txt and {TESTING}.txt, a name a line",
+                expected=f"{TRAINING}.txt and {TESTING}.txt, one name per line",
                 remedy="write it, or give the pictures' folder to --images and the masks' to --labels",
             )
         for number, case in enumerate(read_text(path, LARGE_BYTES).split()):
@@ -55,5 +55,5 @@ def _picture(root: Path, case: str, listed: Path) -> Path:
         case=case,
         found=f"no {case}.jpg in {root / IMAGES}",
         expected=f"each picture of {listed}",
-        remedy="add it, or take its name out of the list",
+        remedy="add it, or remove its name from the list",
     )
