@@ -43,10 +43,10 @@ def parser(stage: str, **overrides) -> ConfigParser:
 def test_weights_are_written_before_they_are_calibrated():
     config = yaml.safe_load((CONFIGS / "train.yaml").read_text())
     handlers = {handler["_target_"]: handler for handler in config["train"]["handlers"]}
-    order = [name for name in handlers if name in ("scripts.SaveWeights", "scripts.Calibrate")]
-    assert order == ["scripts.SaveWeights", "scripts.Calibrate"]
-    assert handlers["scripts.Calibrate"]["path"] == handlers["scripts.SaveWeights"]["path"]
-    assert handlers["scripts.Calibrate"]["seed"] == "$@shared.seed"
+    order = [name for name in handlers if name in ("scripts.components.SaveWeights", "scripts.components.Calibrate")]
+    assert order == ["scripts.components.SaveWeights", "scripts.components.Calibrate"]
+    assert handlers["scripts.components.Calibrate"]["path"] == handlers["scripts.components.SaveWeights"]["path"]
+    assert handlers["scripts.components.Calibrate"]["seed"] == "$@shared.seed"
 
 
 def test_there_is_a_config_for_every_stage():
@@ -358,9 +358,8 @@ def test_points_pretrain_the_decoder_that_training_goes_on_with(pretrained_by, t
     config = pretrained_by("semantic-dense")
     network = config.get_parsed_content("network_def")
     handlers = merged("pretrain", STRATEGIES["semantic-dense"])["train"]["handlers"]
-    assert [handler.get("module") for handler in handlers if handler["_target_"] == "scripts.SaveWeights"] == [
-        "@encoder", "$@pool.decoder",
-    ]  # fmt: skip
+    saved = [handler["module"] for handler in handlers if handler["_target_"] == "scripts.components.SaveWeights"]
+    assert saved == ["@encoder", "$@pool.decoder"]
     assert config.get_parsed_content("shared").decoder is network.pooling.decoder
     weights = tmp_path / "decoder.pt"
     save_weights(weights, network.pooling.decoder, {})
@@ -400,7 +399,7 @@ def test_scratch_alone_starts_from_no_weights(name):
     path = config.get_parsed_content("encoder_weights")
     assert path == (None if name == "scratch" else "cohort/models/encoder.pt")
     handlers = merged("train", STRATEGIES[name])["train"]["handlers"]
-    assert [handler["path"] for handler in handlers if handler["_target_"] == "scripts.LoadWeights"] == [
+    assert [handler["path"] for handler in handlers if handler["_target_"] == "scripts.components.LoadWeights"] == [
         "@encoder_weights",
         "@decoder_weights",
     ]

@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,17 +114,26 @@ before = set(sys.modules)
 import scripts
 for name in scripts.__all__:
     getattr(scripts, name)
+for name in set(scripts.components.__all__) - {{"Embedding", "Evaluation"}}:  # of stages that need the extra
+    getattr(scripts.components, name)
 print(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names)))
 """
     assert set(ast.literal_eval(python(code))) <= {"scripts", "itk", "itkConfig", "yaml", "_yaml", "tqdm", "ignite"}
 
 
-def test_every_public_name_is_there():
-    for name in scripts.__all__:
-        assert getattr(scripts, name) is not None
-    assert set(scripts.__all__) <= set(dir(scripts))
+@pytest.mark.parametrize("module", [scripts, scripts.components], ids=["public", "components"])
+def test_every_listed_name_is_there(module):
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        scripts.nothing  # noqa: B018
+        module.nothing  # noqa: B018
+
+
+def test_components_are_what_configs_use_beyond_the_public_names():
+    configs = "".join(path.read_text() for path in (ROOT / "bundle" / "configs").rglob("*.yaml"))
+    assert set(re.findall(r"scripts\.components\.(\w+)", configs)) == set(scripts.components.__all__)
+    assert set(re.findall(r"scripts\.(\w+)", configs)) <= {*scripts.__all__, "components"}
 
 
 def test_editors_are_told_the_same_names():

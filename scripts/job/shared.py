@@ -59,7 +59,7 @@ def shared(bundle_root: str) -> Shared:
         raise SemclError(
             "shared numbers are asked for outside of a config",
             found="no config that is being resolved",
-            expected='a key `shared: "$scripts.shared(@bundle_root)"`',
+            expected='a key `shared: "$scripts.components.shared(@bundle_root)"`',
             remedy=f"read {Path(bundle_root) / 'configs' / 'common.yaml'} instead",
         )
     return Shared(parser, load_common(bundle_root))

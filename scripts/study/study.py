@@ -28,7 +28,10 @@ from .runner import Runner, listen
 from .splits import write_splits
 from .strategy import FLOOR, find_strategies, read_overlay, refuse_own, swept
 
-BUILD = ["$scripts.plain_errors()", "$@store"]  # what pretrain.yaml runs to build nothing but the query store
+BUILD = [
+    "$scripts.components.plain_errors()",
+    "$@store",
+]  # what pretrain.yaml runs to build nothing but the query store
 
 
 def usual_workers() -> int:

@@ -23,7 +23,7 @@ COARSE = {
     "maps": False,
     "segmentation_loss#batch": False,
     "train#preprocessing#transforms": [
-        {"_target_": "scripts.ReadCoarse", "table": "@labels", "size": "@coarse_size", "window": "@window"}
+        {"_target_": "scripts.components.ReadCoarse", "table": "@labels", "size": "@coarse_size", "window": "@window"}
     ],
 }
 

@@ -27,7 +27,7 @@ OTHERS = {
     key: value for stage in STAGES for key, value in yaml.safe_load((CONFIGS / f"{stage}.yaml").read_text()).items()
 }
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
-FLAT = {"seed": 0, "optimizer#lr": 0.1, "handlers#0#_target_": "scripts.Progress", "window#0": -160}
+FLAT = {"seed": 0, "optimizer#lr": 0.1, "handlers#0#_target_": "scripts.components.Progress", "window#0": -160}
 
 
 def shipped(stage: str) -> dict:
@@ -101,7 +101,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(given, meant):
 @pytest.mark.parametrize(
     ("stage", "key", "value"),
     [
-        ("embed", "encoders#longer", "$scripts.trained(@pretrained, 'longer/encoder.pt', 'pretrain.yaml')"),
+        ("embed", "encoders#longer", "$scripts.components.trained(@pretrained, 'longer/encoder.pt', 'pretrain.yaml')"),
         ("evaluate", "methods#nnunet", "maps/nnunet"),
     ],
 )
