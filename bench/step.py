@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.engines import IterationEvents
 
-from scripts.__main__ import phantom
+from scripts.commands.phantom import phantom
 
 from .timing import table
 

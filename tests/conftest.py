@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.__main__ import phantom
 from scripts.cohort.label_table import LabelTable, Organ
+from scripts.commands.phantom import phantom
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.__main__ import check, evaluate, main, phantom, prepare
+from scripts.__main__ import check, main, prepare
 from scripts.cohort import datalist
 from scripts.cohort.case import folds
 from scripts.cohort.label_table import LabelTable
+from scripts.commands.evaluate import evaluate
+from scripts.commands.phantom import phantom
 from scripts.errors import SemclError
 from scripts.outputs import visible
 from tests.conftest import write_nifti

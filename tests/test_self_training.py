@@ -8,10 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.__main__ import phantom
 from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
 from scripts.cohort.label_table_checks import IGNORED_INDEX
+from scripts.commands.phantom import phantom
 from tests.stages import run_here
 
 

@@ -36,6 +36,7 @@ ROOMS = (  # each may import those before it
     "embeddings",
     "study",
     "auto3dseg",
+    "commands",
 )
 ENTRANCES = {"__init__", "__main__"}  # they name everything, and nothing of the package imports them
 

@@ -31,7 +31,7 @@ from .strategy import FLOOR, find_strategies, read_overlay, refuse_own, swept
 BUILD = [
     "$scripts.components.plain_errors()",
     "$@store",
-]  # what pretrain.yaml runs to build nothing but the query store
+]  # builds the query store alone
 
 
 def usual_workers() -> int:

@@ -16,10 +16,10 @@ from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from scripts.__main__ import embed as command
 from scripts.cohort import datalist
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
+from scripts.commands.embed import embed as command
 from scripts.embeddings import embedding as module
 from scripts.embeddings.embedding import Embedding, embedding_measures
 from scripts.embeddings.neighbours import chance, nearest

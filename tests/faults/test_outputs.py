@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.__main__ import check, evaluate, phantom, prepare
+from scripts.__main__ import check, prepare
 from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
+from scripts.commands.evaluate import evaluate
+from scripts.commands.phantom import phantom
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
 from tests.faults.inputs import TABLE, Folder, ct, organs

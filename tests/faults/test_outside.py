@@ -55,7 +55,7 @@ def a_method_of_fire_s_dictionary(f):
     return ["pop", "check"]
 
 
-@refuses("--folds is no number")
+@refuses("--folds is not a number")
 def folds_of_letters(f):
     return prepare(f, "--folds", "abc")
 
@@ -65,32 +65,32 @@ def a_share_of_nan(f):
     return prepare(f, "--test_share", "nan")
 
 
-@refuses("--test_share is no number")
+@refuses("--test_share is not a number")
 def a_share_of_letters(f):
     return prepare(f, "--test_share", "abc")
 
 
-@refuses("--seed is no number")
+@refuses("--seed is not a number")
 def a_seed_of_letters(f):
     return prepare(f, "--seed", "abc")
 
 
-@refuses("--workers is no number")
+@refuses("--workers is not a number")
 def workers_of_letters(f):
     return prepare(f, "--workers", "abc")
 
 
-@refuses("--hash_ids is no file one can write")
+@refuses("--hash_ids is not a writable file")
 def a_key_that_is_a_folder(f):
     return check(f, "--hash_ids", f.root)
 
 
-@refuses("--csv is no file one can write")
+@refuses("--csv is not a writable file")
 def a_list_of_findings_that_is_a_folder(f):
     return check(f, "--csv", f.root)
 
 
-@refuses("--csv is no file one can write")
+@refuses("--csv is not a writable file")
 def a_list_of_findings_inside_of_a_file(f):
     return check(f, "--csv", f.images / "a.nii.gz" / "findings.csv")
 

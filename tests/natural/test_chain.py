@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.__main__ import evaluate, prepare
+from scripts.__main__ import prepare
 from scripts.cohort import datalist
 from scripts.cohort.pictures import read_photo
 from scripts.cohort.volume_files import volumes
+from scripts.commands.evaluate import evaluate
 from scripts.errors import SemclError
 from scripts.intake.layouts import find_scans
 from tests.conftest import write_nifti

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from scipy.ndimage import binary_erosion, shift
 
-from scripts.__main__ import phantom
+from scripts.commands.phantom import phantom
 from tests.stages import run_small
 
 pytestmark = pytest.mark.real

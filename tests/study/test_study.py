@@ -316,9 +316,9 @@ def test_the_command_line_s_words(given: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seeds", "2.5"], "--seeds is no whole number"),
-        (["--folds", "many"], "--folds is no number"),
-        (["--workers", "0.5"], "--workers is no whole number"),
+        (["--seeds", "2.5"], "--seeds is not a whole number"),
+        (["--folds", "many"], "--folds is not a number"),
+        (["--workers", "0.5"], "--workers is not a whole number"),
         (["--strategy", "semantic"], "study has no option --strategy.*did you mean --strategies"),
     ],
 )

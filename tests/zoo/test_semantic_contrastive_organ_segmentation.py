@@ -33,7 +33,7 @@ class PhantomTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         sys.path.insert(0, BUNDLE_ROOT)
-        from scripts.__main__ import phantom
+        from scripts.commands.phantom import phantom
 
         cls.dataset_dir = tempfile.mkdtemp()
         phantom(cls.dataset_dir, cases=4, folds=2, test_share=0.4)

@@ -1,4 +1,4 @@
-"""The words of a shell, for fire: what it would take for something else is told apart or refused."""
+"""The words of a shell, prepared for fire: what fire would misread is quoted or refused."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from .errors import SemclError
+from ..errors import SemclError
 
 AGAIN = "\0"  # between the values of an option that was given several times: no argument can hold it
 
 
 def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]], repeated: str) -> list[str]:
-    """The arguments of a shell for fire, without what fire would take for something else.
+    """Return the arguments of a shell in a form that fire cannot misread.
 
     Args:
         given: a command and its options.
         commands: by name.
-        repeated: the option whose every value is kept, where fire keeps the last.
+        repeated: the option of which all values are kept; of others the last is, as fire does.
 
     Raises:
-        SemclError: for a command that is none, an option of text or number without a value, and words too many.
+        SemclError: for an unknown command, an option without its value, and words left over.
     """
     if not given or is_option(given[0]):
         return list(given)
@@ -35,7 +35,7 @@ def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]],
             remedy=f"did you mean {near[0]}?" if near else "run python -m scripts --help",
         )
     parameters = inspect.signature(commands[command]).parameters
-    valued = [name for name, one in parameters.items() if one.kind is not one.VAR_KEYWORD]
+    valued = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     end = words.index("--") if "--" in words else len(words)  # what follows is for fire itself
     if "--help" in words[:end]:
         return [command, "--", "--help"]
@@ -55,7 +55,7 @@ def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]],
             raise SemclError(
                 f"--{name} has no value",
                 found=f"{rest[0]} after it" if rest else "nothing after it",
-                expected=f"--{name} VALUE, or --{name}=VALUE for one that begins with -",
+                expected=f"--{name} VALUE, or --{name}=VALUE for a value that begins with -",
                 remedy="add it",
             )
         else:
@@ -66,12 +66,12 @@ def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]],
             f"{command} has no use for {left[0]}",
             found=" ".join(left),
             expected="--option VALUE",
-            remedy="quote a value that holds blanks, and give each its option",
+            remedy="quote a value that holds blanks, and name the option of each value",
         )
     made += [f"--{name}={AGAIN.join(values)!r}" for name, values in named.items()]  # fire reads a quoted text as it is
     return [command, *map(repr, loose), *made, *words[end:]]
 
 
 def is_option(word: str) -> bool:
-    """Whether fire takes a word for an option, or for a mark of its own, and not for a value."""
+    """Whether fire reads a word as an option, or as a mark of its own, rather than as a value."""
     return word == "-" or word.startswith("--") or re.match(r"-[a-zA-Z]", word) is not None

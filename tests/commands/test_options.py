@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts import __main__ as command_line
-from scripts.arguments import AGAIN, arguments
-from scripts.errors import SemclError
-from scripts.options import (
+from scripts.commands.arguments import AGAIN, arguments
+from scripts.commands.options import (
     Count,
     CountOrNone,
     FoldsOrNone,
@@ -24,8 +25,8 @@ from scripts.options import (
     Share,
     checked,
 )
+from scripts.errors import SemclError
 
-COMMANDS = ("phantom", "prepare", "check", "evaluate", "embed", "study")
 SEEN: dict[str, Any] = {}
 
 
@@ -52,7 +53,7 @@ def sample(
 
 def said_to(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     """The command line with one command of every kind of option."""
-    monkeypatch.setattr(command_line, "phantom", sample)
+    monkeypatch.setitem(command_line.COMMANDS, "phantom", sample)
     monkeypatch.setattr(sys, "argv", ["scripts", "phantom", *words])
     command_line.main()
 
@@ -118,30 +119,30 @@ def test_python_may_give_values_as_they_are(name: str) -> None:
 
 
 REFUSED = [
-    ("cases", "abc", "is no number"),
-    ("cases", "2.5", "is no whole number"),
-    ("cases", "nan", "is no whole number"),
-    ("cases", "inf", "is no whole number"),
-    ("cases", "9" * 5000, "is no whole number"),
+    ("cases", "abc", "is not a number"),
+    ("cases", "2.5", "is not a whole number"),
+    ("cases", "nan", "is not a whole number"),
+    ("cases", "inf", "is not a whole number"),
+    ("cases", "9" * 5000, "is not a whole number"),
     ("cases", "0", "cannot be 0"),
     ("cases", "-3", "cannot be -3"),
     ("workers", "0", "cannot be 0"),
-    ("workers", "True", "is no number"),
+    ("workers", "True", "is not a number"),
     ("seed", "-1", "cannot be -1"),
     ("seed", "4294967296", "cannot be 4294967296"),
     ("folds", "1", "cannot be 1"),
-    ("folds", "abc", "is no number"),
+    ("folds", "abc", "is not a number"),
     ("pictures", "-1", "cannot be -1"),
     ("share", "nan", "cannot be nan"),
-    ("share", "abc", "is no number"),
+    ("share", "abc", "is not a number"),
     ("share", "1", "cannot be 1"),
     ("share", "-0.1", "cannot be -0.1"),
     ("tolerance", "0", "cannot be 0"),
     ("tolerance", "inf", "cannot be inf"),
-    ("window", "1", "is no intensity window"),
-    ("window", "240,-160", "is no intensity window"),
-    ("window", "nan,1", "is no intensity window"),
-    ("window", "a,b", "is no intensity window"),
+    ("window", "1", "is not an intensity window"),
+    ("window", "240,-160", "is not an intensity window"),
+    ("window", "nan,1", "is not an intensity window"),
+    ("window", "a,b", "is not an intensity window"),
     ("out", "", "is empty"),
 ]
 
@@ -160,15 +161,15 @@ def test_a_value_that_is_none_is_refused_in_one_message(name, text, problem, mon
     "value", [True, 7, None, ["a"], "a\0b"], ids=["a switch", "a number", "nothing", "a list", "a NUL byte"]
 )
 def test_a_path_from_python_is_text_too(value: Any) -> None:
-    with pytest.raises(SemclError, match=r"--out is no text"):
+    with pytest.raises(SemclError, match=r"--out is not text"):
         sample(value)
 
 
 def test_a_file_to_write_is_no_folder_and_in_no_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     sample("x", file=str(tmp_path / "new" / "folder" / "findings.csv"))
-    for path, found in {tmp_path: "is a folder", tmp_path / "file" / "x.csv": "file is no folder"}.items():
-        with pytest.raises(SemclError, match=rf"--file is no file one can write\n.*{found}"):
+    for path, found in {tmp_path: "is a folder", tmp_path / "file" / "x.csv": "file is not a folder"}.items():
+        with pytest.raises(SemclError, match=rf"--file is not a writable file\n.*{found}"):
             sample("x", file=str(path))
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -184,8 +185,8 @@ def test_a_file_to_write_is_no_folder_and_in_no_file(tmp_path: Path) -> None:
         (["--cases", "3", "--out", "x", "--file"], "--file has no value"),
         (["--out", "x", "--verbose"], "sample has no option --verbose"),
         (["--out", "x", *"abcdefghijklmno"], "phantom has no use for l"),
-        (["--out", "my", "cohort"], "--cases is no number"),
-        (["x", "-"], "--cases is no number"),
+        (["--out", "my", "cohort"], "--cases is not a number"),
+        (["x", "-"], "--cases is not a number"),
     ],
 )  # fmt: skip
 def test_words_that_fire_would_take_otherwise(words, message, monkeypatch, capsys):
@@ -203,7 +204,7 @@ def test_a_command_that_is_none_is_refused(given, near, monkeypatch, capsys):
         command_line.main()
     said = capsys.readouterr().err
     assert said.startswith(f"error: there is no command {given}\n")
-    assert f"one of {', '.join(COMMANDS)}\n" in said
+    assert f"one of {', '.join(command_line.COMMANDS)}\n" in said
     assert (f"did you mean {near}?" if near else "--help") in said
 
 
@@ -240,5 +241,44 @@ def test_several_folders_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_command_is_checked() -> None:
-    for name in COMMANDS:
-        assert hasattr(getattr(command_line, name), "__wrapped__"), name
+    assert all(hasattr(command, "__wrapped__") for command in command_line.COMMANDS.values())
+
+
+@dataclass
+class Shared:
+    """Options of several commands.
+
+    Args:
+        name: of a thing.
+        table: of organs.
+        count: of things.
+    """
+
+    name: str
+    table: str | None = None
+    count: Count = 1
+
+
+def test_options_that_commands_share_are_spelled_once() -> None:
+    received: list[tuple[Shared, str, str]] = []
+
+    @checked
+    def command(shared: Shared, out: str, table: str, **unknown: object) -> None:
+        """Do something.
+
+        Args:
+            shared: options.
+            out: a folder.
+            table: needed here.
+        """
+        received.append((shared, out, table))
+
+    assert list(inspect.signature(command).parameters) == ["name", "out", "table", "count", "unknown"]
+    assert str(command.__doc__).count("    count: of things.") == 1
+    assert "of organs" not in str(command.__doc__)
+    command("n", "o", table="t", count="3")
+    assert received == [(Shared("n", "t", 3), "o", "t")]
+    with pytest.raises(SemclError, match=r"--count is not a number"):
+        command("n", "o", "t", count="many")
+    with pytest.raises(SemclError, match=r"command has no option --nam\n(.*\n)*.*did you mean --name"):
+        command("n", "o", "t", nam="x")

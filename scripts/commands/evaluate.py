@@ -1,0 +1,48 @@
+"""``python -m scripts evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .label_table import read_table
+from .options import Count, CountOrNone, Limits, Millimetres, Repeated, checked
+
+
+@checked
+def evaluate(
+    pred: Repeated,
+    truth: str,
+    out: str = "evaluation",
+    table: str | None = None,
+    cases: str | None = None,
+    images: str | None = None,
+    tolerance: Millimetres = 2.0,
+    window: Limits = "percentile",
+    pictures: CountOrNone = 5,
+    workers: Count = 2,
+    **unknown: object,
+) -> None:
+    """Measure label maps made by any tool against the ground truth: rows.csv, summary.json, figures, report.html.
+
+    Args:
+        pred: folder of label maps, named as in truth; give --pred again for more, to be compared with the first.
+        truth: folder of ground-truth label maps.
+        out: folder the results are written to.
+        table: the label table, a YAML file; without it organs are called by their numbers.
+        cases: CSV with columns case, patient, phase; without it each case is a patient of its own.
+        images: folder of the scans, for pictures of the worst cases.
+        tolerance: of NSD in mm, for organs to which the label table gives none.
+        window: intensities of the pictures, low,high or percentile.
+        pictures: number of cases shown.
+        workers: cases measured at once.
+    """
+    from ..evaluate.evaluation import Evaluation, name_methods
+    from ..evaluate.folders import cases_from_folders, label_table_for
+
+    found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None)
+    methods = name_methods(list(pred))
+    labelled = label_table_for(found, read_table(table) if table else None, list(methods.values()))
+    Evaluation(
+        found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,
+        tolerance=tolerance, pictures=pictures if images else 0, workers=workers, seen=False,
+    ).run()  # fmt: skip

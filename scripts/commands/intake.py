@@ -1,0 +1,113 @@
+"""``python -m scripts check`` and ``prepare``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .label_table import read_table
+from .options import Count, Folds, Listed, NewPath, Seed, Share, checked
+
+if TYPE_CHECKING:
+    from ..cohort.label_table import LabelTable
+    from ..intake.findings import Finding
+    from ..intake.survey import Survey
+
+
+@dataclass(frozen=True)
+class IntakeOptions:
+    """Scans and label maps that are checked, and how findings are shown.
+
+    Args:
+        images: folder of volumes or DICOM folders, root of a data set, or CSV of paths: docs/cohort.md.
+        labels: folder of label maps with the same case ids; leave it out for scans that are only to be segmented.
+        table: the label table, a YAML file; organs are not checked without it.
+        cases: CSV with columns case, patient, phase; without it each case is a patient of its own.
+        phase_pattern: regular expression with one group, the phase, searched in file names.
+        modality: CT (intensities are Hounsfield units), MR, or RGB for pictures.
+        allow: findings to accept, separated by commas.
+        csv: file to write all findings to.
+        hash_ids: file with the key that hashes case ids in what is shown; made when it is not there.
+        workers: scans read at once.
+        max_voxels: largest number of voxels, by its header, of a volume that is read; 800 million unless given.
+    """
+
+    images: str
+    labels: str | None = None
+    table: str | None = None
+    cases: str | None = None
+    phase_pattern: str | None = None
+    modality: str = "CT"
+    allow: Listed = ()
+    csv: NewPath | None = None
+    hash_ids: NewPath | None = None
+    workers: Count | None = None
+    max_voxels: Count | None = None
+
+    def survey(self, table: LabelTable | None) -> Survey:
+        """Check the scans, show every finding, and stop where an error is left."""
+        from ..intake.survey import Sources, survey
+
+        labels, cases = (Path(path) if path else None for path in (self.labels, self.cases))
+        sources = Sources(
+            Path(self.images), labels, cases, self.phase_pattern, self.modality, self.workers, self.max_voxels
+        )
+        found = survey(sources, table)
+        self._show(found.findings)
+        return found
+
+    def _show(self, found: Sequence[Finding]) -> None:
+        from ..intake import findings
+
+        shown = findings.allow(found, self.allow)
+        if self.hash_ids:
+            shown = findings.hash_ids(shown, findings.hash_key(Path(self.hash_ids)))
+        if self.csv:
+            findings.write_csv(Path(self.csv), shown)
+        if shown:
+            print(findings.as_text(shown))
+        findings.stop(shown)
+
+
+@checked
+def prepare(
+    source: IntakeOptions,
+    out: str,
+    table: str,
+    folds: Folds = 3,
+    test_share: Share = 0.4,
+    seed: Seed = 0,
+    labelled_phases: Listed | None = None,
+    **unknown: object,
+) -> None:
+    """Check scans and label maps and make them a cohort: datalist.json and labels.yaml.
+
+    Args:
+        source: as of ``check``.
+        out: folder of the cohort.
+        table: the label table, a YAML file.
+        folds: parts of the training patients for cross-fitting.
+        test_share: share of the patients kept for testing.
+        seed: of the split.
+        labelled_phases: phases whose training cases keep their label maps, as portal; all unless given.
+    """
+    from ..intake import prepare as intake
+
+    organs = read_table(table)
+    found = source.survey(organs)
+    made = intake.write(found, organs, Path(out), folds, test_share, seed, labelled_phases)
+    testing = sum(case.fold is None for case in made)
+    print(f"{out}: {len(made) - testing} training and {testing} testing cases")
+
+
+@checked
+def check(source: IntakeOptions, **unknown: object) -> None:
+    """Report what is wrong with scans and label maps, and change nothing.
+
+    Args:
+        source: what is checked.
+    """
+    found = source.survey(read_table(source.table) if source.table else None)
+    print(f"{source.images}: {len(found.cases)} cases")
