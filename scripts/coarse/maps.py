@@ -16,6 +16,7 @@ from ..cohort.label_table import LabelTable
 from ..cohort.provenance import note_attention, provenance, stale_maps
 from ..cohort.volume import read
 from ..errors import SemclError
+from ..freshness import newer
 from ..job.job import Job
 from ..job.weights import load_weights
 from .attention_folder import claim_attention
@@ -66,7 +67,7 @@ def write_maps(
     missing: dict[int | None, list[Case]] = {}
     for case in job.part(cases):
         sources = case.image, weights_path(ckpt_dir, case.fold)
-        if not _newer(attention_path(attention_dir, case.id), sources):
+        if not newer(attention_path(attention_dir, case.id), sources):
             missing.setdefault(case.fold, []).append(case)
     ranks.wait()  # until every rank has its list: only then may the first map be written
     for fold, unseen in missing.items():
@@ -80,12 +81,6 @@ def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, st
         for case in cases if stale_maps(attention_dir, note) else []:
             attention_path(attention_dir, case.id).unlink(missing_ok=True)
         note_attention(attention_dir, note)
-
-
-def _newer(path: Path, sources: Sequence[Path]) -> bool:
-    """Whether a file is there and newer than what it is made of."""
-    made = path.stat().st_mtime_ns if path.is_file() else 0
-    return all(source.exists() and made > source.stat().st_mtime_ns for source in sources)
 
 
 def predict(

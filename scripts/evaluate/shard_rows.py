@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from .. import freshness
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import volumes
@@ -31,8 +31,7 @@ class ShardRows:
     def __init__(self, folder: Path, methods: Mapping[str, Path], table: LabelTable, tolerance: float) -> None:
         self.folder = folder
         self.maps = {name: volumes(path) if path.is_dir() else {} for name, path in methods.items()}
-        made_of = [__version__, table.digest(), tolerance, list(methods)]
-        self.key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+        self.key = freshness.key([__version__, table.digest(), tolerance, list(methods)])
 
     def write(self, name: str, cases: Sequence[Case], rows: Sequence[Row]) -> None:
         """Write the rows of these cases, replacing an earlier file of that name."""
@@ -60,6 +59,5 @@ class ShardRows:
     def _stamp(self, case: Case) -> list[Any]:
         """By what another label map of the same id is told, and whose rows these are."""
         files = [case.label, *(maps.get(case.id) for maps in self.maps.values())]
-        stats = [path.stat() if path is not None and path.exists() else None for path in files]
         of = [case.patient, case.phase, None if case.annotated is None else list(case.annotated)]
-        return [of, *([stat.st_size, stat.st_mtime_ns] if stat else None for stat in stats)]
+        return [of, *map(freshness.stamp, files)]

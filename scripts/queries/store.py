@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .. import ranks
+from .. import freshness, ranks
 from ..cohort.attention import attention_path, require_attention
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
@@ -108,11 +107,8 @@ class QueryStore:
     def _claim(self) -> None:
         """Mark the folder as a query store, unless it is something else."""
         mark = self.folder / "store.json"
-        try:
-            if dict(json.loads(mark.read_text())).get("format") == FORMAT:
-                return
-        except DAMAGE:
-            pass
+        if freshness.noted(mark).get("format") == FORMAT:
+            return
         if self.folder.is_dir() and any(not path.name.endswith(".store.json") for path in self.folder.iterdir()):
             raise SemclError(
                 "the folder of the query store holds something else",
@@ -125,9 +121,8 @@ class QueryStore:
     def _key(self, case: Case) -> str:
         """Of everything a case's files are made of."""
         files = [case.image, case.label, attention_path(self.attention_dir, case.id)]
-        stamps = [_stamp(path) for path in files if path is not None]
-        made_of = [self.grid.settings(), self.table.digest(), self.channels, stamps]
-        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+        stamps = [[path.name, *(freshness.stamp(path) or (None, None))] for path in files if path is not None]
+        return freshness.key([self.grid.settings(), self.table.digest(), self.channels, stamps])
 
     def _note(self, case: Case) -> dict[str, Any]:
         """The note of a case that is there and whole; empty for one to build."""
@@ -191,12 +186,6 @@ class QueryStore:
                 remedy="add the label map and run `python -m scripts prepare` again, or leave the case out",
             )
         return torch.from_numpy(self._map(self.cases[case], name)).movedim(0, -1)
-
-
-def _stamp(path: Path) -> list[Any]:
-    """By what another file is told; a missing one is for its reader to name."""
-    stat = path.stat() if path.exists() else None
-    return [path.name, stat and stat.st_size, stat and stat.st_mtime_ns]
 
 
 def _whole(path: Path, file: Mapping[str, Any]) -> bool:

@@ -15,10 +15,10 @@ from ..cohort.case import Case, input_files
 from ..cohort.provenance import note_of
 from ..errors import SemclError
 from ..files import checksum, write_text
+from ..freshness import newer, noted, stamp
 from ..job.config_check import digest
 from ..job.job import Job
 from ..outputs import Output, visible
-from ..sidefiles import DAMAGE
 from .calibration import calibration_path
 from .volumes import prediction_path, samples
 
@@ -99,10 +99,7 @@ class Predictions:
 
     def _earlier(self) -> bool:
         """Whether a note written by an earlier version names every file in the folder."""
-        try:
-            note = dict(json.loads(self.note.read_text()))
-        except (OSError, ValueError, TypeError):
-            return False
+        note = noted(self.note)
         scans = note.get("scans") if {"weights", "config"} <= set(note) else None
         known = {f"{case}{suffix}" for case in scans or () for suffix in SUFFIXES} | {self.note.name}
         return isinstance(scans, dict) and {path.name for path in visible(self.folder)} <= known
@@ -130,22 +127,19 @@ class Predictions:
 
     def _noted(self) -> dict[str, list[int]]:
         """The scans whose predictions were made as this run would make them; none if that is unknown."""
-        try:
-            note = dict(json.loads(self.note.read_text()))
-        except DAMAGE:
-            return {}
+        note = noted(self.note)
         alike = {key: note.get(key) for key in self._made_by()} == self._made_by()
         return dict(note["scans"]) if alike and isinstance(note.get("scans"), dict) else {}
 
     def _current(self, case: Case) -> bool:
-        path, sources = self.path(case), [case.image, attention_path(self.attention_dir, case.id)]
-        made = path.stat().st_mtime_ns if path.is_file() else 0
-        return all(made > source.stat().st_mtime_ns for source in sources if source.exists())
+        sources = [case.image, attention_path(self.attention_dir, case.id)]
+        return newer(self.path(case), filter(Path.exists, sources))
 
 
 def _stamp(case: Case) -> list[int]:
     """Size and time of a scan, which tell it from another scan of the same id."""
-    if not case.image.exists():
+    found = stamp(case.image)
+    if found is None:
         raise SemclError(
             "a file of the datalist is missing",
             case=case.id,
@@ -153,5 +147,4 @@ def _stamp(case: Case) -> list[int]:
             expected="the scan",
             remedy="restore it, or run `python -m scripts prepare` again; predictions are left as they are",
         )
-    stat = case.image.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+    return found

@@ -1,0 +1,50 @@
+"""What is up to date: stamps of sources, keys of what something is made of, notes that may be damaged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts.freshness import key, newer, noted, stamp
+
+
+def written(path: Path, seconds: int, text: str = "x") -> Path:
+    path.write_text(text)
+    os.utime(path, (seconds, seconds))
+    return path
+
+
+def test_a_stamp_tells_another_file_of_the_same_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "a", 5)
+    first = stamp(path)
+    assert first == [1, 5 * 10**9] == stamp(path)
+    assert stamp(written(path, 5, "longer")) != first
+    assert stamp(written(path, 6)) != first
+    assert stamp(tmp_path / "none") is stamp(None) is None
+
+
+def test_a_key_changes_with_all_it_is_of() -> None:
+    assert key([1, "a", None]) == key((1, "a", None)) != key([1, "a", 0])
+
+
+def test_newer_needs_both_and_an_earlier_source(tmp_path: Path) -> None:
+    source, made = written(tmp_path / "source", 5), written(tmp_path / "made", 6)
+    assert newer(made, [source])
+    assert newer(made, [])
+    assert not newer(source, [made])
+    assert not newer(made, [source, made])  # written at the same time
+    assert not newer(made, [source, tmp_path / "none"])
+    assert not newer(tmp_path / "none", [source])
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"7", b"\xff", b"[" * 100_000], ids=range(6))
+def test_a_damaged_note_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "note.json").write_bytes(content)
+    assert noted(tmp_path / "note.json") == noted(tmp_path / "none.json") == {}
+
+
+def test_a_note_is_read(tmp_path: Path) -> None:
+    (tmp_path / "note.json").write_text('{"a": [1]}')
+    assert noted(tmp_path / "note.json") == {"a": [1]}
