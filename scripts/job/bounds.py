@@ -1,4 +1,4 @@
-"""What the numbers of the configs may be: looked up by key where a config is checked, before anything is done."""
+"""Bounds of the values in the configs, by key: checked with the config, before anything is done."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from typing import Any, Protocol
 import torch
 
 from ..cohort.volume import window_ends
-from ..contrast.positives import MEANINGS
 from ..errors import SemclError
-from ..networks.pooling import POOLINGS
 
 LARGE = 10**6
 
 
 class Rule(Protocol):
-    """Says whether a value is one it may be; as text, what it may be."""
+    """Decides whether a value is allowed; its text says which values are."""
 
     def admits(self, value: Any) -> bool:
-        """Whether a literal is one."""
+        """Whether a literal is allowed."""
         ...
 
 
@@ -30,14 +28,14 @@ class Bound:
     """A number, or each number of a list.
 
     Args:
-        low: the least.
-        high: the largest.
+        low: the smallest allowed.
+        high: the largest allowed.
         above: ``low`` itself is not allowed.
-        whole: no fractions.
-        multiple: of what it is a multiple.
+        whole: fractions are not allowed.
+        multiple: only multiples of it are allowed.
         zero: 0 is allowed too.
         odd: even numbers are not allowed.
-        count: how many a list holds, where it is one.
+        count: length of a list; None for any.
     """
 
     low: float = 0
@@ -50,7 +48,7 @@ class Bound:
     count: int | None = None
 
     def admits(self, value: Any) -> bool:
-        """Whether a number, or all of a list, lie within; expressions in a list are taken to."""
+        """Whether a number, or every number of a list, is within the bounds; expressions in a list count as within."""
         if isinstance(value, list | tuple):
             right = self.count in (None, len(value))
             return right and all(_expression(part) or self.admits(part) for part in value)
@@ -71,7 +69,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of some values."""
+    """One of several values."""
 
     values: tuple[object, ...]
 
@@ -84,10 +82,10 @@ class OneOf:
 
 
 class Window:
-    """Intensities, as ``window_ends`` takes them."""
+    """An intensity window, as ``window_ends`` takes it."""
 
     def admits(self, value: Any) -> bool:
-        """Whether it takes them; expressions in a list are taken to be right."""
+        """Whether it is one; a list that holds expressions counts as one."""
         if isinstance(value, list) and any(map(_expression, value)):
             return True
         try:
@@ -103,7 +101,7 @@ COUNT = Bound(1, whole=True)
 NATURAL = Bound(0, whole=True)
 SHARE = Bound(0, 1)
 THREE_SIDES = Bound(1, 4096, whole=True, count=3)
-BOUNDS: Mapping[str, Rule] = {  # key -> what it may be; a component's argument that is "@key" may be the same
+BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's argument that is "@key"
     # shared by stages
     "num_workers": Bound(0, 1024, whole=True),
     "workers": Bound(1, 1024, whole=True),
@@ -145,8 +143,8 @@ BOUNDS: Mapping[str, Rule] = {  # key -> what it may be; a component's argument 
     "embedding": COUNT,
     "temperature": Bound(0.001, 100),
     "memory": NATURAL,
-    "meaning": OneOf(MEANINGS),
-    "pooling": OneOf(POOLINGS),
+    "meaning": OneOf(("cluster", "object", "phase", "query")),
+    "pooling": OneOf(("patch", "regions", "points")),
     "points": COUNT,
     "margin": Bound(0, 1024, whole=True),
     "without_fold": NATURAL,
@@ -166,14 +164,14 @@ BOUNDS: Mapping[str, Rule] = {  # key -> what it may be; a component's argument 
 
 
 def out_of_bounds(path: str, value: Any, key: str) -> Iterator[SemclError]:
-    """What is wrong with a literal value at a path of a config that has the bounds of a key, if it has any."""
+    """Yield the error of a literal value at a path of a config that breaks the rule of a key, if it has one."""
     rule = BOUNDS.get(key)
     if rule is not None and not rule.admits(value):
         yield SemclError(f"--{path} is out of bounds", found=repr(value), expected=rule, remedy=f"change --{path}")
 
 
 def indivisible(config: Mapping[str, Any]) -> Iterator[SemclError]:
-    """A coarse grid that its network cannot halve as often as its strides say."""
+    """Yield the error of a coarse grid that is not divisible by its network's strides."""
     size, strides = config.get("coarse_size"), config.get("coarse_strides")
     if not isinstance(size, list) or not isinstance(strides, list):
         return

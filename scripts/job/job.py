@@ -1,17 +1,16 @@
-"""A run of a stage: checked before it starts, alone in its folder, stopped in an orderly way, noted in a manifest."""
+"""A run of a stage: checked before it starts, alone in its folder, stopped cleanly, recorded in a manifest."""
 
 from __future__ import annotations
 
 import atexit
-import fcntl
 import json
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -22,6 +21,7 @@ from ..files import write_text, written_whole
 from ..sidefiles import for_show, plain_note
 from . import config_check, manifest
 from .handles import require_handles
+from .lock import Locks
 from .shard import Shard
 
 RESUMED = ("coarse", "pretrain", "train")  # stages that write checkpoints
@@ -30,7 +30,7 @@ SOME_FAILED = 3  # exit code: done but for some cases
 
 
 class Job:
-    """One run of a stage, by one process or by several ranks, of which the first writes what is said here.
+    """One run of a stage, by one process or by several ranks, of which the first writes the files named here.
 
     Args:
         stage: name of the stage's config, without suffix.
@@ -39,8 +39,8 @@ class Job:
         origin: what the run works on (cohort, label table), as hashes.
         seed: of the run.
         resume: go on from the checkpoint.
-        time_limit: minutes after which the run stops as if told to; 0 for none.
-        shard: "i/n": a run of a stage over cases that does one of n parts; runs of the others may go on beside it.
+        time_limit: minutes after which the run stops as on a signal; 0 for none.
+        shard: "i/n": do the i-th of n parts of a stage over cases; the others may run at the same time.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Job:
         self.name = stage if self.shard is None else f"{stage}.{self.shard.name}"
         self.checkpoint = self.folder / f"{stage}.checkpoint.pt"
         self.manifest = self.folder / f"{self.name}.json"
-        self.note: dict[str, Any] = {}
-        self.config: dict[str, Any] = {}
+        self.note, self.config = dict[str, Any](), dict[str, Any]()
         self.failed: list[str] = []
         self.leads = ranks.number() == 0
-        self.locks: list[IO[str]] = []
-        self.handlers: dict[signal.Signals, Any] = {}  # of signals, before the run listened
+        self.locks = Locks(self.folder)
+        self.one_at_a_time = self.locks.one_at_a_time  # keeps runs of other shards out of something short
+        self.handlers: dict[signal.Signals, Any] = {}  # of signals, as they were before
         self.start = time.monotonic()
         self.last = 0  # when the run before this one was last noted, in ns
 
@@ -88,18 +88,18 @@ class Job:
         self._listen()
 
     def _not_for_the_stage(self) -> Iterator[SemclError]:
-        """Options of all stages that mean nothing to this one."""
+        """Yield the errors of options that this stage does not have."""
         for name, given, stages in (("resume", self.resume, RESUMED), ("shard", self.shard, SHARDED)):
             if given and self.stage not in stages:
                 yield SemclError(
-                    f"{self.stage} knows no --{name}",
+                    f"{self.stage} has no option --{name}",
                     found=f"--{name} {given}",
-                    expected=f"it with {', '.join(stages)} alone",
+                    expected=f"--{name} only with {', '.join(stages)}",
                     remedy=f"leave out --{name}",
                 )
 
     def _open(self, wrong: Sequence[SemclError]) -> None:
-        """What ``begin`` does once for all ranks."""
+        """Do the part of ``begin`` that is done once for all ranks."""
         raise_all(wrong, of="the config")
         self._claim()
         if self.resume:
@@ -109,40 +109,42 @@ class Job:
         elif self.checkpoint.is_file():
             kept = self.checkpoint.with_name(f"{self.stage}.checkpoint.previous.pt")
             self.checkpoint.replace(kept)
-            print(f"{self.stage}: starts anew; the interrupted run's checkpoint is kept as {kept}", file=sys.stderr)
+            print(
+                f"{self.stage}: starts from scratch; the interrupted run's checkpoint is kept as {kept}",
+                file=sys.stderr,
+            )
         self.last = self.manifest.stat().st_mtime_ns if self.manifest.is_file() else 0
         opening = manifest.opening(self.stage, str(self.bundle_root))
         works_on = {**self.origin, "seed": self.seed, "resumed": self.resume, "ranks": ranks.count()}
-        if self.shard is not None:
-            works_on["shard"] = str(self.shard)
-        self.note = {**works_on, **opening, "config_hash": config_check.digest(self.config), "config": self.config}
+        shard = {} if self.shard is None else {"shard": str(self.shard)}
+        of_config = {"config_hash": config_check.digest(self.config), "config": self.config}
+        self.note = {**works_on, **shard, **opening, **of_config}
         self._write("running")
         atexit.register(self._left)
 
     def finish(self) -> None:
         """Wait for all ranks, note the end and remove the checkpoint; exit with code 3 when cases failed."""
         self.share_failed()
-        if self.leads:
-            if self.shard is None:
-                self.checkpoint.unlink(missing_ok=True)
-            self._write("completed")
+        if self.leads and self.shard is None:
+            self.checkpoint.unlink(missing_ok=True)
+        self._write("completed")
         self._release()
         if self.failed:
-            names = ", ".join(self.failed)
             if self.leads:
-                print(f"{self.stage}: {len(self.failed)} cases failed, the others are done: {names}", file=sys.stderr)
+                count, names = len(self.failed), ", ".join(self.failed)
+                print(f"{self.stage}: {count} cases failed, the others are done: {names}", file=sys.stderr)
             sys.exit(SOME_FAILED)
 
     def part(self, cases: Sequence[Case]) -> list[Case]:
-        """The cases of this run's shard; all of them where there is none."""
+        """Return the cases of this run's shard; all of them without one."""
         return list(cases) if self.shard is None else self.shard.of_list(cases)
 
     def share_failed(self) -> None:
-        """Let every rank know the cases that failed on any."""
+        """Make the cases that failed on any rank known to all."""
         self.failed = list(dict.fromkeys(case for part in ranks.gathered(self.failed) for case in part))
 
     def fail(self, case: str, why: object) -> None:
-        """Go on without a case, to be named at the end, also of a run that goes on after an interruption."""
+        """Go on without a case; it is named at the end, also when the run is resumed in between."""
         self.failed.append(case)
         self._write("running")
         print(f"\nerror: {why}", file=sys.stderr)
@@ -168,7 +170,7 @@ class Job:
             )
 
     def load(self) -> dict[str, Any]:
-        """The state of the checkpoint.
+        """Return the state of the checkpoint.
 
         Raises:
             SemclError: when there is none, or it cannot be read.
@@ -196,8 +198,7 @@ class Job:
     def _check_resume(self) -> None:
         state = self.load()
         origin = config_check.differences(state["origin"], self.origin)
-        changed = origin + config_check.differences(state["config"], self.config)
-        if changed:
+        if changed := origin + config_check.differences(state["config"], self.config):
             raise SemclError(
                 "the checkpoint is of another run",
                 found="\n            ".join(changed),
@@ -207,38 +208,16 @@ class Job:
 
     def _claim(self) -> None:
         """Hold the stage's lock while the process lives; runs of shards share it, and each has one of its own."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        wanted = {self.stage: fcntl.LOCK_EX} if self.shard is None else {self.stage: fcntl.LOCK_SH}
-        for name, kind in (wanted | {self.name: fcntl.LOCK_EX}).items():
-            path = self.folder / f"{name}.lock"
-            self.locks.append(open(path, "w"))  # noqa: SIM115  # held until the run ends
-            try:
-                fcntl.flock(self.locks[-1], kind | fcntl.LOCK_NB)
-            except OSError as error:
-                raise SemclError(
-                    f"another run of {name} is writing here",
-                    found=f"{path} is locked",
-                    expected="one run a stage and folder, or one a shard",
-                    remedy="wait for it or stop it, or give this one another --output_dir",
-                ) from error
-
-    @contextmanager
-    def one_at_a_time(self, what: str) -> Iterator[None]:
-        """Keep runs of other shards out of something short."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f"{what}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        self.locks.claim({self.stage: False} if self.shard is None else {self.stage: True, self.name: False})
 
     def _release(self) -> None:
-        while self.locks:
-            self.locks.pop().close()
+        self.locks.release()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signals.release(self.handlers)
         self.handlers = {}
 
     def _listen(self) -> None:
-        """Stop on a signal and at the time limit; what is written is whole at any time, so at once."""
+        """Stop at once on a signal and at the time limit: files are whole at any time."""
 
         def stop(number: signal.Signals) -> None:
             why = "the time limit" if number == signal.SIGALRM else number.name
@@ -261,8 +240,8 @@ class Job:
         write_text(self.manifest, json.dumps(self.note, indent=1))
 
     def _left(self) -> None:
-        """At exit: a run that still runs has failed."""
-        if self.note.get("status") == "running" and self.locks:
+        """At exit, record a run that has not ended as failed."""
+        if self.note.get("status") == "running" and self.locks.held:
             with suppress(OSError):  # on a full disk it keeps saying that it runs
                 self._write("failed")
 

@@ -268,7 +268,7 @@ def test_a_run_that_starts_anew_keeps_the_interrupted_ones_checkpoint(
     kept = second.checkpoint.with_name("pretrain.checkpoint.previous.pt")
     assert not second.checkpoint.exists()
     assert torch.load(kept, weights_only=True)["epoch"] == 4
-    assert f"starts anew; the interrupted run's checkpoint is kept as {kept}" in capsys.readouterr().err
+    assert f"starts from scratch; the interrupted run's checkpoint is kept as {kept}" in capsys.readouterr().err
     second.finish()
     assert kept.exists()
 
