@@ -1,4 +1,4 @@
-"""The bundle's folder, found in one way by all; in it configs/common.yaml, which stages share, and perhaps models."""
+"""The bundle's folder, and in it configs/common.yaml, which stages share, and perhaps models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMON = Path("configs", "common.yaml")
 
 
 def bundle_folder() -> Path:
-    """The folder of the bundle this package belongs to: inside it where installed, above it in a zoo release, else
+    """Return the folder of this package's bundle: inside the package where installed, above it in a zoo release, else
     beside it in a checkout.
 
     Raises:
@@ -33,18 +33,18 @@ def bundle_folder() -> Path:
 
 
 def bundle_root() -> str:
-    """``bundle_folder`` for configs."""
+    """Return ``bundle_folder`` as text, for configs."""
     return str(bundle_folder())
 
 
 def models_dir(output_dir: str, bundle_root: str) -> str:
-    """Where the models to segment with lie: those trained into ``output_dir``, else those the bundle came with."""
+    """Return the folder of the models to segment with: those trained into ``output_dir``, else the bundle's own."""
     trained, own = Path(output_dir) / "models", Path(bundle_root) / "models"
     return str(own if not trained.is_dir() and (own / "labels.yaml").is_file() else trained)
 
 
 def load_common(bundle_root: str | Path) -> dict[str, Any]:
-    """The content of ``bundle_root``/configs/common.yaml.
+    """Return the content of ``bundle_root``/configs/common.yaml.
 
     Raises:
         SemclError: when there is no such file.

@@ -23,20 +23,20 @@ class SemclError(ValueError):
     def __init__(self, problem: str, *, found: object, expected: object, remedy: str, case: str | None = None) -> None:
         self.problem, self.case, self.found, self.expected, self.remedy = problem, case, found, expected, remedy
         where = f"case {case}: " if case else ""
-        told = f"{where}{problem}\n  found:    {found}\n  expected: {expected}\n  do this:  {remedy}"
-        super().__init__(printable(told))
+        text = f"{where}{problem}\n  found:    {found}\n  expected: {expected}\n  do this:  {remedy}"
+        super().__init__(printable(text))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let it cross from one process to another."""
-        return _again, (self.problem, self.case, self.found, self.expected, self.remedy)
+        """Allow pickling, so that it crosses processes."""
+        return _rebuilt, (self.problem, self.case, self.found, self.expected, self.remedy)
 
 
-def _again(problem: str, case: str | None, found: object, expected: object, remedy: str) -> SemclError:
+def _rebuilt(problem: str, case: str | None, found: object, expected: object, remedy: str) -> SemclError:
     return SemclError(problem, case=case, found=found, expected=expected, remedy=remedy)
 
 
 def raise_all(errors: Sequence[SemclError], of: str = "the cohort") -> None:
-    """Raise nothing, the one error, or one error that lists all of them as problems of something.
+    """Raise the error, or one that lists all of them as problems of something; nothing without errors.
 
     Raises:
         SemclError: when ``errors`` is not empty.
@@ -54,7 +54,7 @@ def raise_all(errors: Sequence[SemclError], of: str = "the cohort") -> None:
 
 
 def root_cause(error: BaseException) -> SemclError | None:
-    """The ``SemclError`` among an exception and those it was raised from, if there is one."""
+    """Return the ``SemclError`` among an exception and those it was raised from; None without one."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, SemclError):
@@ -64,10 +64,10 @@ def root_cause(error: BaseException) -> SemclError | None:
 
 
 def one_of(name: str, value: object, options: Sequence[str]) -> None:
-    """Check that an option is one of those there are.
+    """Check that a value is among the options.
 
     Raises:
-        SemclError: naming the option, its value and those it may have.
+        SemclError: naming the value and the options.
     """
     if value not in options:
         near = difflib.get_close_matches(str(value), options, 1)

@@ -1,4 +1,4 @@
-"""What is installed only where it is asked for: the extras of setup.cfg."""
+"""Optional dependencies: the extras of setup.cfg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: everything is written aside and renamed."""
+"""Files that are whole or absent: everything is written to a temporary file and renamed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; renamed to ``path`` at the end, removed if anything was raised."""
+    """Yield a path beside ``path`` to write to; it is renamed to ``path`` at the end, removed after an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = f"{platform.node()}.{os.getpid()}"  # ids of processes are a machine's own
-    aside = path.with_name(f".{writer}.{path.name}")  # the suffix stays: it tells writers the format
+    aside = path.with_name(f".{writer}.{path.name}")  # writers take the format from the suffix
     try:
         yield aside
         with open(aside, "rb+") as file:
@@ -51,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def checksum(path: Path) -> int:
-    """CRC-32 of a file's content."""
+    """Return the CRC-32 of a file's content."""
     total = 0
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

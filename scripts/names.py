@@ -1,4 +1,4 @@
-"""Names from outside: case ids, which name files; patients, phases and organs, which stand in tables."""
+"""Names from outside: case ids, which name files; patients, phases and organs, which appear in tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RULES = "letters, digits, spaces, _ - . and the like, no / or \\, beginning with
 
 
 def wrong_cell(text: str) -> str | None:
-    """Why a name cannot stand in a table that people open in a spreadsheet; None where it can."""
+    """Return why a name cannot appear in a table that is opened in a spreadsheet; None if it can."""
     if not text.strip():
         return "it is empty"
     if not text.isprintable():
@@ -25,7 +25,7 @@ def wrong_cell(text: str) -> str | None:
 
 
 def wrong_name(text: str) -> str | None:
-    """Why a case id cannot name files on any system; None where it can."""
+    """Return why a case id cannot name files on some system; None if it can."""
     size = len(text.encode(errors="replace"))
     rules = {
         "it is a path": "/" in text or "\\" in text,
@@ -38,14 +38,14 @@ def wrong_name(text: str) -> str | None:
 
 
 def same_names(ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of different ids that are one on a disk which takes capitals for small letters, or composes accents."""
+    """Return pairs of ids that are one name on a disk that ignores case or composes accents."""
     first: dict[str, str] = {}
     met = [(case, first.setdefault(unicodedata.normalize("NFC", case).casefold(), case)) for case in ids]
     return [(earlier, case) for case, earlier in met if earlier != case]
 
 
 def bad_id(case: str) -> SemclError | None:
-    """The error of a case id that cannot name files; None for one that can."""
+    """Return the error of a case id that cannot name files; None for one that can."""
     why = wrong_name(case)
     if why is None:
         return None

@@ -53,7 +53,7 @@ PlainLoader.yaml_implicit_resolvers = {
 
 
 def read_text(path: Path, most: int = YAML_BYTES) -> str:
-    """The text of a file in UTF-8, with or without a mark at its start.
+    """Return the text of a file in UTF-8, with or without a byte order mark.
 
     Args:
         path: of the file.
@@ -77,7 +77,7 @@ def read_text(path: Path, most: int = YAML_BYTES) -> str:
 
 
 def _encoding(content: bytes) -> str | None:
-    """What else than UTF-8 a file seems to be; None when it is that."""
+    """Return what a file seems to be instead of UTF-8; None if it is UTF-8."""
     for mark, name in MARKS.items():
         if content.startswith(mark):
             return name
@@ -97,7 +97,7 @@ def _line(content: bytes, position: int) -> int:
 
 
 def read_yaml(path: Path, expected: str) -> Any:
-    """The plain data of a YAML file.
+    """Return the plain data of a YAML file.
 
     Args:
         path: of the file.
@@ -110,7 +110,7 @@ def read_yaml(path: Path, expected: str) -> Any:
 
 
 def parse_yaml(text: str, source: str, expected: str) -> Any:
-    """The plain data of YAML; ``source`` names it in errors of ``read_yaml``."""
+    """Return the plain data of YAML; ``source`` names it in errors of ``read_yaml``."""
     try:
         wrong = _size(text)
         if wrong is None:
@@ -121,7 +121,7 @@ def parse_yaml(text: str, source: str, expected: str) -> Any:
 
 
 def _size(text: str) -> str | None:
-    """What is too much of YAML once its aliases are written out, told without doing so; None when nothing is."""
+    """Return what YAML has too much of once its aliases are expanded, without expanding them; None if nothing."""
     sizes: dict[str, int] = {}
     opened: list[tuple[str | None, int]] = []
     count = 0
@@ -147,7 +147,7 @@ def _size(text: str) -> str | None:
 
 
 def read_json(path: Path, expected: str, problem: str | None = None, remedy: str | None = None) -> Any:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Args:
         path: of the file.
@@ -167,6 +167,6 @@ def read_json(path: Path, expected: str, problem: str | None = None, remedy: str
 
 
 def short(value: object, most: int = 300) -> str:
-    """A value as text that fits into a message."""
+    """Return a value as text that fits into a message."""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= most else f"{text[:most]} ..."

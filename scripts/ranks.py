@@ -1,4 +1,4 @@
-"""The ranks of a job, its processes on one or many machines: which this is, its part of the work, what all must know.
+"""The ranks of a job, its processes on one or many machines: their number, shares of the work, and exchange.
 
 Without a process group there is one rank, and nothing here costs anything.
 """
@@ -20,11 +20,11 @@ from .errors import SemclError
 Item = TypeVar("Item")
 Part = TypeVar("Part", bound=Any)
 MISSING: Any = object()
-LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells its processes
+LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
 
 
 def join_ranks(patience: float) -> None:
-    """Join the process group that torchrun or srun started this process for; started by neither it is alone.
+    """Join the process group that torchrun or srun started this process for; if neither did, it is alone.
 
     NCCL on GPUs, where the device becomes that of the local rank, Gloo elsewhere.
 
@@ -69,28 +69,28 @@ def refuse_strangers() -> None:
 
 
 def count() -> int:
-    """How many ranks there are."""
+    """Return the number of ranks."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def number() -> int:
-    """Which of them this is, from 0; rank 0 writes what is written once."""
+    """Return this process's rank, from 0; rank 0 writes what is written once."""
     return dist.get_rank() if count() > 1 else 0
 
 
 def own(items: Part) -> Part:
-    """This rank's part of a list, or of the rows of an array or tensor: every so-manieth from its number on."""
+    """Return this rank's part of a list, or of the rows of an array or tensor: every n-th of n ranks."""
     part: Part = items[number() :: count()]
     return part
 
 
 def interleaved(parts: Sequence[Sequence[Item]]) -> list[Item]:
-    """The list of which ``own`` made these parts."""
-    return [item for turn in zip_longest(*parts, fillvalue=MISSING) for item in turn if item is not MISSING]
+    """Return the list that ``own`` split into these parts."""
+    return [item for row in zip_longest(*parts, fillvalue=MISSING) for item in row if item is not MISSING]
 
 
 def share(size: int, name: str) -> int:
-    """How much of a batch each rank takes.
+    """Return the size of each rank's part of a batch.
 
     Raises:
         SemclError: when it cannot be shared evenly: the ranks' mean would not be that of the batch.
@@ -106,7 +106,7 @@ def share(size: int, name: str) -> int:
 
 
 def gathered(value: Any) -> list[Any]:
-    """What each rank has, in their order; every rank must call this, and waits for the others."""
+    """Return every rank's value, in order; every rank must call this, and waits for the others."""
     if count() == 1:
         return [value]
     values: list[Any] = [None] * count()
@@ -115,12 +115,12 @@ def gathered(value: Any) -> list[Any]:
 
 
 def wait() -> None:
-    """Until every rank is here."""
+    """Wait until every rank is here."""
     gathered(None)
 
 
 def total(tensor: torch.Tensor) -> torch.Tensor:
-    """The sum of a tensor over all ranks, in place."""
+    """Sum a tensor over all ranks, in place, and return it."""
     if count() > 1:
         dist.all_reduce(tensor)
     return tensor
@@ -130,7 +130,7 @@ def first_alone(act: Callable[[], None]) -> None:
     """Let rank 0 do something while the others wait.
 
     Raises:
-        SemclError: on rank 0, when it was raised there; the others end without a word, with exit code 1.
+        SemclError: on rank 0, when it was raised there; the others exit silently with code 1.
     """
     error = None
     if number() == 0:

@@ -1,4 +1,4 @@
-"""Small JSON files that stages leave beside what they make: read in one way, whatever became of them meanwhile."""
+"""Small JSON files that stages leave beside their results: read in one way, also when damaged meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, Recursion
 
 
 def read_note(path: Path, expected: str, remedy: str) -> dict[str, Any]:
-    """The JSON object in a file that decides something.
+    """Return the JSON object in a file that a decision depends on.
 
     Args:
         path: the file.
@@ -39,12 +39,12 @@ def read_note(path: Path, expected: str, remedy: str) -> dict[str, Any]:
 
 
 def damaged(path: Path, why: str, expected: str, remedy: str) -> SemclError:
-    """The error of a file that is not what a stage wrote."""
+    """Return the error of a file that is not what a stage wrote."""
     return SemclError(f"{path.name} cannot be used", found=f"{path}: {why}", expected=expected, remedy=remedy)
 
 
 def for_show(path: Path, read: Callable[[Path], Found]) -> Found | None:
-    """What a file says that decides nothing; None, and a warning, where it cannot be read or is something else."""
+    """Return the content of a file that no decision depends on; None, with a warning, if it cannot be used."""
     try:
         return read(path)
     except DAMAGE as error:
@@ -55,5 +55,5 @@ def for_show(path: Path, read: Callable[[Path], Found]) -> Found | None:
 
 
 def plain_note(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, for ``for_show``; raises one of ``DAMAGE`` where there is none."""
+    """Return the JSON object in a file, for ``for_show``; raise one of ``DAMAGE`` without one."""
     return read_note(path, "a JSON object", "remove it")

@@ -1,4 +1,4 @@
-"""Signals that end a process: answered by one line and an exit code, not by a traceback or by silence."""
+"""Signals that end a process, reported by one line and an exit code instead of a traceback or nothing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def catch(stop: Callable[[signal.Signals], None], numbers: Sequence[signal.Signa
     """Call ``stop``, which ends the process, when the first of some signals comes; a second Ctrl-C ends it at once.
 
     A signal that is ignored stays so (nohup, a job in the background). What is forked from this process (a loader's)
-    leaves SIGINT and SIGHUP to it, and is ended by SIGTERM as if nobody listened.
+    leaves SIGINT and SIGHUP to it, and is ended by SIGTERM as by default.
 
     Returns:
-        the handlers before, for ``release``.
+        the earlier handlers, for ``release``.
     """
     owner = os.getpid()
 
@@ -35,17 +35,17 @@ def catch(stop: Callable[[signal.Signals], None], numbers: Sequence[signal.Signa
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
-        for one in numbers:
-            signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_IGN)
+        for other in numbers:
+            signal.signal(other, signal.default_int_handler if other == signal.SIGINT else signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # loader processes that end with this one are no error
         stop(signal.Signals(number))
 
-    listened = [one for one in numbers if signal.getsignal(one) is not signal.SIG_IGN]
-    return {one: signal.signal(one, handle) for one in listened}
+    caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handle) for number in caught}
 
 
 def release(handlers: Mapping[signal.Signals, Any]) -> None:
-    """Put back the handlers that were there before."""
+    """Restore the earlier handlers."""
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -58,10 +58,10 @@ def say(line: str) -> None:
 
 @contextmanager
 def ends_in_a_line(what: str, kept: str) -> Iterator[None]:
-    """Let signals end what is done inside with a line and 128 + their number, and a reader that has gone in silence.
+    """End the body on a signal with one line and exit code 128 + n, and silently when the reader of stdout has gone.
 
     Args:
-        what: is stopped.
+        what: name of what is stopped.
         kept: what is kept, and how to go on.
     """
 

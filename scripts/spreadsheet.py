@@ -1,4 +1,4 @@
-"""CSV from outside, as spreadsheets write it: every cell, with the line it stands in."""
+"""CSV from outside, as spreadsheets write it: every cell, with its line number."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ CELL = 10_000  # characters; a path has 4096 at most
 
 
 def read_table(path: Path, problem: str) -> list[tuple[int, dict[str, str]]]:
-    """Number of the line and column -> cell of every row that is not blank.
+    """Return the line number and the cells by column of every row that is not blank.
 
     Args:
         path: of the CSV, in UTF-8, with a line of column names.
         problem: what an error says first.
 
     Raises:
-        SemclError: for no file, another encoding, quotes that do not end, a column named twice, a row with more cells
-            than there are columns, or a cell no one would write.
+        SemclError: for a missing file, another encoding, an unclosed quote, a column named twice, a row with more cells
+            than columns, or an oversized cell.
     """
 
     def refuse(found: str) -> SemclError:

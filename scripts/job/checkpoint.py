@@ -1,4 +1,4 @@
-"""Exact resume: what training changes is written after each epoch, and each epoch draws from a seed of its own."""
+"""Exact resume: the state of training is written after each epoch, and each epoch has random seeds of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .job import Job
 class Checkpoint:
     """Handler: write a checkpoint after each epoch, and start from it where the job resumes.
 
-    Random draws need no state: at the start of an epoch every generator is seeded from (seed, round, epoch). A run that
+    Random generators need no state: each epoch starts by seeding every generator from (seed, round, epoch). A run that
     was killed repeats the epoch it was in and ends with the weights it would have had, bit for bit on a CPU. Of several
     ranks the first writes and all read, so that a run may go on with another number of them.
 
@@ -28,8 +28,8 @@ class Checkpoint:
         job: the run.
         parts: what training changes, by name; each has state_dict and load_state_dict.
         sampler: of the loader; its ``epoch`` is set.
-        draws: what draws at random in the main process, for the batch of all ranks.
-        own_draws: what draws there for this rank's samples alone.
+        draws: transforms that draw at random in the main process, for the batch of all ranks.
+        own_draws: those that draw for this rank's samples alone.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class Checkpoint:
         self.listening = False
 
     def attach(self, engine: Engine) -> None:
-        """Be called when the engine's run and its epochs start."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_STARTED, self.seed)
 
     def resumed_round(self) -> int:
-        """The round to go on with: 0, or that of the checkpoint where the job resumes."""
+        """Return the round to go on with: 0, or that of the checkpoint where the job resumes."""
         self.state = self.job.load() if self.job.resume else None
         return 0 if self.state is None else int(self.state["round"])
 
     def start(self, engine: Engine) -> None:
-        """Take up the checkpoint, once."""
-        if not self.listening:  # now, to come after the handlers of all others
+        """Load the checkpoint, once."""
+        if not self.listening:  # only now, to come after all other handlers
             engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
             self.listening = True
             if self.job.resume and self.state is None:
@@ -86,7 +86,7 @@ class Checkpoint:
         self.sampler.epoch = epoch - 1
 
     def _numbers(self, words: Sequence[int]) -> list[int]:
-        """A seed of the generators of all libraries, then one of each of those that draw."""
+        """Return a seed for the generators of all libraries, then one for each transform that draws."""
         entropy = np.random.SeedSequence(words).generate_state(1 + len(self.draws) + len(self.own_draws))
         return [int(word) for word in entropy]
 

@@ -1,4 +1,4 @@
-"""The config a stage runs with, after overlays and overrides: found, checked against the stage's own, told apart."""
+"""The config a stage runs with, after overlays and overrides: found, checked against the stage's own, compared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHARED = re.compile(r"^(?:\$@shared\.|@common#)(\w+)$")
 OPEN = {"encoders", "methods"}  # groups that may be given more entries
 TEXT_TOO = {"window"}  # lists that may be a word
 TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
-ELSEWHERE = {  # what does not change results, or moves with the cohort
+NOT_COMPARED = {  # what does not change results, or moves with the cohort
     *TRACKING["configs"],
     *("imports", "run", "resume", "time_limit", "num_workers", "device", "bundle_root", "shard", "rank_patience"),
     *("dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
@@ -33,7 +33,7 @@ ELSEWHERE = {  # what does not change results, or moves with the cohort
 
 
 def running_parser() -> ConfigParser | None:
-    """The parser of the config that is being run or resolved; None where there is none.
+    """Return the parser of the config that is being run or resolved; None without one.
 
     MONAI gives its expressions no way to the config they stand in, so its parser is looked up among the callers.
     """
@@ -47,14 +47,14 @@ def running_parser() -> ConfigParser | None:
 
 
 def running_config() -> dict[str, Any]:
-    """The config that is being run, as written: overlays and overrides merged, nothing resolved."""
+    """Return the config that is being run, as written: overlays and overrides merged, nothing resolved."""
     parser = running_parser()
     merged: Any = {} if parser is None else parser.config
     return {key: value for key, value in merged.items() if not key.startswith("_")}
 
 
 class Shipped(NamedTuple):
-    """A stage's config as it ships, what other stages have and what they share, and the latter alone."""
+    """A stage's config as it ships, the keys of all configs, and the content of common.yaml."""
 
     own: dict[str, Any]
     others: dict[str, Any]
@@ -62,7 +62,7 @@ class Shipped(NamedTuple):
 
 
 def shipped(bundle_root: Path, stage: str) -> Shipped:
-    """The configs of a bundle, as a stage's is checked against them."""
+    """Return the configs of a bundle against which a stage's is checked."""
     written = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (bundle_root / "configs").glob("*.yaml")}
     stages = {name: content for name, content in written.items() if "run" in content}  # not overlays
     others = {key: value for one in stages.values() for key, value in one.items()} | written["common"]
@@ -70,12 +70,12 @@ def shipped(bundle_root: Path, stage: str) -> Shipped:
 
 
 def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:
-    """What is wrong with a merged config: unknown keys, values of another kind than the stage's own or out of bounds.
+    """Return the errors of a merged config: unknown keys, and values of the wrong kind or out of bounds.
 
     Args:
         config: what is being run.
         own: the stage's config as it ships.
-        others: what other stages have and what they share; an overlay over several stages may change it.
+        others: keys of other stages and of common.yaml; an overlay for several stages may change them.
     """
     referred = set(re.findall(r"@([\w#:]+)", json.dumps(config, default=str)))
     known = set(own) | set(TRACKING["configs"]) | set(TRACKING["handlers_id"])
@@ -95,7 +95,7 @@ def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str
 
 
 def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
-    """Values of another kind or out of bounds, and new keys in groups that are no component."""
+    """Yield errors of values of the wrong kind or out of bounds, and of new keys in groups that are not components."""
     if isinstance(value, Mapping) and isinstance(own, Mapping):
         for key, part in value.items():
             if key in own:
@@ -130,7 +130,7 @@ def _fits(path: str, value: Any, expected: str) -> bool:
 
 
 def _kind(value: Any) -> str | None:
-    """What sort of literal a value is; None for expressions, references and what may be anything."""
+    """Return the kind of a literal; None for expressions, references and None, which may be anything."""
     if value is None or (isinstance(value, str) and value[:1] in ("$", "@", "%")):
         return None
     names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
@@ -145,7 +145,7 @@ def _resolved(value: Any, common: Mapping[str, Any]) -> Any:
 
 
 def _components(part: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Path and content of everything that has a ``_target_``."""
+    """Yield path and content of everything that has a ``_target_``."""
     pairs = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list) else ()
     if isinstance(part, Mapping) and isinstance(part.get("_target_"), str):
         yield path, part
@@ -154,13 +154,13 @@ def _components(part: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, A
 
 
 def _arguments(path: str, component: Mapping[str, Any]) -> Iterator[SemclError]:
-    """Arguments a component's class or function does not take."""
+    """Yield errors of arguments that a component's class or function does not take."""
     target = _locate(component["_target_"])
     try:
         parameters = inspect.signature(target).parameters if callable(target) else {}
-    except ValueError:  # a builtin tells nothing
+    except ValueError:  # a builtin has no signature
         parameters = {}
-    if not parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+    if not parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in component:
         if not re.fullmatch(r"_\w+_", name) and name not in parameters:
@@ -191,19 +191,19 @@ def _unknown(key: str, known: set[str], why: str) -> SemclError:
 
 
 def flatten(part: Any, path: str = "") -> dict[str, Any]:
-    """Nested content as "a#b#0": value, without what results do not depend on."""
+    """Return nested content as "a#b#0": value, without what results do not depend on."""
     pairs = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list) else None
     if pairs is None:
         return {path: part if isinstance(part, str | int | float | bool | None) else str(part)}
     flat: dict[str, Any] = {}
     for key, value in pairs:
-        if path or key not in ELSEWHERE:
+        if path or key not in NOT_COMPARED:
             flat |= flatten(value, f"{path}#{key}" if path else str(key))
     return flat
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Lines that say which keys of two flat configs differ, and how."""
+    """Return a line per key in which two flat configs differ."""
     missing = "not there"
     return [
         f"{key}: {before.get(key, missing)} before, {now.get(key, missing)} now"
@@ -213,5 +213,5 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def digest(flat: Mapping[str, Any]) -> str:
-    """A short hash of a flat config."""
+    """Return a short hash of a flat config."""
     return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]

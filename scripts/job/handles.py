@@ -1,4 +1,4 @@
-"""File handles: loader processes take one a tensor they hand over, and wait for ever when none is left."""
+"""File handles: loader processes use one per tensor they hand over, and hang when none is left."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ FEWEST, EACH = 256, 64  # handles of a process, and for each of its loader proce
 
 
 def require_handles(workers: int) -> None:
-    """Raise the process's limit of open files to what loader processes need, as far as it may.
+    """Raise the process's limit of open files to what loader processes need.
 
     Args:
-        workers: loader processes; with none nothing is asked for.
+        workers: number of loader processes; 0 changes nothing.
 
     Raises:
         SemclError: when the system's limit is too low.

@@ -1,4 +1,4 @@
-"""The manifest of a run: with what, on what, how long, how it ended."""
+"""The manifest of a run: versions, machine, data, duration, and how it ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "nibabel", "itk")
 
 
 def opening(stage: str, folder: str) -> dict[str, Any]:
-    """What is known when a run starts; ``folder`` is the code's, for its git state."""
+    """Return what is known when a run starts; ``folder`` is the code's, for its git state."""
     return {
         "stage": stage,
         "status": "running",
@@ -35,7 +35,7 @@ def opening(stage: str, folder: str) -> dict[str, Any]:
 
 
 def closing(status: str, start: float) -> dict[str, Any]:
-    """What is known when it ends; ``start`` by ``time.monotonic``."""
+    """Return what is known when it ends; ``start`` by ``time.monotonic``."""
     peak = {"resident_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
     if torch.cuda.is_available():
         peak["gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
@@ -43,7 +43,7 @@ def closing(status: str, start: float) -> dict[str, Any]:
 
 
 def git_state(folder: str) -> dict[str, Any] | None:
-    """Commit of the code, and whether anything was changed since; None where there is no git."""
+    """Return the commit of the code, and whether it was changed since; None without git."""
 
     def ask(*words: str) -> str:
         command = ["git", "-C", folder, *words]

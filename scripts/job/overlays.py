@@ -1,4 +1,4 @@
-"""What overlays and overrides make of a stage's config: merged as MONAI does, sections cut, paths that are no text."""
+"""What overlays and overrides make of a stage's config: merged as MONAI does, sections cut, paths that are not text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATHS = {
 
 
 def as_meant(key: str, value: Any, own: Mapping[str, Any]) -> Any:
-    """A value from a shell as a stage's own config has it: text where that is text or a path, else what fire reads."""
+    """Return a shell's value as the stage's config has it: text for text and paths, else what fire reads."""
     if not isinstance(value, str) or key in PATHS or _is_text(own.get(key)):
         return value
     from fire.parser import DefaultParseValue  # stages do without
@@ -31,10 +31,10 @@ def _is_text(value: Any) -> bool:
 
 
 def merged(files: Sequence[str], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What MONAI makes of a stage's config, overlays and overrides.
+    """Return a stage's config merged with overlays and overrides, as MONAI does it.
 
     Raises:
-        SemclError: when it cannot: an overlay adds to what is not there, or to what is no section or list.
+        SemclError: when an overlay adds to a key that is missing, or is not a section or list.
     """
     try:
         parser = ConfigParser(ConfigParser.load_config_files(files))
@@ -44,17 +44,17 @@ def merged(files: Sequence[str], overrides: Mapping[str, Any]) -> dict[str, Any]
             "overlays that cannot be merged",
             found=f"{type(error).__name__} {short(str(error))} in {', '.join(files[1:])}",
             expected="keys of the stage's config, and + only before sections and lists",
-            remedy="look at keys with # or +",
+            remedy="check keys with # or +",
         ) from error
     found: dict[str, Any] = parser.get()
     return found
 
 
 def wrong_paths(config: Mapping[str, Any]) -> list[SemclError]:
-    """What to say of paths that are no text: fire makes numbers and lists of words that look like them."""
+    """Return the errors of paths that are not text: fire turns words that look like numbers or lists into them."""
     return [
         SemclError(
-            f"--{key} is no path",
+            f"--{key} is not a path",
             found=f"{config[key]!r}, made of what was written" if config[key] is not True else "no value",
             expected="text",
             remedy=f"quote it twice, as in --{key} \"'2024_01'\"" if config[key] is not True else f"write --{key} PATH",
@@ -65,14 +65,14 @@ def wrong_paths(config: Mapping[str, Any]) -> list[SemclError]:
 
 
 def cut(value: Any, own: Any) -> bool:
-    """Whether a section, or one within it, is there without keys that its own has, and is no other component."""
+    """Whether a section, or one within it, lacks keys of the stage's own, and is not another component."""
     if not isinstance(value, Mapping) or not isinstance(own, Mapping) or "_target_" in value:
         return False
     return not set(own) <= set(value) or any(cut(part, own.get(key)) for key, part in value.items())
 
 
 def cut_error(path: str, value: Mapping[str, Any], own: Mapping[str, Any]) -> SemclError:
-    """What to say of a section of which an overlay has replaced all, or a part."""
+    """Return the error of a section that an overlay has replaced, in all or in part."""
     lost = [key for key in own if key not in value]
     within = next((key for key in value if not lost and cut(value[key], own.get(key))), None)
     if within is not None:

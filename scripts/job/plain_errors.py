@@ -1,4 +1,4 @@
-"""What ends a run, said in a few lines: which part of the config, what happened, what to change."""
+"""Errors that end a run, reported in a few lines: which part of the config, what happened, what to change."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FULL_TRACEBACK = "SEMCL_TRACEBACK"  # environment variable; set to 1 to see it
 
 
 def plain_errors() -> None:
-    """Let errors end the process as one message; a traceback only for what no config can cause.
+    """Report an error that ends the process as one message, with a traceback only if no config can cause it.
 
     MONAI wraps what a component raises in errors of its own; called first in a config's ``run`` list this shows the
     user the cause alone. SEMCL_TRACEBACK=1 in the environment adds the traceback.
 
     Raises:
-        SemclError: for a path of the config that is no text, before anything is read from it or written to it.
+        SemclError: for a path of the config that is not text, before anything is read or written there.
     """
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -45,24 +45,24 @@ def plain_errors() -> None:
 
 
 def explain(error: BaseException) -> SemclError | None:
-    """An error as one that says what to do; None for one that only its traceback explains."""
+    """Return the error that says what to do; None for one that only its traceback explains."""
     own = root_cause(error)
     if own is not None:
         return own
     chain = _chain(error)
     return (
-        _own_of_worker(chain)
+        _loader_error(chain)
         or _memory(chain)
         or _disk(chain)
         or _access(chain)
-        or _worker(chain)
-        or _rank(chain)
+        or _lost_loader(chain)
+        or _lost_rank(chain)
         or _component(chain)
     )
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An exception and those it was raised from, the first cause last."""
+    """Return an exception and those it was raised from, the first cause last."""
     found, current = [], error
     while current is not None and current not in found:
         found.append(current)
@@ -70,19 +70,19 @@ def _chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _first(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
 def _memory(chain: list[BaseException]) -> SemclError | None:
     for error in chain:
-        said = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said):
+        reported = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and reported):
             return SemclError(
                 "out of memory",
-                found=_first(error),
-                expected="a step that fits",
+                found=_summary(error),
+                expected="a step that fits into memory",
                 remedy="lower patch_size; in pretrain and train clusters_per_batch or queries_per_cluster; in coarse "
                 "and inference batch_size; on a GPU try --amp True",
             )
@@ -94,7 +94,7 @@ def _disk(chain: list[BaseException]) -> SemclError | None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return SemclError(
                 "the disk is full",
-                found=_first(error),
+                found=_summary(error),
                 expected="room to write",
                 remedy="make room and run the stage again: files are whole or not there",
             )
@@ -106,51 +106,51 @@ def _access(chain: list[BaseException]) -> SemclError | None:
         if isinstance(error, OSError) and error.filename is not None and error.errno in NO_ACCESS:
             return SemclError(
                 "a file or folder cannot be read or written",
-                found=_first(error),
-                expected="leave to read what is worked on, and to write into a folder where results go",
+                found=_summary(error),
+                expected="permission to read the inputs and to write where results go",
                 remedy="change its owner or permissions, mount it for writing, or name another path",
             )
     return None
 
 
-def _own_of_worker(chain: list[BaseException]) -> SemclError | None:
-    """A ``SemclError`` of a loader process, of which torch hands on the text."""
+def _loader_error(chain: list[BaseException]) -> SemclError | None:
+    """Return the ``SemclError`` of a loader process, of which torch passes on only the text."""
     parts = r"SemclError: (?:case (?P<case>.+?): )?(?P<problem>.+)\n  found:    (?P<found>(?s:.+?))\n  expected: "
     parts += r"(?P<expected>(?s:.+?))\n  do this:  (?P<remedy>.+)"
     for error in chain:
-        said = re.search(parts, str(error))
-        if said:
-            return SemclError(**said.groupdict())
+        found = re.search(parts, str(error))
+        if found:
+            return SemclError(**found.groupdict())
     return None
 
 
-def _worker(chain: list[BaseException]) -> SemclError | None:
+def _lost_loader(chain: list[BaseException]) -> SemclError | None:
     for error in chain:
         if str(error).startswith("DataLoader worker (pid"):
             return SemclError(
                 "a loader process was killed",
-                found=_first(error),
+                found=_summary(error),
                 expected="processes that fit into memory",
                 remedy="lower --num_workers (0 loads in the main process), or give the job more memory or /dev/shm",
             )
     return None
 
 
-def _rank(chain: list[BaseException]) -> SemclError | None:
-    """A rank that waits for one that does not come any more."""
+def _lost_rank(chain: list[BaseException]) -> SemclError | None:
+    """Return the error of a rank that lost another one."""
     for error in chain:
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             return SemclError(
                 "another rank was lost",
-                found=_first(error),
-                expected="every rank until the end",
-                remedy="look above, or in its node's log, for what ended it; then go on with --resume True",
+                found=_summary(error),
+                expected="all ranks running until the end",
+                remedy="find what ended it above or in its node's log; then go on with --resume True",
             )
     return None
 
 
 def _component(chain: list[BaseException]) -> SemclError | None:
-    """What MONAI could not build, by its path in the config."""
+    """Return the error of a component that MONAI could not build, by its path in the config."""
     paths = []
     for error in chain:
         for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -162,7 +162,7 @@ def _component(chain: list[BaseException]) -> SemclError | None:
     path = paths[-1].replace("::", "#")
     return SemclError(
         f"{path} of the config cannot be made",
-        found=_first(chain[-1]),
+        found=_summary(chain[-1]),
         expected="arguments that fit",
-        remedy=f"look at {path} and what was overridden; {FULL_TRACEBACK}=1 shows the traceback",
+        remedy=f"check {path} and what was overridden; {FULL_TRACEBACK}=1 shows the traceback",
     )

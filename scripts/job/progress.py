@@ -20,13 +20,13 @@ from ..sidefiles import for_show
 
 
 class AsSamples:
-    """Handler: an engine's output as a list of one, the form MONAI's loggers (TensorBoard, MLflow) take it in.
+    """Handler: turn an engine's output into a list of one sample, as MONAI's loggers (TensorBoard, MLflow) need it.
 
-    A decollated output has that form too, but at each step waits for the device to give the loss.
+    A decollated output has that form too, but waits for the device at each step.
     """
 
     def attach(self, engine: Engine) -> None:
-        """Be called by the engine at the right times."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -34,12 +34,12 @@ class AsSamples:
 
 
 def mean_loss(output: Any) -> float:
-    """Loss of an engine's output, as a list of samples or not."""
+    """Return the loss of an engine's output, decollated or not."""
     return float(_loss(output))
 
 
 def _loss(output: Any) -> torch.Tensor:
-    """The loss, left on its device; a decollated batch repeats it for each sample."""
+    """Return the loss, left on its device; a decollated batch repeats it for each sample."""
     sample: Any = output[0] if isinstance(output, list) else output
     return torch.as_tensor(sample["loss"]).detach()
 
@@ -50,8 +50,8 @@ class Progress:
     Args:
         title: shown before the bar.
         unit: what an iteration is called.
-        runs: how often the engine will be run.
-        show_loss: show the loss once an epoch (it costs a device sync, so not each step).
+        runs: number of times the engine will be run.
+        show_loss: show the loss once per epoch (not per step: it costs a device sync).
     """
 
     def __init__(self, title: str, unit: str = "step", runs: int = 1, show_loss: bool = True) -> None:
@@ -60,7 +60,7 @@ class Progress:
         self.finished = 0
 
     def attach(self, engine: Engine) -> None:
-        """Follow the runs of an engine."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.STARTED, self.open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
         if self.show_loss:
@@ -106,9 +106,9 @@ class LossCurve:
     Of several ranks the mean over all is written, by the first.
 
     Args:
-        path: the file; started anew by the first epoch.
+        path: the file; overwritten by the first epoch.
         stage: the stage's name.
-        metrics: gives more figures of the epoch by name; they also enter ``engine.state.metrics``.
+        metrics: returns more figures of the epoch by name; they are also put into ``engine.state.metrics``.
     """
 
     def __init__(self, path: str, stage: str, metrics: Callable[[], Mapping[str, float]] = dict) -> None:
@@ -117,26 +117,26 @@ class LossCurve:
         self.runs = 0
         self.total: Any = 0.0
         self.steps = 0
-        self.sound: Any = 0  # steps before the first loss that is no number
+        self.finite_steps: Any = 0  # before the first loss that is not finite
 
     def attach(self, engine: Engine) -> None:
-        """Follow the runs of an engine."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
-        """Begin a run, of one that is resumed after the rows it has."""
+        """Begin a run, or go on after the rows of a resumed one."""
         self.runs = getattr(engine.state, "round", self.runs) + 1
         if engine.state.epoch and self.path.is_file():  # resumed: keep what came before
             done = (self.runs, engine.state.epoch)
             self.rows = for_show(self.path, lambda path: _rows_until(path, done)) or []
-        self.total, self.steps, self.sound = 0.0, 0, 0
+        self.total, self.steps, self.finite_steps = 0.0, 0, 0
 
     def add(self, engine: Engine) -> None:
-        """Take the loss of an iteration."""
+        """Add the loss of an iteration."""
         self.total = self.total + _loss(engine.state.output)
-        self.sound = self.sound + self.total.isfinite()  # on the device: nothing waits for it here
+        self.finite_steps = self.finite_steps + self.total.isfinite()  # on the device: nothing waits for it here
         self.steps += 1
 
     def write(self, engine: Engine) -> None:
@@ -145,9 +145,9 @@ class LossCurve:
         Raises:
             SemclError: on every rank, when a loss of the epoch was NaN or infinite on any: before its checkpoint.
         """
-        sound = min(ranks.gathered(int(self.sound)))
-        if sound < self.steps:
-            raise went_wrong(engine, "a loss that is NaN or infinite", sound + 1)
+        finite = min(ranks.gathered(int(self.finite_steps)))
+        if finite < self.steps:
+            raise went_wrong(engine, "a loss that is NaN or infinite", finite + 1)
         more = self.metrics()
         engine.state.metrics.update(more)
         mean = sum(ranks.gathered(float(self.total))) / self.steps / ranks.count()
@@ -157,10 +157,10 @@ class LossCurve:
         csv.writer(text, lineterminator="\n").writerows([["stage", "run", "epoch", "loss", *more], *self.rows])
         if ranks.number() == 0:
             write_text(self.path, text.getvalue())
-        self.total, self.steps, self.sound = 0.0, 0, 0
+        self.total, self.steps, self.finite_steps = 0.0, 0, 0
 
 
 def _rows_until(path: Path, done: tuple[int, int]) -> list[list[Any]]:
-    """Rows of a curve up to a run and an epoch of it."""
+    """Return the rows of a curve up to a run and an epoch of it."""
     with open(path, newline="") as file:
         return [row for row in list(csv.reader(file))[1:] if (int(row[1]), int(row[2])) <= done]

@@ -1,4 +1,4 @@
-"""A shard: one of n parts of a list of cases, for runs that do not know of each other."""
+"""A shard: one of n parts of a list of cases, for independent runs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Shard:
-    """Part ``number`` of ``count``, from 1: every count-th item, so that parts differ by one at most."""
+    """Part ``number`` of ``count``, from 1: every ``count``-th item, so that sizes differ by one at most."""
 
     number: int
     count: int
 
     @classmethod
     def of(cls, text: str) -> Shard:
-        """The shard "i/n".
+        """Return the shard "i/n".
 
         Raises:
-            SemclError: when that is none.
+            SemclError: for any other text.
         """
         found = re.fullmatch(r"(\d+)/(\d+)", str(text))
         if not found or not 1 <= int(found[1]) <= int(found[2]):
             raise SemclError(
-                "that is no shard",
+                "not a shard",
                 found=f"--shard {text}",
                 expected="i/n, i from 1 to n, such as 3/8",
                 remedy="in a Slurm array 1-8: --shard $SLURM_ARRAY_TASK_ID/8",
@@ -41,9 +41,9 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """For names of files."""
+        """The shard in names of files."""
         return f"{self.number}of{self.count}"
 
     def of_list(self, items: Sequence[Item]) -> list[Item]:
-        """This part of a list."""
+        """Return this part of a list."""
         return list(items[self.number - 1 :: self.count])

@@ -46,7 +46,7 @@ class Shared:
 
 
 def shared(bundle_root: str) -> Shared:
-    """What the config that is being resolved shares with other stages.
+    """Return what the config that is being resolved shares with other stages.
 
     Args:
         bundle_root: the bundle's folder.

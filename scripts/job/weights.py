@@ -1,4 +1,4 @@
-"""What one stage hands to the next: weights with a note of where they come from, checked when they are taken up."""
+"""Weights that one stage hands to the next, with a note of their origin that is checked when they are loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> No
     """Write a plain state dict and beside it, as <name>.json, its origin (stage, cohort, label table).
 
     Raises:
-        SemclError: for weights that are not finite; a file that is there stays.
+        SemclError: for weights that are not finite; an existing file stays.
     """
     broken = not_finite(module.state_dict())
     if broken:
@@ -30,9 +30,9 @@ def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> No
             f"weights that are not finite are not written to {path.name}",
             found=f"NaN or infinity in {len(broken)} entries, first {broken[0]}",
             expected="finite weights",
-            remedy="lower learning_rate, or set amp to False, and train anew; earlier weights are untouched",
+            remedy="lower learning_rate, or set amp to False, and train again; earlier weights are untouched",
         )
-    with written_whole(path) as aside, open(aside, "wb") as file:  # by its name, the file's would be part of its bytes
+    with written_whole(path) as aside, open(aside, "wb") as file:  # torch would write a path's name into the file
         torch.save(module.state_dict(), file)
     write_text(path.with_suffix(".json"), json.dumps(dict(origin), indent=1))
 
@@ -44,15 +44,17 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
         path: the file.
         module: takes the weights.
         made_by: config of the stage that writes the file, named in errors.
-        origin: what the note beside the file must say, as far as given; None for any origin.
+        origin: entries that the note beside the file must have; None for any origin.
 
     Raises:
         SemclError: when the file is missing, of another origin, of another network, or holds weights that are not
             finite.
     """
-    run = f"run {made_by} first, or point --ckpt_dir at the folder that holds {path.name}"
+    remedy = f"run {made_by} first, or point --ckpt_dir at the folder that holds {path.name}"
     if not path.is_file():
-        raise SemclError("weights of an earlier stage are missing", found=f"no {path}", expected=path.name, remedy=run)
+        raise SemclError(
+            "weights of an earlier stage are missing", found=f"no {path}", expected=path.name, remedy=remedy
+        )
     note = path.with_suffix(".json")
     wanted_note = "the origin the stage notes beside its weights"
     noted = read_note(note, wanted_note, f"run {made_by} again") if origin and note.is_file() else {}
@@ -88,14 +90,14 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
         raise SemclError(
             f"{path.name} holds weights that are not finite",
             found=f"NaN or infinity in {len(broken)} entries of {path}, first {broken[0]}",
-            expected="weights of a training that went well",
+            expected="finite weights",
             remedy=f"run {made_by} again, with a lower learning_rate if it was that run",
         )
     module.load_state_dict(state)
 
 
 def trained(module: nn.Module, path: str, made_by: str) -> nn.Module:
-    """The module with the weights of a file; arguments and errors of ``load_weights``."""
+    """Load weights into a module and return it; arguments and errors of ``load_weights``."""
     load_weights(Path(path), module, made_by)
     return module
 
@@ -116,7 +118,7 @@ class SaveWeights:
         self.path, self.module, self.origin, self.table = Path(path), module, origin, table
 
     def attach(self, engine: Engine) -> None:
-        """Be called when the engine's run has completed."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -137,7 +139,7 @@ class LoadWeights:
         self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
 
     def attach(self, engine: Engine) -> None:
-        """Be called when the engine's run starts."""
+        """Attach to the engine."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -10,7 +10,7 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from scripts.job.config_check import (
-    ELSEWHERE,
+    NOT_COMPARED,
     _components,
     _locate,
     check,
@@ -209,7 +209,7 @@ def test_a_value_of_the_wrong_kind_is_refused(path, value, expected):
 @pytest.mark.parametrize("key", ["dataset_dir", "output_dir", "store_dir", "bundle_root"])
 def test_a_path_that_a_shell_s_word_was_made_into_something_else_is_refused(key, value):
     message = only(found(**{key: value}))
-    assert message.startswith(f"--{key} is no path\n")
+    assert message.startswith(f"--{key} is not a path\n")
     assert (f"{value!r}, made of what was written" if value is not True else "no value") in message
     assert (f"quote it twice, as in --{key} \"'2024_01'\"" if value is not True else f"write --{key} PATH") in message
 
@@ -356,7 +356,7 @@ def test_what_is_no_plain_value_is_flattened_as_its_text():
     assert flatten({"path": Path("a/b")}) == {"path": "a/b"}
 
 
-@pytest.mark.parametrize("key", sorted(ELSEWHERE))
+@pytest.mark.parametrize("key", sorted(NOT_COMPARED))
 def test_what_results_do_not_depend_on_is_left_out(key):
     assert flatten({"seed": 0, key: "anything"}) == {"seed": 0}
 

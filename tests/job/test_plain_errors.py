@@ -144,7 +144,7 @@ def test_what_monai_cannot_make_is_named_by_its_path(
     assert said is not None
     assert said.problem == f"{path} of the config cannot be made"
     assert what in str(said.found)
-    assert f"look at {path}" in said.remedy
+    assert f"check {path}" in said.remedy
     assert "SEMCL_TRACEBACK=1" in said.remedy
 
 

@@ -8,7 +8,7 @@ from scripts.job.shard import Shard
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "/2", "1/0", "a/b", "-1/3", "1/3/5", ""])
 def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(SemclError, match=r"(?s)that is no shard.*3/8"):
+    with pytest.raises(SemclError, match=r"(?s)not a shard.*3/8"):
         Shard.of(text)
 
 
