@@ -14,7 +14,7 @@ from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
 from scripts.cohort.provenance import note_attention, provenance
 from scripts.errors import SemclError
-from scripts.evaluate.evaluation import named
+from scripts.evaluate.evaluation import name_methods
 from scripts.evaluate.folders import cases_from_folders
 from scripts.intake.prepare import split
 from scripts.job.weights import save_weights
@@ -115,7 +115,7 @@ def test_the_table_of_evaluate_is_asked_for_names_too(tmp_path):
 
 def test_a_method_is_no_formula(tmp_path):
     with pytest.raises(SemclError, match="a name of a method that no table can hold"):
-        named([str(tmp_path / "=cmd")])
+        name_methods([str(tmp_path / "=cmd")])
 
 
 @pytest.mark.parametrize("case", ["../../evil", "sub/evil", "=1+1"])
