@@ -28,7 +28,7 @@ from scripts.networks.device import on_device
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.fusion import fuse_norms
 from scripts.phantom.phantom import write_phantoms
-from scripts.queries.grid import AIR, QueryGrid, overlap
+from scripts.queries.grid import AIR, QueryGrid, overlap_slices
 from scripts.refine.inferer import QueryInferer
 from scripts.refine.patches import VolumePatches
 from scripts.refine.refiner import Refiner
@@ -129,7 +129,7 @@ class Scene:
                 query = torch.stack([self.grid.cut(image, start, outside=AIR), mask.float()])
                 with torch.no_grad():
                     patch = torch.sigmoid(self.network(query[None]))[0, 0, :, :, None]
-                part, where = overlap(start, self.grid.box, image.shape)
+                part, where = overlap_slices(start, self.grid.box, image.shape)
                 canvas[where] = torch.maximum(canvas[where], patch[part])
             return resample(canvas[None], self.image.shape[2:])[0]
 

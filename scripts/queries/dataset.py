@@ -18,8 +18,8 @@ class QueryDataset(Dataset[dict[str, Any]]):
 
     Args:
         store: the query store.
-        target: give the target mask too.
-        margin: voxels more at each side of a patch, for views to move into.
+        target: include the target mask.
+        margin: additional voxels on each side of a patch, into which views can move.
     """
 
     def __init__(self, store: QueryStore, target: bool = False, margin: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Queries: where on a volume each object is looked at, and the patches cut there."""
+"""The query grid: where the queries of each object lie on a volume, and the patches cut there."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from ..cohort.resampling import resample, resample_objects, working_shape
 from ..cohort.volume import between, spacing, window_ends
 from ..errors import SemclError
 
-OVERLAP = 0.25  # of neighbouring patches of an object that is larger than one
-MARGIN = 0.125  # of a patch, at least, between such an object and the outer border of its patches
-AIR = -1.0  # lower end of the window, outside of the volume
+OVERLAP = 0.25  # of neighbouring patches, as a share of a patch, where an object is larger than one
+MARGIN = 0.125  # at least, between such an object and the outer border of its patches, as a share of a patch
+AIR = -1.0  # lower end of the window: the intensity outside the volume
 
 
 class QueryGrid:
-    """The grid queries are cut on, the same for pretraining, fine-tuning and inference.
+    """The grid on which queries are cut, the same for pretraining, fine-tuning and inference.
 
-    A 2-D query is an axial patch (P, P) of one slice, a 3-D query a cube (P, P, P); both are handled as a box of a
-    volume (X, Y, Z) in RAS, the former one slice deep.
+    A 2-D query is an axial patch (P, P) of one slice, a 3-D query a cube (P, P, P); both are boxes of a volume
+    (X, Y, Z) in RAS, the former one slice deep.
 
     Args:
         spatial_dims: 2 or 3.
-        patch_size: P, voxels of the grid.
-        spacing: voxel size of the grid in mm along X, Y, Z; 0 keeps a volume's own.
-        window: intensities that become [-1, 1], or "percentile" (see ``normalise``).
-        extend: slices an object is also looked at on beyond those its attention shows it on, and in gaps between them.
-        islands: parts of an object's attention below this share of its largest part are not looked at; 0 looks at all.
+        patch_size: P, voxels of the grid per side.
+        spacing: voxel size of the grid in mm along X, Y, Z; 0: the volume's own.
+        window: intensities that are mapped to [-1, 1], or "percentile" (see ``normalise``).
+        extend: slices beyond those of an object's attention, and in gaps between them, on which it also has queries.
+        islands: connected components of an object's attention below this share of the largest are left out; 0 keeps
+            all.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class QueryGrid:
         self.box = (patch_size, patch_size, patch_size if spatial_dims == 3 else 1)
 
     def settings(self) -> dict[str, object]:
-        """The numbers, as plain data."""
+        """The settings, as plain data."""
         return {
             "spatial_dims": self.spatial_dims,
             "patch_size": self.patch_size,
@@ -72,31 +73,31 @@ class QueryGrid:
         volume = image.as_tensor()
         low, high = window_ends(volume, self.window)
         clipped = resample(volume, self.shape(image), box, lambda part: part.clamp(low, high))
-        return between(clipped, low, high)  # after the interpolation: there are fewer voxels, and it is as linear
+        return between(clipped, low, high)  # after the interpolation, as there are fewer voxels and both are linear
 
     def objects(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
-        """A map of object numbers (X', Y', Z') of that volume on the grid."""
+        """A map of object numbers (X', Y', Z') of that volume, resampled to the grid."""
         return resample_objects(objects, self.shape(image))
 
     def attention(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
-        """A coarse map (X', Y', Z') on the grid, its objects without islands and extended along the body."""
+        """A coarse map (X', Y', Z') on the grid, without islands and with objects extended to neighbouring slices."""
         on_grid = self.objects(objects, image)
         if self.islands:
             on_grid = torch.from_numpy(without_islands(on_grid.cpu().numpy(), self.islands)).to(objects.device)
-        return extended(on_grid, self.extend) if self.extend and self.spatial_dims == 2 else on_grid
+        return extend_objects(on_grid, self.extend) if self.extend and self.spatial_dims == 2 else on_grid
 
     def queries(self, attention: NDArray[np.integer]) -> NDArray[np.int32]:
         """Rows (object, x, y, z) of all queries of an attention map (X, Y, Z) on the grid, sorted by object.
 
-        (x, y, z) is the box's first voxel and may lie outside. An object that fits a patch is looked at once a slice
-        (2-D) or once (3-D), centred; a larger one through overlapping patches with a margin around it.
+        (x, y, z) is the box's first voxel and may lie outside. An object that fits into a patch has one centred query
+        per slice (2-D) or one in all (3-D); a larger one has overlapping patches with a margin around it.
         """
         rows: list[tuple[int, ...]] = []
         for number, box in enumerate(boxes(attention), start=1):
             if box is None:
                 continue
             own, corner = attention[box] == number, [part.start for part in box]
-            for first, voxels in self._looks(own):
+            for first, voxels in self._masks(own):
                 starts = [_starts(*ends) for ends in zip(*_extent(voxels), self.box, strict=True)]
                 places = list(itertools.product(*starts))
                 for start in places:
@@ -108,8 +109,8 @@ class QueryGrid:
                         rows.append((number, *(sum(parts) for parts in where)))
         return np.array(rows, np.int32).reshape(-1, 4)
 
-    def _looks(self, own: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-        """An object's mask (X, Y, Z) as it is looked at: whole, or slice by slice (X, Y, 1), with its first slice."""
+    def _masks(self, own: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """An object's mask as queries see it, with its first slice: whole (X, Y, Z), or slice by slice (X, Y, 1)."""
         if self.spatial_dims == 3:
             yield 0, own
             return
@@ -117,25 +118,25 @@ class QueryGrid:
             yield z, own[:, :, z : z + 1]
 
     def cut(self, volume: torch.Tensor, start: Sequence[int], margin: int = 0, outside: float = 0) -> torch.Tensor:
-        """The patch (..., P, P[, P]) of a volume (..., X, Y, Z) at ``start``, with ``margin`` more voxels at each side.
+        """The patch (..., P, P[, P]) of a volume (..., X, Y, Z) at ``start``, with ``margin`` more voxels on each side.
 
-        Where it leaves the volume it is filled with ``outside``.
+        Outside the volume it is filled with ``outside``.
         """
         grow = [margin if size > 1 else 0 for size in self.box]
         first = [begin - more for begin, more in zip(start, grow, strict=True)]
         shape = [size + 2 * more for size, more in zip(self.box, grow, strict=True)]
         patch = volume.new_full((*volume.shape[:-3], *shape), outside)
-        in_patch, in_volume = overlap(first, shape, volume.shape[-3:])
-        there, here = cast(Any, (..., *in_patch)), cast(Any, (..., *in_volume))
-        patch[there] = volume[here]
+        in_patch, in_volume = overlap_slices(first, shape, volume.shape[-3:])
+        target, source = cast(Any, (..., *in_patch)), cast(Any, (..., *in_volume))
+        patch[target] = volume[source]
         return patch if self.spatial_dims == 3 else patch[..., 0]
 
 
-def extended(objects: torch.Tensor, slices: int) -> torch.Tensor:
-    """A map of object numbers (X, Y, Z) in which each object also lies on slices near those it lies on, as on those.
+def extend_objects(objects: torch.Tensor, slices: int) -> torch.Tensor:
+    """Extend each object of a map of object numbers (X, Y, Z) to neighbouring slices.
 
-    A coarse map may miss an object's ends, or slices between. On a slice without the object, at most ``slices`` from
-    one with it, it is put as on the nearest such slice, where that leaves other objects alone.
+    A coarse map may miss an object's ends, or slices in between. A slice without the object, at most ``slices`` away
+    from one with it, gets a copy from the nearest such slice, except where other objects lie.
     """
     filled = objects.clone()
     depth = objects.shape[2]
@@ -144,18 +145,18 @@ def extended(objects: torch.Tensor, slices: int) -> torch.Tensor:
         shown = torch.nonzero(own.any(0).any(0)).flatten()
         if not number or not len(shown):
             continue
-        apart = (torch.arange(depth, device=objects.device)[:, None] - shown).abs()
-        distance, nearest = apart.min(1)
+        distances = (torch.arange(depth, device=objects.device)[:, None] - shown).abs()
+        distance, nearest = distances.min(1)
         for z in torch.nonzero((distance > 0) & (distance <= slices)).flatten().tolist():
             free = own[:, :, shown[nearest[z]]] & (filled[:, :, z] == 0)
             filled[:, :, z][free] = number
     return filled
 
 
-def overlap(
+def overlap_slices(
     start: Sequence[int], shape: Sequence[int], volume: Sequence[int]
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where a box at ``start`` and a volume overlap: slices of the box and slices of the volume."""
+    """The overlap of a box at ``start`` and a volume, as slices of the box and slices of the volume."""
     in_box, in_volume = [], []
     for begin, size, count in zip(start, shape, volume, strict=True):
         low = min(max(begin, 0), count)
@@ -166,7 +167,7 @@ def overlap(
 
 
 def _extent(mask: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-    """First voxel, and the one after the last, of what is in a mask (X, Y, Z), along each axis."""
+    """First voxels of a mask (X, Y, Z) and those after the last, along each axis."""
     shown = [np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
     return [int(found[0]) for found in shown], [int(found[-1]) + 1 for found in shown]
 

@@ -1,4 +1,4 @@
-"""Gaussian noise, on a CPU drawn twice as fast as torch's where single precision is enough."""
+"""Gaussian noise, generated on a CPU twice as fast as by torch where single precision is enough."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ LEVELS = 1 << 16
 
 
 class Noise:
-    """Standard normal numbers, independent, from a seed an image; the same again from the same seed, shape and device.
+    """Independent standard normal numbers from one seed per image, reproducible for equal seed, shape and device.
 
-    On a GPU, and in double precision, they are ``torch.randn``'s. Else, as a CPU draws one of those after the other,
-    each is the normal quantile of 16 random bits: one of 65,536 equally likely levels, the outermost at 4.3; mean 0,
-    variance 1. The distribution function is off by no more than 1 in 100,000.
+    On a GPU, and in double precision, they are those of ``torch.randn``. Otherwise, since a CPU generates those one
+    after another, each is the normal quantile of 16 random bits: one of 65,536 equally likely levels, the outermost at
+    4.3; mean 0, variance 1. The distribution function is off by no more than 1 in 100,000.
 
     Args:
-        seeds: (B,), one an image, so that an image has its noise in any batch, on any number of ranks.
-        device: where the numbers are made.
+        seeds: (B,), one per image, so that its noise does not depend on the batch or the number of ranks.
+        device: where the numbers are generated.
     """
 
     def __init__(self, seeds: NDArray[np.integer | np.floating], device: torch.device) -> None:

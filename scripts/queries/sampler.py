@@ -1,4 +1,4 @@
-"""Batches balanced over clusters, so that an anchor has positives from other patients."""
+"""Batches balanced over clusters, so that anchors have positives from other patients."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from .. import ranks
 from ..errors import SemclError
 
 Members = dict[int, list[NDArray[np.integer]]]
-MANY = 10_000  # patients of a cluster, of which a few are chosen without putting all in order
+MANY = 10_000  # patients of a cluster above which a few are chosen without permuting all
 
 
 class ClusterSampler(Sampler[list[int]]):
-    """Batches of P clusters with K queries each, the K from different patients as far as there are any.
+    """Batches of P clusters with K queries each, from different patients as far as possible.
 
-    Each batch draws its P clusters without replacement (all of them when there are fewer), then for each cluster K
-    queries, going round its patients in random order; none twice unless the cluster has fewer than K. The order
-    depends on the seed and the epoch alone. With several ranks each draws the same batch and takes its share: of
-    every cluster an equal part where their number divides K, none in common.
+    Each batch samples its P clusters without replacement (all of them when there are fewer), then K queries of each
+    cluster, cycling through its patients in random order; none twice unless the cluster has fewer than K. The order
+    depends on the seed and the epoch alone. With several ranks, each samples the same batch and takes its own part: an
+    equal part of every cluster where the number of ranks divides K.
 
-    With ``slices`` the P x K queries of a batch are those of whole slices, a patient's after the other's in random
-    order, so that most negatives are other organs of the same slice; the last slice is given as far as it fits.
+    With ``slices`` the P x K queries of a batch are those of whole slices, patient after patient in random order, so
+    that most negatives are other organs of the same slice; the last slice is cut off at P x K.
 
     Args:
         clusters: cluster of each query.
         patients: patient of each query.
-        clusters_per_batch: P, of all ranks together.
-        queries_per_cluster: K, of all ranks together.
-        batches: batches an epoch.
+        clusters_per_batch: P, over all ranks.
+        queries_per_cluster: K, over all ranks.
+        batches: batches per epoch.
         seed: of the order.
-        slices: number of the slice of each query; None to draw by cluster.
+        slices: number of the slice of each query; None: sample by cluster.
 
     Attributes:
-        epoch: the epoch that will be drawn next.
-        shared: of the queries drawn in the last epoch, the share with a positive from another patient.
+        epoch: number of the next epoch.
+        shared: share of the last epoch's queries that had a positive from another patient.
 
     Raises:
         SemclError: when P, K or ``batches`` is not positive, there are no queries, or ranks cannot share a batch.
@@ -57,10 +57,10 @@ class ClusterSampler(Sampler[list[int]]):
         if min(clusters_per_batch, queries_per_cluster, batches, len(clusters)) < 1:
             raise SemclError(
                 "a batch must hold something",
-                found=f"{clusters_per_batch} clusters x {queries_per_cluster} queries, {batches} batches an epoch, "
+                found=f"{clusters_per_batch} clusters x {queries_per_cluster} queries, {batches} batches per epoch, "
                 f"{len(clusters)} queries",
                 expected="at least 1 each",
-                remedy="raise clusters_per_batch, queries_per_cluster or epoch_length, or look at the query store",
+                remedy="raise clusters_per_batch, queries_per_cluster or epoch_length, or check the query store",
             )
         self.clusters, self.patients = np.asarray(clusters), np.asarray(patients)
         self.members = _members(self.clusters, self.patients)
@@ -84,16 +84,17 @@ class ClusterSampler(Sampler[list[int]]):
         for _ in range(self.batches):
             batch = self._by_cluster(rng) if self.by_slice is None else self._by_slice(self.by_slice, rng)
             shares.append(other_patients(self.clusters[batch], self.patients[batch]))
-            self.shared = float(np.mean(shares))  # now: who counts batches does not come back for the end
+            self.shared = float(np.mean(shares))  # now: a loader that counts batches never reaches the end
             yield ranks.own(batch)
 
     def _by_cluster(self, rng: np.random.Generator) -> list[int]:
-        names = np.array(list(self.members))
-        chosen = rng.choice(names, self.clusters_per_batch, replace=False)
-        return [query for name in chosen.tolist() for query in self._draw(name, rng)]
+        """P x K queries: K of each of P clusters."""
+        clusters = np.array(list(self.members))
+        chosen = rng.choice(clusters, self.clusters_per_batch, replace=False)
+        return [query for cluster in chosen.tolist() for query in self._sample(cluster, rng)]
 
     def _by_slice(self, by_slice: Members, rng: np.random.Generator) -> list[int]:
-        """P x K queries: a slice of each patient, then another of each."""
+        """P x K queries: one slice of each patient, then another of each."""
         wanted, names = self.clusters_per_batch * self.queries_per_cluster, list(by_slice)
         batch: list[int] = []
         while len(batch) < wanted:
@@ -104,24 +105,24 @@ class ClusterSampler(Sampler[list[int]]):
                     break
         return batch[:wanted]
 
-    def _draw(self, name: int, rng: np.random.Generator) -> list[int]:
+    def _sample(self, cluster: int, rng: np.random.Generator) -> list[int]:
         """K queries of a cluster: one of each patient in turn, each patient's in random order."""
-        by_patient = self.members[name]
+        by_patient = self.members[cluster]
         if len(by_patient) > MANY:
             order = rng.choice(len(by_patient), min(self.queries_per_cluster, len(by_patient)), replace=False)
         else:
             order = rng.permutation(len(by_patient))[: self.queries_per_cluster]
-        drawn = [rng.permutation(by_patient[who])[: self.queries_per_cluster].tolist() for who in order]
-        turns = [query for turn in zip_longest(*drawn) for query in turn if query is not None]
-        return [turns[number % len(turns)] for number in range(self.queries_per_cluster)]
+        shuffled = [rng.permutation(by_patient[patient])[: self.queries_per_cluster].tolist() for patient in order]
+        queries = [query for turn in zip_longest(*shuffled) for query in turn if query is not None]
+        return [queries[number % len(queries)] for number in range(self.queries_per_cluster)]
 
     def metrics(self) -> dict[str, float]:
-        """What the last epoch's batches were like, for the log."""
+        """Metrics of the last epoch's batches, for the log."""
         return {"positives_of_other_patients": self.shared}
 
 
 def _members(groups: NDArray[np.integer], within: NDArray[np.integer]) -> Members:
-    """Group -> its queries, in parts by what they are within it: cluster -> queries of each patient, say."""
+    """Group -> its queries, split by a second label: cluster -> queries of each patient, for example."""
     order = np.lexsort((within, groups))
     group, part = groups[order], within[order]
     borders = np.flatnonzero((np.diff(group) != 0) | (np.diff(part) != 0)) + 1

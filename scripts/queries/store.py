@@ -1,4 +1,4 @@
-"""The query store: each volume decoded once onto the query grid, as flat arrays opened by memory map."""
+"""The query store: each volume resampled once to the query grid, in flat arrays that are memory-mapped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .building import Note, build_all, build_case
 from .grid import QueryGrid
 from .index import COLUMNS, make_index
 
-FORMAT = "query store 4"  # written into the folder; another number, another layout
+FORMAT = "query store 4"  # written into the folder; incremented whenever its layout changes
 
 
 class QueryStore:

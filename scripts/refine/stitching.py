@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from monai.data.utils import compute_importance_map
 
-from ..queries.grid import overlap
+from ..queries.grid import overlap_slices
 
 Start = tuple[int, ...]
 
@@ -56,7 +56,7 @@ class StitchedObject:
                     continue
                 half = self.box[axis] // 2
                 further = [*start[:axis], start[axis] + (half if forward else -half), *start[axis + 1 :]]
-                _, where = overlap(further, self.box, self.shape)
+                _, where = overlap_slices(further, self.box, self.shape)
                 if bool((objects[where] == self.number).any()):
                     more[tuple(further)] = None
         found = [start for start in more if start not in self.patches]
@@ -86,7 +86,9 @@ class StitchedObject:
         weight = compute_importance_map(self.box, mode="gaussian", sigma_scale=0.25, device=any_patch.device)
         total, weights = any_patch.new_zeros(size), any_patch.new_zeros(size)
         for start, patch in self.patches.items():
-            part, where = overlap([begin - least for begin, least in zip(start, first, strict=True)], self.box, size)
+            part, where = overlap_slices(
+                [begin - least for begin, least in zip(start, first, strict=True)], self.box, size
+            )
             total[where] += patch[part] * weight[part]
             weights[where] += weight[part]
         return first, total / weights.clamp_min(1e-8)

@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 
 from scripts.errors import SemclError
-from scripts.queries.grid import QueryGrid, extended, overlap
+from scripts.queries.grid import QueryGrid, extend_objects, overlap_slices
 
 
 def grid(dims: int = 2, patch: int = 8) -> QueryGrid:
     return QueryGrid(dims, patch, [1, 1, 0 if dims == 2 else 1], [-160, 240])
 
 
-def test_in_2d_an_object_is_looked_at_once_a_slice_centred():
+def test_in_2d_an_object_has_one_centred_query_per_slice():
     attention = np.zeros((20, 20, 5), np.int16)
     attention[6:10, 8:14, 1:4] = 3
     queries = grid().queries(attention)
     assert queries.tolist() == [[3, 4, 7, z] for z in (1, 2, 3)]
 
 
-def test_in_3d_an_object_is_looked_at_once():
+def test_in_3d_an_object_has_one_query():
     attention = np.zeros((20, 20, 20), np.int16)
     attention[6:10, 8:14, 1:4] = 3
     assert grid(3).queries(attention).tolist() == [[3, 4, 7, -2]]
@@ -52,8 +52,8 @@ def test_the_patches_cover_every_voxel_of_every_object(data):
     cutter = grid(dims)
     covered = np.zeros(shape, np.int16)
     for number, *start in cutter.queries(attention).tolist():
-        _, where = overlap(start, cutter.box, shape)
-        assert (attention[where] == number).any()  # no query looks at nothing
+        _, where = overlap_slices(start, cutter.box, shape)
+        assert (attention[where] == number).any()  # no query is empty
         covered[where] = np.where(attention[where] == number, number, covered[where])
     assert np.array_equal(covered, attention)
 
@@ -98,7 +98,7 @@ def column(*slices: int, depth: int = 10, number: int = 3) -> torch.Tensor:
     ],
 )
 def test_an_object_is_extended_along_the_body(slices, shown, extend):
-    found = extended(column(*slices), extend)
+    found = extend_objects(column(*slices), extend)
     assert torch.nonzero(found.any(0).any(0)).flatten().tolist() == list(shown)
     for z in shown:
         nearest = min(slices, key=lambda other: abs(other - z))
@@ -108,11 +108,11 @@ def test_an_object_is_extended_along_the_body(slices, shown, extend):
 def test_an_extended_object_leaves_others_alone():
     objects = column(4)
     objects[4:6, 1:3, 5] = 1
-    found = extended(objects, 1)
+    found = extend_objects(objects, 1)
     assert torch.equal(found[4:6, 1:3, 5], objects[4:6, 1:3, 5])
     assert (found[6, 1:3, 5] == 3).all()
     assert torch.equal(found[:, :, 4], torch.where(objects[:, :, 4] > 0, objects[:, :, 4], found[:, :, 4]))
-    assert not extended(torch.zeros_like(objects), 2).any()
+    assert not extend_objects(torch.zeros_like(objects), 2).any()
 
 
 @pytest.mark.parametrize(("dims", "extends"), [(2, True), (3, False)])
@@ -120,13 +120,13 @@ def test_only_slices_are_extended(dims, extends):
     image = MetaTensor(torch.zeros(1, 14, 4, 10), affine=torch.eye(4), meta={})
     cutter = QueryGrid(dims, 8, [0, 0, 0], [-160, 240], extend=1)
     found = cutter.attention(column(4), image)
-    assert torch.equal(found, extended(column(4), 1)) is extends
+    assert torch.equal(found, extend_objects(column(4), 1)) is extends
     assert torch.equal(found, column(4)) is not extends
     assert cutter.settings()["extend"] == 1  # a store made with another number is another one
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_islands_of_attention_are_not_looked_at(dims):
+def test_islands_of_attention_have_no_queries(dims):
     objects = torch.zeros(20, 20, 10, dtype=torch.int16)
     objects[2:8, 2:8, 2:6] = 3  # 144 voxels
     objects[15:17, 15:17, 8] = 3  # 4

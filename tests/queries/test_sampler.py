@@ -335,11 +335,11 @@ def test_the_share_of_each_epoch_is_in_the_curve_and_among_the_metrics(tmp_path,
 
 
 REFUSED = {
-    "no cluster": ([0, 1], 0, 2, 3, "0 clusters x 2 queries, 3 batches an epoch, 2 queries"),
+    "no cluster": ([0, 1], 0, 2, 3, "0 clusters x 2 queries, 3 batches per epoch, 2 queries"),
     "no query of a cluster": ([0, 1], 2, 0, 3, "2 clusters x 0 queries"),
-    "no batch": ([0, 1], 2, 2, 0, "0 batches an epoch"),
+    "no batch": ([0, 1], 2, 2, 0, "0 batches per epoch"),
     "a negative number": ([0, 1], -1, 2, 3, "-1 clusters"),
-    "no queries": ([], 2, 2, 3, "3 batches an epoch, 0 queries"),
+    "no queries": ([], 2, 2, 3, "3 batches per epoch, 0 queries"),
 }
 
 
