@@ -25,15 +25,15 @@ FORKED.set_forkserver_preload(["tests.distributed"])
 
 def free_port() -> int:
     """A port nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 def run_ranks(
     stage: str, ranks: int, out: Path, harm: Callable[[int], None] | None = None, **overrides: Any
 ) -> list[int]:
-    """Run a stage with its smallest numbers and the overlay; exit codes. What rank n says goes to out/rank<n>.log."""
+    """Run a stage with its smallest numbers and the overlay; exit codes. Rank n logs to out/rank<n>.log."""
     out.mkdir(parents=True, exist_ok=True)
     port = free_port()
     given = {"output_dir": str(out), **overrides}
@@ -55,8 +55,8 @@ def run_ranks(
                 process.join()
 
 
-def said(out: Path) -> str:
-    """What all ranks said, to be shown where a test fails."""
+def logs(out: Path) -> str:
+    """The end of every rank's log, to be shown when a test fails."""
     return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(out.glob("rank*.log")))
 
 
@@ -71,7 +71,7 @@ def _run(
 
 
 def in_float64(rank: int) -> None:
-    """Let networks be float64 and take batches as such: rounding then stays far below what a test looks for."""
+    """Make networks and batches float64: rounding then stays far below what a test checks."""
     torch.set_default_dtype(torch.float64)
     for owner in (PrepareViews, PrepareQueries):
         owner.__call__ = _doubled(owner.__call__)

@@ -15,7 +15,7 @@ import torch
 
 from tests.stages import ROOT, SMALL
 
-from . import PATIENCE, free_port, run_ranks, said
+from . import PATIENCE, free_port, logs, run_ranks
 
 NUMBERS = {"max_epochs": 12, "epoch_length": 3, "clusters_per_batch": 4, "queries_per_cluster": 2}
 
@@ -26,7 +26,7 @@ def ip(*words):
 
 @contextmanager
 def namespaces():
-    """Two network namespaces with a cable between them; for each what to run a command with, its address and card."""
+    """Two network namespaces with a cable between them; for each a command prefix, its address and its interface."""
     names = [f"semcl{os.getpid()}{end}" for end in "ab"]
     try:
         for name in names:
@@ -91,7 +91,7 @@ def agents(stage, out, nodes, ranks_a_node, **overrides):
 
 
 def worker(agent, rank):
-    """The process of a rank, by what its agent told it."""
+    """The process of a rank, by the variables its agent set."""
     children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
     for child in children:
         with suppress(OSError):
@@ -103,7 +103,7 @@ def worker(agent, rank):
 def wait_for(path):
     end = time.monotonic() + PATIENCE
     while not path.exists():
-        assert time.monotonic() < end, f"no {path.name}: {said(path.parent.parent)}"
+        assert time.monotonic() < end, f"no {path.name}: {logs(path.parent.parent)}"
         time.sleep(0.01)
 
 
@@ -115,9 +115,9 @@ def folders(phantoms, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(folders, tmp_path_factory):
-    """What two ranks end with that nothing happened to."""
+    """The results of two ranks that were not interrupted."""
     out = tmp_path_factory.mktemp("whole")
-    assert run_ranks("pretrain", 2, out, **folders) == [0, 0], said(out)
+    assert run_ranks("pretrain", 2, out, **folders) == [0, 0], logs(out)
     return out
 
 
@@ -131,7 +131,7 @@ def same(one, other):
 def test_two_nodes_with_an_agent_each_end_as_one_with_two_ranks(network, folders, whole, tmp_path):
     with network() as nodes, agents("pretrain", tmp_path, nodes, 1, **folders) as started:
         codes = [agent.wait(PATIENCE) for agent in started]
-    assert codes == [0, 0], said(tmp_path)
+    assert codes == [0, 0], logs(tmp_path)
     assert same(whole, tmp_path)
 
 
@@ -147,6 +147,6 @@ def test_a_killed_rank_ends_the_job_which_then_goes_on_exactly(folders, whole, t
     assert json.loads((tmp_path / "jobs" / "pretrain.json").read_text())["status"] in ("failed", "interrupted")
     assert not (tmp_path / "models" / "encoder.pt").exists()
     copy = shutil.copytree(tmp_path, tmp_path / "copy")
-    assert run_ranks("pretrain", 2, tmp_path, resume=True, **folders) == [0, 0], said(tmp_path)
+    assert run_ranks("pretrain", 2, tmp_path, resume=True, **folders) == [0, 0], logs(tmp_path)
     assert same(whole, tmp_path)
-    assert run_ranks("pretrain", 1, copy, resume=True, **folders) == [0], said(copy)
+    assert run_ranks("pretrain", 1, copy, resume=True, **folders) == [0], logs(copy)

@@ -13,7 +13,7 @@ import shutil
 import pytest
 import torch
 
-from . import in_float64, run_ranks, said
+from . import in_float64, logs, run_ranks
 
 STEPS = {"max_epochs": 4, "epoch_length": 5}
 FEW = {"clusters_per_batch": 6, "queries_per_cluster": 2}
@@ -30,7 +30,7 @@ COARSE = {
 
 @pytest.fixture(scope="module")
 def run(phantoms, tmp_path_factory):
-    """Runs a stage on some ranks into a folder of its own; the same run is made once."""
+    """Runs a stage on some ranks into its own folder; the same run only once."""
     shared, made = tmp_path_factory.mktemp("equality"), {}
 
     def run_once(stage, ranks, harm=in_float64, **given):
@@ -47,7 +47,7 @@ def run(phantoms, tmp_path_factory):
         if stage == "train":
             numbers = numbers | {"calibration_batches": 2}
         codes = run_ranks(stage, ranks, out, harm, **(folders | STEPS | numbers | given))
-        assert codes == [0] * ranks, said(out)
+        assert codes == [0] * ranks, logs(out)
         made[key] = out
         return out
 
@@ -93,7 +93,7 @@ def test_training_moves_the_weights_much_further_than_ranks_differ(run):
     assert apart(run("pretrain", 1), longer, "encoder.pt") > 1e-3
 
 
-def test_batch_norm_of_each_rank_alone_ends_elsewhere(run):
+def test_without_synchronised_batch_norm_results_differ(run):
     alone = run("pretrain", 2, sync_batchnorm=False)
     assert apart(run("pretrain", 1), alone, "encoder.pt") > 1e-3
 

@@ -1,4 +1,4 @@
-"""What several ranks write is what one writes, once; and a run goes on with another number of them."""
+"""Several ranks write what one writes, once, and a run goes on with another number of ranks."""
 
 import json
 import os
@@ -10,13 +10,13 @@ import torch
 from tests.faults import Strike
 from tests.stages import refusal
 
-from . import free_port, in_float64, run_ranks, said
+from . import free_port, in_float64, logs, run_ranks
 
 SHORT = {"max_epochs": 3, "epoch_length": 3, "clusters_per_batch": 4, "queries_per_cluster": 4}
 
 
 class Stopped:
-    """The first rank is told to stop at a step, as Slurm or torchrun tell it."""
+    """The first rank gets the signal to stop at a step, as from Slurm or torchrun."""
 
     def __init__(self, step, what=signal.SIGTERM):
         self.step, self.what = step, what
@@ -35,9 +35,9 @@ def folders(phantoms, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(folders, tmp_path_factory):
-    """A run of one process that nothing happened to."""
+    """A run of one process that was not interrupted."""
     out = tmp_path_factory.mktemp("whole")
-    assert pretrain(1, out, folders) == [0], said(out)
+    assert pretrain(1, out, folders) == [0], logs(out)
     return out
 
 
@@ -51,7 +51,7 @@ def listed(folder):
 
 def test_ranks_leave_the_files_of_one_process(folders, whole, tmp_path):
     four, store = tmp_path / "four", tmp_path / "store"
-    assert pretrain(4, four, folders, store_dir=store) == [0] * 4, said(four)
+    assert pretrain(4, four, folders, store_dir=store) == [0] * 4, logs(four)
     assert listed(four) == listed(whole)
     assert listed(store) == listed(folders["store_dir"])
     for path in store.rglob("*.npy"):
@@ -67,10 +67,10 @@ def test_ranks_leave_the_files_of_one_process(folders, whole, tmp_path):
 def test_a_stopped_run_goes_on_with_another_number_of_ranks(before, after, folders, whole, tmp_path):
     cut = tmp_path / "cut"
     codes = pretrain(before, cut, folders, Stopped(5))
-    assert codes[0] == 75, said(cut)
+    assert codes[0] == 75, logs(cut)
     assert "pretrain: stopped by SIGTERM; go on with --resume True" in (cut / "rank0.log").read_text()
     assert all(codes[1:]), "a rank went on alone"
-    assert pretrain(after, cut, folders, resume=True) == [0] * after, said(cut)
+    assert pretrain(after, cut, folders, resume=True) == [0] * after, logs(cut)
     ends = [torch.load(out / "models" / "encoder.pt", weights_only=True) for out in (whole, cut)]
     for name, weight in ends[0].items():
         torch.testing.assert_close(ends[1][name], weight, rtol=0, atol=1e-9)
@@ -87,10 +87,10 @@ def test_a_checkpoint_holds_no_trace_of_the_ranks(folders, tmp_path):
 
 def test_a_batch_that_ranks_cannot_share_is_refused(folders, tmp_path):
     assert pretrain(3, tmp_path, folders) == [1] * 3
-    assert "a batch of 16 cannot be shared evenly by 3 ranks" in said(tmp_path)
+    assert "a batch of 16 cannot be shared evenly by 3 ranks" in logs(tmp_path)
 
 
-def test_what_is_wrong_for_all_is_said_once(folders, tmp_path):
+def test_an_error_of_all_ranks_is_reported_once(folders, tmp_path):
     assert pretrain(2, tmp_path, folders, temperatur=0.2) == [1, 1]
     assert "did you mean --temperature?" in (tmp_path / "rank0.log").read_text()
     assert "error" not in (tmp_path / "rank1.log").read_text()
@@ -115,7 +115,7 @@ class Slurm:
 
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_under_slurm_ranks_find_each_other_with_and_without_torchrun(tasks, folders, whole, tmp_path):
-    assert pretrain(2, tmp_path, folders, Slurm(tasks)) == [0, 0], said(tmp_path)
+    assert pretrain(2, tmp_path, folders, Slurm(tasks)) == [0, 0], logs(tmp_path)
     assert (tmp_path / "curves" / "pretrain.csv").read_text() == (whole / "curves" / "pretrain.csv").read_text()
 
 

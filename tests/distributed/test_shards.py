@@ -1,4 +1,4 @@
-"""Work over cases, shared by ranks or by runs that do not know of each other, leaves what one process leaves."""
+"""Work on cases, shared by ranks or by independent runs, leaves what one process leaves."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from scripts.errors import SemclError
 from scripts.outputs import visible
 from tests.stages import refusal, run_here
 
-from . import run_ranks, said
+from . import logs, run_ranks
 
 SHORT = {
     "coarse": {"max_epochs": 1, "epoch_length": 6},
@@ -37,7 +37,7 @@ def one_thread():
 
 
 def of(cohort, stage, **given):
-    """A stage's folders and numbers; the true label maps are the attention, but where maps are made."""
+    """A stage's folders and numbers; ground truth serves as attention, except where maps are made."""
     folders = {"dataset_dir": cohort, "output_dir": cohort}
     if stage not in ("coarse", "maps"):
         folders["attention_dir"] = cohort / "labels"
@@ -79,7 +79,7 @@ each_stage = pytest.mark.parametrize(("stage", "files", "made"), STAGES, ids=[st
 def test_two_ranks_share_the_cases(stage, files, made, whole, tmp_path):
     cohort = copied(whole, tmp_path, made)
     out = tmp_path / "ranks"
-    assert run_ranks(stage, 2, out, **of(cohort, stage)) == [0, 0], said(out)
+    assert run_ranks(stage, 2, out, **of(cohort, stage)) == [0, 0], logs(out)
     assert same_files(whole, cohort, files)
 
 
@@ -95,7 +95,7 @@ def test_runs_of_shards_share_the_cases(stage, files, made, whole, tmp_path):
     assert {path.stem for path in (cohort / "jobs").glob("*.json")} == {f"{stage}.{part}of3" for part in (1, 2, 3)}
 
 
-def test_what_shards_have_made_is_kept_by_a_run_over_all(whole, tmp_path):
+def test_a_run_over_all_keeps_the_predictions_of_shards(whole, tmp_path):
     cohort = copied(whole, tmp_path, "predictions")
     for number in (1, 2):
         run_here("inference", **of(cohort, "inference", shard=f"{number}/2"))
@@ -104,7 +104,7 @@ def test_what_shards_have_made_is_kept_by_a_run_over_all(whole, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_the_first_shard_removes_what_other_weights_have_drawn_of_all(whole, tmp_path):
+def test_the_first_shard_removes_all_predictions_of_other_weights(whole, tmp_path):
     cohort = copied(whole, tmp_path)
     run_here("inference", **of(cohort, "inference", shard="1/3", smallest_island=0.5))
     assert len(list((cohort / "predictions").glob("*.nii.gz"))) == 2
@@ -142,7 +142,7 @@ def test_coarse_may_leave_the_maps_to_others(whole, tmp_path):
 def test_two_ranks_train_the_coarse_network_and_share_its_maps(whole, tmp_path):
     cohort, out = copied(whole, tmp_path, "attention", "models"), tmp_path / "ranks"
     given = of(cohort, "coarse", batch_size=2)
-    assert run_ranks("coarse", 2, out, **given) == [0, 0], said(out)
+    assert run_ranks("coarse", 2, out, **given) == [0, 0], logs(out)
     for folder in ("attention", "models"):
         assert {path.name for path in (whole / folder).glob("*coarse*" if folder == "models" else "[!.]*")} == {
             path.name for path in visible(cohort / folder) if path.name != "labels.yaml"
@@ -154,7 +154,7 @@ def test_a_case_that_a_rank_cannot_read_is_named_at_the_end(whole, tmp_path):
     cohort, out = copied(whole, tmp_path, "predictions"), tmp_path / "ranks"
     bad = datalist.load(cohort)[1]
     bad.image.write_bytes(b"no volume")
-    assert run_ranks("inference", 2, out, **of(cohort, "inference")) == [3, 3], said(out)
+    assert run_ranks("inference", 2, out, **of(cohort, "inference")) == [3, 3], logs(out)
     assert f"1 cases failed, the others are done: {bad.id}" in (out / "rank0.log").read_text()
     assert json.loads((cohort / "jobs" / "inference.json").read_text())["failed_cases"] == [bad.id]
 
@@ -169,12 +169,12 @@ def rows(cohort):
 
 def test_two_ranks_measure_what_one_does(whole, tmp_path):
     cohort, out = copied(whole, tmp_path, "rows.csv", "report.html"), tmp_path / "ranks"
-    assert run_ranks("evaluate", 2, out, **of(cohort, "evaluate")) == [0, 0], said(out)
+    assert run_ranks("evaluate", 2, out, **of(cohort, "evaluate")) == [0, 0], logs(out)
     assert rows(cohort) == rows(whole)
     assert (cohort / "report.html").is_file()
 
 
-def test_a_run_over_all_takes_up_what_shards_have_measured(whole, tmp_path, monkeypatch, capsys):
+def test_a_run_over_all_reuses_the_rows_of_shards(whole, tmp_path, monkeypatch, capsys):
     cohort = copied(whole, tmp_path, "rows.csv", "report.html")
     for number in (1, 2):
         run_here("evaluate", **of(cohort, "evaluate", shard=f"{number}/2"))
@@ -188,7 +188,7 @@ def test_a_run_over_all_takes_up_what_shards_have_measured(whole, tmp_path, monk
 
 
 @pytest.mark.parametrize("change", ["map", "label", "tolerance", "damage"])
-def test_what_was_measured_of_something_else_is_measured_again(change, whole, tmp_path, monkeypatch):
+def test_rows_of_other_files_are_measured_again(change, whole, tmp_path, monkeypatch):
     cohort = copied(whole, tmp_path)
     run_here("evaluate", **of(cohort, "evaluate", shard="1/2"))
     case = datalist.load(cohort)[0]
@@ -215,7 +215,7 @@ def test_what_was_measured_of_something_else_is_measured_again(change, whole, tm
 
 def test_two_ranks_embed_what_one_does(whole, tmp_path):
     cohort, out = copied(whole, tmp_path, "embeddings"), tmp_path / "ranks"
-    assert run_ranks("embed", 2, out, **of(cohort, "embed")) == [0, 0], said(out)
+    assert run_ranks("embed", 2, out, **of(cohort, "embed")) == [0, 0], logs(out)
     for name in ("untrained", "pretrained"):
         one, two = (np.load(folder / "embeddings" / f"{name}.npy") for folder in (whole, cohort))
         np.testing.assert_allclose(two, one, atol=1e-5)
@@ -225,7 +225,7 @@ def test_two_ranks_embed_what_one_does(whole, tmp_path):
 # locks
 
 
-def test_a_shard_and_a_run_over_all_do_not_work_side_by_side(tmp_path):
+def test_a_shard_and_a_run_over_all_exclude_each_other(tmp_path):
     from scripts.job.job import Job
 
     def claimed(shard=None):

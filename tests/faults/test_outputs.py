@@ -1,4 +1,4 @@
-"""What is not a stage's own: it refuses to write there, and every file is as it was, also when a stage fails early."""
+"""Stages write only into their own folders, and leave every other file as it was, also when they fail early."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STRANGE = "a file of that name is there, and is not ours"
 
 
 def everything(folder: Path) -> dict[Path, bytes]:
-    """Every file that was there before a stage ran: not its notes of the run."""
+    """Every file but a stage's notes of its run."""
     found = [path for path in folder.rglob("*") if path.is_file() and "jobs" not in path.parts]
     return {path: path.read_bytes() for path in found}
 
@@ -43,7 +43,7 @@ def everything(folder: Path) -> dict[Path, bytes]:
 # stages, and folders that hold somebody's files
 
 
-def scans_alone(cohort: Path) -> dict[str, Any]:
+def scans_only(cohort: Path) -> dict[str, Any]:
     """Scans in a plain folder, and predictions to be written into it."""
     return {"dataset_dir": cohort / "images", "prediction_dir": cohort / "images", "output_dir": cohort / "out"}
 
@@ -55,7 +55,7 @@ def linked(cohort: Path) -> dict[str, Any]:
 
 
 def notes(cohort: Path) -> Path:
-    """A folder somebody keeps something in."""
+    """A folder with somebody's files."""
     (cohort / "mine").mkdir()
     (cohort / "mine" / "notes.txt").write_text("mine")
     return cohort / "mine"
@@ -69,9 +69,9 @@ STAGES: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
     "coarse into another folder": ("coarse", lambda c: {"attention_dir": notes(c)}, NOT_OWN),
     "maps into label maps": ("maps", lambda c: {"attention_dir": c / "labels"}, INPUT),
     "maps into scans": ("maps", lambda c: {"attention_dir": c / "images"}, INPUT),
-    "inference into scans": ("inference", scans_alone, INPUT),
+    "inference into scans": ("inference", scans_only, INPUT),
     "inference into label maps": ("inference", lambda c: {"prediction_dir": c / "labels"}, INPUT),
-    "inference into label maps, by parts": (
+    "inference into label maps, by another path": (
         "inference", lambda c: {"prediction_dir": c / "images" / ".." / "labels", "section": "all"}, INPUT
     ),
     "inference into the cohort's folder": ("inference", lambda c: {"prediction_dir": c}, NOT_OWN),
@@ -87,7 +87,7 @@ STAGES: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
 
 
 def named(cohort: Path, name: str) -> dict[str, Any]:
-    """Maps to measure, and a file of somebody's."""
+    """Maps to measure, and somebody's file."""
     (cohort / name).parent.mkdir(exist_ok=True)
     (cohort / name).write_text("mine")
     return {"methods": {"truth_again": str(cohort / "labels")}}
@@ -130,19 +130,19 @@ FAILURES: dict[str, dict[str, Any]] = {
 def predicted(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort with models after an epoch, and predictions."""
     cohort = Path(shutil.copytree(phantoms, tmp_path_factory.mktemp("predicted") / "cohort"))
-    shutil.copytree(cohort / "labels", cohort / "drawn")
+    shutil.copytree(cohort / "labels", cohort / "by_hand")
     few = {"max_epochs": 1, "epoch_length": 2}
     run_here("coarse", dataset_dir=cohort, **few)
     train = {"clusters_per_batch": 4, "calibration_batches": 1, "encoder_weights": None}
-    run_here("train", dataset_dir=cohort, attention_dir=cohort / "drawn", **few, **train)
-    run_here("inference", dataset_dir=cohort, attention_dir=cohort / "drawn")
+    run_here("train", dataset_dir=cohort, attention_dir=cohort / "by_hand", **few, **train)
+    run_here("inference", dataset_dir=cohort, attention_dir=cohort / "by_hand")
     return cohort
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_inference_that_fails_loses_no_prediction(failure, predicted, tmp_path):
     cohort = Path(shutil.copytree(predicted, tmp_path / "cohort"))
-    given: dict[str, Any] = {"attention_dir": cohort / "drawn"} | FAILURES[failure]
+    given: dict[str, Any] = {"attention_dir": cohort / "by_hand"} | FAILURES[failure]
     weights = cohort / "models" / "model.pt"
     if failure == "a model that is cut":
         weights.write_bytes(weights.read_bytes()[:1000])
@@ -196,7 +196,7 @@ def test_label_maps_may_be_read_as_attention(predicted, tmp_path):
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Folder:
-    """Three pairs and a label table, in a folder of somebody's."""
+    """Three pairs and a label table, in somebody's folder."""
     folder = Folder(tmp_path / "scans")
     folder.pair("anna", "berta", "carl")
     (folder.root / "table.yaml").write_text("# mine\n" + yaml.safe_dump(TABLE.content()))
@@ -282,7 +282,7 @@ def interrupted(scans: Folder, owner: str, monkeypatch: pytest.MonkeyPatch) -> N
             prepare(**given_to_prepare(scans, table=scans.root / "other.yaml", seed=3))
 
 
-def test_a_cohort_of_which_a_part_was_written_is_refused_until_it_is_prepared_again(scans, monkeypatch):
+def test_a_partly_written_cohort_is_refused_until_it_is_prepared_again(scans, monkeypatch):
     prepare(**given_to_prepare(scans))
     interrupted(scans, "scripts.cohort.datalist.save", monkeypatch)
     with pytest.raises(SemclError, match=r"(?s)the cohort is unfinished.*run `python -m scripts prepare`"):
@@ -291,7 +291,7 @@ def test_a_cohort_of_which_a_part_was_written_is_refused_until_it_is_prepared_ag
     assert len(datalist.load(scans.root)) == 3
 
 
-def test_a_cohort_of_which_nothing_was_written_is_the_one_before(scans, monkeypatch):
+def test_a_cohort_of_which_nothing_was_written_is_unchanged(scans, monkeypatch):
     prepare(**given_to_prepare(scans))
     before = everything(scans.root)
     interrupted(scans, "scripts.cohort.label_table.write_text", monkeypatch)
@@ -377,28 +377,28 @@ if size:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 ended = []
 for words in commands:
-    sys.argv, said = ["scripts", *words], io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    sys.argv, output = ["scripts", *words], io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             code = main() or 0
         except SystemExit as end:
             code = end.code
         except BaseException:
             code = traceback.format_exc()
-    ended.append([code, said.getvalue()])
+    ended.append([code, output.getvalue()])
 print(json.dumps(ended))
 """
 
 
 def run_all(commands: list[list[str]], size: int = 0) -> list[tuple[object, str]]:
-    """Commands in one process, of a user who owns nothing, or of small files alone: how each ended, what it said."""
+    """Commands in one process, of a user who owns nothing, or with small files only: exit code and output of each."""
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 and not size else []
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": "/tmp", "HOME": "/tmp"}
     program = [*nobody, sys.executable, "-c", RUN_ALL, json.dumps([size, *commands])]
     ended = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if nobody and ended.returncode:
         pytest.skip(f"another user cannot run Python here: {ended.stderr[-200:]}")
-    return [(code, said) for code, said in json.loads(ended.stdout.splitlines()[-1])]
+    return [(code, output) for code, output in json.loads(ended.stdout.splitlines()[-1])]
 
 
 @pytest.fixture
@@ -450,28 +450,28 @@ def test_what_may_not_be_read_or_written_is_named_in_a_line(open_folder):
             ]
         )
         places.append(closed(folder, locked))
-    for name, place, (code, said) in zip(LOCKED, places, run_all(commands), strict=True):
+    for name, place, (code, output) in zip(LOCKED, places, run_all(commands), strict=True):
         place.chmod(0o755)
-        assert code == 2, (name, code, said)
-        assert str(place) in said or place.name in said, (name, said)
-        assert "Traceback" not in said
+        assert code == 2, (name, code, output)
+        assert str(place) in output or place.name in output, (name, output)
+        assert "Traceback" not in output
     assert sorted(path.name for path in open_folder.glob("*/*")) == sorted(
         ["images", "labels", "cases.csv", "table.yaml", "out"] * len(LOCKED)
     )
     assert list(open_folder.glob("*/out/*")) == []
 
 
-def test_a_full_disk_is_said_in_a_line_and_nothing_is_half_written(scans):
+def test_a_full_disk_is_reported_in_a_line_and_nothing_is_half_written(scans):
     given = [f"--{name}={value}" for name, value in given_to_prepare(scans, out=scans.root / "new").items()]
     again = [f"--{name}={value}" for name, value in given_to_prepare(scans, seed=4).items()]
     measured = [f"--{name}={value}" for name, value in given_to_evaluate(scans).items() if name != "out"]
     prepare(**given_to_prepare(scans))
     before = everything(scans.root)
     commands = [["prepare", *given], ["prepare", *again], ["phantom", f"--out={scans.root / 'phantoms'}", "--cases=9"]]
-    for code, said in run_all([*commands, ["evaluate", *measured, f"--out={scans.root / 'results'}"]], size=90):
-        assert code == 2, (code, said)
-        assert "error: the disk is full" in said, said
-        assert str(scans.root) in said
+    for code, output in run_all([*commands, ["evaluate", *measured, f"--out={scans.root / 'results'}"]], size=90):
+        assert code == 2, (code, output)
+        assert "error: the disk is full" in output, output
+        assert str(scans.root) in output
     after = everything(scans.root)
     assert {path.name for path in set(after) - set(before)} <= {".semcl.json"}
     assert {path: after[path] for path in before} == before

@@ -1,4 +1,4 @@
-"""Pictures drawn for tests, in PASCAL VOC's layout."""
+"""Pictures made for tests, in PASCAL VOC's layout."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def write_palette_png(path: Path, indices: NDArray[np.uint8]) -> Path:
     rows, columns = indices.shape
     header = struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)
     lines = b"".join(b"\0" + line.tobytes() for line in indices)
-    parts = [chunk(b"IHDR", header), chunk(b"PLTE", PALETTE.tobytes()), chunk(b"IDAT", zlib.compress(lines))]
+    chunks = [chunk(b"IHDR", header), chunk(b"PLTE", PALETTE.tobytes()), chunk(b"IDAT", zlib.compress(lines))]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b""))
     return path
 
 

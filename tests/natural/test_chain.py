@@ -48,7 +48,7 @@ def cohort(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_lists_say_who_is_trained_on_and_who_is_tested(voc, cohort):
+def test_the_lists_name_training_and_testing_pictures(voc, cohort):
     lists = voc / "ImageSets" / "Segmentation"
     for section, name in (("training", "train"), ("testing", "val")):
         assert {case.id for case in datalist.load(cohort, section)} == set((lists / f"{name}.txt").read_text().split())
@@ -57,20 +57,20 @@ def test_the_lists_say_who_is_trained_on_and_who_is_tested(voc, cohort):
 
 def test_predictions_are_png_files_of_the_picture_s_size(cohort):
     for case in datalist.load(cohort, "testing"):
-        drawn = read_photo(cohort / "predictions" / f"{case.id}.png", indices=True)
-        assert drawn.shape[1:] == read_photo(case.image).shape[1:]
-        assert set(np.unique(drawn.numpy()).tolist()) <= {0, *CLASSES.values()}
+        predicted = read_photo(cohort / "predictions" / f"{case.id}.png", indices=True)
+        assert predicted.shape[1:] == read_photo(case.image).shape[1:]
+        assert set(np.unique(predicted.numpy()).tolist()) <= {0, *CLASSES.values()}
 
 
 def iou_by_hand(cohort: Path) -> list[float]:
     """IoU of background and each class over all testing pictures together, by a confusion matrix of known pixels."""
     confusion = np.zeros((3, 3), int)
     for case in datalist.load(cohort, "testing"):
-        truth, drawn = (
+        truth, predicted = (
             read_photo(path, indices=True)[0].numpy().astype(int).ravel()
             for path in (case.label, cohort / "predictions" / f"{case.id}.png")
         )
-        np.add.at(confusion, (truth[truth != BORDER], drawn[truth != BORDER]), 1)
+        np.add.at(confusion, (truth[truth != BORDER], predicted[truth != BORDER]), 1)
     hits = np.diag(confusion)
     return (hits / (confusion.sum(0) + confusion.sum(1) - hits)).tolist()
 
@@ -89,10 +89,10 @@ def test_a_picture_shows_the_worst_cases_in_colour(cohort):
     assert "background included" in (cohort / "report.html").read_text()
 
 
-def test_without_the_numbers_of_pictures_a_stage_says_what_to_set(cohort, tmp_path):
-    said = refusal("coarse", dataset_dir=cohort, output_dir=tmp_path)
-    assert "a picture has other channels than it should" in said
-    assert "natural.yaml" in said
+def test_without_the_numbers_for_pictures_a_stage_names_the_overlay(cohort, tmp_path):
+    message = refusal("coarse", dataset_dir=cohort, output_dir=tmp_path)
+    assert "a picture has other channels than it should" in message
+    assert "natural.yaml" in message
 
 
 def test_label_maps_that_are_jpegs_are_refused(voc, tmp_path, capsys):
@@ -119,7 +119,7 @@ def test_any_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
     assert {case.id for case in datalist.load(tmp_path / "cohort", need_label=True)} == found["SegmentationClass"]
 
 
-def test_pictures_beside_scans_are_previews_and_no_cases(tmp_path):
+def test_pictures_beside_scans_are_previews_not_cases(tmp_path):
     for kind in ("images", "labels"):
         for case in "abc":
             write_nifti(tmp_path / kind / f"{case}.nii.gz", np.ones((4, 4, 4), np.int16) * (ord(case) - 96))
@@ -142,7 +142,7 @@ def test_predictions_of_pictures_are_measured_by_the_command_line_too(voc, cohor
     assert line["mean"] == pytest.approx(np.mean(iou_by_hand(cohort)), abs=1e-9)
 
 
-def test_pictures_without_masks_are_drawn_and_learnt_from(cohort, tmp_path):
+def test_pictures_without_masks_are_segmented_and_learnt_from(cohort, tmp_path):
     overlays = NATURAL, cohort.parent / "small.yaml"
     given = {"dataset_dir": cohort, "ckpt_dir": cohort / "models", "attention_dir": cohort / "attention"}
     run_here("inference", *overlays, **given, output_dir=tmp_path / "first", section="unlabelled", certain=0.8)

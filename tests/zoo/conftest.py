@@ -1,4 +1,4 @@
-"""A release with models, made of a small cohort, unpacked as the Model Zoo has it."""
+"""A release with models, made of a small cohort, unpacked as in the Model Zoo."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def zoo(trained: Path, numbers: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The zoo's folder, outside of this repository, with the release as it is in the zip."""
+    """The zoo's folder, outside this repository, with the release from the zip."""
     folder = tmp_path_factory.mktemp("release")
     (folder / "small.yaml").write_text(yaml.safe_dump(numbers))
     release(str(folder), cohort=str(trained), overlay=str(folder / "small.yaml"))

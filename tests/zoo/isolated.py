@@ -1,4 +1,4 @@
-"""The release on its own: with the packages its metadata requires, without this repository and ``semcl``."""
+"""The release by itself: with the packages its metadata requires, without this repository and ``semcl``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNIT_TESTS = [Path(__file__).with_name(f"test_{NAME}{ending}.py") for ending in 
 
 
 def requirements(bundle: Path) -> list[str]:
-    """What the zoo installs before it tries a bundle, pinned."""
+    """The pinned packages the zoo installs before it tests a bundle."""
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
     versions = {name: metadata[key] for name, key in named.items()} | metadata["required_packages_version"]
@@ -30,7 +30,7 @@ def requirements(bundle: Path) -> list[str]:
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """A folder as the zoo has it: models/<name>/ and ci/unit_tests/; what lies there of an earlier run is removed."""
+    """Make a folder like the zoo's: models/<name>/ and ci/unit_tests/; that of an earlier run is removed."""
     shutil.rmtree(folder, ignore_errors=True)
     with zipfile.ZipFile(archive) as file:
         file.extractall(folder / "models")
@@ -61,7 +61,7 @@ def packages(required: Iterable[str], folder: Path) -> Path:
 
 
 def run(site: Path, zoo: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Python with the packages of a folder alone (-S: no site-packages, no .pth files), run from the zoo's folder."""
+    """Run Python with only the packages of a folder (-S: no site-packages, no .pth files), from the zoo's folder."""
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONNOUSERSITE": "1"}
     command = [sys.executable, "-S", *words]
     return subprocess.run(command, cwd=zoo, env=environment, capture_output=True, text=True, check=False)

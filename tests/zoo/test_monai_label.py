@@ -1,4 +1,4 @@
-"""The release under MONAI Label: a stand-in for its BundleInferTask, without the server, asks of it what that does."""
+"""The release under MONAI Label: a stand-in for its BundleInferTask, without the server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from monai.transforms import Compose, SaveImaged
 
 
 def forget_scripts() -> None:
-    """As MONAI Label does before each part it takes from a bundle: another one's ``scripts`` may hide this one's."""
+    """As MONAI Label does before each component of a bundle: another bundle's ``scripts`` may hide this one's."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
         del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)
 def scripts_of_this_repository() -> Iterator[None]:
-    """Put back what the tests after these have imported."""
+    """Restore the modules that later tests use."""
     before, path = (
         {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "scripts"},
         [*sys.path],
@@ -60,7 +60,7 @@ class LabelTask:
         sys.path.remove(str(folder))
 
     def part(self, name: str, device: str) -> Any:
-        """A part of the config, on the device of the request."""
+        """A component of the config, on the device of the request."""
         sys.path.insert(0, str(self.folder))
         forget_scripts()
         self.parser.config.update({"device": device})

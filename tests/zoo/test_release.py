@@ -1,4 +1,4 @@
-"""The release is whole, is what the Model Zoo asks for, and runs without this repository."""
+"""The release is complete, meets the requirements of the Model Zoo, and runs without this repository."""
 
 import json
 import re
@@ -24,7 +24,7 @@ SCHEMA = "tests/fixtures/meta_schema_20240725.json"
 
 @pytest.fixture(scope="module")
 def site(bundle, tmp_path_factory) -> Path:
-    """The packages metadata requires, alone."""
+    """Only the packages the metadata requires."""
     return isolated.packages(isolated.requirements(bundle), tmp_path_factory.mktemp("site") / "packages")
 
 
@@ -36,7 +36,7 @@ def plain(tmp_path_factory) -> Path:
     return out
 
 
-def test_it_holds_what_the_zoo_asks_for(plain):
+def test_it_holds_what_the_zoo_requires(plain):
     bundle = plain / NAME
     for name in (
         "LICENSE",
@@ -57,7 +57,7 @@ def test_it_holds_what_the_zoo_asks_for(plain):
     assert max(path.stat().st_size for path in bundle.rglob("*")) < 25 * 2**20
 
 
-def test_json_configs_say_what_the_yaml_ones_do(plain):
+def test_json_configs_equal_the_yaml_ones(plain):
     for name in ("train", "inference"):
         path = plain / NAME / "configs" / name
         assert json.loads(path.with_suffix(".json").read_text()) == yaml.safe_load(
@@ -84,7 +84,7 @@ def test_metadata_is_valid_against_the_schema(which, plain, bundle):
     verify_metadata(meta_file=str(root / "configs" / "metadata.json"), filepath=SCHEMA)
 
 
-def test_metadata_speaks_of_the_models(bundle, trained, numbers):
+def test_metadata_describes_the_models(bundle, trained, numbers):
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     organs = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
     assert organs == {"0": "background"} | {
@@ -109,7 +109,7 @@ def test_network_and_weights_pass_the_zoos_checks(bundle, tmp_path):
     torch.jit.load(tmp_path / "model.ts")
 
 
-def test_numbers_are_put_in_and_comments_left(bundle, numbers):
+def test_numbers_are_replaced_and_comments_kept(bundle, numbers):
     source, text = Path("bundle/configs/common.yaml").read_text(), (bundle / "configs" / "common.yaml").read_text()
     assert yaml.safe_load(text) == yaml.safe_load(source) | numbers
     assert [line.partition("#")[2] for line in text.splitlines()] == [
@@ -130,7 +130,7 @@ def test_models_that_are_not_there_are_refused(tmp_path):
         release(str(tmp_path / "dist"), cohort=str(tmp_path / "cohort"))
 
 
-def test_models_of_scans_need_a_word_on_whose_these_are(trained, numbers, tmp_path):
+def test_models_of_scans_need_a_data_license(trained, numbers, tmp_path):
     cohort = Path(shutil.copytree(trained, tmp_path / "cohort", ignore=shutil.ignore_patterns("store", "predictions")))
     listed = (cohort / "datalist.json").read_text()
     (cohort / "datalist.json").write_text(listed.replace('"case": "patient001', '"case": "somebody'))
@@ -175,9 +175,9 @@ def test_the_models_that_came_with_it_segment_new_scans(bundle, site, trained, t
     given = ["--config_file", str(bundle / "configs" / "inference.yaml"), "--dataset_dir", str(tmp_path / "scans")]
     done = isolated.run(site, tmp_path, "-m", "monai.bundle", "run", *given)
     assert done.returncode == 0, done.stderr[-3000:]
-    drawn, before = (nib.load(folder / "predictions" / scan) for folder in (tmp_path / "scans", trained))
-    assert np.array_equal(drawn.dataobj, before.dataobj)
-    assert np.array_equal(drawn.affine, before.affine)
+    predicted, before = (nib.load(folder / "predictions" / scan) for folder in (tmp_path / "scans", trained))
+    assert np.array_equal(predicted.dataobj, before.dataobj)
+    assert np.array_equal(predicted.affine, before.affine)
 
 
 def test_python_needs_nothing_but_the_release(bundle, site, trained):
