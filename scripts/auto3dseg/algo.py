@@ -82,20 +82,16 @@ class SemclAlgo(BundleAlgo):
                 expected="fold",
                 remedy="leave out hpo: SemCL does not support hyperparameter search",
             )
-        source, stats, folder = (
-            read_auto3dseg(self.data_list_file),
-            read_auto3dseg(data_stats_filename),
-            Path(algo_path),
-        )
+        source, stats = read_auto3dseg(self.data_list_file), read_auto3dseg(data_stats_filename)
+        folder = Path(algo_path)
         modality, cases = modality_of(source), fold_cases(source, kwargs["fold"])
         table = label_table(source, cases, stats)
         own = dict(source.get(self.name) or {})
         check_numbers(own, STAGES)
         numbers = {group: dict(own.get(group) or {}) for group in ("common", *STAGES)}
         numbers["common"] = fit(stats, modality, load_common(bundle_folder()) | numbers["common"]) | numbers["common"]
-        if not any(name in source for name in ("label_table", "class_names")) and not read_datalist(source).get(
-            "labels"
-        ):  # unnamed organs may be left-right partners
+        if not ("label_table" in source or "class_names" in source or read_datalist(source).get("labels")):
+            # unnamed organs may be left-right partners
             for stage in ("pretrain", "train"):
                 numbers[stage].setdefault("train#views#flip_axes", [])
         write_bundle(folder / "bundle")

@@ -77,10 +77,10 @@ class PrepareVolume(PrepareBatch):
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, None, tuple[()], dict[str, Any]]:
         image = batchdata["image"].to(device, non_blocking=non_blocking)
-        kwargs = {}
+        given: dict[str, Any] = {}
         if "attention" in batchdata:
-            kwargs["attention"] = batchdata["attention"].to(device, non_blocking=non_blocking)
-        return image, None, (), kwargs
+            given["attention"] = batchdata["attention"].to(device, non_blocking=non_blocking)
+        return image, None, (), given
 
 
 class ToStoredLabels(Transform):
