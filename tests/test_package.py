@@ -16,8 +16,8 @@ from scripts.errors import SemclError
 from scripts.extras import require
 from tests.stages import ROOT
 
-CORE = {"torch", "monai", "numpy", "nibabel", "pytorch-ignite", "fire", "pyyaml", "itk", "tqdm"}
-REPORT = ("scipy", "matplotlib", "jinja2", "sklearn")
+CORE = {"torch", "monai", "numpy", "nibabel", "pytorch-ignite", "fire", "pyyaml", "itk", "scipy", "tqdm"}
+REPORT = ("matplotlib", "jinja2", "sklearn")
 WITHOUT = f"""
 import sys
 from importlib.machinery import PathFinder
@@ -49,7 +49,7 @@ def needed(section: str, option: str) -> set[str]:
 
 def test_an_install_brings_nothing_heavy_but_what_the_stages_need():
     assert needed("options", "install_requires") == CORE
-    assert needed("options.extras_require", "report") == {"scipy", "matplotlib", "jinja2", "scikit-learn"}
+    assert needed("options.extras_require", "report") == {"matplotlib", "jinja2", "scikit-learn"}
 
 
 def test_coarse_pretrain_train_and_inference_need_no_extra(cohort):

@@ -2,4 +2,4 @@
 
 from ..extras import require
 
-require("report", "scipy", "matplotlib", "jinja2", "sklearn")
+require("report", "matplotlib", "jinja2", "sklearn")
