@@ -49,7 +49,7 @@ def raise_all(errors: Sequence[SemclError], of: str = "the cohort") -> None:
             f"{len(errors)} problems in {of}:\n{listed}",
             found=f"{len(errors)} problems",
             expected="none",
-            remedy="mend each as it says, then run the same command again",
+            remedy="fix each as described, then run the same command again",
         )
 
 

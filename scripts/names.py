@@ -53,7 +53,7 @@ def bad_id(case: str) -> SemclError | None:
         "a case id that cannot name files",
         found=f"{shown(case)}: {why}",
         expected=f"a name of at most {LONGEST} bytes: {RULES}",
-        remedy="rename the scan, or mend the id where it is listed",
+        remedy="rename the scan, or correct the id where it is listed",
     )
 
 
@@ -67,7 +67,7 @@ def bad_cell(what: str, text: str, case: str | None = None) -> SemclError | None
         case=case,
         found=f"{shown(text)}: {why}",
         expected="a name that can be printed and begins with none of = + - @",
-        remedy="mend it where it is given",
+        remedy="correct it where it is given",
     )
 
 

@@ -25,7 +25,7 @@ def read_table(path: Path, problem: str) -> list[tuple[int, dict[str, str]]]:
     """
 
     def refuse(found: str) -> SemclError:
-        return SemclError(problem, found=f"{path}: {found}", expected="a CSV with commas, in UTF-8", remedy="mend it")
+        return SemclError(problem, found=f"{path}: {found}", expected="a CSV with commas, in UTF-8", remedy="fix it")
 
     try:
         text = read_text(path, LARGE_BYTES)

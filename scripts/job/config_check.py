@@ -21,6 +21,7 @@ from ..errors import SemclError
 from . import overlays
 from .bounds import indivisible, out_of_bounds
 
+REFERENCE = re.compile(r"^(?:@|\$@shared\.)(\w+)$")  # an argument that takes a number of the config
 SHARED = re.compile(r"^(?:\$@shared\.|@common#)(\w+)$")
 OPEN = {"encoders", "methods"}  # groups that may be given more entries
 TEXT_TOO = {"window"}  # lists that may be a word
@@ -115,7 +116,8 @@ def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
             + (f", quoted twice: --{path} \"'...'\"" if expected == "a text" else ""),
         )
     else:
-        yield from out_of_bounds(path, value, own[1:] if isinstance(own, str) and own[:1] == "@" else path)
+        taken = REFERENCE.match(own) if isinstance(own, str) else None
+        yield from out_of_bounds(path, value, taken[1] if taken else path)
 
 
 def _fits(path: str, value: Any, expected: str) -> bool:

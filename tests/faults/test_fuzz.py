@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from scripts.cohort import datalist
 from scripts.cohort.case import digest
 from scripts.cohort.label_table import LabelTable
+from scripts.cohort.provenance import note_of, notes_in
 from scripts.errors import SemclError
 from scripts.evaluate.folders import cases_from_folders
 from scripts.files import checksum
@@ -158,6 +159,7 @@ def look(folder: Path, images: str, cases: str | None) -> None:
     stop(found.findings)
 
 
+NOTE = {"stage": "train.yaml", "cohort": "0123456789ab", "labels": "ba9876543210", "organs": "0a", "patients": "1 2"}
 KINDS: dict[str, tuple[str, Any, Callable[[Any], str], Callable[[Path], Any]]] = {
     "datalist": ("datalist.json", DATALIST, as_json, read_datalist),
     "label table": ("labels.yaml", LABELS, as_yaml, lambda folder: LabelTable.load(folder).digest()),
@@ -170,6 +172,8 @@ KINDS: dict[str, tuple[str, Any, Callable[[Any], str], Callable[[Path], Any]]] =
         "dataset.json", {"labels": {"liver": 1, "2": "kidney"}}, as_json, lambda folder: look(folder, ".", None)
     ),
     "overlay": ("mine.yaml", OVERLAY, as_yaml, read_overlays),
+    "note beside weights": ("model.json", NOTE, as_json, lambda folder: note_of(folder / "model.pt")),
+    "note of label maps": ("predictions.json", {"made_by": [NOTE]}, as_json, notes_in),
     "calibration": (
         "model.calibration.json", CALIBRATION, as_json, lambda folder: Calibration.read(folder / "model.pt")
     ),

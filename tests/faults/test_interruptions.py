@@ -32,6 +32,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "train": {"max_epochs": 3, "epoch_length": EPOCH, "clusters_per_batch": 4},
     "inference": {"section": "all"},
     "evaluate": {},
+    "store": {},
+    "embed": {},
 }
 OWN = {
     "coarse": ("attention/*", "curves/coarse.csv", "models/coarse*", "models/labels.yaml"),
@@ -102,7 +104,7 @@ def whole(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     out = tmp_path_factory.mktemp("whole")
     labels, runs = str(phantoms / "labels"), {}
     given = {stage: {"attention_dir": labels} for stage in ("pretrain", "train", "inference")}
-    for stage in SHORT:
+    for stage in (*OWN, "evaluate"):
         runs[stage] = Run(stage, phantoms, out, given.get(stage, {}))
         assert runs[stage](Offline(out / "network")) == 0, runs[stage].log.read_text()
     return runs
@@ -244,6 +246,26 @@ def test_a_run_that_is_stopped_says_so_and_goes_on(stage, number, why, code, giv
     assert "Traceback" not in run.log.read_text()
     assert run(resume=True) == 0, run.log.read_text()
     assert same(run.made(), whole[stage].made())
+
+
+@pytest.mark.parametrize(
+    ("stage", "place", "number", "code"),
+    [
+        ("store", ("scripts.queries.building", "write_array", 4), signal.SIGTERM, 75),
+        ("embed", ("scripts.embeddings.embedding", "embed_queries", 2), signal.SIGINT, 130),
+        ("evaluate", ("scripts.evaluate.rows", "measure_organ", 2), signal.SIGHUP, 75),
+    ],
+    ids=["store, by SIGTERM", "embed, by Ctrl-C", "evaluate, by a closed terminal"],
+)
+def test_a_stage_over_cases_that_is_stopped_is_run_again(stage, place, number, code, whole, tmp_path):
+    given = {"attention_dir": str(whole["train"].cohort / "labels"), "ckpt_dir": str(whole["train"].out / "models")}
+    given |= {"prediction_dir": str(whole["inference"].out / "predictions")}
+    run = Run(stage, whole["train"].cohort, tmp_path / "out", given)
+    assert run(Strike(*place, number)) == code, run.log.read_text()
+    assert run.status() == "interrupted"
+    assert f"{stage}: stopped by {number.name}; run it again" in run.log.read_text()
+    assert "Traceback" not in run.log.read_text()
+    assert run() == 0, run.log.read_text()
 
 
 def test_a_stage_on_the_command_line_is_stopped_and_goes_on(whole, again):

@@ -107,7 +107,7 @@ def test_a_figure_that_is_no_name_is_not_looked_for(name, shown, capsys):
     found = json.loads((shown / "embeddings" / "summary.json").read_text())
     (shown / "embeddings" / "summary.json").write_text(json.dumps(found | {"figures": [name]}))
     assert read_embeddings(shown / "embeddings")["figures"] == {}
-    assert "a figure is left out, for its name is none" in capsys.readouterr().err
+    assert "a figure is left out, its name is invalid" in capsys.readouterr().err
 
 
 HOSTILE = {

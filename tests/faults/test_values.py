@@ -124,7 +124,7 @@ def test_every_number_of_a_config_has_bounds():
     ("path", "value", "stage"),
     [
         ("train#loss#temperature", 1e-9, "pretrain"),
-        ("grid#patch_size", 63, "train"),
+        ("train#views#patch_size", 63, "train"),
         ("optimizer#lr", 1e20, "train"),
         ("train#sampler#batches", 0, "pretrain"),
         ("inferer#batch_size", 0, "inference"),

@@ -98,7 +98,7 @@ def test_everything_wrong_with_the_label_maps_is_said_at_once(folders, table):
     assert f"case d: label values that are not whole numbers\n  found:    {broken}\n" in message
     assert f"case e: a volume cannot be read\n  found:    image {images}/e.nii.gz: " in message
     assert "case f" not in message
-    assert "mend each as it says" in message
+    assert "fix each as described" in message
     assert not out.exists()
 
 
