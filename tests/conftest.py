@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +15,8 @@ import torch
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.commands.phantom import phantom
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had these ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 

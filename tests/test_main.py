@@ -178,7 +178,7 @@ def test_check_names_everything_once_stops_and_changes_nothing(tmp_path: Path, f
     assert ended.stdout.count("duplicate_image") == ended.stdout.count("label_empty") == 1
     assert ended.stdout.endswith("2 errors, 0 warnings, 0 notes\n")
     said = ended.stderr[ended.stderr.index("error: ") :]
-    assert said.startswith("error: 2 findings that stop\n  found:    1 label_empty, 1 duplicate_image\n")
+    assert said.startswith("error: 2 findings that are errors\n  found:    1 label_empty, 1 duplicate_image\n")
     assert "anna" not in said
     accepted = run("check", *folders, "--allow", "duplicate_image,label_empty")
     assert accepted.returncode == 0, accepted.stderr
@@ -188,7 +188,7 @@ def test_check_names_everything_once_stops_and_changes_nothing(tmp_path: Path, f
 def test_findings_go_to_a_csv_with_ids_hashed(tmp_path: Path, faulty: Folder) -> None:
     made = {"images": str(faulty.images), "labels": str(faulty.labels), "table": str(tmp_path / "labels.yaml")}
     for name, more in {"plain": {}, "hashed": {"hash_ids": str(tmp_path / "key")}}.items():
-        with pytest.raises(SemclError, match="2 findings that stop"):
+        with pytest.raises(SemclError, match="2 findings that are errors"):
             check(**made, csv=str(tmp_path / f"{name}.csv"), **more)
     with open(tmp_path / "plain.csv", newline="") as file:
         plain = list(csv.DictReader(file))
@@ -204,7 +204,7 @@ def test_findings_go_to_a_csv_with_ids_hashed(tmp_path: Path, faulty: Folder) ->
 def test_prepare_leaves_nothing_behind_when_it_stops_and_a_cohort_when_allowed(tmp_path: Path, faulty: Folder) -> None:
     given = {"images": str(faulty.images), "labels": str(faulty.labels), "table": str(tmp_path / "labels.yaml")}
     out = tmp_path / "cohort"
-    with pytest.raises(SemclError, match="2 findings that stop"):
+    with pytest.raises(SemclError, match="2 findings that are errors"):
         prepare(**given, out=str(out))
     assert not out.exists()
     prepare(**given, out=str(out), folds=2, allow="label_empty,duplicate_image")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..cohort.attention import attention_path
 from ..cohort.case import Case, input_files
+from ..cohort.provenance import ATTENTION
 from ..job.job import Job
 from ..outputs import Output, visible
 
@@ -29,6 +30,7 @@ def claim_attention(folder: str, cases: Sequence[Case], networks: Mapping[str, P
         return all(
             path in made and made[path].is_file() and made[path].stat().st_mtime_ns <= path.stat().st_mtime_ns <= ended
             for path in visible(Path(folder))
+            if path.name != ATTENTION
         )
 
     Output(Path(folder), "attention maps", "--attention_dir").claim(input_files(cases), earlier)

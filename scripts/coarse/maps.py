@@ -13,7 +13,7 @@ from .. import ranks
 from ..cohort.attention import attention_path, write_label_map
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import note_attention, provenance, stale_maps
+from ..cohort.provenance import has_note, note_attention, provenance, stale_maps
 from ..cohort.volume import read
 from ..errors import SemclError
 from ..freshness import newer
@@ -78,9 +78,11 @@ def write_maps(
 def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, str], job: Job) -> None:
     """Record what the maps are made with, after removing those made with another split of the cohort."""
     with job.one_at_a_time("attention"):
-        for case in cases if stale_maps(attention_dir, note) else []:
+        stale = stale_maps(attention_dir, note)
+        for case in cases if stale else []:
             attention_path(attention_dir, case.id).unlink(missing_ok=True)
-        note_attention(attention_dir, note)
+        if stale or not has_note(attention_dir):
+            note_attention(attention_dir, note)
 
 
 def predict(

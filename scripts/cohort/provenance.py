@@ -50,6 +50,11 @@ def note_attention(folder: str | Path, note: Mapping[str, str]) -> None:
     write_text(Path(folder) / ATTENTION, json.dumps(note, indent=1))
 
 
+def has_note(folder: str | Path) -> bool:
+    """Whether a folder of attention maps records what they were made with."""
+    return (Path(folder) / ATTENTION).is_file()
+
+
 def stale_maps(folder: str | Path, note: Mapping[str, str]) -> bool:
     """Whether a folder's attention maps were made by the coarse stage for another split or other organs."""
     keys = ("cohort", "organs")

@@ -98,7 +98,7 @@ def test_without_the_numbers_for_pictures_a_stage_names_the_overlay(cohort, tmp_
 def test_label_maps_that_are_jpegs_are_refused(voc, tmp_path, capsys):
     shutil.copytree(voc / "JPEGImages", tmp_path / "masks")
     table = str(ROOT / "scripts" / "intake" / "layouts" / "voc.yaml")
-    with pytest.raises(SemclError, match=r"19 findings that stop"):
+    with pytest.raises(SemclError, match=r"19 findings that are errors"):
         prepare(
             images=str(voc / "JPEGImages"), labels=str(tmp_path / "masks"), out=str(tmp_path / "cohort"), table=table,
             modality="RGB",
