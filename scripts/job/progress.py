@@ -145,12 +145,13 @@ class LossCurve:
         Raises:
             SemclError: on every rank, when a loss of the epoch was NaN or infinite on any: before its checkpoint.
         """
-        finite = min(ranks.gathered(int(self.finite_steps)))
-        if finite < self.steps:
-            raise went_wrong(engine, "a loss that is NaN or infinite", finite + 1)
+        both = torch.stack([self.finite_steps.double(), self.total.double()]).tolist()  # the device is waited for once
+        finite, totals = zip(*ranks.gathered(both), strict=True)
+        if min(finite) < self.steps:
+            raise went_wrong(engine, "a loss that is NaN or infinite", int(min(finite)) + 1)
         more = self.metrics()
         engine.state.metrics.update(more)
-        mean = sum(ranks.gathered(float(self.total))) / self.steps / ranks.count()
+        mean = sum(totals) / self.steps / ranks.count()
         figures = [mean, *more.values()]
         self.rows.append([self.stage, self.runs, engine.state.epoch, *(f"{figure:.6f}" for figure in figures)])
         text = io.StringIO()

@@ -410,7 +410,7 @@ def test_the_pretrained_vectors_are_those_of_the_weights_in_the_file(embedded_ph
     assert store.built == []
     row = rows_of(embedded_phantoms / "embeddings" / "queries.csv")[5]
     number, _, organ, _, *start = store.index[int(row["query"])].tolist()
-    assert (cases[number].case, table.names[organ - 1]) == (row["case"], row["organ"])
+    assert (cases[number].id, table.names[organ - 1]) == (row["case"], row["organ"])
     image, mask = (
         grid.cut(store.volume(number, name), start, 0, out) for name, out in (("image", -1), ("attention", 0))
     )
