@@ -182,7 +182,7 @@ def test_an_empty_dataset_dir_is_refused(tmp_path):
 def test_images_without_any_label_map_are_refused(cohort):
     cases = datalist.load(cohort)
     datalist.save([case if case.fold is None else replace(case, label=None) for case in cases], cohort)
-    first = datalist.load(cohort, "training")[0].case
+    first = datalist.load(cohort, "training")[0].id
     assert f"case {first}: an image without a label map" in refusal("coarse", dataset_dir=cohort)
 
 

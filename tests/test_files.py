@@ -9,8 +9,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
 
 from scripts.files import checksum, write_text, write_volume, written_whole
+from scripts.plain import PlainLoader
 
 PACKAGE = Path(__file__).parents[1] / "scripts"
 
@@ -154,9 +156,12 @@ def test_torch_loads_weights_only() -> None:
 
 
 def test_yaml_is_read_safely() -> None:
-    found = {where: call.func.attr for where, call in calls("yaml")}
-    assert "safe_load" in found.values()
-    assert set(found.values()) <= {"safe_load", "safe_dump"}
+    safe = {"safe_load", "safe_dump"}
+    found = {where: call for where, call in calls("yaml")}
+    assert "safe_load" in {call.func.attr for call in found.values()}
+    others = [ast.unparse(call) for call in found.values() if call.func.attr not in safe]
+    assert others == ["yaml.load(text, PlainLoader)", "yaml.parse(text, yaml.SafeLoader)"]
+    assert issubclass(PlainLoader, yaml.SafeLoader)
 
 
 def test_nothing_is_unpickled_and_numpy_takes_no_pickles() -> None:

@@ -95,7 +95,7 @@ def test_a_case_without_scan_is_refused(truth: Path, tmp_path: Path) -> None:
     [
         ("case,patient\na,ann\nb,bob\n", r"(?s)case c: a case without row in the table.*no row in \S+cases\.csv"),
         ("case,phase\na,late\n", r"(?s)the table of cases cannot be used.*columns case, phase\n"),
-        ("case,patient\na,ann\na,ann\n", r"(?s)a line of the table of cases.*line 3.*no case twice"),
+        ("case,patient\na,ann\na,ann\n", r"(?s)an invalid line in the table of cases.*line 3.*no case twice"),
     ],
     ids=["no line", "no column", "twice"],
 )
