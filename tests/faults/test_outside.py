@@ -170,7 +170,7 @@ def a_column_that_is_there_twice(f):
     return sheet(f, "case,patient,phase,patient\na,p,ct,q\n")
 
 
-@refuses("is no overlay")
+@refuses("is not an overlay")
 def an_empty_overlay(f):
     (f.root / "mine.yaml").write_text("# nothing\n")
     return ["embed", "--dataset_dir", f.root, "--overlay", f.root / "mine.yaml"]
