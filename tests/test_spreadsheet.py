@@ -72,9 +72,7 @@ def test_the_longest_cell_is_longer_than_a_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fold", ["1" * 5000, "1000", "-1", "0.7", "1e3", "½", "٣", "nan", "Test"])
 def test_a_fold_that_is_none_is_refused(fold, tmp_path):
     path = written(tmp_path, f"case,patient,fold\na,p,{fold}\n")
-    with pytest.raises(
-        SemclError, match=r"(?s)an invalid line .*line 2 of .*a number below 1000 or test"
-    ):
+    with pytest.raises(SemclError, match=r"(?s)an invalid line .*line 2 of .*a number below 1000 or test"):
         read_rows(path, ("case", "patient"))
 
 

@@ -48,10 +48,15 @@ def running_parser() -> ConfigParser | None:
 
 
 def running_config() -> dict[str, Any]:
-    """Return the config that is being run, as written: overlays and overrides merged, nothing resolved."""
+    """The config that is being run, as written: overlays and overrides merged, shared numbers filled in."""
     parser = running_parser()
     merged: Any = {} if parser is None else parser.config
-    return {key: value for key, value in merged.items() if not key.startswith("_")}
+    common = merged.get("common", {})
+    return {
+        key: common[key] if value == f"@common#{key}" else value
+        for key, value in merged.items()
+        if not key.startswith("_")
+    }
 
 
 class Shipped(NamedTuple):
