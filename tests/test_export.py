@@ -52,7 +52,7 @@ def test_torchscript_computes_what_the_network_does(queries, network, tmp_path):
         expected = network[0](queries)
         assert expected.std() > 0.5
         torch.testing.assert_close(exported(queries), expected, rtol=1e-4, atol=1e-5)
-    assert load_bundle_config(str(path), "inference.json").get("network_def")["_target_"] == "scripts.Refiner"
+    assert load_bundle_config(str(path), "inference.json").get("network_def") == "$@shared.refiner"
 
 
 def test_onnx_computes_what_the_network_does(queries, network, tmp_path):

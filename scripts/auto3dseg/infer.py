@@ -32,8 +32,9 @@ class InferClass:
         parser.update(algorithm.overrides("inference"))
         if torch.cuda.is_available() and "rank" in override:
             parser.update({"device": torch.device("cuda", int(override["rank"]))})
-        names = ("device", "amp", "labels", "network", "inferer")
-        self.device, self.amp, self.labels, self.network, self.inferer = map(parser.get_parsed_content, names)
+        names = ("device", "labels", "network", "inferer")
+        self.device, self.labels, self.network, self.inferer = map(parser.get_parsed_content, names)
+        self.amp = parser.get_parsed_content("shared").amp
         parser.get_parsed_content("handlers#0")(None)  # weights
         self.network.eval()
 
