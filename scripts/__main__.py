@@ -25,14 +25,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "embed": embed,
     "study": study,
 }
-AGAIN = "run the same command again"
-WHOLE = f"files are whole or not there; {AGAIN}"
+COMMAND_AGAIN = "run the same command again"
+WHOLE = f"files are whole or not there; {COMMAND_AGAIN}"
 WHEN_STOPPED = {  # what a command that a signal stops says
     "phantom": WHOLE,
     "prepare": WHOLE,
-    "check": f"nothing was changed; {AGAIN}",
+    "check": f"nothing was changed; {COMMAND_AGAIN}",
     "evaluate": WHOLE,
-    "study": f"what is done is kept; {AGAIN}",
+    "study": f"what is done is kept; {COMMAND_AGAIN}",
 }
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     os.environ.setdefault("PAGER", "cat")
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        with ends_in_a_line(name if name in COMMANDS else "scripts", WHEN_STOPPED.get(name, AGAIN)):
+        with ends_in_a_line(name if name in COMMANDS else "scripts", WHEN_STOPPED.get(name, COMMAND_AGAIN)):
             fire.Fire(COMMANDS, arguments(sys.argv[1:], COMMANDS, "pred"), name="python -m scripts")
     except (SemclError, OSError) as error:
         known = error if isinstance(error, SemclError) else _explained(error)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-PACKAGE = __name__.rpartition(".")[0]
+_PACKAGE = __name__.rpartition(".")[0]
 
 
 def imported_on_demand(module: str, table: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -22,7 +22,7 @@ def imported_on_demand(module: str, table: Mapping[str, str]) -> tuple[Callable[
         if name not in table:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         source, _, own = table[name].partition(":")
-        found = getattr(import_module(f"{PACKAGE}.{source}"), own or name)
+        found = getattr(import_module(f"{_PACKAGE}.{source}"), own or name)
         setattr(sys.modules[module], name, found)
         return found
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from .errors import SemclError
 from .printable import FORMULA, printable
 
-LONGEST = 170  # bytes of a case id: with what is put around it while a file is written, the most that disks take is 255
+ID_BYTES = 170  # at most of a case id: disks take 255 at most, with what is added to it while a file is written
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 RULES = "letters, digits, spaces, _ - . and the like, no / or \\, beginning with neither . nor = + - @"
 
@@ -32,7 +32,7 @@ def wrong_name(text: str) -> str | None:
         "it begins with a dot, as hidden files do": text.startswith("."),
         "it begins or ends with a space": text != text.strip(),
         "Windows keeps that name to itself": text.partition(".")[0].lower() in DEVICES,
-        f"it has {size} bytes": size > LONGEST,
+        f"it has {size} bytes": size > ID_BYTES,
     }
     return wrong_cell(text) or next((why for why, broken in rules.items() if broken), None)
 
@@ -52,7 +52,7 @@ def bad_id(case: str) -> SemclError | None:
     return SemclError(
         "a case id that cannot name files",
         found=f"{shown(case)}: {why}",
-        expected=f"a name of at most {LONGEST} bytes: {RULES}",
+        expected=f"a name of at most {ID_BYTES} bytes: {RULES}",
         remedy="rename the scan, or correct the id where it is listed",
     )
 

@@ -16,7 +16,7 @@ YAML_BYTES = MIB // 4  # a label table of thousands of organs
 LARGE_BYTES = 256 * MIB  # a datalist or table of a million cases
 DEPTH = 50
 NODES = 100_000  # of YAML once its aliases are written out
-TAGS = ("str", "int", "float", "bool", "null", "map", "seq", "merge")
+YAML_TAGS = ("str", "int", "float", "bool", "null", "map", "seq", "merge")
 MARKS = {  # at the start of a file, longer ones first
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -44,10 +44,10 @@ class PlainLoader(yaml.SafeLoader):
 PlainLoader.yaml_constructors = {
     tag: make
     for tag, make in yaml.SafeLoader.yaml_constructors.items()
-    if tag is None or tag.rpartition(":")[2] in TAGS
+    if tag is None or tag.rpartition(":")[2] in YAML_TAGS
 }
 PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] in TAGS]
+    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] in YAML_TAGS]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

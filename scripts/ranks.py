@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 from .errors import SemclError
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 Part = TypeVar("Part", bound=Any)
 MISSING: Any = object()
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
@@ -84,7 +84,7 @@ def own(items: Part) -> Part:
     return part
 
 
-def interleaved(parts: Sequence[Sequence[Item]]) -> list[Item]:
+def interleaved(parts: Sequence[Sequence[_Item]]) -> list[_Item]:
     """Return the list that ``own`` split into these parts."""
     return [item for row in zip_longest(*parts, fillvalue=MISSING) for item in row if item is not MISSING]
 

@@ -13,7 +13,7 @@ from . import ranks
 from .errors import SemclError
 from .printable import printable
 
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 # what a damaged file may raise
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error)
 
@@ -43,7 +43,7 @@ def damaged(path: Path, why: str, expected: str, remedy: str) -> SemclError:
     return SemclError(f"{path.name} cannot be used", found=f"{path}: {why}", expected=expected, remedy=remedy)
 
 
-def for_show(path: Path, read: Callable[[Path], Found]) -> Found | None:
+def for_show(path: Path, read: Callable[[Path], Content]) -> Content | None:
     """Return the content of a file that no decision depends on; None, with a warning, if it cannot be used."""
     try:
         return read(path)

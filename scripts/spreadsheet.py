@@ -12,7 +12,7 @@ from .plain import LARGE_BYTES, read_text, short
 CELL = 10_000  # characters; a path has 4096 at most
 
 
-def read_table(path: Path, problem: str) -> list[tuple[int, dict[str, str]]]:
+def read_csv(path: Path, problem: str) -> list[tuple[int, dict[str, str]]]:
     """Return the line number and the cells by column of every row that is not blank.
 
     Args:

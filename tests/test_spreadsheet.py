@@ -8,7 +8,7 @@ import pytest
 
 from scripts.errors import SemclError
 from scripts.intake.case_table import read_rows
-from scripts.spreadsheet import CELL, read_table
+from scripts.spreadsheet import CELL, read_csv
 
 HEAD = "case,patient,phase\n"
 
@@ -31,13 +31,13 @@ def written(folder: Path, text: str | bytes) -> Path:
     ids=["plain", "with a mark", "empty columns", "quoted, with blank lines", "old line ends"],
 )
 def test_what_spreadsheets_write_is_read(text, tmp_path):
-    ((_, row),) = read_table(written(tmp_path, text), "no table")
+    ((_, row),) = read_csv(written(tmp_path, text), "no table")
     assert [row[name] for name in ("case", "patient", "phase")] == ["a", "p", "ct"]
 
 
 def test_a_line_is_told_by_its_number_in_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + '\n"a\nb",p,ct\n\nc,,ct\n')
-    assert [number for number, _ in read_table(path, "no table")] == [4, 6]
+    assert [number for number, _ in read_csv(path, "no table")] == [4, 6]
     with pytest.raises(SemclError, match=r"line 6 of \S+/cases\.csv: c, \?, ct"):
         read_rows(path, ("case", "patient", "phase"))
 
@@ -66,7 +66,7 @@ def test_what_is_no_csv_is_refused(content, found, tmp_path):
 
 def test_the_longest_cell_is_longer_than_a_path(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + f"{'a' * (CELL - 1)},p,ct\n")
-    assert len(read_table(path, "no table")[0][1]["case"]) == CELL - 1
+    assert len(read_csv(path, "no table")[0][1]["case"]) == CELL - 1
 
 
 @pytest.mark.parametrize("fold", ["1" * 5000, "1000", "-1", "0.7", "1e3", "½", "٣", "nan", "Test"])

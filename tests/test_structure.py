@@ -17,11 +17,18 @@ from tools.structure import (
     length,
     modules,
     mutual_rooms,
+    shared_names,
     structure,
     undocumented,
 )
 
 ROOT = Path(__file__).parents[1]
+SHARED_NAMES = {  # public names that several modules define, and why
+    "check": "a command's function bears its name, and the study asks job/config_check.py for it",
+    "find": "what every layout defines, so that the list of layouts needs nothing else",
+    "main": "what `python -m` runs",
+    "Values": "an array of float64 in statistics, in the rooms that compute them",
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,10 @@ def test_all_is_annotated_and_what_is_public_documented(known):
     assert [name for module in known.values() for name in undocumented(module)] == []
 
 
+def test_public_names_are_unique(known):
+    assert set(shared_names(known)) == set(SHARED_NAMES)
+
+
 def module(name: str, text: str) -> Module:
     return Module(name, text, ast.parse(text))
 
@@ -63,6 +74,8 @@ def test_what_is_wrong_is_found():
         "cohort.volume": module("cohort.volume", "from ..job import job\n"),
         "job.job": module("job.job", "def run():\n    from ..cohort.volume import read\n"),
     }
+    one, other = module("one", "A = B = 1\n_C = 1\nD: int = 1\n"), module("other", "def A(): ...\n_C = D = 1\n")
+    assert shared_names({"one": one, "other": other}) == {"A": ["one", "other"], "D": ["one", "other"]}
     assert backwards(tree) == ["cohort.volume imports job.job"]
     assert mutual_rooms(tree) == ["cohort and job"]
     assert set(circle(tree)) == {"cohort.volume", "job.job"}

@@ -131,6 +131,28 @@ def length(function: Function) -> int:
     return (function.end_lineno or 0) - body[0].lineno + 1
 
 
+def public_names(module: Module) -> list[str]:
+    """The classes, functions and constants that a module defines for others."""
+    found = [node.name for node in module.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
+    targets = [
+        target
+        for node in module.tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    ]
+    found += [target.id for target in targets if isinstance(target, ast.Name)]
+    return [name for name in dict.fromkeys(found) if not name.startswith("_")]
+
+
+def shared_names(known: Mapping[str, Module]) -> dict[str, list[str]]:
+    """Public name -> the modules that define it, for names that several do."""
+    owners: dict[str, list[str]] = {}
+    for module in known.values():
+        for name in public_names(module):
+            owners.setdefault(name, []).append(module.name)
+    return {name: modules for name, modules in owners.items() if len(modules) > 1}
+
+
 def annotated(function: Function) -> bool:
     """Whether all parameters but self and cls, and what is returned, have a type."""
     given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
@@ -169,6 +191,7 @@ def measure(root: Path) -> dict[str, object]:
         "lines of a function, most": max(map(length, every)),
         "annotated": f"{sum(map(annotated, every)) / len(every):.0%}",
         "public and undocumented": sum(len(undocumented(module)) for module in known.values()),
+        "public names of several modules": len(shared_names(known)),
         "pairs of rooms that import each other": len(mutual_rooms(known)),
         "modules in a circle": len(set(circle(known))),
     }

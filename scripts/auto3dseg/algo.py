@@ -18,8 +18,8 @@ from ..files import write_text
 from ..outputs import Output
 from .bundle import check_numbers, write_bundle
 from .fitting import channels, fit
-from .generated import CONFIG, STAGES
-from .source import fold_cases, label_table, modality_of, read_auto3dseg, read_datalist
+from .generated import CHAIN_STAGES, CONFIG
+from .source import find_label_table, fold_cases, modality_of, read_auto3dseg, read_datalist
 
 
 def template_path() -> str:
@@ -72,8 +72,8 @@ class SemclAlgo(BundleAlgo):
             kwargs: ``fold``, the fold kept for validation.
 
         Raises:
-            SemclError: errors of ``modality_of``, ``fold_cases``, ``label_table``, ``fit`` and ``check_numbers``; and
-                for a hyperparameter search, which gives no fold.
+            SemclError: errors of ``modality_of``, ``fold_cases``, ``find_label_table``, ``fit`` and
+                ``check_numbers``; and for a hyperparameter search, which gives no fold.
         """
         if "fold" not in kwargs:
             raise SemclError(
@@ -85,10 +85,10 @@ class SemclAlgo(BundleAlgo):
         source, stats = read_auto3dseg(self.data_list_file), read_auto3dseg(data_stats_filename)
         folder = Path(algo_path)
         modality, cases = modality_of(source), fold_cases(source, kwargs["fold"])
-        table = label_table(source, cases, stats)
+        table = find_label_table(source, cases, stats)
         own = dict(source.get(self.name) or {})
-        check_numbers(own, STAGES)
-        numbers = {group: dict(own.get(group) or {}) for group in ("common", *STAGES)}
+        check_numbers(own, CHAIN_STAGES)
+        numbers = {group: dict(own.get(group) or {}) for group in ("common", *CHAIN_STAGES)}
         numbers["common"] = fit(stats, modality, load_common(bundle_folder()) | numbers["common"]) | numbers["common"]
         if not ("label_table" in source or "class_names" in source or read_datalist(source).get("labels")):
             # unnamed organs may be left-right partners

@@ -17,7 +17,7 @@ from ..files import write_text
 from ..job.plain_errors import plain_errors
 from ..sidefiles import for_show, plain_note
 from .bundle import check_numbers
-from .generated import STAGES, Generated
+from .generated import CHAIN_STAGES, Generated
 from .score import validation_dice
 
 RESUMABLE = ("coarse", "pretrain", "train")
@@ -40,7 +40,7 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
     """
     plain_errors()
     algorithm = Generated.read(config_file, override)
-    check_numbers(algorithm.numbers, STAGES)
+    check_numbers(algorithm.numbers, CHAIN_STAGES)
     own = {f"{group}#{key}" for group, numbers in algorithm.numbers.items() for key in numbers}
     ignored = sorted(set(override) - own)
     if ignored:
@@ -54,7 +54,7 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
     progress.unlink(missing_ok=True)
     if goes_on:
         begun = noted
-    for stage in STAGES:
+    for stage in CHAIN_STAGES:
         if stage in begun["done"]:
             continue
         write_text(note, json.dumps(begun, indent=1))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import SemclError
 
-LONGEST = 160  # voxels of the query grid along the longest axis of a scan, at most
+LONGEST_AXIS = 160  # voxels of the query grid along the longest axis of a scan, at most
 MULTIPLE = 8  # the coarse U-Net halves each axis three times
 
 
@@ -37,7 +37,7 @@ def fit(stats: Mapping[str, Any], modality: str, shared: Mapping[str, Any]) -> d
             remedy="name one file per image in the datalist, or leave SemCL out of `algos`",
         )
     shape, size, voxel = (images[what]["median"] for what in ("shape", "sizemm", "spacing"))
-    coarsest = max(size) / LONGEST
+    coarsest = max(size) / LONGEST_AXIS
     spacing = [round(max(own, coarsest), 2) for own in voxel]
     if shared["spatial_dims"] == 2:
         spacing[2] = 0

@@ -9,8 +9,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-STAGES = ("coarse", "pretrain", "train", "inference")
-SUFFIXES = (".yaml", ".yml", ".json")
+CHAIN_STAGES = ("coarse", "pretrain", "train", "inference")
+CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 CONFIG = "hyper_parameters.yaml"
 
 
@@ -32,9 +32,9 @@ class Generated:
             override: numbers as "stage#key"; other keys, which may be other algorithms', are ignored.
         """
         listed = config_file.split(",") if isinstance(config_file, str) else list(config_file)
-        files = [file for file in listed if file.endswith(SUFFIXES)]
+        files = [file for file in listed if file.endswith(CONFIG_SUFFIXES)]
         content = ConfigParser.load_config_files(files)
-        numbers = {group: dict(content.get(group) or {}) for group in ("common", *STAGES)}
+        numbers = {group: dict(content.get(group) or {}) for group in ("common", *CHAIN_STAGES)}
         for key, value in override.items():
             group, _, name = key.partition("#")
             if name and group in numbers:

@@ -11,11 +11,11 @@ from ..cohort.case import Case, unlabelled
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import case_id
 from ..errors import SemclError, one_of, raise_all
-from ..intake.phase_detection import UNKNOWN
+from ..intake.phase_detection import UNKNOWN_PHASE
 from ..intake.prepare import split
 from ..plain import LARGE_BYTES, parse_yaml, read_json, read_text
 
-MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR"}
+INPUT_MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR"}
 SPLITS = 3  # of the training cases for cross-fitting, where the datalist leaves only one fold to train on
 
 
@@ -26,8 +26,8 @@ def modality_of(source: Mapping[str, Any]) -> str:
         SemclError: for any other modality.
     """
     given = str(source.get("modality")).lower()
-    one_of("modality", given, list(MODALITIES))
-    return MODALITIES[given]
+    one_of("modality", given, list(INPUT_MODALITIES))
+    return INPUT_MODALITIES[given]
 
 
 def read_datalist(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _case(entry: Mapping[str, Any], root: Path) -> Case:
     return Case(
         id=name,
         patient=str(entry.get("patient", name)),
-        phase=str(entry.get("phase", UNKNOWN)),
+        phase=str(entry.get("phase", UNKNOWN_PHASE)),
         image=root / image,
         label=root / str(label) if label else None,
         fold=None if fold is None else int(fold),
@@ -114,7 +114,7 @@ def _name(image: str) -> str:
     return "_".join([*path.with_name(case_id(path) or path.name).parts]).strip("/_")
 
 
-def label_table(source: Mapping[str, Any], cases: Sequence[Case], stats: Mapping[str, Any]) -> LabelTable:
+def find_label_table(source: Mapping[str, Any], cases: Sequence[Case], stats: Mapping[str, Any]) -> LabelTable:
     """The label table for AutoRunner's input, with organs in the order of Auto3DSeg's classes.
 
     Taken from the first of these that exists: ``label_table`` of the input, a file as in docs/cohort.md;

@@ -55,7 +55,7 @@ def digest(cases: Sequence[Case]) -> str:
     return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()[:12]
 
 
-def wrong_names(cases: Sequence[Case]) -> list[SemclError]:
+def name_errors(cases: Sequence[Case]) -> list[SemclError]:
     """Ids, patients and phases that cannot name files or be table cells, and ids that differ only in case."""
     found = [bad_id(case.id) for case in cases]
     found += [bad_cell("a patient", case.patient, case.id) for case in cases if not bad_id(case.id)]

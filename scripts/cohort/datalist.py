@@ -10,19 +10,18 @@ from typing import Any
 from ..errors import SemclError, one_of, raise_all
 from ..files import write_text
 from ..plain import read_json, short
-from .case import Case, check_split, digest, missing_files, wrong_names
+from .case import Case, check_split, digest, missing_files, name_errors
 from .folder import refuse_unfinished
-from .label_table import FILE_NAME as TABLE
-from .label_table import LabelTable
-from .volume_files import SUFFIXES, volumes
+from .label_table import LABELS_FILE, LabelTable
+from .volume_files import VOLUME_SUFFIXES, volumes
 
-FILE_NAME = "datalist.json"
+DATALIST_FILE = "datalist.json"
 MERGED = "labels"  # folder of a cohort with label maps that were merged from mask files
 SECTIONS = ("training", "testing")
 MOST_FOLDS = 1000
 WANTED = (*SECTIONS, "unlabelled", "all")
 UNCLEAR = "the datalist cannot be understood"
-AGAIN = "run `python -m scripts prepare` again"
+PREPARE_AGAIN = "run `python -m scripts prepare` again"
 ENTRIES = "training and testing lists of {case, patient, phase, image, label, fold}"
 
 
@@ -53,7 +52,7 @@ def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> No
         }
         kept = {key: value for key, value in entry.items() if value is not None}
         sections["testing" if case.fold is None else "training"].append(kept)
-    write_text(folder / FILE_NAME, json.dumps(sections, indent=1))
+    write_text(folder / DATALIST_FILE, json.dumps(sections, indent=1))
 
 
 def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False) -> list[Case]:
@@ -77,17 +76,17 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
             "dataset_dir is not a folder", found=str(dataset_dir), expected="a folder with datalist.json", remedy=remedy
         )
     refuse_unfinished(folder)
-    path = folder / FILE_NAME
+    path = folder / DATALIST_FILE
     if path.is_file():
         cases = _read(path)
     else:
         cases = [Case(case, case, "unknown", file) for case, file in volumes(folder).items()]
     if not cases:
         raise SemclError(
-            "dataset_dir holds no cases", found=f"no {FILE_NAME} and no volumes in {folder}",
-            expected=f"{FILE_NAME}, or files ending in {', '.join(SUFFIXES)}", remedy=remedy,
+            "dataset_dir holds no cases", found=f"no {DATALIST_FILE} and no volumes in {folder}",
+            expected=f"{DATALIST_FILE}, or files ending in {', '.join(VOLUME_SUFFIXES)}", remedy=remedy,
         )  # fmt: skip
-    raise_all(wrong_names(cases), of="the names of cases")
+    raise_all(name_errors(cases), of="the names of cases")
     check_split(cases)
     _refuse_organs(cases, folder)
     if section != "all":
@@ -110,7 +109,7 @@ def splits(dataset_dir: str | Path) -> list[str]:
 
     Empty for a plain folder of volumes.
     """
-    path = Path(dataset_dir) / FILE_NAME
+    path = Path(dataset_dir) / DATALIST_FILE
     if not path.is_file():
         return []
     cases = _read(path)
@@ -119,7 +118,7 @@ def splits(dataset_dir: str | Path) -> list[str]:
 
 
 def _read(path: Path) -> list[Case]:
-    content = read_json(path, ENTRIES, UNCLEAR, AGAIN)
+    content = read_json(path, ENTRIES, UNCLEAR, PREPARE_AGAIN)
     try:
         unknown = [name for name, part in content.items() if isinstance(part, list) and name not in SECTIONS]
         if unknown:
@@ -142,7 +141,7 @@ def _read(path: Path) -> list[Case]:
             UNCLEAR,
             found=f"{path}: {type(error).__name__} {short(str(error))}",
             expected=ENTRIES,
-            remedy=AGAIN,
+            remedy=PREPARE_AGAIN,
         ) from error
 
 
@@ -168,7 +167,7 @@ def _organs(given: object) -> tuple[str, ...]:
 def _refuse_organs(cases: Sequence[Case], folder: Path) -> None:
     """Refuse annotated organs that are not in the cohort's label table: a typo would hide an organ."""
     stated = {organ: case.id for case in cases for organ in case.annotated or ()}
-    if not stated or not (folder / TABLE).is_file():
+    if not stated or not (folder / LABELS_FILE).is_file():
         return
     names = LabelTable.load(folder).names
     for organ in sorted(set(stated) - set(names)):
@@ -177,5 +176,5 @@ def _refuse_organs(cases: Sequence[Case], folder: Path) -> None:
             case=stated[organ],
             found=organ,
             expected=f"one of {', '.join(names)}",
-            remedy=f"correct `annotated` in {folder / FILE_NAME}",
+            remedy=f"correct `annotated` in {folder / DATALIST_FILE}",
         )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from .volume_errors import VolumeError, require_file
 
-SUFFIXES = (".nrrd", ".mhd", ".mha")
+DETACHED_SUFFIXES = (".nrrd", ".mhd", ".mha")
 HEADER = 1 << 20  # bytes of a file that may be its header
-BLOCK = 1 << 20  # bytes decompressed at once
+INFLATED_BYTES = 1 << 20  # bytes decompressed at once
 GZIP_OR_ZLIB = 47  # zlib detects which
 DATA = r"^ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?$"
 
@@ -43,8 +43,8 @@ def require_inflated(path: Path) -> None:
         file.seek(0 if files or not named else text.index("\n", named.end()) + 1)
         inflating = zlib.decompressobj(GZIP_OR_ZLIB)
         try:
-            while not inflating.eof and (block := inflating.unconsumed_tail or file.read(BLOCK)):
-                inflating.decompress(block, BLOCK)
+            while not inflating.eof and (block := inflating.unconsumed_tail or file.read(INFLATED_BYTES)):
+                inflating.decompress(block, INFLATED_BYTES)
         except zlib.error as error:
             raise VolumeError("damaged_gzip", str(error)) from error
     if not inflating.eof:
@@ -67,7 +67,7 @@ def data_files(path: Path) -> list[str]:
 
 
 def _is_detached(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+    return path.name.lower().endswith(DETACHED_SUFFIXES) and path.is_file()
 
 
 def _text(path: Path) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .raw_headers import pixels_missing, replaced_attributes
 from .volume_errors import VolumeError, require_size
 
-TAGS = {
+DICOM_TAGS = {
     "uid": "0020|000e", "number": "0020|0011", "description": "0008|103e", "agent": "0018|0010",
     "modality": "0008|0060", "patient": "0010|0020",
 }  # fmt: skip
@@ -159,7 +159,7 @@ def read_slice(path: Path) -> Slice:
     if not readable:
         raise ValueError("not a DICOM image")
     content = reader.GetMetaDataDictionary()
-    tags = {name: str(content[tag]).strip() if content.HasKey(tag) else "" for name, tag in TAGS.items()}
+    tags = {name: str(content[tag]).strip() if content.HasKey(tag) else "" for name, tag in DICOM_TAGS.items()}
     axes = np.array([reader.GetDirection(axis) for axis in range(3)]).T
     size = tuple(int(reader.GetDimensions(axis)) for axis in range(reader.GetNumberOfDimensions()))
     channels = reader.GetNumberOfComponents()

@@ -12,7 +12,7 @@ import yaml
 from ..errors import SemclError
 from ..files import write_text
 from ..outputs import refuse_strange, visible
-from .label_table import FILE_NAME, LabelTable
+from .label_table import LABELS_FILE, LabelTable
 
 UNFINISHED = ".unfinished"  # exists while prepare writes: a cohort is two files, and merged label maps
 
@@ -25,7 +25,7 @@ def check_cohort(out: Path, table: LabelTable, listed: str) -> None:
             ``prepare`` does.
     """
     refuse_strange(out / listed, is_datalist, "a datalist", "--out")
-    path = out / FILE_NAME
+    path = out / LABELS_FILE
     refuse_strange(
         path,
         lambda text: LabelTable.read(path) == table or text == as_written(LabelTable.read(path)),
@@ -69,7 +69,7 @@ def unfinished(out: Path, listed: str, merged: str) -> Iterator[None]:
 
 def _state(out: Path, listed: str, merged: str) -> list[object]:
     """Files of a cohort with times and sizes, which show whether anything was written."""
-    files = [path for name in (listed, FILE_NAME) if (path := out / name).is_file()]
+    files = [path for name in (listed, LABELS_FILE) if (path := out / name).is_file()]
     return [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in [*files, *visible(out / merged)]]
 
 

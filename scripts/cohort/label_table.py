@@ -18,7 +18,7 @@ from ..plain import read_yaml
 from .label_table_checks import IGNORED_INDEX, Checks
 from .partners import partners_by_name
 
-FILE_NAME = "labels.yaml"
+LABELS_FILE = "labels.yaml"
 IGNORED = -1  # object number of voxels left out of losses and metrics
 
 
@@ -61,7 +61,7 @@ class LabelTable:
         Raises:
             SemclError: when the file is missing or does not hold a label table.
         """
-        path = Path(folder) / FILE_NAME
+        path = Path(folder) / LABELS_FILE
         if not path.is_file():
             raise SemclError(
                 "there is no label table",
@@ -99,7 +99,7 @@ class LabelTable:
 
     def save(self, folder: str | Path) -> None:
         """Write ``folder``/labels.yaml, unless it holds the same table: its comments are then kept."""
-        path = Path(folder) / FILE_NAME
+        path = Path(folder) / LABELS_FILE
         try:
             same = path.is_file() and self.read(path) == self
         except SemclError:  # it holds something else

@@ -12,7 +12,7 @@ from ..names import shown, wrong_cell
 from ..plain import short
 
 IGNORED_INDEX = 65535  # index of ignored voxels in label maps, unless the table names another
-KEYS = ("organs", "phases", "ignore")
+TABLE_KEYS = ("organs", "phases", "ignore")
 ORGAN_KEYS = ("index", "partner", "tolerance")
 Entry = dict[str, Any]
 
@@ -39,7 +39,7 @@ class Checks:
         """The organs' fields, the phases, and the index of ignored voxels."""
         if not isinstance(content, Mapping) or not isinstance(content.get("organs"), Mapping) or not content["organs"]:
             raise self.refused(content, "a mapping `organs` of name -> {index: number}")
-        self._known_keys("", content, KEYS)
+        self._known_keys("", content, TABLE_KEYS)
         organs = [self.organ(str(name), given) for name, given in content["organs"].items()]
         self.partners({organ["name"]: organ["partner"] for organ in organs})
         phases = self.phases(content.get("phases", ["unknown"]))

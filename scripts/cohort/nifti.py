@@ -14,14 +14,14 @@ from monai.data import NibabelReader
 
 from .volume_errors import VolumeError
 
-SUFFIXES = (".nii", ".nii.gz")
-BLOCK = 1 << 20  # bytes
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+READ_BYTES = 1 << 20  # bytes
 PADDING = 1 << 20  # bytes that may follow the voxels
 
 
 def is_nifti(path: str | Path) -> bool:
     """Whether a file is NIfTI, by its name."""
-    return Path(path).name.endswith(SUFFIXES)
+    return Path(path).name.endswith(NIFTI_SUFFIXES)
 
 
 def require_real(dtype: np.dtype[Any]) -> None:
@@ -58,7 +58,7 @@ class NiftiReader(NibabelReader):
                 whole = type(image).from_file_map({"image": nib.FileHolder(str(path), stream)})
                 voxels = np.asanyarray(whole.dataobj)
                 behind = 0
-                while block := stream.read(BLOCK):
+                while block := stream.read(READ_BYTES):
                     behind += len(block)
                     if behind > PADDING:
                         raise VolumeError("damaged_gzip", "more voxels than the header states")

@@ -16,14 +16,14 @@ from ..files import written_whole
 from .raw_headers import inspect_jpeg, png_orientation
 from .volume_errors import VolumeError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 UPRIGHT = (0, 1)  # EXIF's orientation: not given, or as stored
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # index to RAS mm: pixels of 1 mm, columns to the left, rows to the back
 
 
 def is_photo(path: Path | str) -> bool:
     """Whether a file is a picture, by its name."""
-    return Path(path).name.lower().endswith(SUFFIXES)
+    return Path(path).name.lower().endswith(PICTURE_SUFFIXES)
 
 
 def without_previews(paths: Sequence[Path]) -> list[Path]:

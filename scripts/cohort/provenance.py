@@ -24,7 +24,7 @@ from .label_table import LabelTable
 
 ATTENTION = "attention.json"  # in a folder of attention maps
 PREDICTIONS = "predictions.json"  # in a folder of predictions
-AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml again for this split"
+STAGES_AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml again for this split"
 Note = Mapping[str, Any]
 
 
@@ -102,7 +102,7 @@ def require_split(attention_dir: str, dataset_dir: str, table: LabelTable) -> No
             raise SemclError(
                 "the attention maps were made for another split of the cohort, or for other scans",
                 found=f"cohort {note.get('cohort')} in {path}",
-                expected=f"cohort {' or '.join(known)}, that of {Path(dataset_dir) / datalist.FILE_NAME}",
+                expected=f"cohort {' or '.join(known)}, that of {Path(dataset_dir) / datalist.DATALIST_FILE}",
                 remedy="run coarse.yaml again: its networks learnt from patients who may now be tested",
             )
         _refuse_organs(path, note, table, "run coarse.yaml again")
@@ -140,7 +140,7 @@ def require_unseen(
     splits = datalist.splits(dataset_dir)
     tested = [case for case in cases if splits and case.fold is None and case.label is not None]
     for path, note in [*notes, *(found for folder in folders for found in notes_in(Path(folder)))]:
-        _refuse_organs(path, note, table, f"put back the labels.yaml that was written with it, or {AGAIN}")
+        _refuse_organs(path, note, table, f"put back the labels.yaml that was written with it, or {STAGES_AGAIN}")
         if note.get("cohort") not in splits:
             _refuse_seen(path, note, tested, splits)
 
@@ -155,7 +155,7 @@ def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequenc
             case=seen[0].id,
             found=f"{len(seen)} of {len(tested)} tested cases in {path}, of cohort {note.get('cohort')}",
             expected=f"networks that have not seen them, as those made for cohort {' or '.join(splits)}",
-            remedy=f"{AGAIN}; if it is somebody else of the same id, give patients other ids",
+            remedy=f"{STAGES_AGAIN}; if it is somebody else of the same id, give patients other ids",
         )
 
 

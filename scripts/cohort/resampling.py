@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch.nn import functional
 
-SLAB = 1 << 20  # voxels of a volume transformed at once
+SLAB_VOXELS = 1 << 20  # voxels of a volume transformed at once
 LINE = 8  # trailing voxels from which an axis is summed by embedding_bag
 
 
@@ -46,7 +46,7 @@ def resample(
     axes = sorted(range(3), key=lambda axis: sums[axis].shape[1] / volume.shape[axis + 1])  # the smallest first
     if change is not None:  # slab by slab, to stay in the cache
         axes = [axis for axis in axes if axis != 1]
-        slabs = torch.split(volume, max(1, SLAB // max(volume[0, 0].numel(), 1)), dim=1)
+        slabs = torch.split(volume, max(1, SLAB_VOXELS // max(volume[0, 0].numel(), 1)), dim=1)
         volume = torch.cat([_weigh(change(slab), 2, sums[1]) for slab in slabs], dim=1)
     for axis in axes:
         volume = _weigh(volume, axis + 1, sums[axis])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -38,9 +39,10 @@ from .volume_errors import (
 CASE = "case"  # key of a volume's meta data
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 SAMPLE = 1_000_000  # voxels they are computed from
+MOST_READERS = 4  # volumes worked on at once: each takes the memory of a few copies
 
 
-def load(path: str | Path, indices: bool = False, most: int | None = None) -> MetaTensor:
+def load_stored(path: str | Path, indices: bool = False, most: int | None = None) -> MetaTensor:
     """Voxels (C, X, Y, Z) as stored, by MONAI's readers, of any value; a folder is read as a DICOM series.
 
     Args:
@@ -75,8 +77,8 @@ def _loader() -> LoadImage:
 
 
 def load_canonical(path: str | Path, indices: bool = False) -> MetaTensor:
-    """What ``load`` reads, reoriented to RAS."""
-    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(load(path, indices)))
+    """What ``load_stored`` reads, reoriented to RAS."""
+    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(load_stored(path, indices)))
 
 
 def read(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
@@ -91,7 +93,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
         path: of the file, or of a folder of DICOM slices.
         case: its case id.
         channels: C; a single channel of a picture is repeated.
-        indices: as in ``load``.
+        indices: as in ``load_stored``.
 
     Raises:
         SemclError: when the file is missing, cannot be read, is not 3-D, has other channels or holds NaN or infinite
@@ -107,7 +109,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
         )
     limit = max_voxels()
     try:
-        volume = load(path, indices, limit)
+        volume = load_stored(path, indices, limit)
         require_place(np.asarray(volume.affine))
     except Exception as error:  # readers raise whatever they like
         kind = READER_FINDINGS[kind_of(error)]
@@ -177,6 +179,11 @@ def case_of(image: torch.Tensor) -> str | None:
     noted: Any = image.meta.get(CASE) if isinstance(image, MetaTensor) else None
     known: str | None = noted[0] if isinstance(noted, list | tuple) else noted
     return known
+
+
+def readers(workers: int | None) -> int:
+    """How many volumes to work on at once: ``workers``; for None one per core, at most 4."""
+    return min(os.cpu_count() or 1, MOST_READERS) if workers is None else max(workers, 1)
 
 
 def spacing(image: MetaTensor) -> list[float]:

@@ -9,12 +9,12 @@ from ..outputs import MARKER
 from . import pictures
 from .dicom import holds_dicom
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *pictures.SUFFIXES)
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *pictures.PICTURE_SUFFIXES)
 
 
 def case_id(path: Path) -> str | None:
     """File name without the suffix of a volume; None for other files."""
-    for suffix in SUFFIXES:
+    for suffix in VOLUME_SUFFIXES:
         if path.name.endswith(suffix) and not path.name.startswith("."):
             return path.name[: -len(suffix)]
     return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import SemclError
 
-AGAIN = "\0"  # between the values of an option that was given several times: no argument can hold it
+SEPARATOR = "\0"  # between the values of an option that was given several times: no argument can hold it
 
 
 def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]], repeated: str) -> list[str]:
@@ -68,7 +68,9 @@ def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]],
             expected="--option VALUE",
             remedy="quote a value that holds blanks, and name the option of each value",
         )
-    made += [f"--{name}={AGAIN.join(values)!r}" for name, values in named.items()]  # fire reads a quoted text as it is
+    made += [
+        f"--{name}={SEPARATOR.join(values)!r}" for name, values in named.items()
+    ]  # fire takes quoted text as it is
     return [command, *map(repr, loose), *made, *words[end:]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .label_table import read_table
+from .label_table import read_label_table
 from .options import Count, CountOrNone, Limits, Millimetres, Repeated, checked
 
 
@@ -41,7 +41,7 @@ def evaluate(
 
     found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None)
     methods = name_methods(list(pred))
-    labelled = label_table_for(found, read_table(table) if table else None, list(methods.values()))
+    labelled = label_table_for(found, read_label_table(table) if table else None, list(methods.values()))
     Evaluation(
         found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,
         tolerance=tolerance, pictures=pictures if images else 0, workers=workers, seen=False,

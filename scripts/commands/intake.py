@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .label_table import read_table
+from .label_table import read_label_table
 from .options import Count, Folds, Listed, NewPath, Seed, Share, checked
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def prepare(
     """
     from ..intake import prepare as intake
 
-    organs = read_table(table)
+    organs = read_label_table(table)
     found = source.survey(organs)
     made = intake.write(found, organs, Path(out), folds, test_share, seed, labelled_phases)
     testing = sum(case.fold is None for case in made)
@@ -109,5 +109,5 @@ def check(source: IntakeOptions, **unknown: object) -> None:
     Args:
         source: what is checked.
     """
-    found = source.survey(read_table(source.table) if source.table else None)
+    found = source.survey(read_label_table(source.table) if source.table else None)
     print(f"{source.images}: {len(found.cases)} cases")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..cohort.label_table import LabelTable
 
 
-def read_table(path: str) -> LabelTable:
+def read_label_table(path: str) -> LabelTable:
     """Read a label table.
 
     Raises:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, get_args, get_type_hints
 
 from ..errors import SemclError
-from .arguments import AGAIN
+from .arguments import SEPARATOR
 
-UNKNOWN = "unknown"  # a command's parameter that collects options it does not have
+UNKNOWN_OPTIONS = "unknown"  # a command's parameter that collects options it does not have
 
 
 class Reader(Protocol):
@@ -100,11 +100,12 @@ class Paths(Text):
 
     def read(self, name: str, value: Any) -> Any:
         """Return all of them."""
-        given = value.split(AGAIN) if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        value = value.split(SEPARATOR) if isinstance(value, str) else value
+        given = value if isinstance(value, list | tuple) else [value]
         return [super(Paths, self).read(name, path) for path in given]
 
 
-class Window:
+class WindowOption:
     """The lowest and highest intensity of pictures, or a word."""
 
     def read(self, name: str, value: Any) -> Any:
@@ -128,7 +129,7 @@ Share = Annotated[float, Number("a share from 0 to below 1", lambda share: 0 <= 
 Millimetres = Annotated[float, Number("mm above 0", lambda length: length > 0)]
 Listed = Annotated[str | Sequence[str], Names()]
 Repeated = Annotated[str | Sequence[str], Paths()]
-Limits = Annotated[str | Sequence[float], Window()]
+Limits = Annotated[str | Sequence[float], WindowOption()]
 
 
 def checked(command: Callable[..., None]) -> Callable[..., None]:
@@ -150,7 +151,7 @@ def checked(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(*args: object, **kwargs: object) -> None:
         given = signature.bind(*args, **kwargs)
-        _refuse_unknown(command.__name__, signature, given.arguments.pop(UNKNOWN, {}))
+        _refuse_unknown(command.__name__, signature, given.arguments.pop(UNKNOWN_OPTIONS, {}))
         given.apply_defaults()
         values, more = given.arguments, {}
         for name, parameter in signature.parameters.items():
@@ -212,7 +213,7 @@ def _number(value: Any) -> float | None:
 
 
 def _refuse_unknown(command: str, signature: inspect.Signature, unknown: Mapping[str, object]) -> None:
-    known = [name for name in signature.parameters if name != UNKNOWN]
+    known = [name for name in signature.parameters if name != UNKNOWN_OPTIONS]
     for name in unknown:
         near = difflib.get_close_matches(name, known, 1)
         raise SemclError(

@@ -35,7 +35,7 @@ def phantom(
     intake.split(plan(folder, cases), folds, test_share, seed)  # refuse before anything is made
     write_phantoms(folder, cases, seed)
     table = LabelTable.load(folder)
-    intake.prepare(
+    intake.prepare_cohort(
         folder / "images", folder / "labels", table, folder, folder / "cases.csv", folds, test_share, seed,
         labelled_phases=labelled_phases,
     )  # fmt: skip

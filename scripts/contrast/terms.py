@@ -12,7 +12,7 @@ from torch.nn import functional
 from . import partition
 from .gather import Communicator
 
-ROWS = 512  # processed at once where that needs a copy of them
+CHUNK_ROWS = 512  # processed at once where that needs a copy of them
 SHORTEST = 1e-12  # length below which an embedding has no direction
 
 
@@ -173,5 +173,5 @@ def _mean_cosine_backward(batch: Batch, gradient: torch.Tensor, dz: torch.Tensor
 
 
 def _chunks(count: int) -> list[slice]:
-    """Slices of ``ROWS`` rows."""
-    return [slice(first, min(first + ROWS, count)) for first in range(0, count, ROWS)]
+    """Slices of ``CHUNK_ROWS`` rows."""
+    return [slice(first, min(first + CHUNK_ROWS, count)) for first in range(0, count, CHUNK_ROWS)]

@@ -26,7 +26,7 @@ from .retrieval import neighbour_sheet, pictured_queries, write_neighbours
 from .table import LABELS, Embeddings, embed_queries, sample_queries
 
 RECALLS = (1, 5, 10)
-SAMPLE = 5000  # queries in a silhouette at most, since it compares every pair
+SILHOUETTE_QUERIES = 5000  # queries in a silhouette at most, since it compares every pair
 TITLES = {"organ": "organ", "phase": "phase", "cluster": "organ x phase"}
 Measure = dict[str, Any]
 
@@ -228,7 +228,7 @@ def _silhouette(embeddings: Embeddings, label: str) -> float | None:
     labels = embeddings.label(label)
     if not 2 <= len(set(labels)) < len(labels):
         return None
-    sample = np.random.default_rng(0).permutation(len(labels))[:SAMPLE]
+    sample = np.random.default_rng(0).permutation(len(labels))[:SILHOUETTE_QUERIES]
     if len(set(labels[sample])) < 2:
         return None
     return float(silhouette_score(embeddings.vectors.cpu().numpy()[sample], labels[sample], metric="cosine"))

@@ -20,7 +20,7 @@ from ..networks.pooling import Pooling
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
 
-COLUMNS = ("query", "case", "patient", "organ", "phase", "x", "y", "z")
+EMBEDDING_COLUMNS = ("query", "case", "patient", "organ", "phase", "x", "y", "z")
 LABELS = ("organ", "phase", "cluster")
 
 
@@ -67,7 +67,7 @@ class Embeddings:
         """Write ``folder``/queries.csv, one line per query, and ``folder``/<name>.npy, their vectors in that order."""
         with written_whole(folder / "queries.csv") as aside, open(aside, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
+            writer.writerow(EMBEDDING_COLUMNS)
             names = zip(self.queries.tolist(), self.cases, self.patients, self.organs, self.phases, strict=True)
             writer.writerows([*line, *start] for line, start in zip(names, self.starts.tolist(), strict=True))
         with written_whole(folder / f"{name}.npy") as aside:

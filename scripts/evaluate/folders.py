@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.case import Case, wrong_names
+from ..cohort.case import Case, name_errors
 from ..cohort.label_table import LabelTable, Organ
 from ..cohort.volume import read
 from ..cohort.volume_files import volumes
@@ -49,7 +49,7 @@ def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) ->
         )
         for case, path in maps.items()
     ]
-    raise_all(wrong_names(cases), of="the names of cases")
+    raise_all(name_errors(cases), of="the names of cases")
     return cases
 
 

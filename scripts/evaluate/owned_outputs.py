@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..cohort.case import Case, input_files
 from ..outputs import Output, refuse_strange, visible
-from .rows import COLUMNS
+from .rows import ROW_COLUMNS
 
 OPTION = "--out or --output_dir"
 FIGURES, PICTURES, ROWS = "figures", "pictures", "rows"
@@ -25,7 +25,7 @@ def claim(output_dir: Path, cases: Sequence[Case], pictures: bool, check_only: b
     Raises:
         SemclError: when they, or rows.csv, summary.json or report.html, are not what an evaluation wrote.
     """
-    header = ",".join(COLUMNS)
+    header = ",".join(ROW_COLUMNS)
     refuse_strange(output_dir / "rows.csv", lambda text: text.startswith(header), "the rows of an evaluation", OPTION)
     refuse_strange(output_dir / "summary.json", is_summary, "the summary of an evaluation", OPTION)
     refuse_strange(output_dir / "report.html", lambda text: "<title>SemCL report: " in text, "a report", OPTION)

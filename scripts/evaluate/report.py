@@ -23,7 +23,7 @@ from .statistics import ALL, paired
 from .summary import Summary
 from .wording import p_text, tests_in_words
 
-STAGES = ("coarse", "pretrain", "train")
+TRAINING_STAGES = ("coarse", "pretrain", "train")
 PLOTTED = ("dice", "hd95")  # metrics with figures
 RUNS = ("coarse", "pretrain", "train", "inference", "embed")
 
@@ -127,7 +127,7 @@ def _with_pairs(groups: Mapping[str, Any]) -> dict[str, Any]:
 def read_curves(folder: Path) -> Mapping[str, list[list[float]]]:
     """Stage -> runs -> loss of each epoch, from those CSV files that a folder has."""
     curves: dict[str, list[list[float]]] = {}
-    for stage in STAGES:
+    for stage in TRAINING_STAGES:
         path = folder / f"{stage}.csv"
         runs = for_show(path, _losses) if path.is_file() else None
         if runs:

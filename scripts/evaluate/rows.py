@@ -9,12 +9,11 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 from tqdm import tqdm
 
 from .. import ranks
 from ..cohort.case import Case, unlabelled
+from ..cohort.components import Box, boxes
 from ..cohort.ignored import without_ignored
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_objects, spacing
@@ -22,8 +21,6 @@ from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..files import written_whole
 from .metrics import BY_NAME, INTERSECTION, UNION, VOLUME, measure_organ
-
-Box = tuple[slice, ...]
 
 BACKGROUND = "background"  # stands among the organs where all are annotated: its overlap with the ground truth's
 TRUTH = "truth"  # the method that stands for the true label maps
@@ -42,7 +39,7 @@ class Row:
     value: float
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
+ROW_COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def measure_cases(
@@ -86,7 +83,7 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
     annotated = table.names if case.annotated is None else case.annotated
     organs = [(number, organ) for number, organ in enumerate(table.organs, start=1) if organ.name in annotated]
-    true_boxes = _boxes(truth, len(table))
+    true_boxes = boxes(truth, len(table))
     rows: list[Row] = []
 
     def add(method: str, organ: str, values: Mapping[str, float]) -> None:
@@ -99,9 +96,9 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     for method, path in maps.items():
         objects = read_objects(path, label, case.id, table, like="true label map")
         prediction, _ = without_ignored(objects, labelled)
-        boxes = _boxes(prediction, len(table))
+        predicted_boxes = boxes(prediction, len(table))
         for number, organ in organs:
-            box = _around(boxes[number - 1], true_boxes[number - 1])
+            box = _around(predicted_boxes[number - 1], true_boxes[number - 1])
             masks = prediction[box] == number, truth[box] == number
             add(method, organ.name, measure_organ(*masks, sizes, organ.tolerance or tolerance, diagonal))
         if case.annotated is None:
@@ -112,19 +109,13 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     return rows
 
 
-def _boxes(objects: NDArray[np.integer], count: int) -> list[Box | None]:
-    """The bounding box of each object 1..count, None for an absent one."""
-    found: list[Box | None] = list(ndimage.find_objects(objects.astype(np.int32), count))
-    return found
-
-
 def _around(one: Box | None, other: Box | None) -> Box:
     """The smallest box around both, an empty one around neither."""
-    boxes = [box for box in (one, other) if box is not None]
-    if not boxes:
+    held = [box for box in (one, other) if box is not None]
+    if not held:
         return (slice(0, 0),) * 3
     return tuple(
-        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*held, strict=True)
     )
 
 
@@ -132,7 +123,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write the table as CSV."""
     with written_whole(path) as aside, open(aside, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(ROW_COLUMNS)
         writer.writerows([*astuple(row)[:-1], f"{row.value:.6f}"] for row in rows)
 
 

@@ -8,14 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import wording
 from .metrics import BY_NAME, FALSE_POSITIVE, INTERSECTION, METRICS, MISSED, UNION, Metric
 from .rows import BACKGROUND, Row
-from .statistics import ALL, Comparison, compare_methods
-
-Values = NDArray[np.float64]
+from .statistics import ALL, Comparison, Values, compare_methods
 
 
 @dataclass

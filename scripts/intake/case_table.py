@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import SemclError, raise_all
 from ..plain import short
-from ..spreadsheet import read_table
+from ..spreadsheet import read_csv
 
 TEST = "test"  # in column fold
 
@@ -41,7 +41,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
         SemclError: when the file or a column is missing, when it is not a CSV, or with every line that is incomplete
             or repeats a case.
     """
-    rows = read_table(path, "the table of cases cannot be used")
+    rows = read_csv(path, "the table of cases cannot be used")
     if not rows or not set(needed) <= set(rows[0][1]):
         raise SemclError(
             "the table of cases cannot be used",

@@ -42,7 +42,7 @@ def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Fi
     return people, findings
 
 
-def wrong_names(cases: Sequence[Case]) -> list[Finding]:
+def name_findings(cases: Sequence[Case]) -> list[Finding]:
     """Ids that cannot name files, patients and phases that cannot be table cells, ids that differ only in case."""
     findings = []
     for case in cases:

@@ -12,7 +12,7 @@ from ..cohort.volume_errors import (
     FindingKind,
     unusable,
 )
-from ..names import LONGEST, RULES
+from ..names import ID_BYTES, RULES
 
 _RESAMPLE = "resample the label map onto its image, or take the case out of the cohort"
 
@@ -31,7 +31,7 @@ _FILES = {
     ),
     "bad_name": unusable(
         "a name that files or tables cannot have",
-        f"ids of at most {LONGEST} bytes: {RULES}; the same for patients and phases, which may also hold / and \\",
+        f"ids of at most {ID_BYTES} bytes: {RULES}; the same for patients and phases, which may also hold / and \\",
         "rename the scan, or correct the table of cases",
     ),
     "same_name": unusable(

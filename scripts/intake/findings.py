@@ -20,8 +20,8 @@ from ..outputs import refuse_strange
 from ..printable import plain_cell, printable
 from .finding_kinds import FINDINGS
 
-COLUMNS = ("case", "finding", "severity", "found", "expected", "remedy")
-ROWS = 5  # of a finding shown on the terminal; the CSV has all
+FINDING_COLUMNS = ("case", "finding", "severity", "found", "expected", "remedy")
+SHOWN_ROWS = 5  # of a finding shown on the terminal; the CSV has all
 COHORT = "(cohort)"
 
 
@@ -51,7 +51,7 @@ class Finding:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """The values of ``COLUMNS``."""
+        """The values of ``FINDING_COLUMNS``."""
         return (
             self.case or COHORT, self.name, self.severity, self.found, self.expected, FINDINGS[self.name].remedy
         )  # fmt: skip
@@ -81,7 +81,7 @@ def allow(findings: Iterable[Finding], names: Collection[str]) -> list[Finding]:
     return [replace(item, severity=WARNING) if accepted else item for item, accepted in allowed]
 
 
-def unusable(findings: Iterable[Finding]) -> set[str]:
+def unusable_cases(findings: Iterable[Finding]) -> set[str]:
     """Cases that no stage can work with: left out of the cohort once their findings are allowed."""
     return {item.case for item in findings if item.case is not None and FINDINGS[item.name].unusable}
 
@@ -127,7 +127,9 @@ def hash_key(path: Path) -> bytes:
 def as_csv(findings: Iterable[Finding]) -> str:
     """All findings as CSV with the columns case, finding, severity, found, expected, remedy."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(map(plain_cell, item.row) for item in findings)])
+    csv.writer(text, lineterminator="\n").writerows(
+        [FINDING_COLUMNS, *(map(plain_cell, item.row) for item in findings)]
+    )
     return text.getvalue()
 
 
@@ -137,7 +139,7 @@ def write_csv(path: Path, findings: Iterable[Finding]) -> None:
     Raises:
         SemclError: when the file exists and holds anything but findings.
     """
-    head = ",".join(COLUMNS)
+    head = ",".join(FINDING_COLUMNS)
     refuse_strange(path, lambda text: text.startswith(head), "findings", "--csv")
     write_text(path, as_csv(findings))
 
@@ -151,10 +153,10 @@ def as_text(findings: Sequence[Finding]) -> str:
         kind = FINDINGS[name]
         these = [item for item in findings if (item.severity, item.name) == (severity, name)]
         lines.append(f"{severity:7} {name}: {kind.problem} ({len(these)})")
-        wide = max(len(item.row[0]) for item in these[:ROWS])
-        lines += [f"    {item.row[0]:{wide}}  {item.found}" for item in these[:ROWS]]
-        if len(these) > ROWS:
-            lines.append(f"    and {len(these) - ROWS} more: --csv FILE lists all")
+        wide = max(len(item.row[0]) for item in these[:SHOWN_ROWS])
+        lines += [f"    {item.row[0]:{wide}}  {item.found}" for item in these[:SHOWN_ROWS]]
+        if len(these) > SHOWN_ROWS:
+            lines.append(f"    and {len(these) - SHOWN_ROWS} more: --csv FILE lists all")
         lines += [f"    expected: {these[0].expected}", f"    do this:  {kind.remedy}"]
     total = Counter(item.severity for item in findings)
     lines.append(", ".join(f"{total[severity]} {severity}{'s' * (total[severity] != 1)}" for severity in order))

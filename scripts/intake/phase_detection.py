@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import SemclError
 
-UNKNOWN = "unknown"
+UNKNOWN_PHASE = "unknown"
 WORDS = {  # phase of a label table -> words for it in a SeriesDescription
     "noncontrast": {"noncontrast", "nativ", "native", "unenhanced", "plain", "nc", "nect"},
     "arterial": {"arterial", "arteriell", "art", "hap"},
@@ -52,7 +52,7 @@ def phase_of(
         return found[1]
     if len(phases) == 1:
         return phases[0]
-    return tagged(tags, phases) or UNKNOWN
+    return tagged(tags, phases) or UNKNOWN_PHASE
 
 
 def tagged(tags: Mapping[str, str], phases: Sequence[str]) -> str | None:

@@ -19,11 +19,11 @@ from ..errors import SemclError, raise_all
 from ..outputs import Output
 from .findings import allow
 from .organ_masks import masks_of, merge
-from .phase_detection import UNKNOWN
+from .phase_detection import UNKNOWN_PHASE
 from .survey import Sources, Survey, survey
 
 
-def prepare(
+def prepare_cohort(
     images: Path,
     labels: Path | None,
     table: LabelTable,
@@ -86,14 +86,14 @@ def write(
         _refuse_holes(cases, found)
     elif labelled:
         cases = split(cases, folds, test_share, seed)
-    if UNKNOWN not in table.phases and any(case.phase == UNKNOWN for case in cases):
-        table = replace(table, phases=(*table.phases, UNKNOWN))
-    check_cohort(out, table, datalist.FILE_NAME)
+    if UNKNOWN_PHASE not in table.phases and any(case.phase == UNKNOWN_PHASE for case in cases):
+        table = replace(table, phases=(*table.phases, UNKNOWN_PHASE))
+    check_cohort(out, table, datalist.DATALIST_FILE)
     masked = [case.id for case in cases if case.label is None and found.scans[case.id].masks]
     own = Output(out / datalist.MERGED, "label maps merged from masks", "--out")
     if masked:
-        own.check(input_files(cases), lambda: merged_alone(own.folder, masked, out / datalist.FILE_NAME))
-    with unfinished(out, datalist.FILE_NAME, datalist.MERGED):
+        own.check(input_files(cases), lambda: merged_alone(own.folder, masked, out / datalist.DATALIST_FILE))
+    with unfinished(out, datalist.DATALIST_FILE, datalist.MERGED):
         if masked:
             own.claim(input_files(cases), lambda: True)
         cases = [_merged(case, found, table, out) for case in cases]

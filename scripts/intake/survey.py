@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +13,15 @@ from tqdm import tqdm
 
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
+from ..cohort.volume import readers
 from ..errors import SemclError
 from . import case_table, cohort_checks
-from .findings import Finding, unusable
+from .findings import Finding, unusable_cases
 from .layouts import find_scans
 from .layouts.scan import Scan
-from .phase_detection import UNKNOWN, compile_pattern, phase_of
+from .phase_detection import UNKNOWN_PHASE, compile_pattern, phase_of
 from .scan_checks import annotated_organs, check_voxels, open_scan
 
-MOST_WORKERS = 4
 MODALITIES = ("CT", "MR", "RGB")
 OF_BODIES = (
     "organ_absent",
@@ -31,8 +30,8 @@ OF_BODIES = (
     "label_empty",
     "intensity_spread",
 )  # not of pictures
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Survey:
 
     def usable(self) -> list[Case]:
         """The cases that stages can work with."""
-        out = unusable(self.findings)
+        out = unusable_cases(self.findings)
         return [case for case in self.cases if case.id not in out]
 
 
@@ -104,7 +103,7 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
     findings += [
         *grouped,
         *cohort_checks.names_differ(sources.images, table),
-        *cohort_checks.wrong_names(cases),
+        *cohort_checks.name_findings(cases),
         *cohort_checks.split_patients(cases),
     ]
     findings += [*cohort_checks.partners(table), *(item for one in seen for item in one.findings)]
@@ -116,9 +115,10 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
     return Survey(cases, {scan.case: scan for scan in scans}, findings)
 
 
-def _parallel(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None, name: str) -> list[Result]:
-    count = min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else max(workers, 1)
-    with ThreadPoolExecutor(count) as pool:
+def _parallel(
+    work: Callable[[_Item], _Result], items: Sequence[_Item], workers: int | None, name: str
+) -> list[_Result]:
+    with ThreadPoolExecutor(readers(workers)) as pool:
         return list(tqdm(pool.map(work, items), total=len(items), desc=name, unit="scan"))
 
 
@@ -154,7 +154,7 @@ def _case(scan: Scan, patient: str, phase: str, table: LabelTable | None) -> Cas
 def _remarks(case: Case, tagged: str, modality: str, table: LabelTable | None) -> list[Finding]:
     """Findings on a case's phase, modality and annotated organs."""
     remarks = []
-    if table and case.phase == UNKNOWN and UNKNOWN not in table.phases:
+    if table and case.phase == UNKNOWN_PHASE and UNKNOWN_PHASE not in table.phases:
         remarks.append(Finding(case.id, "phase_unknown", "no phase"))
     elif table and case.phase not in table.phases:
         expected = f"one of {', '.join(table.phases)}"

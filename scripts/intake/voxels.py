@@ -15,12 +15,11 @@ from scipy import ndimage
 from ..cohort.components import boxes
 from ..cohort.label_table import LabelTable
 from ..cohort.label_table_checks import IGNORED_INDEX
-from ..cohort.volume import load_canonical
+from ..cohort.volume import SAMPLE, load_canonical
 from ..cohort.volume_errors import kind_of
 from .findings import Finding
 from .header_checks import identifying, plain
 
-SAMPLE = 1_000_000  # voxels the percentiles are computed from
 AIR_OR_FAT, TISSUE, LOWEST = -50, 50, -5000  # HU
 FEW_VOXELS = 10
 MANY_COMPONENTS = 10

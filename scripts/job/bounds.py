@@ -81,7 +81,7 @@ class OneOf:
         return ", ".join(map(str, self.values[:-1])) + f" or {self.values[-1]}"
 
 
-class Window:
+class WindowRule:
     """An intensity window, as ``window_ends`` takes it."""
 
     def admits(self, value: Any) -> bool:
@@ -108,7 +108,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "rank_patience": Bound(0, above=True),
     "time_limit": Bound(0),
     "seed": Bound(0, 2**32 - 1, whole=True),
-    "window": Window(),
+    "window": WindowRule(),
     "image_channels": Bound(1, 1024, whole=True),
     "spatial_dims": OneOf((2, 3)),
     "patch_size": Bound(16, 1024, whole=True, multiple=8),  # the encoder's last map is 1/8 of it

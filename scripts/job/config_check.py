@@ -219,6 +219,6 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def digest(flat: Mapping[str, Any]) -> str:
+def config_digest(flat: Mapping[str, Any]) -> str:
     """Return a short hash of a flat config."""
     return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]

@@ -117,7 +117,7 @@ class Job:
         opening = manifest.opening(self.stage, str(self.bundle_root))
         works_on = {**self.origin, "seed": self.seed, "resumed": self.resume, "ranks": ranks.count()}
         shard = {} if self.shard is None else {"shard": str(self.shard)}
-        of_config = {"config_hash": config_check.digest(self.config), "config": self.config}
+        of_config = {"config_hash": config_check.config_digest(self.config), "config": self.config}
         self.note = {**works_on, **shard, **opening, **of_config}
         self._write("running")
         atexit.register(self._left)

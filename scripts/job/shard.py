@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..errors import SemclError
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,6 @@ class Shard:
         """The shard in names of files."""
         return f"{self.number}of{self.count}"
 
-    def of_list(self, items: Sequence[Item]) -> list[Item]:
+    def of_list(self, items: Sequence[_Item]) -> list[_Item]:
         """Return this part of a list."""
         return list(items[self.number - 1 :: self.count])

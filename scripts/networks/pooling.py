@@ -13,7 +13,7 @@ from torch.nn import functional
 from ..errors import SemclError, one_of
 from .decoder import AsppDecoder
 
-REACH = 8  # the surroundings of a region reach 1/8 of a patch's side
+SURROUNDINGS = 8  # the surroundings of a region reach 1/8 of a patch's side
 
 
 class Pooling(nn.Module, ABC):
@@ -176,7 +176,7 @@ def at_points(features: torch.Tensor, mask: torch.Tensor, count: int) -> torch.T
 def surroundings(mask: torch.Tensor) -> torch.Tensor:
     """The surroundings of a mask (B, 1, *patch): within an eighth of the patch's side, and not in it."""
     axes = mask.ndim - 2
-    reach = mask.shape[-1] // REACH
+    reach = mask.shape[-1] // SURROUNDINGS
     dilated = mask
     for axis in range(axes):
         kernel = [2 * reach + 1 if other == axis else 1 for other in range(axes)]

@@ -90,7 +90,7 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
         write_volume(out / "images" / f"{scan.case}.nii.gz", image, affine)
         write_volume(out / "labels" / f"{scan.case}.nii.gz", label, affine)
     write_text(out / "cases.csv", case_table(planned))
-    LabelTable.parse(label_table(numbers)).save(out)
+    LabelTable.parse(phantom_labels(numbers)).save(out)
 
 
 def case_table(cases: Sequence[Case]) -> str:
@@ -115,7 +115,7 @@ def is_phantoms(out: Path) -> bool:
     return text == case_table(planned) and all({path.name for path in held} == set(files) for held in folders)
 
 
-def label_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
+def phantom_labels(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """The content of the phantom's labels.yaml."""
     organs: dict[str, dict[str, Any]] = {name: {"index": index} for name, index in ORGANS.items()}
     for one, other in PARTNERS.items():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-REACH = 3  # standard deviations at which a Gaussian is cut off
+CUTOFF = 3  # standard deviations at which a Gaussian is cut off
 TILE = 64  # voxels of an axis that one matrix product blurs
 
 
@@ -24,10 +24,10 @@ class Gaussians:
     """
 
     def __init__(self, sigmas: NDArray[np.float64], image: torch.Tensor) -> None:
-        self.reach = max(1, math.ceil(REACH * float(sigmas.max(initial=0))))
+        self.reach = max(1, math.ceil(CUTOFF * float(sigmas.max(initial=0))))
         steps = np.arange(-self.reach, self.reach + 1)
         kernels = np.exp(-0.5 * (steps / np.maximum(sigmas, 1e-3)[:, None]) ** 2)
-        kernels[np.abs(steps) > np.maximum(1, np.ceil(REACH * sigmas))[:, None]] = 0  # independent of the other images
+        kernels[np.abs(steps) > np.maximum(1, np.ceil(CUTOFF * sigmas))[:, None]] = 0  # independent of the other images
         kernels[kernels < torch.finfo(image.dtype).eps ** 1.25] = 0  # below rounding error
         kernels /= kernels.sum(1, keepdims=True)
         self.still = kernels[:, self.reach] == 1

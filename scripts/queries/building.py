@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -17,21 +16,18 @@ from .. import ranks
 from ..cohort.attention import read_attention
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import read, read_label
+from ..cohort.volume import read, read_label, readers
 from ..files import checksum, written_whole
 from .grid import QueryGrid
 
-MOST_WORKERS = 4  # each holds a few copies of a volume
-
-Note = dict[str, Any]
+CaseNote = dict[str, Any]
 
 
-def build_all(cases: Sequence[Case], build: Callable[[Case], Note], workers: int | None) -> dict[str, Note]:
+def build_all(cases: Sequence[Case], build: Callable[[Case], CaseNote], workers: int | None) -> dict[str, CaseNote]:
     """Build several cases at once with a progress bar: case id -> what ``build`` returns of it."""
     if not cases:
         return {}
-    count = min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else max(workers, 1)
-    with ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(readers(workers)) as pool:
         building = {pool.submit(build, case): case.id for case in cases}
         finished = as_completed(building)
         hidden = ranks.number() > 0
@@ -45,7 +41,7 @@ def build_all(cases: Sequence[Case], build: Callable[[Case], Note], workers: int
 
 def build_case(
     case: Case, attention: Path, folder: Path, table: LabelTable, grid: QueryGrid, channels: int
-) -> dict[str, Note]:
+) -> dict[str, CaseNote]:
     """Write the arrays of a case into its folder: name of each array -> what its file must look like.
 
     Args:
@@ -80,7 +76,7 @@ def _slices_first(volume: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(np.moveaxis(volume, -1, 0))
 
 
-def write_array(path: Path, array: NDArray[Any]) -> Note:
+def write_array(path: Path, array: NDArray[Any]) -> CaseNote:
     """Write an array; returns what its file must look like."""
     with written_whole(path) as partial:
         np.save(partial, array)

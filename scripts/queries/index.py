@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 
-COLUMNS = ("case", "patient", "object", "cluster", "x", "y", "z")
+INDEX_COLUMNS = ("case", "patient", "object", "cluster", "x", "y", "z")
 
 
 def make_index(
     cases: Sequence[Case], queries_of: Callable[[str], NDArray[Any]], table: LabelTable
 ) -> NDArray[np.int32]:
-    """Queries (Q, 7) of all cases, columns ``COLUMNS``, from each case's (object, x, y, z) by its id."""
+    """Queries (Q, 7) of all cases, columns ``INDEX_COLUMNS``, from each case's (object, x, y, z) by its id."""
     patients = {patient: number for number, patient in enumerate(sorted({case.patient for case in cases}))}
-    rows = [np.empty((0, len(COLUMNS)), np.int32)]
+    rows = [np.empty((0, len(INDEX_COLUMNS)), np.int32)]
     for number, case in enumerate(cases):
         queries = queries_of(case.id)
         phase = table.phase_number(case.phase, case.id)

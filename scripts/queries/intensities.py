@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .blur import Gaussians
 from .noise import Noise
 
-SLAB = 1 << 17  # voxels per CPU thread that are processed at once
+THREAD_VOXELS = 1 << 17  # voxels per CPU thread that are processed at once
 
 
 def slabs(batch: torch.Tensor) -> list[slice]:
@@ -21,7 +21,7 @@ def slabs(batch: torch.Tensor) -> list[slice]:
     Several operations on a slice in the cache take a fraction of the time of as many passes over the whole memory.
     """
     count = len(batch)
-    most = SLAB * torch.get_num_threads() if batch.device.type == "cpu" else batch.numel()
+    most = THREAD_VOXELS * torch.get_num_threads() if batch.device.type == "cpu" else batch.numel()
     step = max(1, most * count // max(1, batch.numel()))
     return [slice(start, start + step) for start in range(0, count, step)]
 

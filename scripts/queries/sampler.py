@@ -13,7 +13,7 @@ from .. import ranks
 from ..errors import SemclError
 
 Members = dict[int, list[NDArray[np.integer]]]
-MANY = 10_000  # patients of a cluster above which a few are chosen without permuting all
+MANY_PATIENTS = 10_000  # patients of a cluster above which a few are chosen without permuting all
 
 
 class ClusterSampler(Sampler[list[int]]):
@@ -108,7 +108,7 @@ class ClusterSampler(Sampler[list[int]]):
     def _sample(self, cluster: int, rng: np.random.Generator) -> list[int]:
         """K queries of a cluster: one of each patient in turn, each patient's in random order."""
         by_patient = self.members[cluster]
-        if len(by_patient) > MANY:
+        if len(by_patient) > MANY_PATIENTS:
             order = rng.choice(len(by_patient), min(self.queries_per_cluster, len(by_patient)), replace=False)
         else:
             order = rng.permutation(len(by_patient))[: self.queries_per_cluster]

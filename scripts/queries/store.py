@@ -19,9 +19,9 @@ from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..sidefiles import DAMAGE
-from .building import Note, build_all, build_case
+from .building import CaseNote, build_all, build_case
 from .grid import QueryGrid
-from .index import COLUMNS, make_index
+from .index import INDEX_COLUMNS, make_index
 
 FORMAT = "query store 4"  # written into the folder; incremented whenever its layout changes
 
@@ -45,7 +45,7 @@ class QueryStore:
         channels: C, channels of the images.
 
     Attributes:
-        index: integers (Q, 7), one row per query, columns ``COLUMNS``: numbers of case and patient, object 1..K,
+        index: integers (Q, 7), one row per query, columns ``INDEX_COLUMNS``: numbers of case and patient, object 1..K,
             cluster, first voxel of the patch.
         built: ids of the cases that had to be built.
 
@@ -116,7 +116,7 @@ class QueryStore:
                 expected="a folder of its own",
                 remedy="point --store_dir at a new folder, or remove this one if it is an older store",
             )
-        write_text(mark, json.dumps({"format": FORMAT, "columns": COLUMNS}, indent=1))
+        write_text(mark, json.dumps({"format": FORMAT, "columns": INDEX_COLUMNS}, indent=1))
 
     def _key(self, case: Case) -> str:
         """Of everything a case's files are made of."""
@@ -141,7 +141,7 @@ class QueryStore:
             )
         return {} if damaged or not current else note
 
-    def _build_case(self, case: Case) -> Note:
+    def _build_case(self, case: Case) -> CaseNote:
         key = self._key(case)  # first: a file that changes meanwhile then has another key
         attention, folder = attention_path(self.attention_dir, case.id), self.folder / case.id
         note = {"key": key, "files": build_case(case, attention, folder, self.table, self.grid, self.channels)}

@@ -23,8 +23,8 @@ from .refiner import PrepareQueries
 
 BINS, LARGEST = 400, 20.0  # of the histograms of logits; larger logits count as the largest
 PRIOR = 1.0  # weight, in voxels, of the prior that a logit needs no scaling
-BOUNDS = (0.05, 20.0), (-10.0, 10.0)  # of slope and offset
-TOLERANCE = 0.01  # Dice a decision may lose to stay nearer to the network's own
+FIT_BOUNDS = (0.05, 20.0), (-10.0, 10.0)  # of slope and offset
+DICE_TOLERANCE = 0.01  # Dice a decision may lose to stay nearer to the network's own
 
 
 def fit_scale(counts: NDArray[np.floating]) -> Scale:
@@ -46,7 +46,7 @@ def fit_scale(counts: NDArray[np.floating]) -> Scale:
     hits = np.append(inside[::-1].cumsum()[::-1], 0)
     predicted = np.append(counts.sum(0)[::-1].cumsum()[::-1], 0)
     dice = 2 * hits / (predicted + inside.sum())
-    good = edges[dice >= dice.max() - TOLERANCE]
+    good = edges[dice >= dice.max() - DICE_TOLERANCE]
     return Scale.from_decision(slope, offset, float(good[np.abs(good).argmin()]))
 
 
@@ -63,7 +63,7 @@ def _platt(
         gradient = columns @ (outside * expit(scaled) - inside * expit(-scaled)) + 2 * PRIOR * (scale - neutral)
         return (likelihood + PRIOR * ((scale - neutral) ** 2).sum()) / voxels, gradient / voxels
 
-    found = minimize(loss, neutral, jac=True, method="L-BFGS-B", bounds=BOUNDS, options={"ftol": 0, "gtol": 1e-12})
+    found = minimize(loss, neutral, jac=True, method="L-BFGS-B", bounds=FIT_BOUNDS, options={"ftol": 0, "gtol": 1e-12})
     slope, offset = found.x.tolist()
     return slope, offset
 

@@ -16,13 +16,13 @@ from ..cohort.provenance import note_of
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..freshness import newer, noted, stamp
-from ..job.config_check import digest
+from ..job.config_check import config_digest
 from ..job.job import Job
 from ..outputs import Output, visible
 from .calibration import calibration_path
 from .volumes import prediction_path, samples
 
-SUFFIXES = (".nii.gz", ".png", ".dcm")
+PREDICTION_SUFFIXES = (".nii.gz", ".png", ".dcm")
 
 
 class Predictions:
@@ -101,7 +101,7 @@ class Predictions:
         """Whether a note written by an earlier version names every file in the folder."""
         note = noted(self.note)
         scans = note.get("scans") if {"weights", "config"} <= set(note) else None
-        known = {f"{case}{suffix}" for case in scans or () for suffix in SUFFIXES} | {self.note.name}
+        known = {f"{case}{suffix}" for case in scans or () for suffix in PREDICTION_SUFFIXES} | {self.note.name}
         return isinstance(scans, dict) and {path.name for path in visible(self.folder)} <= known
 
     def _clear(self) -> None:
@@ -123,7 +123,7 @@ class Predictions:
     def _made_by(self) -> dict[str, object]:
         files = [*self.weights, *map(calibration_path, self.weights)]
         made_of = [checksum(path) if path.is_file() else None for path in files]
-        return {"weights": made_of, "config": digest(self.job.config), "labels": self.job.origin.get("labels")}
+        return {"weights": made_of, "config": config_digest(self.job.config), "labels": self.job.origin.get("labels")}
 
     def _noted(self) -> dict[str, list[int]]:
         """The scans whose predictions were made as this run would make them; none if that is unknown."""

@@ -6,7 +6,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from scripts.auto3dseg import bundle
-from scripts.auto3dseg.generated import STAGES
+from scripts.auto3dseg.generated import CHAIN_STAGES
 from scripts.errors import SemclError
 
 
@@ -25,7 +25,8 @@ def test_configs_are_written_with_the_name_the_package_has(tmp_path, monkeypatch
 
 def test_numbers_of_any_config_are_accepted():
     bundle.check_numbers(
-        {"common": {"patch_size": 32}, "train": {"max_epochs": 3, "train#views#rotation": 5.0, "skips": [0]}}, STAGES
+        {"common": {"patch_size": 32}, "train": {"max_epochs": 3, "train#views#rotation": 5.0, "skips": [0]}},
+        CHAIN_STAGES,
     )
 
 
@@ -40,4 +41,4 @@ def test_numbers_of_any_config_are_accepted():
 )
 def test_mistyped_numbers_are_refused(numbers, message):
     with pytest.raises(SemclError, match=message):
-        bundle.check_numbers(numbers, STAGES)
+        bundle.check_numbers(numbers, CHAIN_STAGES)

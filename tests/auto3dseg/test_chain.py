@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from scripts.auto3dseg import chain
-from scripts.auto3dseg.generated import STAGES
+from scripts.auto3dseg.generated import CHAIN_STAGES
 from scripts.errors import SemclError
 
 
@@ -57,7 +57,7 @@ def stages(folder, monkeypatch):
 
 
 def test_all_stages_run_in_order_and_the_score_is_written(stages, folder):
-    assert stages() == [(stage, False) for stage in STAGES]
+    assert stages() == [(stage, False) for stage in CHAIN_STAGES]
     (scored,) = yaml.safe_load((folder / "cohort" / "models" / "progress.yaml").read_text())
     assert scored == {"best_avg_dice_score": 0.625, "fold": 0, "organs": {"liver": 0.5, "spleen": 0.75}}
 
@@ -76,7 +76,7 @@ def test_a_finished_chain_starts_anew(stages):
 
 def test_with_other_numbers_it_starts_anew(stages):
     stages(interrupted=["train"])
-    assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in STAGES]
+    assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in CHAIN_STAGES]
 
 
 def test_mistyped_numbers_are_refused_and_leave_an_earlier_run_alone(stages, folder):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts.auto3dseg.source import fold_cases, image_of, label_table, modality_of
+from scripts.auto3dseg.source import find_label_table, fold_cases, image_of, modality_of
 from scripts.cohort.label_table import Organ
 from scripts.errors import SemclError
 
@@ -85,7 +85,7 @@ def test_an_entry_may_be_a_path_or_name_a_list_of_one():
 
 def table(folder, phase=None, **more):
     given = source(folder, entry={"phase": phase} if phase else None, **more)
-    return label_table(given, fold_cases(given, 0), STATS)
+    return find_label_table(given, fold_cases(given, 0), STATS)
 
 
 def test_the_label_table_of_the_input_comes_first(tmp_path):
@@ -136,4 +136,4 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path, more, message):
 def test_label_maps_with_only_background_are_refused(tmp_path):
     given = source(tmp_path)
     with pytest.raises(SemclError, match="no organ is labelled"):
-        label_table(given, fold_cases(given, 0), {"stats_summary": {"label_stats": {"labels": [0]}}})
+        find_label_table(given, fold_cases(given, 0), {"stats_summary": {"label_stats": {"labels": [0]}}})

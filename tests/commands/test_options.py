@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts import __main__ as command_line
-from scripts.commands.arguments import AGAIN, arguments
+from scripts.commands.arguments import SEPARATOR, arguments
 from scripts.commands.options import (
     Count,
     CountOrNone,
@@ -224,7 +224,7 @@ def test_help_is_still_fire_s(words, monkeypatch, capsys):
         (["--out", "b"], ["--out='b'"]),
         (["--pred", "a", "--out", "b"], ["--pred='a'", "--out='b'"]),
         (["--pred=a=b"], ["--pred='a=b'"]),
-        (["--pred", "a", "--out", "b", "--pred=c,d"], [f"--pred={'a' + AGAIN + 'c,d'!r}", "--out='b'"]),
+        (["--pred", "a", "--out", "b", "--pred=c,d"], [f"--pred={'a' + SEPARATOR + 'c,d'!r}", "--out='b'"]),
         (["--pred", "a", "--", "--pred", "b"], ["--pred='a'", "--", "--pred", "b"]),
         (["--out", "a", "--out", "b"], ["--out='b'"]),
         (["x", "--new-option", "--predict", "a"], ["'x'", "--new-option", "--predict='a'"]),

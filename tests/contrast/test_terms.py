@@ -8,7 +8,7 @@ import torch
 from scripts.contrast import partition
 from scripts.contrast import terms as terms_module
 from scripts.contrast.gather import Communicator
-from scripts.contrast.terms import ROWS, Batch, Groups, Terms, unit_vectors
+from scripts.contrast.terms import CHUNK_ROWS, Batch, Groups, Terms, unit_vectors
 
 from .oracles import sample
 
@@ -110,7 +110,7 @@ def test_at_a_very_low_temperature_too(monkeypatch, kind):
 
 
 def test_more_rows_than_are_copied_at_once_have_the_gradient_of_the_formula():
-    count = 2 * ROWS + 7
+    count = 2 * CHUNK_ROWS + 7
     vectors, labels, _ = sample(count, classes=count // 3)
     vectors.requires_grad_()
     groups = Groups.from_labels(labels)

@@ -341,7 +341,7 @@ def test_what_cannot_be_measured_is_left_empty(organs: str, patients: str, phase
 
 
 def test_silhouettes_of_many_queries_are_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAMPLE", 50)
+    monkeypatch.setattr(module, "SILHOUETTE_QUERIES", 50)
     table = random_embeddings(200, 4)
     lines = {
         line["title"]: line["found"] for line in embedding_measures({"one": table}, {"one": nearest(table, 10)}, 3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from scripts.embeddings.table import COLUMNS, Embeddings, embed_queries, sample_queries
+from scripts.embeddings.table import EMBEDDING_COLUMNS, Embeddings, embed_queries, sample_queries
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.pooling import PatchPooling, Pooling, RegionPooling
 from scripts.queries.dataset import QueryDataset
@@ -269,7 +269,7 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     assert np.array_equal(vectors, table.vectors.numpy())
     with open(tmp_path / "embeddings" / "queries.csv", newline="", encoding="utf-8") as file:
         head, *lines = csv.reader(file)
-    assert tuple(head) == COLUMNS == ("query", "case", "patient", "organ", "phase", "x", "y", "z")
+    assert tuple(head) == EMBEDDING_COLUMNS == ("query", "case", "patient", "organ", "phase", "x", "y", "z")
     columns = list(zip(*lines, strict=True))
     assert [int(row) for row in columns[0]] == table.queries.tolist()
     for column, name in zip(columns[1:5], ("cases", "patients", "organs", "phases"), strict=True):

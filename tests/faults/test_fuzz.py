@@ -151,7 +151,7 @@ def read_overlays(folder: Path) -> None:
     found = overlays.merged([str(folder / "pretrain.json"), str(folder / "mine.yaml")], {"seed": 1})
     for error in config_check.check(found, SHIPPED.own, SHIPPED.others):
         str(error)
-    config_check.digest(config_check.flatten(found))
+    config_check.config_digest(config_check.flatten(found))
 
 
 def look(folder: Path, images: str, cases: str | None) -> None:

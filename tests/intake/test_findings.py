@@ -9,7 +9,7 @@ import pytest
 from scripts.errors import SemclError
 from scripts.intake.finding_kinds import FINDINGS
 from scripts.intake.findings import (
-    COLUMNS,
+    FINDING_COLUMNS,
     Finding,
     allow,
     as_csv,
@@ -18,7 +18,7 @@ from scripts.intake.findings import (
     hash_ids,
     hash_key,
     stop,
-    unusable,
+    unusable_cases,
 )
 
 TWIN = Finding("anna", "duplicate_image", "the voxels of berta", ("berta",))
@@ -37,7 +37,7 @@ def test_a_finding_that_does_not_exist_cannot_be_allowed():
 
 
 def test_only_what_no_stage_could_read_is_left_out():
-    assert unusable([TWIN, EMPTY]) == {"carl"}
+    assert unusable_cases([TWIN, EMPTY]) == {"carl"}
 
 
 def test_stopping_says_the_one_error_or_counts_them():
@@ -50,7 +50,7 @@ def test_stopping_says_the_one_error_or_counts_them():
 
 def test_the_csv_has_a_line_a_finding():
     rows = list(csv.DictReader(io.StringIO(as_csv([TWIN, EMPTY, Finding(None, "label_names_differ", "x")]))))
-    assert tuple(rows[0]) == COLUMNS == ("case", "finding", "severity", "found", "expected", "remedy")
+    assert tuple(rows[0]) == FINDING_COLUMNS == ("case", "finding", "severity", "found", "expected", "remedy")
     assert [row["case"] for row in rows] == ["anna", "carl", "(cohort)"]
     kind = FINDINGS["zero_bytes"]
     assert list(rows[1].values())[1:] == ["zero_bytes", "error", EMPTY.found, kind.expected, kind.remedy]

@@ -12,7 +12,7 @@ from scripts.cohort import datalist
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
-from scripts.intake.prepare import prepare, split
+from scripts.intake.prepare import prepare_cohort, split
 from tests.conftest import write_nifti
 
 SHAPE = (4, 5, 6)
@@ -41,7 +41,7 @@ def write_cases(path, rows, columns=("case", "patient", "phase")):
 def test_a_prepared_cohort_is_loaded_as_it_was_made(folders, table, tmp_path):
     images, labels, out = folders
     listed = write_cases(tmp_path / "cases.csv", [(case, f"p{case}", "portal") for case in "abcdef"])
-    made = prepare(images, labels, table, out, listed, folds=2)
+    made = prepare_cohort(images, labels, table, out, listed, folds=2)
     assert sorted(datalist.load(out, need_label=True), key=lambda case: case.id) == made
     assert LabelTable.load(out) == table
 
@@ -52,7 +52,7 @@ def test_an_image_is_paired_with_the_label_map_of_its_case_id(tmp_path, table):
     for case, value in values.items():
         write_nifti(tmp_path / f"images/{case}.nii.gz", ct(len(case) * 10 + value))
         write_nifti(tmp_path / f"labels/{case}{suffixes[case]}", np.full(SHAPE, value, np.uint8))
-    made = prepare(tmp_path / "images", tmp_path / "labels", table, tmp_path / "cohort", folds=2)
+    made = prepare_cohort(tmp_path / "images", tmp_path / "labels", table, tmp_path / "cohort", folds=2)
     assert {case.id for case in made} == set(values)
     for case in made:
         image, label = np.asarray(nib.load(case.image).dataobj), np.asarray(nib.load(case.label).dataobj)
@@ -65,7 +65,7 @@ def test_as_many_label_maps_of_other_cases_do_not_pair(folders, table):
     (labels / "a.nii.gz").rename(labels / "g.nii.gz")
     (labels / "c.nii.gz").rename(labels / "h.nii.gz")
     with pytest.raises(SemclError, match="4 problems in the cohort") as raised:
-        prepare(images, labels, table, out)
+        prepare_cohort(images, labels, table, out)
     for case in "ac":
         assert f"case {case}: image without label map\n  found:    only {images}/{case}.nii.gz" in str(raised.value)
     for case in "gh":
@@ -84,7 +84,7 @@ def test_everything_wrong_with_the_label_maps_is_said_at_once(folders, table):
     write_nifti(labels / "d.nii.gz", np.full(SHAPE, 4.5, np.float32))
     (images / "e.nii.gz").write_bytes(b"no volume")
     with pytest.raises(SemclError, match="5 problems in the cohort") as raised:
-        prepare(images, labels, table, out)
+        prepare_cohort(images, labels, table, out)
     message = str(raised.value)
     assert (
         f"case a: image and label map differ in shape\n  found:    image 4 x 5 x 6, {labels}/a.nii.gz 4 x 5 x 7"
@@ -106,7 +106,7 @@ def test_one_problem_is_raised_as_itself(folders, table):
     images, labels, out = folders
     write_nifti(labels / "b.nii.gz", np.full(SHAPE, 7, np.uint8))
     with pytest.raises(SemclError, match=r"\Acase b: label values outside the label table\n  found:    7 in "):
-        prepare(images, labels, table, out)
+        prepare_cohort(images, labels, table, out)
     assert not out.exists()
 
 
@@ -115,7 +115,7 @@ def test_a_label_map_stored_in_another_orientation_fits(folders, table):
     flipped = np.diag([-1.0, -1, 1, 1])
     flipped[:2, 3] = SHAPE[0] - 1, SHAPE[1] - 1
     write_nifti(labels / "a.nii.gz", np.full(SHAPE, 5, np.uint8), flipped)
-    assert len(prepare(images, labels, table, out)) == 6
+    assert len(prepare_cohort(images, labels, table, out)) == 6
 
 
 @pytest.mark.parametrize("lacking", ["images", "labels"])
@@ -123,31 +123,31 @@ def test_a_folder_that_is_not_there_is_named(folders, table, lacking):
     given = dict(zip(("images", "labels"), folders[:2], strict=True)) | {lacking: folders[2] / "nowhere"}
     match = r"(?s)a folder is missing.*found: +\S+/nowhere\n.*expected: a folder of volumes.*check the path"
     with pytest.raises(SemclError, match=match):
-        prepare(given["images"], given["labels"], table, folders[2])
+        prepare_cohort(given["images"], given["labels"], table, folders[2])
 
 
 def test_a_folder_without_volumes_is_named(tmp_path, table):
     (tmp_path / "notes.txt").write_text("no volume")
     match = rf"(?s)no volumes to prepare.*none in {tmp_path}\n.*files ending in \.nii\.gz.*check --images"
     with pytest.raises(SemclError, match=match):
-        prepare(tmp_path, None, table, tmp_path / "cohort")
+        prepare_cohort(tmp_path, None, table, tmp_path / "cohort")
 
 
 def test_without_label_maps_all_cases_are_to_be_tested(folders, table):
     images, _, out = folders
-    made = prepare(images, None, table, out, folds=3)
+    made = prepare_cohort(images, None, table, out, folds=3)
     assert [(case.id, case.label, case.fold) for case in made] == [(case, None, None) for case in "abcdef"]
     assert datalist.load(out, "testing") == made
 
 
 def test_without_a_table_of_cases_each_is_a_patient_in_a_phase_of_its_own(folders, table):
-    made = prepare(*folders[:2], table, folders[2], folds=2)
+    made = prepare_cohort(*folders[:2], table, folders[2], folds=2)
     assert [(case.patient, case.phase) for case in made] == [(case, "unknown") for case in "abcdef"]
     assert LabelTable.load(folders[2]).phases == ("noncontrast", "portal", "unknown")
 
 
 def test_the_only_phase_of_a_table_needs_no_telling(folders, table):
-    made = prepare(*folders[:2], replace(table, phases=("mr",)), folders[2], folds=2)
+    made = prepare_cohort(*folders[:2], replace(table, phases=("mr",)), folders[2], folds=2)
     assert {case.phase for case in made} == {"mr"}
     assert LabelTable.load(folders[2]).phases == ("mr",)
 
@@ -156,7 +156,7 @@ def test_an_allowed_finding_leaves_out_what_no_stage_could_use(folders, table):
     images, labels, out = folders
     (labels / "a.nii.gz").unlink()
     write_nifti(images / "b.nii.gz", np.full(SHAPE, 7, np.int16))
-    made = prepare(images, labels, table, out, folds=2, allowed=("image_without_label", "constant_image"))
+    made = prepare_cohort(images, labels, table, out, folds=2, allowed=("image_without_label", "constant_image"))
     assert [case.id for case in made] == list("bcdef")
 
 
@@ -164,11 +164,11 @@ def test_the_folds_of_a_table_are_kept(folders, table, tmp_path):
     sides = dict(zip("abcdef", ["0", "0", "1", "test", "test", "3"], strict=True))
     rows = [(case, f"p{case}", "portal", side) for case, side in sides.items()]
     listed = write_cases(tmp_path / "cases.csv", rows, ("case", "patient", "phase", "fold"))
-    made = prepare(*folders[:2], table, folders[2], listed)
+    made = prepare_cohort(*folders[:2], table, folders[2], listed)
     assert [case.fold for case in made] == [0, 0, 1, None, None, 3]
     write_cases(listed, [*rows[:-1], ("f", "pf", "portal", "")], ("case", "patient", "phase", "fold"))
     with pytest.raises(SemclError, match=r"(?s)case f: column fold is not filled in.*a number or test for each case"):
-        prepare(*folders[:2], table, folders[2], listed)
+        prepare_cohort(*folders[:2], table, folders[2], listed)
 
 
 def test_masks_of_a_subject_become_one_label_map(tmp_path, table):
@@ -180,7 +180,7 @@ def test_masks_of_a_subject_become_one_label_map(tmp_path, table):
             file = tmp_path / f"data/{case}/segmentations/{name}.nii.gz"
             write_nifti(file, mask, np.diag([-1.0, 1, 1, 1]))
     out = tmp_path / "cohort"
-    prepare(tmp_path / "data", None, table, out, folds=2, test_share=0)
+    prepare_cohort(tmp_path / "data", None, table, out, folds=2, test_share=0)
     cases = datalist.load(out, "training", need_label=True)
     assert [(case.id, case.annotated) for case in cases] == [(case, ("liver", "left_kidney")) for case in ("s1", "s2")]
     for case in cases:
@@ -193,7 +193,7 @@ def test_masks_of_a_subject_become_one_label_map(tmp_path, table):
 def test_the_table_of_cases_says_whose_and_when_a_scan_is(folders, table, tmp_path):
     rows = [(case, f"p{number // 2}", table.phases[number % 2]) for number, case in enumerate("abcdef")]
     listed = write_cases(tmp_path / "cases.csv", [*reversed(rows), ("unused", "p9", "portal")])
-    made = prepare(*folders[:2], table, folders[2], listed, folds=2)
+    made = prepare_cohort(*folders[:2], table, folders[2], listed, folds=2)
     assert [(case.id, case.patient, case.phase) for case in made] == rows
 
 
@@ -201,7 +201,7 @@ def test_scans_the_table_of_cases_does_not_list_are_named_beside_other_problems(
     images, labels, out = folders
     listed = write_cases(tmp_path / "cases.csv", [*((case, case, "portal") for case in "bcd"), ("e", "e", "arterial")])
     with pytest.raises(SemclError, match="3 problems in the cohort") as raised:
-        prepare(images, labels, table, out, listed)
+        prepare_cohort(images, labels, table, out, listed)
     for case in "af":
         unlisted = f"case {case}: a scan that is not in the table of cases\n  found:    {images}/{case}.nii.gz"
         assert f"{unlisted}\n  expected: a row in {listed}\n  do this:  add the row" in str(raised.value)
@@ -220,7 +220,7 @@ def test_scans_the_table_of_cases_does_not_list_are_named_beside_other_problems(
 def test_a_table_of_cases_without_its_columns_or_rows_is_refused(folders, table, tmp_path, rows, columns, found):
     listed = write_cases(tmp_path / "cases.csv", rows, columns)
     with pytest.raises(SemclError, match="the table of cases cannot be used") as raised:
-        prepare(*folders[:2], table, folders[2], listed)
+        prepare_cohort(*folders[:2], table, folders[2], listed)
     assert raised.value.found == found.format(listed)
     assert "columns case, patient, phase" in raised.value.expected
     assert raised.value.remedy == "correct the CSV"
@@ -229,13 +229,13 @@ def test_a_table_of_cases_without_its_columns_or_rows_is_refused(folders, table,
 def test_a_table_of_cases_that_is_not_there_is_named(folders, table, tmp_path):
     match = r"(?s)the table of cases cannot be used.*no file \S+/cases\.csv\n.*a file\n.*check the path"
     with pytest.raises(SemclError, match=match):
-        prepare(*folders[:2], table, folders[2], tmp_path / "cases.csv")
+        prepare_cohort(*folders[:2], table, folders[2], tmp_path / "cases.csv")
 
 
 def test_a_table_of_cases_may_begin_as_spreadsheets_write_it(folders, table, tmp_path):
     listed = write_cases(tmp_path / "cases.csv", [(case, f"p{case}", "portal") for case in "abcdef"])
     listed.write_bytes(b"\xef\xbb\xbf" + listed.read_bytes())
-    made = prepare(*folders[:2], table, folders[2], listed)
+    made = prepare_cohort(*folders[:2], table, folders[2], listed)
     assert [case.patient for case in made] == [f"p{case}" for case in "abcdef"]
 
 
@@ -283,7 +283,7 @@ def test_a_split_that_cannot_be_made_is_refused(folds, share):
 @pytest.mark.parametrize(("folds", "share", "tested"), [(7, 0.0, 0), (3, 0.6, 4), (4, 0.5, 3)])
 def test_too_few_patients_for_the_folds_are_counted(folders, table, folds, share, tested):
     with pytest.raises(SemclError, match="too few patients to train on") as raised:
-        prepare(*folders[:2], table, folders[2], folds=folds, test_share=share)
+        prepare_cohort(*folders[:2], table, folders[2], folds=folds, test_share=share)
     assert raised.value.found == f"6 patients, {tested} of them kept for testing"
     assert raised.value.expected == f"at least {folds} training patients, one per fold"
     assert "lower --folds or --test_share" in raised.value.remedy
@@ -296,4 +296,4 @@ def test_a_line_of_the_table_of_cases_must_be_whole_and_its_case_new(line, tmp_p
         write_nifti(tmp_path / "images" / f"{case}.nii.gz", np.zeros((4, 4, 4), np.float32))
     (tmp_path / "cases.csv").write_text(f"case,patient,phase\na,ann,portal\n{line}\n")
     with pytest.raises(SemclError, match=r"(?s)line 3 of .*no case twice"):
-        prepare(tmp_path / "images", None, table, tmp_path / "out", tmp_path / "cases.csv")
+        prepare_cohort(tmp_path / "images", None, table, tmp_path / "out", tmp_path / "cases.csv")

@@ -14,8 +14,8 @@ from scripts.job.config_check import (
     _components,
     _locate,
     check,
+    config_digest,
     differences,
-    digest,
     flatten,
     running_config,
 )
@@ -383,7 +383,7 @@ def test_tracking_does_not_tell_two_runs_apart(tmp_path, phantoms, monkeypatch):
 )
 def test_differences_are_said_key_by_key(now, said):
     assert differences(FLAT, FLAT | now) == said
-    assert (digest(FLAT) == digest(FLAT | now)) == (not said)
+    assert (config_digest(FLAT) == config_digest(FLAT | now)) == (not said)
 
 
 def test_a_key_that_is_gone_is_a_difference():
@@ -393,5 +393,5 @@ def test_a_key_that_is_gone_is_a_difference():
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys():
-    assert digest(dict(reversed(FLAT.items()))) == digest(FLAT)
-    assert len(digest(FLAT)) == 12
+    assert config_digest(dict(reversed(FLAT.items()))) == config_digest(FLAT)
+    assert len(config_digest(FLAT)) == 12

@@ -61,7 +61,7 @@ def test_a_run_is_noted_when_it_begins_and_when_it_ends(make: Callable[..., Job]
     assert (note["cohort"], note["labels"]) == ("a1b2c3", "d4e5f6")
     assert note["config"]["max_epochs"] == 12
     assert note["config"]["common#patch_size"] == 64
-    assert note["config_hash"] == config_check.digest(note["config"])
+    assert note["config_hash"] == config_check.config_digest(note["config"])
     job.finish()
     after = noted(job)
     assert after["status"] == "completed"

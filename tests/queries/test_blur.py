@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from scripts.queries.blur import REACH, Gaussians
+from scripts.queries.blur import CUTOFF, Gaussians
 
 SIGMAS = np.array([0.0, 0.3, 0.8, 1.7])
 SHAPES = {"2-D": (13, 9), "3-D": (8, 7, 9), "smaller than the blur": (3, 2)}
@@ -22,7 +22,7 @@ def images(count: int, shape: tuple[int, ...], channels: int = 1) -> torch.Tenso
 
 def reach(sigmas: np.ndarray) -> int:
     """Voxels to each side at which the kernels are cut off."""
-    return max(1, int(np.ceil(REACH * sigmas.max())))
+    return max(1, int(np.ceil(CUTOFF * sigmas.max())))
 
 
 def blur(image: torch.Tensor, sigmas: np.ndarray) -> torch.Tensor:

@@ -12,7 +12,7 @@ from scripts.cohort.volume import read, read_objects
 from scripts.errors import SemclError
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.grid import QueryGrid
-from scripts.queries.index import COLUMNS
+from scripts.queries.index import INDEX_COLUMNS
 from scripts.queries.sampler import ClusterSampler
 from scripts.queries.store import QueryStore
 from tests.conftest import write_nifti
@@ -33,7 +33,7 @@ def test_a_sample_is_the_patch_of_its_query(phantoms, tmp_path, dims):
     store = QueryStore(str(tmp_path / "store"), cases, str(phantoms / "labels"), table, grid)
     dataset = QueryDataset(store, target=True, margin=4)
     item = len(dataset) // 2
-    row = dict(zip(COLUMNS, store.index[item].tolist(), strict=True))
+    row = dict(zip(INDEX_COLUMNS, store.index[item].tolist(), strict=True))
     case = cases[row["case"]]
     image = read(case.image, case.id)
     truth = torch.from_numpy(read_objects(case.label, image, case.id, table))

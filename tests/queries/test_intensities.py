@@ -128,7 +128,7 @@ def test_a_seed_gives_its_noise_whatever_was_drawn_before():
 def test_changes_do_not_depend_on_how_much_is_worked_on_at_once(shape, monkeypatch):
     image = images(3, shape, channels=2).float()
     whole = changed(image.clone(), DRAWS)
-    monkeypatch.setattr(intensities, "SLAB", 1)
+    monkeypatch.setattr(intensities, "THREAD_VOXELS", 1)
     assert len(intensities.slabs(image)) == 3
     assert torch.allclose(changed(image.clone(), DRAWS), whole, atol=1e-6)
 

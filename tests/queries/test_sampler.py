@@ -264,7 +264,7 @@ def test_the_ranks_together_draw_the_batch_of_one_process(monkeypatch, ranks, wa
 
 
 def test_of_very_many_patients_as_few_are_drawn_at_random_and_none_twice(monkeypatch):
-    monkeypatch.setattr(drawing, "MANY", 3)
+    monkeypatch.setattr(drawing, "MANY_PATIENTS", 3)
     sampler = ClusterSampler(CLUSTERS, PATIENTS, 4, 4, 200)
     drawn = Counter()
     for batch in sampler:

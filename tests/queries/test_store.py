@@ -20,7 +20,7 @@ from scripts.queries import building
 from scripts.queries import store as module
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.grid import QueryGrid
-from scripts.queries.index import COLUMNS
+from scripts.queries.index import INDEX_COLUMNS
 from scripts.queries.store import FORMAT, QueryStore
 from tests.conftest import write_nifti
 
@@ -126,7 +126,7 @@ def test_the_index_is_what_a_loop_over_organs_and_slices_finds(cohort, dims):
                 cluster = 2 * (organ - 1) + TABLE.phases.index(phase)
                 z = some[0] if dims == 2 else start[2]
                 rows.append([number, people.index(case.patient), organ, cluster, start[0], start[1], z])
-    assert COLUMNS == ("case", "patient", "object", "cluster", "x", "y", "z")
+    assert INDEX_COLUMNS == ("case", "patient", "object", "cluster", "x", "y", "z")
     assert store.index.tolist() == rows
 
 

@@ -533,7 +533,7 @@ def test_views_do_not_depend_on_how_much_is_worked_on_at_once(dims, elastic, cha
     settings = {**GEOMETRY, **INTENSITY, "elastic": elastic}
     whole = still(10, **settings)(image, masks)
     for slab in (1, 2 * channels * 12**dims):  # two volumes at once leave one for the last
-        monkeypatch.setattr(intensities, "SLAB", slab)
+        monkeypatch.setattr(intensities, "THREAD_VOXELS", slab)
         moved, shown = still(10, **settings)(image, masks)
         assert torch.allclose(moved, whole[0], atol=1e-5)
         assert torch.equal(shown, whole[1])

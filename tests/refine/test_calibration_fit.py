@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from scripts.cohort.label_table import LabelTable
 from scripts.queries.views import Views
 from scripts.refine.calibration import Calibration, Scale, calibration_path
-from scripts.refine.calibration_fit import BINS, LARGEST, TOLERANCE, Calibrate, fit_scale
+from scripts.refine.calibration_fit import BINS, DICE_TOLERANCE, LARGEST, Calibrate, fit_scale
 from tests.refine.test_calibration import probability, weights
 
 EDGES = np.linspace(-LARGEST, LARGEST, BINS + 1)
@@ -85,9 +85,9 @@ def test_the_decision_is_the_nearest_to_logit_0_that_is_as_good_as_the_best(offs
     decision = scale.decision
     assert decision == pytest.approx((np.log(scale.threshold / (1 - scale.threshold)) - scale.offset) / scale.slope)
     best = max(dice(edge) for edge in EDGES)
-    assert dice(decision) >= best - TOLERANCE - 1e-9
+    assert dice(decision) >= best - DICE_TOLERANCE - 1e-9
     nearer = [edge for edge in EDGES if abs(edge) < abs(decision) - 0.05]
-    assert all(dice(edge) < best - TOLERANCE for edge in nearer)
+    assert all(dice(edge) < best - DICE_TOLERANCE for edge in nearer)
     if offset == -4.0:
         assert abs(decision) > 0.5  # not at logit 0
         assert scale.threshold < 0.5

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...cohort.dicom import holds_dicom
 from ...cohort.pictures import is_photo, without_previews
-from ...cohort.volume_files import SUFFIXES, case_id
+from ...cohort.volume_files import VOLUME_SUFFIXES, case_id
 from ...errors import SemclError
 from ..findings import Finding
 from .scan import Found, Scan
@@ -42,7 +42,7 @@ def _pair(images: Path, labels: Path | None) -> Found:
         raise SemclError(
             "no volumes to prepare",
             found=f"none in {images}",
-            expected=f"files ending in {', '.join(SUFFIXES)}, or folders of DICOM slices",
+            expected=f"files ending in {', '.join(VOLUME_SUFFIXES)}, or folders of DICOM slices",
             remedy="check --images",
         )
     if maps is not None and images == labels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...cohort.pictures import SUFFIXES
+from ...cohort.pictures import PICTURE_SUFFIXES
 from ...errors import SemclError
 from ...plain import LARGE_BYTES, read_text
 from .. import case_table
@@ -46,7 +46,7 @@ def find(images: Path, labels: Path | None) -> Found | None:
 
 
 def _picture(root: Path, case: str, listed: Path) -> Path:
-    for suffix in SUFFIXES:
+    for suffix in PICTURE_SUFFIXES:
         path = root / IMAGES / f"{case}{suffix}"
         if path.is_file():
             return path
