@@ -63,17 +63,18 @@ def root_cause(error: BaseException) -> SemclError | None:
     return None
 
 
-def one_of(name: str, value: object, options: Sequence[str]) -> None:
+def one_of(name: str, value: object, options: Sequence[object]) -> None:
     """Check that a value is among the options.
 
     Raises:
         SemclError: naming the value and the options.
     """
     if value not in options:
-        near = difflib.get_close_matches(str(value), options, 1)
+        names = list(map(str, options))
+        near = difflib.get_close_matches(str(value), names, 1)
         raise SemclError(
             f"{name} has no such value",
             found=f"{name} {value}",
-            expected=f"one of {', '.join(options)}",
+            expected=f"one of {', '.join(names)}",
             remedy=f"did you mean {near[0]}?" if near else f"set {name}",
         )

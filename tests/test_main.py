@@ -234,7 +234,7 @@ def test_a_label_table_cannot_run_code(phantoms: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"modality": "PET"}, r"(?s)unknown modality.*found: +PET.*CT or MR"),
+        ({"modality": "PET"}, r"(?s)modality has no such value.*found: +modality PET.*CT, MR"),
         ({"allow": "label_emty"}, r"(?s)unknown finding to allow.*label_emty"),
         ({"phase_pattern": "portal"}, "phase pattern cannot be used"),
         ({"modalty": "MR"}, r"(?s)check has no option --modalty.*did you mean --modality"),

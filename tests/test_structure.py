@@ -74,7 +74,10 @@ def test_what_is_wrong_is_found():
         "cohort.volume": module("cohort.volume", "from ..job import job\n"),
         "job.job": module("job.job", "def run():\n    from ..cohort.volume import read\n"),
     }
-    one, other = module("one", "A = B = 1\n_C = 1\nD: int = 1\n"), module("other", "def A(): ...\n_C = D = 1\n")
+    one, other = (
+        module("one", "A = B = 1\n_C = 1\nD: int = 1\n"),
+        module("other", "def A(): ...\n_C = 1\nD, E = 1, 2\n"),
+    )
     assert shared_names({"one": one, "other": other}) == {"A": ["one", "other"], "D": ["one", "other"]}
     assert backwards(tree) == ["cohort.volume imports job.job"]
     assert mutual_rooms(tree) == ["cohort and job"]

@@ -133,14 +133,14 @@ def length(function: Function) -> int:
 
 def public_names(module: Module) -> list[str]:
     """The classes, functions and constants that a module defines for others."""
-    found = [node.name for node in module.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
-    targets = [
-        target
-        for node in module.tree.body
-        if isinstance(node, ast.Assign | ast.AnnAssign)
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-    ]
-    found += [target.id for target in targets if isinstance(target, ast.Name)]
+    found = []
+    for node in module.tree.body:
+        if isinstance(node, (ast.ClassDef, *FUNCTIONS)):
+            found.append(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            parts = [part for target in targets for part in ast.walk(target)]
+            found += [part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
     return [name for name in dict.fromkeys(found) if not name.startswith("_")]
 
 

@@ -50,9 +50,9 @@ class IntakeOptions:
         """Check the scans, show every finding, and stop where an error is left."""
         from ..intake.survey import Sources, survey
 
-        labels, cases = (Path(path) if path else None for path in (self.labels, self.cases))
+        label_maps, cases = (Path(path) if path else None for path in (self.labels, self.cases))
         sources = Sources(
-            Path(self.images), labels, cases, self.phase_pattern, self.modality, self.workers, self.max_voxels
+            Path(self.images), label_maps, cases, self.phase_pattern, self.modality, self.workers, self.max_voxels
         )
         found = survey(sources, table)
         self._show(found.findings)

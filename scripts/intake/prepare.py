@@ -25,7 +25,7 @@ from .survey import Sources, Survey, survey
 
 def prepare_cohort(
     images: Path,
-    labels: Path | None,
+    label_maps: Path | None,
     table: LabelTable,
     out: Path,
     cases_csv: Path | None = None,
@@ -39,7 +39,7 @@ def prepare_cohort(
 
     Args:
         images: folder of volumes or DICOM folders, root of a data set, or CSV of paths.
-        labels: folder of label maps; without it, and none in a data set, all cases are to be segmented.
+        label_maps: folder of label maps; without it, and none in a data set, all cases are to be segmented.
         table: the label table.
         out: the cohort's folder.
         cases_csv: columns case, patient and phase; without it each case is a patient of its own.
@@ -52,7 +52,7 @@ def prepare_cohort(
     Raises:
         SemclError: with every error that was found, before anything is written.
     """
-    found = survey(Sources(images, labels, cases_csv), table)
+    found = survey(Sources(images, label_maps, cases_csv), table)
     findings = allow(found.findings, allowed)
     raise_all([item.error for item in findings if item.severity == ERROR])
     return write(found, table, out, folds, test_share, seed, labelled_phases)

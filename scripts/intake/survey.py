@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import readers
-from ..errors import SemclError
+from ..errors import SemclError, one_of
 from . import case_table, cohort_checks
 from .findings import Finding, unusable_cases
 from .layouts import find_scans
@@ -40,7 +40,7 @@ class Sources:
 
     Args:
         images: folder of volumes or DICOM folders, root of a data set, or CSV of paths.
-        labels: folder of label maps; None to take what the data set holds.
+        label_maps: folder of label maps; None to take what the data set holds.
         cases: CSV with columns case, patient, phase.
         phase_pattern: regular expression with one group, searched in file names.
         modality: "CT" (intensities are HU), "MR", or "RGB": pictures, each of which shows some of the objects.
@@ -49,7 +49,7 @@ class Sources:
     """
 
     images: Path
-    labels: Path | None = None
+    label_maps: Path | None = None
     cases: Path | None = None
     phase_pattern: str | None = None
     modality: str = "CT"
@@ -81,12 +81,9 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
     Raises:
         SemclError: when there are no scans, or an option is invalid.
     """
-    if sources.modality not in MODALITIES:
-        raise SemclError(
-            "unknown modality", found=sources.modality, expected=" or ".join(MODALITIES), remedy="set --modality"
-        )
+    one_of("modality", sources.modality, MODALITIES)
     pattern = compile_pattern(sources.phase_pattern) if sources.phase_pattern else None
-    scans, findings = find_scans(sources.images, sources.labels)
+    scans, findings = find_scans(sources.images, sources.label_maps)
     if sources.cases:
         scans, unlisted = _listed(scans, sources.cases)
         findings += unlisted

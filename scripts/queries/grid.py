@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..cohort.components import boxes, without_islands
 from ..cohort.resampling import resample, resample_objects, working_shape
 from ..cohort.volume import between, spacing, window_ends
-from ..errors import SemclError
+from ..errors import one_of
 
 OVERLAP = 0.25  # of neighbouring patches, as a share of a patch, where an object is larger than one
 MARGIN = 0.125  # at least, between such an object and the outer border of its patches, as a share of a patch
@@ -47,8 +47,7 @@ class QueryGrid:
         extend: int = 0,
         islands: float = 0.0,
     ) -> None:
-        if spatial_dims not in (2, 3):
-            raise SemclError("unknown spatial_dims", found=spatial_dims, expected="2 or 3", remedy="set spatial_dims")
+        one_of("spatial_dims", spatial_dims, (2, 3))
         self.spatial_dims, self.patch_size = spatial_dims, patch_size
         self.spacing, self.window, self.extend, self.islands = list(spacing), window, extend, islands
         self.box = (patch_size, patch_size, patch_size if spatial_dims == 3 else 1)

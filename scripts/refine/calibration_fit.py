@@ -21,7 +21,7 @@ from ..queries.views import Views
 from .calibration import Calibration, Scale
 from .refiner import PrepareQueries
 
-BINS, LARGEST = 400, 20.0  # of the histograms of logits; larger logits count as the largest
+BINS, LARGEST_LOGIT = 400, 20.0  # of the histograms of logits; larger logits count as the largest
 PRIOR = 1.0  # weight, in voxels, of the prior that a logit needs no scaling
 FIT_BOUNDS = (0.05, 20.0), (-10.0, 10.0)  # of slope and offset
 DICE_TOLERANCE = 0.01  # Dice a decision may lose to stay nearer to the network's own
@@ -36,7 +36,7 @@ def fit_scale(counts: NDArray[np.floating]) -> Scale:
     Args:
         counts: (2, bins) voxels outside and inside the object by logit, from -20 to 20.
     """
-    edges = np.linspace(-LARGEST, LARGEST, counts.shape[1] + 1)
+    edges = np.linspace(-LARGEST_LOGIT, LARGEST_LOGIT, counts.shape[1] + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     outside, inside = np.asarray(counts, float)
     if not inside.sum() or not outside.sum():
@@ -121,7 +121,7 @@ class Calibrate:
             with torch.no_grad():
                 logits = self.network(inputs).float()
             refuse_broken(logits, "trained", "queries it is calibrated on", None)
-            cell = ((logits + LARGEST) * (BINS / (2 * LARGEST))).long().clamp_(0, BINS - 1)
+            cell = ((logits + LARGEST_LOGIT) * (BINS / (2 * LARGEST_LOGIT))).long().clamp_(0, BINS - 1)
             number = batch["object"].to(self.device).view(-1, *[1] * (logits.ndim - 1))
             cell = torch.where(targets >= 0, (number * 2 + targets.long()) * BINS + cell, 0)  # ignored: background's
             counts += torch.bincount(cell.flatten(), minlength=len(counts))

@@ -104,7 +104,7 @@ class Inputs(dict[str, tuple[Build, list[tuple[str | None, str]]]]):
     def survey(self, name: str, folder: Path) -> Survey:
         """The survey of an input built in a folder."""
         asked = self[name][0](Folder(folder)) or {}
-        given = {"images": folder / "images", "labels": folder / "labels"} | asked
+        given = {"images": folder / "images", "label_maps": folder / "labels"} | asked
         table = given.pop("table", TABLE)
         return survey(Sources(**given, workers=1), table)
 

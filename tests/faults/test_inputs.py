@@ -86,14 +86,14 @@ def a_label_map_cut_within_its_voxels(f):
 def an_mhd_header_without_its_raw_file(f):
     write_itk(f.images / "a.mhd", ct())
     (f.images / "a.raw").unlink()
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("unreadable")
 def a_cut_nrrd(f):
     path = write_itk(f.images / "a.nrrd", ct())
     path.write_bytes(path.read_bytes()[:300])
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("image_without_label")
@@ -131,7 +131,7 @@ def a_second_channel(f):
 def a_path_of_the_csv_that_is_not_there(f):
     f.pair("b")
     rows = "a,images/a.nii.gz,p\nb,images/b.nii.gz,q\n"
-    return {"images": f.sheet("case,image,patient\n" + rows), "labels": None}
+    return {"images": f.sheet("case,image,patient\n" + rows), "label_maps": None}
 
 
 @finds("unlisted_case")
@@ -173,7 +173,7 @@ def an_nnunet_data_set(f):
     (f.root / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1, "kidney_right": 2}}')
     write_nifti(f.root / "imagesTr/a_0000.nii.gz", ct())
     write_nifti(f.root / "labelsTr/a.nii.gz", organs())
-    return {"images": f.root, "labels": None}
+    return {"images": f.root, "label_maps": None}
 
 
 @finds()
@@ -181,21 +181,21 @@ def a_decathlon_data_set(f):
     f.dataset({"0": "background", "1": "liver", "2": "right kidney", "3": "left kidney"})
     write_nifti(f.root / "imagesTr/a.nii.gz", ct())
     write_nifti(f.root / "labelsTr/a.nii.gz", organs())
-    return {"images": f.root, "labels": None}
+    return {"images": f.root, "label_maps": None}
 
 
 @finds("label_names_differ", case=None)
 def a_data_set_that_numbers_an_organ_otherwise(f):
     f.pair()
     f.dataset({"background": 0, "liver": 1, "left_kidney": 2})
-    return {"images": f.root, "labels": None}
+    return {"images": f.root, "label_maps": None}
 
 
 @finds("unreadable", case=None)
 def a_dataset_json_that_is_none(f):
     f.pair()
     (f.root / "dataset.json").write_text("{labels")
-    return {"images": f.root, "labels": None}
+    return {"images": f.root, "label_maps": None}
 
 
 @finds()
@@ -219,7 +219,7 @@ def amos_names(f):
 def flare_in_one_folder(f):
     f.image("x_0000")
     write_nifti(f.images / "x.nii.gz", organs())
-    return {"labels": f.images}
+    return {"label_maps": f.images}
 
 
 @finds("partial_labels")
@@ -227,7 +227,7 @@ def a_totalsegmentator_subject(f):
     write_nifti(f.root / "set/a/ct.nii.gz", ct())
     for name, index in {"liver": 1, "kidney_right": 2}.items():
         write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", (organs() == index).astype(np.uint8))
-    return {"images": f.root / "set", "labels": None}
+    return {"images": f.root / "set", "label_maps": None}
 
 
 @finds("masks_overlap", "partial_labels")
@@ -237,7 +237,7 @@ def masks_that_overlap(f):
         mask = (organs() == index).astype(np.uint8)
         mask[6, 3:5, 3:5] = 1
         write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", mask)
-    return {"images": f.root / "set", "labels": None}
+    return {"images": f.root / "set", "label_maps": None}
 
 
 @finds("partial_labels", "origin_differs")
@@ -246,20 +246,20 @@ def masks_that_all_lie_elsewhere_are_said_once(f):
     for name, index in {"liver": 1, "kidney_right": 2}.items():
         mask = (organs() == index).astype(np.uint8)
         write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", mask, affine(m03=4))
-    return {"images": f.root / "set", "labels": None}
+    return {"images": f.root / "set", "label_maps": None}
 
 
 @finds()
 def a_csv_of_paths(f):
     f.pair()
     rows = "one,images/a.nii.gz,labels/a.nii.gz,p\n"
-    return {"images": f.sheet("case,image,label,patient\n" + rows), "labels": None}
+    return {"images": f.sheet("case,image,label,patient\n" + rows), "label_maps": None}
 
 
 @finds()
 def one_volume_and_one_label_map(f):
     f.pair()
-    return {"images": f.images / "a.nii.gz", "labels": (f.labels / "a.nii.gz").rename(f.labels / "truth.nii.gz")}
+    return {"images": f.images / "a.nii.gz", "label_maps": (f.labels / "a.nii.gz").rename(f.labels / "truth.nii.gz")}
 
 
 # geometry
@@ -340,19 +340,19 @@ def a_label_map_flipped_without_its_origin(f):
 @finds("bad_affine")
 def an_image_with_voxels_of_no_size(f):
     write_forms(f.images / "a.nii.gz", ct(), (np.eye(4), 0), (affine(1, 1, 1, m22=0), 1))
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("bad_affine")
 def an_affine_of_nan(f):
     write_forms(f.images / "a.nii.gz", ct(), (np.eye(4), 0), (affine(m03=np.nan), 1))
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("no_orientation")
 def an_image_that_does_not_say_how_it_lies(f):
     write_forms(f.images / "a.nii.gz", ct(), (np.eye(4), 0), (np.eye(4), 0))
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("qform_sform_differ")
@@ -364,13 +364,13 @@ def a_qform_elsewhere_than_the_sform(f):
 @finds("oblique")
 def an_oblique_image(f):
     f.image(place=turned(20))
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("sheared")
 def an_image_with_gantry_tilt(f):
     f.image(place=affine(m12=0.3))
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 # DICOM
@@ -383,19 +383,19 @@ def dicom(f, name="a", seed=0, **more):
 @finds()
 def a_series(f):
     dicom(f)
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds()
 def a_series_without_a_usable_identifier(f):
     dicom(f, tags={"0020|000e": ""})
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds()
 def a_series_in_a_tree_of_folders(f):
     write_dicom(f.images / "patient" / "study", ct())
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds()
@@ -414,20 +414,20 @@ def a_series_whose_label_lies_elsewhere(f):
 @finds("slice_gap")
 def a_series_with_a_missing_slice(f):
     dicom(f, heights=[0, 3, 6, 12, 15, 18, 21, 24])
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("sheared")
 def a_series_of_a_tilted_gantry(f):
     dicom(f, cosines="1\\0\\0\\0\\0.9539\\0.3")
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("mixed_series")
 def two_series_in_a_folder(f):
     dicom(f)
     write_dicom(f.images / "a", ct(2)[..., :3], tags={"0020|000e": "1.2.9"}, prefix="t")
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("mixed_series")
@@ -435,33 +435,33 @@ def a_scout_without_identifiers_in_the_folder(f):
     dicom(f, tags={"0020|000e": ""})
     tags = {"0020|000e": "", "0008|103e": "Topogram"}
     write_dicom(f.images / "a", ct(2)[..., :1], tags=tags, prefix="t")
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("doubled_slices")
 def two_phases_under_one_identifier(f):
     dicom(f)
     write_dicom(f.images / "a", ct(2), prefix="t")
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("unreadable")
 def a_slice_of_zero_bytes(f):
     (dicom(f) / "s003.dcm").write_bytes(b"")
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("unreadable")
 def a_slice_cut_short(f):
     path = dicom(f) / "s003.dcm"
     path.write_bytes(path.read_bytes()[:400])
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("modality_differs")
 def an_mr_series_among_ct(f):
     dicom(f, tags={"0008|0060": "MR"})
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("b:patient_by_tag")
@@ -470,7 +470,7 @@ def two_series_of_one_patient(f):
     dicom(f, "b", 1, tags={"0010|0020": "4711"})
     dicom(f, "c", 2)
     dicom(f, "d", 3)
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 # intensities
@@ -529,28 +529,28 @@ def an_mr_without_negative_values(f):
 def an_mr_of_another_scale(f):
     for number, case in enumerate("abcd"):
         f.image(case, (ct(number).astype(np.float32) + 1000) * (100 if case == "d" else 1))
-    return {"labels": None, "modality": "MR"}
+    return {"label_maps": None, "modality": "MR"}
 
 
 @finds()
 def mr_scales_within_a_factor_of_ten(f):
     for number, case in enumerate("abcd"):
         f.image(case, (ct(number).astype(np.float32) + 1000) * (number + 1))
-    return {"labels": None, "modality": "MR"}
+    return {"label_maps": None, "modality": "MR"}
 
 
 @finds("b:duplicate_image")
 def an_image_under_two_names(f):
     f.image("a", ct())
     f.image("b", ct())
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("b:duplicate_image")
 def an_image_twice_in_two_orientations(f):
     f.image("a", ct())
     f.image("b", ct()[::-1], affine(-1, 1, 1, m03=11))
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 # label maps
@@ -686,7 +686,7 @@ def listed(f, case, patient="p", phase="ct"):
     """A CSV of paths that names a scan and whose it is."""
     f.image()
     row = ",".join(f'"{cell}"' for cell in (case, "images/a.nii.gz", patient, phase))
-    return {"images": f.sheet(f"case,image,patient,phase\n{row}\n"), "labels": None}
+    return {"images": f.sheet(f"case,image,patient,phase\n{row}\n"), "label_maps": None}
 
 
 @finds("../../evil:bad_name")
@@ -747,7 +747,7 @@ def a_phase_that_a_spreadsheet_computes(f):
 @finds("a\x1b[2J:bad_name")
 def a_file_name_that_clears_the_screen(f):
     f.image("a\x1b[2J")
-    return {"labels": None}
+    return {"label_maps": None}
 
 
 @finds("A:same_name")
@@ -755,7 +755,7 @@ def ids_that_differ_in_capitals_alone(f):
     f.image("b")
     f.image("a")
     rows = "a,images/a.nii.gz,p,ct\nA,images/b.nii.gz,q,ct\n"
-    return {"images": f.sheet("case,image,patient,phase\n" + rows), "labels": None}
+    return {"images": f.sheet("case,image,patient,phase\n" + rows), "label_maps": None}
 
 
 @finds("e\u0301:same_name")
@@ -763,7 +763,7 @@ def ids_that_differ_in_how_an_accent_is_written(f):
     f.image("b")
     f.image("a")
     rows = "\u00e9,images/a.nii.gz,p,ct\ne\u0301,images/b.nii.gz,q,ct\n"
-    return {"images": f.sheet("case,image,patient,phase\n" + rows), "labels": None}
+    return {"images": f.sheet("case,image,patient,phase\n" + rows), "label_maps": None}
 
 
 @finds()
@@ -807,19 +807,19 @@ def a_phase_in_the_file_name(f):
 @finds()
 def a_phase_in_the_series_description(f):
     dicom(f, tags={"0008|103e": "Abd PORTAL 3.0"})
-    return {"labels": None, "table": TWO_PHASES}
+    return {"label_maps": None, "table": TWO_PHASES}
 
 
 @finds("phase_unknown")
 def a_series_description_of_two_phases(f):
     dicom(f, tags={"0008|103e": "native + venous"})
-    return {"labels": None, "table": TWO_PHASES}
+    return {"label_maps": None, "table": TWO_PHASES}
 
 
 @finds("phase_unknown")
 def a_native_series_with_a_contrast_agent(f):
     dicom(f, tags={"0008|103e": "Abd nativ", "0018|0010": "Iomeron"})
-    return {"labels": None, "table": TWO_PHASES}
+    return {"label_maps": None, "table": TWO_PHASES}
 
 
 @finds()

@@ -53,7 +53,7 @@ from tests.natural import write_picture
 
 VOLUMES = Inputs()
 finds = VOLUMES.finds
-ALONE: dict[str, Any] = {"labels": None}
+ALONE: dict[str, Any] = {"label_maps": None}
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 12, 3)).astype(np.uint8)
 
 

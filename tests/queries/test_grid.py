@@ -76,7 +76,7 @@ def test_a_patch_is_what_padding_and_slicing_gives(start, dims, margin):
 
 
 def test_spatial_dims_are_two_or_three():
-    with pytest.raises(SemclError, match="expected: 2 or 3"):
+    with pytest.raises(SemclError, match="expected: one of 2, 3"):
         QueryGrid(4, 8, [1, 1, 1], [-160, 240])
 
 

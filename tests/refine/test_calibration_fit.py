@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 from scripts.cohort.label_table import LabelTable
 from scripts.queries.views import Views
 from scripts.refine.calibration import Calibration, Scale, calibration_path
-from scripts.refine.calibration_fit import BINS, DICE_TOLERANCE, LARGEST, Calibrate, fit_scale
+from scripts.refine.calibration_fit import BINS, DICE_TOLERANCE, LARGEST_LOGIT, Calibrate, fit_scale
 from tests.refine.test_calibration import probability, weights
 
-EDGES = np.linspace(-LARGEST, LARGEST, BINS + 1)
+EDGES = np.linspace(-LARGEST_LOGIT, LARGEST_LOGIT, BINS + 1)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 PRECISE = {"xatol": 1e-9, "fatol": 1e-14, "maxiter": 2000}
 

@@ -8,8 +8,8 @@ from .. import case_table
 from .scan import Found, Scan
 
 
-def find(images: Path, labels: Path | None) -> Found | None:
-    """The scans that a CSV of paths lists; None when ``images`` is not a CSV. ``labels`` is ignored.
+def find(images: Path, label_maps: Path | None) -> Found | None:
+    """The scans that a CSV of paths lists; None when ``images`` is not a CSV. ``label_maps`` is ignored.
 
     Raises:
         SemclError: when the CSV cannot be used.

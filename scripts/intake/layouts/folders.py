@@ -13,31 +13,32 @@ from ...errors import SemclError
 from ..findings import Finding
 from .scan import Found, Scan
 
-IMAGES, LABELS = ("imagesTr", "images", "img"), ("labelsTr", "labels", "label")
+IMAGE_FOLDERS, LABEL_FOLDERS = ("imagesTr", "images", "img"), ("labelsTr", "labels", "label")
 Entries = dict[str, list[Path]]
 
 
-def find(images: Path, labels: Path | None) -> Found:
+def find(images: Path, label_maps: Path | None) -> Found:
     """Pair images and label maps by case id, and report those without a counterpart.
 
     Args:
         images: folder of volumes or root of a data set, one volume, or one DICOM folder.
-        labels: folder of label maps or one file; None for those of the data set.
+        label_maps: folder of label maps or one file; None for those of the data set.
 
     Raises:
         SemclError: when there are no volumes.
     """
     scans = [] if images.is_file() else [path for path in images.iterdir() if case_id(path) and not is_photo(path)]
     inside = not images.is_file() and not scans and not holds_dicom(images)
-    home = _first(images, IMAGES) if inside else None
-    if home is not None and labels is None:
-        labels = _first(images, LABELS)
-    labels = (_first(labels, LABELS) or labels) if labels is not None and labels.is_dir() else labels
-    return _pair(home or images, labels)
+    home = _first(images, IMAGE_FOLDERS) if inside else None
+    if home is not None and label_maps is None:
+        label_maps = _first(images, LABEL_FOLDERS)
+    if label_maps is not None and label_maps.is_dir():
+        label_maps = _first(label_maps, LABEL_FOLDERS) or label_maps
+    return _pair(home or images, label_maps)
 
 
-def _pair(images: Path, labels: Path | None) -> Found:
-    scans, maps = entries(images), entries(labels) if labels else None
+def _pair(images: Path, label_maps: Path | None) -> Found:
+    scans, maps = entries(images), entries(label_maps) if label_maps else None
     if not scans:
         raise SemclError(
             "no volumes to prepare",
@@ -45,10 +46,10 @@ def _pair(images: Path, labels: Path | None) -> Found:
             expected=f"files ending in {', '.join(VOLUME_SUFFIXES)}, or folders of DICOM slices",
             remedy="check --images",
         )
-    if maps is not None and images == labels:
+    if maps is not None and images == label_maps:
         maps = {name: files for name, files in scans.items() if f"{name}_0000" in scans or re.match(r"label\d+$", name)}
         scans = {name: files for name, files in scans.items() if name not in maps}
-    if labels is not None and maps is not None and labels.is_file() and len(scans) == 1:
+    if label_maps is not None and maps is not None and label_maps.is_file() and len(scans) == 1:
         maps = dict(zip(scans, maps.values(), strict=True))
     findings = []
     for name, files in [*scans.items(), *(maps or {}).items()]:
@@ -73,14 +74,14 @@ def _pair(images: Path, labels: Path | None) -> Found:
     return made, findings
 
 
-def match(images: Iterable[str], labels: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:
+def match(images: Iterable[str], label_names: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:
     """Image name -> case id and name of its label map.
 
     Equal names are preferred; then nnU-Net's and FLARE's ``x_0000`` with ``x``; then BTCV's ``img12`` with ``label12``.
     The case id is None for a second channel (``x_0001`` beside ``x_0000``); the label is None when there is none.
     """
     names = list(images)
-    known = None if labels is None else set(labels)
+    known = None if label_names is None else set(label_names)
     channels = {name[:-5] for name in names if name.endswith("_0000")}
     if known is None:  # AMOS's amos_0001 is a case, not a channel
         strip = all(re.search(r"_000\d$", name) and name[:-5] in channels for name in names)

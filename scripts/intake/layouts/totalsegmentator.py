@@ -7,16 +7,16 @@ from pathlib import Path
 from ...cohort.volume_files import case_id
 from .scan import Found, Scan
 
-IMAGES = ("ct", "mr")
-MASKS = "segmentations"
+SCAN_NAMES = ("ct", "mr")
+MASK_FOLDER = "segmentations"
 
 
-def find(images: Path, labels: Path | None) -> Found | None:
-    """The subjects' folders under ``images``; None when there are none. ``labels`` is ignored."""
+def find(images: Path, label_maps: Path | None) -> Found | None:
+    """The subjects' folders under ``images``; None when there are none. ``label_maps`` is ignored."""
     found = []
     for folder in sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []:
-        scans = [path for path in sorted(folder.iterdir()) if case_id(path) in IMAGES]
-        masks = sorted((folder / MASKS).iterdir()) if (folder / MASKS).is_dir() else []
+        scans = [path for path in sorted(folder.iterdir()) if case_id(path) in SCAN_NAMES]
+        masks = sorted((folder / MASK_FOLDER).iterdir()) if (folder / MASK_FOLDER).is_dir() else []
         if scans:
             named = tuple((str(case_id(path)), path) for path in masks if case_id(path))
             found.append(Scan(folder.name, scans[0], None, named))

@@ -15,11 +15,11 @@ TRAINING, TESTING = "train", "val"
 FOLDS = 3  # of the training pictures, in rotation
 
 
-def find(images: Path, labels: Path | None) -> Found | None:
+def find(images: Path, label_maps: Path | None) -> Found | None:
     """The pictures that ImageSets/Segmentation lists in train.txt and val.txt; None when there are no such lists.
 
     Those of train.txt are for training, in three folds, those of val.txt for testing. A listed picture without a mask
-    in SegmentationClass/ is unlabelled. ``labels`` is ignored.
+    in SegmentationClass/ is unlabelled. ``label_maps`` is ignored.
 
     Raises:
         SemclError: when a list or a listed picture is missing.
