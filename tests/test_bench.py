@@ -9,7 +9,7 @@ from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
 
 
-def test_alternatives_are_timed_in_turn_and_compared_round_by_round(monkeypatch):
+def test_candidates_are_timed_in_turn_and_compared_round_by_round(monkeypatch):
     clock = iter([0, 1, 2, 3, 0, 2, 10, 14, 20, 21, 30, 36])  # to warm up, then two rounds: 2, 4 and 1, 6
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     ran = []
@@ -34,7 +34,7 @@ def test_peak_memory_is_measured_in_a_process_of_its_own():
     assert 0 <= timing.in_new_process("bench.peak", "ours", 600)[0] < 1000
 
 
-def test_all_that_is_compared_computes_the_same_loss():
+def test_all_compared_implementations_compute_the_same_loss():
     embeddings, labels = torch.randn(48, 8), torch.arange(48) % loss.CLASSES
     ours = SemanticContrastiveLoss(loss.TEMPERATURE)(embeddings, labels)
     assert torch.allclose(ours, loss.dense(embeddings, labels), rtol=1e-5)
@@ -52,7 +52,7 @@ def test_the_store_is_compared_with_whole_volumes_and_its_memory_measured(tmp_pa
     assert "| 3 |" in store.memory(tmp_path / "many", cohorts=(1, 3), shape=(40, 40, 8))
 
 
-def test_a_step_is_taken_apart():
+def test_a_step_is_timed_by_part():
     tiny = {"clusters_per_batch": 2, "queries_per_cluster": 2}
     text = step.report({"tiny": (tiny, 4, [{}, {"channels_last": False}])})
     row = next(line for line in text.splitlines() if line.startswith("| tiny"))
@@ -70,7 +70,7 @@ def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
     assert small != large
 
 
-def test_the_loop_draws_what_the_inferer_draws():
+def test_the_loop_predicts_what_the_inferer_predicts():
     scene = inference.Scene(spacing=(4, 4, 20))
     assert (scene.ours() == scene.loop()).float().mean() > 0.99
     assert set(scene.ours().unique().tolist()) == set(scene.attention.unique().tolist())
@@ -113,7 +113,7 @@ def test_more_scans_take_longer_and_more_gpus_shorter_until_the_disk_is_the_limi
     assert ends == [500, 500]
 
 
-def test_a_plan_adds_up():
+def test_the_time_of_a_step_is_the_sum_of_its_parts():
     plan = scale.Plan({}, 10, 16, scale.Assumed(gpu_over_core=2, cores_a_gpu=4, network=8, latency=0.5, metadata=32))
     assert plan.step(network=8, wire=2, calls=3) == 8 / 2 + 3 * 0.5 + 2 * 8 / 8
     assert plan.step(network=1, wire=0, calls=0, read=12, files=4, draw=7) == max(12 / 4, 4 * 16 / 32) + 7

@@ -78,7 +78,7 @@ def test_the_report_is_whole(chain):
     assert [stage for stage in ("coarse", "pretrain", "train", "inference") if f">{stage}</td>" not in runs] == []
 
 
-def test_cubes_go_the_way_slices_go(chain, tmp_path):
+def test_the_chain_runs_in_3d(chain, tmp_path):
     given = {"dataset_dir": chain, "output_dir": tmp_path, "attention_dir": chain / "attention"}
     cubes = {"spatial_dims": 3, "patch_size": 24, "spacing": [6, 6, 6]}
     for stage in ("pretrain", "train", "inference"):
@@ -95,11 +95,11 @@ def test_cubes_go_the_way_slices_go(chain, tmp_path):
     assert max(dice.values()) > 0.3  # something was learned
 
 
-def test_no_file_is_left_aside(chain):
+def test_no_temporary_file_is_left(chain):
     assert {path.name for path in chain.rglob(".*") if path.is_file()} == {".semcl.json"}  # of folders of their own
 
 
-def test_a_new_scan_without_attention_is_segmented_on_the_way(chain, tmp_path):
+def test_a_new_scan_without_attention_is_segmented_by_the_coarse_network_first(chain, tmp_path):
     scan = datalist.load(chain, "testing")[0]
     (tmp_path / "scans").mkdir()
     shutil.copy(scan.image, tmp_path / "scans" / "new.nii.gz")
@@ -225,7 +225,7 @@ def test_models_without_a_fold_are_averaged(chain, tmp_path):
     assert len(list((tmp_path / "predictions").glob("*.nii.gz"))) == len(datalist.load(chain, "testing"))
 
 
-def test_a_fold_that_is_none_is_refused(chain, tmp_path):
+def test_an_invalid_fold_is_refused(chain, tmp_path):
     message = refusal("train", dataset_dir=chain, output_dir=tmp_path, without_fold=7)
     assert "a fold cannot be left out" in message
     assert "expected: one of 0, 1" in message

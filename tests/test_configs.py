@@ -89,7 +89,7 @@ def shared_by(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_a_stage_shares_is_in_common(stage):
+def test_shared_keys_of_a_stage_are_in_common(stage):
     taken = shared_by((CONFIGS / f"{stage}.yaml").read_text())
     assert taken
     assert taken <= set(COMMON)
@@ -116,7 +116,7 @@ def test_a_number_given_to_a_stage_reaches_what_it_shares(cohort):
     assert config.get_parsed_content("inferer").grid is config.get_parsed_content("shared").grid
 
 
-def test_what_is_not_shared_is_no_attribute():
+def test_unknown_shared_names_are_attribute_errors():
     with pytest.raises(AttributeError, match=r"common.yaml has no max_epochs"):
         parser("train").get_parsed_content("shared").max_epochs  # noqa: B018
 
@@ -164,7 +164,7 @@ def test_metadata_says_the_version_of_the_package():
     assert __version__ in released
 
 
-def test_the_network_does_what_metadata_says():
+def test_the_network_has_the_shapes_in_metadata():
     verify_net_in_out(
         net_id="network_def", meta_file=str(CONFIGS / "metadata.json"), config_file=str(CONFIGS / "inference.yaml")
     )
@@ -291,7 +291,7 @@ def first_batch(config: ConfigParser) -> tuple[dict, torch.Tensor, object]:
 
 
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"scratch"}))
-def test_a_strategy_s_labels_are_of_its_meaning(name, pretrained_by):
+def test_the_labels_of_a_strategy_are_those_of_its_meaning(name, pretrained_by):
     batch, _, told = first_batch(pretrained_by(name))
     labels = told[0] if name == "dcc" else told[::8] if name == "semantic-dense" else told  # of eight points each
     meaning = DIFFERENCES[name]["meaning"]
@@ -369,7 +369,7 @@ def test_points_pretrain_the_decoder_that_training_goes_on_with(pretrained_by, t
     assert pretrained_by().get_parsed_content("pool").decoder is None
 
 
-def test_dcc_weighs_pairs_by_the_mean_intensities_under_their_masks(pretrained_by):
+def test_dcc_weights_pairs_by_the_mean_intensities_under_their_masks(pretrained_by):
     config = pretrained_by("dcc")
     _, inputs, told = first_batch(config)
     labels, tones = told
@@ -385,7 +385,7 @@ def test_dcc_weighs_pairs_by_the_mean_intensities_under_their_masks(pretrained_b
 
 
 @pytest.mark.parametrize("name", ["simclr", "semantic"])
-def test_other_strategies_weigh_all_pairs_alike(name, pretrained_by):
+def test_other_strategies_weight_all_pairs_alike(name, pretrained_by):
     config = pretrained_by(name)
     *_, labels = first_batch(config)
     embeddings = torch.randn(len(labels), 256, generator=torch.Generator().manual_seed(0))

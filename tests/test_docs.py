@@ -44,13 +44,13 @@ def test_a_table_is_written_between_its_marks_alone():
         tables.updated(page, "b", "")
 
 
-def test_the_page_on_code_lists_the_rooms_in_their_order():
+def test_the_code_page_lists_the_rooms_in_order():
     text = Path("docs/code.md").read_text(encoding="utf-8")
     assert ("", *re.findall(r"^\| `(\w+)/` \|", text, re.M)) == ROOMS
 
 
 @pytest.mark.parametrize("command", [check, prepare])
-def test_the_page_on_data_lists_every_option(command):
+def test_the_cohort_page_lists_every_option(command):
     text = Path("docs/cohort.md").read_text(encoding="utf-8")
     options = set(inspect.signature(command).parameters) - {"unknown"}
     assert not [name for name in options if f"| `--{name}` |" not in text]
@@ -71,5 +71,5 @@ def test_a_page_is_wrapped_at_120_columns(page):
     assert [line for line in prose(page.read_text(encoding="utf-8")) if len(line) > 120] == []
 
 
-def test_wrapping_is_asked_of_prose_alone():
+def test_only_prose_must_be_wrapped():
     assert prose("a\n```\ncode\n```\n| table |\n[link](b)\n  ![picture](c).\n- [d](e) f") == ["a", "- [d](e) f"]

@@ -38,7 +38,7 @@ def test_an_error_keeps_its_parts() -> None:
     assert isinstance(error, ValueError)
 
 
-def test_an_error_comes_back_from_another_process() -> None:
+def test_an_error_survives_pickling() -> None:
     again = pickle.loads(pickle.dumps(made()))
     assert (str(again), vars(again)) == (str(made()), vars(made()))
 

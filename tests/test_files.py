@@ -44,7 +44,7 @@ def test_a_text_is_written_with_its_folders(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["note.txt"]
 
 
-def test_a_later_text_takes_the_place_of_the_first(tmp_path: Path) -> None:
+def test_a_later_text_replaces_the_first(tmp_path: Path) -> None:
     for text in ("a long first text", "second"):
         write_text(tmp_path / "note.txt", text)
     assert (tmp_path / "note.txt").read_text() == "second"
@@ -71,7 +71,7 @@ def test_a_writer_that_raises_leaves_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["note.txt"]
 
 
-def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "note.txt"
     write_text(path, "old")
     with written_whole(path) as aside:
@@ -81,7 +81,7 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["map.nii.gz", "map.nii", "encoder.pt"])
-def test_what_is_written_aside_keeps_folder_and_suffix(tmp_path: Path, name: str) -> None:
+def test_the_temporary_file_keeps_folder_and_suffix(tmp_path: Path, name: str) -> None:
     with written_whole(tmp_path / name) as aside:
         assert aside.parent == tmp_path
         assert aside.name != name
@@ -93,7 +93,7 @@ def test_what_is_written_aside_keeps_folder_and_suffix(tmp_path: Path, name: str
 @pytest.mark.parametrize("name", ["map.nii.gz", "map.nii"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
 @pytest.mark.parametrize("affine", [np.diag([0.7, 0.7, 2.5, 1]), OBLIQUE], ids=["straight", "oblique"])
-def test_voxels_and_affine_come_back(tmp_path: Path, name: str, dtype: type, affine: np.ndarray) -> None:
+def test_voxels_and_affine_are_read_back(tmp_path: Path, name: str, dtype: type, affine: np.ndarray) -> None:
     write_volume(tmp_path / name, voxels(dtype), affine)
     read = nib.load(tmp_path / name)
     assert read.get_data_dtype() == dtype
@@ -101,7 +101,7 @@ def test_voxels_and_affine_come_back(tmp_path: Path, name: str, dtype: type, aff
     np.testing.assert_allclose(read.affine, affine, atol=1e-5)
 
 
-def test_qform_and_sform_say_the_same_place_in_mm(tmp_path: Path) -> None:
+def test_qform_and_sform_agree_in_mm(tmp_path: Path) -> None:
     write_volume(tmp_path / "map.nii.gz", voxels(), OBLIQUE)
     read = nib.load(tmp_path / "map.nii.gz")
     for form, code in (read.get_qform(coded=True), read.get_sform(coded=True)):

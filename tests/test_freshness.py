@@ -16,7 +16,7 @@ def written(path: Path, seconds: int, text: str = "x") -> Path:
     return path
 
 
-def test_a_stamp_tells_another_file_of_the_same_name(tmp_path: Path) -> None:
+def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
     path = written(tmp_path / "a", 5)
     first = stamp(path)
     assert first == [1, 5 * 10**9] == stamp(path)
@@ -25,11 +25,11 @@ def test_a_stamp_tells_another_file_of_the_same_name(tmp_path: Path) -> None:
     assert stamp(tmp_path / "none") is stamp(None) is None
 
 
-def test_a_key_changes_with_all_it_is_of() -> None:
+def test_a_key_changes_with_each_of_its_parts() -> None:
     assert key([1, "a", None]) == key((1, "a", None)) != key([1, "a", 0])
 
 
-def test_newer_needs_both_and_an_earlier_source(tmp_path: Path) -> None:
+def test_newer_requires_existing_files_and_earlier_sources(tmp_path: Path) -> None:
     source, made = written(tmp_path / "source", 5), written(tmp_path / "made", 6)
     assert newer(made, [source])
     assert newer(made, [])

@@ -169,7 +169,7 @@ def everything(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_check_names_everything_once_stops_and_changes_nothing(tmp_path: Path, faulty: Folder) -> None:
+def test_check_lists_each_finding_once_stops_and_changes_nothing(tmp_path: Path, faulty: Folder) -> None:
     before = everything(tmp_path)
     folders = ("--images", faulty.images, "--labels", faulty.labels, "--table", tmp_path / "labels.yaml")
     ended = run("check", *folders)
@@ -366,7 +366,7 @@ def test_evaluate_refuses_what_it_cannot_use(drawn: Path, options: dict[str, obj
     assert message in not_evaluated(drawn, **({"images": drawn / "scans"} | options))
 
 
-def test_an_option_that_is_nearly_one_is_told(drawn: Path) -> None:
+def test_a_misspelled_option_is_refused_with_the_nearest(drawn: Path) -> None:
     assert not_evaluated(drawn, tabel="a").endswith("do this:  did you mean --table?")
 
 
@@ -378,7 +378,7 @@ def test_a_missing_prediction_is_refused(drawn: Path) -> None:
     assert said.endswith("add it, or leave the case out")
 
 
-def test_a_prediction_of_another_geometry_is_told_from_the_truth(drawn: Path) -> None:
+def test_a_prediction_of_another_geometry_is_refused(drawn: Path) -> None:
     write_nifti(drawn / "mine" / "berta.nii.gz", np.zeros((16, 12, 5), np.uint8))
     ended = run("evaluate", "--pred", drawn / "mine", "--truth", drawn / "truth", "--out", drawn / "out")
     assert ended.returncode == 2
@@ -398,7 +398,7 @@ def test_probabilities_are_refused(drawn: Path, folder: str) -> None:
     assert said.endswith("point --truth and --pred at label maps, not at images or probabilities")
 
 
-def test_without_a_table_what_only_a_prediction_draws_is_measured(drawn: Path) -> None:
+def test_without_a_table_labels_of_predictions_alone_are_measured(drawn: Path) -> None:
     truth = np.zeros((16, 12, 6), np.uint8)
     truth[2:10, 2:6, 1:5] = 3
     for number, case in enumerate(("anna", "berta", "carl")):
@@ -412,13 +412,13 @@ def test_without_a_table_what_only_a_prediction_draws_is_measured(drawn: Path) -
                         ("berta", "label_11"): pytest.approx(there)}  # fmt: skip
 
 
-def test_evaluate_prints_what_it_found_and_its_progress_alone(drawn: Path) -> None:
+def test_evaluate_prints_only_its_result_and_progress(drawn: Path) -> None:
     ended = run("evaluate", "--pred", drawn / "other", "--truth", drawn / "truth", "--out", drawn / "out")
     assert ended.stdout == f"Mean Dice 1.000 over 3 cases of 3 patients (other).\nreport: {drawn}/out/report.html\n"
     assert "deprecated" not in ended.stderr
 
 
-def test_embed_names_the_bundle_it_does_not_find(tmp_path: Path) -> None:
+def test_embed_refuses_a_missing_bundle(tmp_path: Path) -> None:
     ended = run("embed", "--dataset_dir", tmp_path, "--bundle_root", tmp_path / "nowhere", "--organ", "liver")
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr

@@ -47,7 +47,7 @@ def needed(section: str, option: str) -> set[str]:
     return {line.partition(">")[0].partition("=")[0] for line in lines if line}
 
 
-def test_an_install_brings_nothing_heavy_but_what_the_stages_need():
+def test_an_install_requires_only_what_the_stages_need():
     assert needed("options", "install_requires") == CORE
     assert needed("options.extras_require", "report") == {"matplotlib", "jinja2", "scikit-learn"}
 
@@ -78,7 +78,7 @@ runpy.run_module("scripts", run_name="__main__")
     assert "pip install 'semcl[report]'" in done.stderr
 
 
-def test_an_extra_names_what_is_missing_of_it():
+def test_an_incomplete_extra_names_its_missing_packages():
     require("report", "json")
     with pytest.raises(
         SemclError, match=r"the extra `x` is not installed\n  found:    no nowhere\n  expected: json, nowhere"
@@ -87,7 +87,7 @@ def test_an_extra_names_what_is_missing_of_it():
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["prepare", "--help"], ["embed", "--help"]])
-def test_help_loads_nothing_that_takes_time(arguments):
+def test_help_imports_nothing_slow(arguments):
     code = """
 import runpy, sys
 try:
@@ -99,12 +99,12 @@ print(sorted({"torch", "monai", "numpy", "nibabel", "itk"} & set(sys.modules)), 
     assert python(code, *arguments).splitlines()[-1] == "[]"
 
 
-def test_the_package_loads_nothing_until_it_is_asked():
+def test_the_package_imports_nothing_until_a_name_is_used():
     code = "import sys, scripts; print(sorted({'torch', 'monai', 'numpy', 'yaml', 'fire'} & set(sys.modules)))"
     assert python(code).strip() == "[]"
 
 
-def test_all_public_names_load_little_beyond_monai():
+def test_public_names_import_little_beyond_monai():
     code = f"""{WITHOUT}
 import monai
 import torch._dynamo  # by torch.compiler.disable
@@ -120,7 +120,7 @@ print(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}} - 
 
 
 @pytest.mark.parametrize("module", [scripts, scripts.components], ids=["public", "components"])
-def test_every_listed_name_is_there(module):
+def test_every_listed_name_exists(module):
     for name in module.__all__:
         assert getattr(module, name) is not None
     assert set(module.__all__) <= set(dir(module))
@@ -134,7 +134,7 @@ def test_components_are_what_configs_use_beyond_the_public_names():
     assert set(re.findall(r"scripts\.(\w+)", configs)) <= {*scripts.__all__, "components"}
 
 
-def test_editors_are_told_the_same_names():
+def test_editors_see_the_same_names():
     tree = ast.parse(Path(inspect.getfile(scripts)).read_text())
     (block,) = [part for part in tree.body if isinstance(part, ast.If)]
     told = {
@@ -145,7 +145,7 @@ def test_editors_are_told_the_same_names():
     assert told == scripts._PUBLIC
 
 
-def test_the_version_is_a_semantic_one():
+def test_the_version_is_semantic():
     numbers = scripts.__version__.split(".")
     assert len(numbers) == 3
     assert all(number.isdecimal() for number in numbers)

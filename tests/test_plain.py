@@ -102,13 +102,13 @@ def test_another_encoding_is_named(content, found, tmp_path):
     assert raised.value.found == found
 
 
-def test_utf_8_is_read_with_and_without_its_mark(tmp_path: Path) -> None:
+def test_utf_8_is_read_with_and_without_byte_order_mark(tmp_path: Path) -> None:
     for content in ("ä".encode(), "ä".encode("utf-8-sig")):
         (tmp_path / "a.txt").write_bytes(content)
         assert read_text(tmp_path / "a.txt") == "ä"
 
 
-def test_what_is_no_file_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused_without_hanging(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", tmp_path / "nowhere", Path("/dev/zero")):
         with pytest.raises(SemclError, match=f"there is no such file\n  found:    no file {path}\n"):
@@ -131,7 +131,7 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
      ("9" * 5000, "ValueError Exceeds the limit")],
     ids=["deep lists", "deep mappings", "cut", "empty", "a number of 5000 digits"],
 )  # fmt: skip
-def test_json_that_is_none_is_refused(text, found, tmp_path):
+def test_invalid_json_is_refused(text, found, tmp_path):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(SemclError, match=r"a\.json is not JSON") as raised:
         read_json(tmp_path / "a.json", "a list")

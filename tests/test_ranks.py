@@ -58,7 +58,7 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(size, count, monkeypatc
         ranks.share(size, "batch_size")
 
 
-def test_what_the_first_rank_does_alone_fails_for_all(monkeypatch):
+def test_an_error_of_the_first_rank_ends_all_ranks(monkeypatch):
     def fail():
         raise SemclError("no", found="a", expected="b", remedy="c")
 

@@ -38,7 +38,7 @@ def test_scans_without_label_maps_get_attention_and_queries(cohort):
         assert files["queries"]["shape"][0] > 0
 
 
-def test_a_second_model_learns_from_what_the_first_draws_with_certainty(cohort, tmp_path):
+def test_a_second_model_learns_from_confident_pseudo_labels(cohort, tmp_path):
     run_here(
         "inference", dataset_dir=cohort, output_dir=tmp_path / "first", ckpt_dir=cohort / "models",
         attention_dir=cohort / "attention", section="unlabelled", certain=0.8,

@@ -35,7 +35,7 @@ def test_what_spreadsheets_write_is_read(text, tmp_path):
     assert [row[name] for name in ("case", "patient", "phase")] == ["a", "p", "ct"]
 
 
-def test_a_line_is_told_by_its_number_in_the_file(tmp_path: Path) -> None:
+def test_rows_carry_their_line_number(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + '\n"a\nb",p,ct\n\nc,,ct\n')
     assert [number for number, _ in read_csv(path, "no table")] == [4, 6]
     with pytest.raises(SemclError, match=r"line 6 of \S+/cases\.csv: c, \?, ct"):
@@ -55,7 +55,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("content", "found"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_no_csv_is_refused(content, found, tmp_path):
+def test_an_invalid_csv_is_refused(content, found, tmp_path):
     path = tmp_path / "cases.csv" if content is None else written(tmp_path, content)
     with pytest.raises(SemclError, match="the table of cases cannot be used") as raised:
         read_rows(path, ("case", "patient"))
@@ -70,13 +70,13 @@ def test_the_longest_cell_is_longer_than_a_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fold", ["1" * 5000, "1000", "-1", "0.7", "1e3", "½", "٣", "nan", "Test"])
-def test_a_fold_that_is_none_is_refused(fold, tmp_path):
+def test_an_invalid_fold_is_refused(fold, tmp_path):
     path = written(tmp_path, f"case,patient,fold\na,p,{fold}\n")
     with pytest.raises(SemclError, match=r"(?s)an invalid line .*line 2 of .*a number below 1000 or test"):
         read_rows(path, ("case", "patient"))
 
 
 @pytest.mark.parametrize("fold", ["0", "12", "999", "test", ""])
-def test_a_fold_that_is_one_is_kept(fold, tmp_path):
+def test_a_valid_fold_is_kept(fold, tmp_path):
     (row,) = read_rows(written(tmp_path, f"case,patient,fold\na,p,{fold}\n"), ("case", "patient"))
     assert row.fold == (fold or None)

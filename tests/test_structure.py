@@ -69,7 +69,7 @@ def module(name: str, text: str) -> Module:
     return Module(name, text, ast.parse(text))
 
 
-def test_what_is_wrong_is_found():
+def test_violations_are_found():
     tree = {
         "cohort.volume": module("cohort.volume", "from ..job import job\n"),
         "job.job": module("job.job", "def run():\n    from ..cohort.volume import read\n"),

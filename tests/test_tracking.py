@@ -45,6 +45,6 @@ def test_the_loss_of_every_step_is_followed(stage: str, losses: Callable[..., li
 
 
 @pytest.mark.parametrize("stage", ["coarse", "pretrain", "train"])
-def test_trackers_are_handed_what_they_can_read(stage: str):
+def test_trackers_receive_readable_outputs(stage: str):
     config = yaml.safe_load((CONFIGS / f"{stage}.yaml").read_text())
     assert config["train"]["handlers"][-1] == {"_target_": "scripts.components.AsSamples"}

@@ -5,7 +5,7 @@ from monai.bundle import create_workflow
 from tests.stages import ROOT, as_if_a_process_ended
 
 
-def test_a_workflow_can_be_made_looked_at_changed_and_run(cohort):
+def test_a_workflow_can_be_created_inspected_changed_and_run(cohort):
     with as_if_a_process_ended():
         workflow = create_workflow(
             config_file=str(ROOT / "bundle" / "configs" / "pretrain.yaml"),

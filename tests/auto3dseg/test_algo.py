@@ -62,7 +62,7 @@ def test_organs_without_names_are_never_mirrored(made, tmp_path, more, fixed):
     assert LabelTable.load(tmp_path / "semcl_1" / "cohort").flip_axes == [0]
 
 
-def test_generated_again_nothing_old_is_left(made, tmp_path):
+def test_generating_again_leaves_no_old_files(made, tmp_path):
     algorithm = made()
     algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
     old = tmp_path / "semcl_1" / "cohort" / "models" / "model.pt"
@@ -72,7 +72,7 @@ def test_generated_again_nothing_old_is_left(made, tmp_path):
     assert not old.exists()
 
 
-def test_a_folder_of_others_is_not_removed(made, tmp_path):
+def test_a_foreign_folder_is_not_removed(made, tmp_path):
     (tmp_path / "semcl_1").mkdir()
     (tmp_path / "semcl_1" / "notes.txt").write_text("mine")
     with pytest.raises(SemclError, match=r"(?s)not this stage's own.*notes\.txt"):
@@ -105,7 +105,7 @@ def test_a_hyperparameter_search_is_refused(made, tmp_path):
 
 
 @pytest.mark.parametrize(("prefix", "started"), [("", sys.executable), ("nice python", "nice python")])
-def test_it_is_trained_on_the_first_device_by_this_python(made, tmp_path, monkeypatch, prefix, started):
+def test_it_trains_on_the_first_device_with_this_python(made, tmp_path, monkeypatch, prefix, started):
     algorithm = made()
     algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
     commands = []
@@ -118,7 +118,7 @@ def test_it_is_trained_on_the_first_device_by_this_python(made, tmp_path, monkey
     assert "--train#max_epochs=2" in command
 
 
-def test_its_state_survives_the_file_autorunner_keeps_it_in(made, tmp_path):
+def test_its_state_survives_autorunners_pickle(made, tmp_path):
     from monai.auto3dseg import algo_from_json, algo_to_json
 
     algorithm = made()

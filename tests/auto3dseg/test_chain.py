@@ -62,19 +62,19 @@ def test_all_stages_run_in_order_and_the_score_is_written(stages, folder):
     assert scored == {"best_avg_dice_score": 0.625, "fold": 0, "organs": {"liver": 0.5, "spleen": 0.75}}
 
 
-def test_an_interrupted_chain_goes_on_in_the_stage_it_was_in(stages, folder):
+def test_an_interrupted_chain_resumes_in_its_stage(stages, folder):
     assert stages(interrupted=["pretrain"]) == [("coarse", False), ("pretrain", False)]
     assert not (folder / "cohort" / "models" / "progress.yaml").exists()
     assert stages() == [("pretrain", True), ("train", False), ("inference", False)]
 
 
-def test_a_finished_chain_starts_anew(stages):
+def test_a_finished_chain_starts_over(stages):
     stages()
     assert stages(interrupted=["coarse"]) == [("coarse", False)]
     assert stages()[0] == ("coarse", True)
 
 
-def test_with_other_numbers_it_starts_anew(stages):
+def test_it_starts_over_with_other_numbers(stages):
     stages(interrupted=["train"])
     assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in CHAIN_STAGES]
 
@@ -86,6 +86,6 @@ def test_mistyped_numbers_are_refused_and_leave_an_earlier_run_alone(stages, fol
     assert (folder / "cohort" / "models" / "progress.yaml").is_file()
 
 
-def test_other_algorithms_numbers_are_named_and_ignored(stages, capsys):
+def test_numbers_of_other_algorithms_are_reported_and_ignored(stages, capsys):
     stages(num_epochs=3, **{"train#max_epochs": 3})
     assert "SemCL ignores num_epochs:" in capsys.readouterr().out

@@ -17,7 +17,7 @@ def config(folder: Path) -> str:
     return str(path)
 
 
-def test_places_are_where_the_file_is(tmp_path):
+def test_paths_are_relative_to_the_config_file(tmp_path):
     read = Generated.read(config(tmp_path / "moved"), {})
     assert (read.folder, read.fold) == (tmp_path / "moved", 2)
     assert read.models == tmp_path / "moved" / "cohort" / "models"

@@ -21,7 +21,7 @@ def source(folder, folds=(0, 0, 1, 1, 2), entry=None, **more):
 
 
 @pytest.mark.parametrize(("given", "expected"), [("ct", "CT"), ("CT", "CT"), ("MRI", "MR"), ("mr", "MR")])
-def test_modalities_go_by_several_names(given, expected):
+def test_a_modality_has_several_spellings(given, expected):
     assert modality_of({"modality": given}) == expected
 
 
@@ -74,12 +74,12 @@ def test_entries_without_a_fold_are_trained_on(tmp_path):
         ((0, 1), 0, None, r"too few patients to train on\n  found:    1 outside fold 0"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(tmp_path, folds, fold, entry, message):
+def test_a_datalist_that_cannot_be_trained_on_is_refused(tmp_path, folds, fold, entry, message):
     with pytest.raises(SemclError, match=message):
         fold_cases(source(tmp_path, folds, entry), fold)
 
 
-def test_an_entry_may_be_a_path_or_name_a_list_of_one():
+def test_an_entry_may_be_a_path_or_a_list_of_one_path():
     assert [image_of("a.nii"), image_of({"image": "a.nii"}), image_of({"image": ["a.nii"]})] == ["a.nii"] * 3
 
 
@@ -112,7 +112,7 @@ def test_class_names_find_their_partners(tmp_path, names):
 
 
 @pytest.mark.parametrize("labels", [{"0": "background", "1": "liver"}, {"background": 0, "liver": 1}])
-def test_labels_of_the_datalist_either_way_round(tmp_path, labels):
+def test_labels_of_the_datalist_may_be_keyed_by_name_or_number(tmp_path, labels):
     assert table(tmp_path, datalist={"labels": labels}).organs == (Organ("liver", 1),)
 
 

@@ -29,7 +29,7 @@ def stored_image(folder, stored="RAS"):
 
 
 @pytest.mark.parametrize("stored", AFFINES)
-def test_objects_keep_their_place_in_the_orientation_of_the_image(table, tmp_path, stored):
+def test_objects_keep_their_position_in_the_orientation_of_the_image(table, tmp_path, stored):
     image = stored_image(tmp_path, stored)
     objects = np.random.default_rng(0).integers(0, 4, size=image.shape[1:])
     write_label_map(tmp_path / "map.nii.gz", objects, image, table)
@@ -51,7 +51,7 @@ def test_a_written_map_is_read_as_the_objects_it_was_made_of(table, tmp_path, st
     np.testing.assert_array_equal(read_objects(tmp_path / "map.nii.gz", image, "a", table), objects)
 
 
-def test_the_header_says_where_the_voxels_are_and_in_which_unit(table, tmp_path):
+def test_the_header_states_affine_and_unit(table, tmp_path):
     write_label_map(tmp_path / "map.nii.gz", np.zeros(SHAPE, int), stored_image(tmp_path, "LPS"), table)
     written = nib.load(tmp_path / "map.nii.gz")
     assert written.header.get_xyzt_units()[0] == "mm"
@@ -73,7 +73,7 @@ def test_a_voxel_takes_as_many_bytes_as_the_indices_there_need(tmp_path, index, 
     np.testing.assert_array_equal(np.asarray(written.dataobj), objects * index)
 
 
-def test_a_map_is_written_into_a_folder_that_is_not_there_yet(table, tmp_path):
+def test_a_map_is_written_into_a_new_folder(table, tmp_path):
     path = attention_path(tmp_path / "new" / "attention", "a")
     write_label_map(path, np.zeros(SHAPE, int), stored_image(tmp_path), table)
     assert [file.name for file in path.parent.iterdir()] == ["a.nii.gz"]

@@ -45,7 +45,7 @@ def test_components_below_the_share_are_removed(smallest, left):
     assert ((kept == organs()) | (kept == 0)).all()
 
 
-def test_the_given_map_is_left_alone():
+def test_the_input_map_is_not_modified():
     given = organs()
     without_islands(given, 1.0)
     assert np.array_equal(given, organs())

@@ -59,7 +59,7 @@ def test_two_files_of_one_case_are_named(tmp_path):
         volumes(tmp_path)
 
 
-def test_a_plain_folder_is_a_cohort_to_be_tested(tmp_path):
+def test_a_plain_folder_is_a_cohort_of_testing_cases(tmp_path):
     for name in ("b.nii", "a.nii.gz"):
         scan(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no volume")
@@ -102,7 +102,7 @@ def test_a_folder_without_cases_is_refused(tmp_path, content):
         ('{"training": [{"case": "a", "patient": "p", "image": "a.nii.gz", "fold": "x"}]}', "ValueError"),
     ],
 )
-def test_a_datalist_that_cannot_be_understood_is_named(tmp_path, text, reason):
+def test_an_invalid_datalist_is_named(tmp_path, text, reason):
     (tmp_path / "datalist.json").write_text(text)
     with pytest.raises(SemclError, match="the datalist cannot be understood") as raised:
         datalist.load(tmp_path)
@@ -151,7 +151,7 @@ def test_a_patient_on_two_sides_of_a_split_is_named(tmp_path, training, testing,
         assert "splits by patient" in raised.value.remedy
 
 
-def test_a_label_map_is_missed_only_where_one_is_needed(tmp_path):
+def test_a_missing_label_map_is_an_error_only_where_one_is_needed(tmp_path):
     folder = listed(tmp_path, testing=[entry("a")])
     assert datalist.load(folder)[0].label is None
     match = r"(?s)case a: an image without a label map.*only \S+/a\.nii\.gz.*expected: a label map.*add the label map"
@@ -208,13 +208,13 @@ def test_folds_are_those_of_the_training_cases_in_order():
 
 
 @pytest.mark.parametrize("change", [{"id": "z"}, {"patient": "z"}, {"phase": "z"}, {"fold": 1}, {"fold": None}])
-def test_the_digest_changes_with_who_is_where(change):
+def test_the_digest_changes_with_cases_patients_phases_and_folds(change):
     cases = [Case("a", "p1", "portal", Path("a.nii"), fold=0), Case("b", "p2", "portal", Path("b.nii"), fold=0)]
     assert digest([cases[0], replace(cases[1], **change)]) != digest(cases)
     assert digest(cases[:1]) != digest(cases)
 
 
-def test_the_digest_knows_neither_order_nor_place():
+def test_the_digest_ignores_order_and_paths():
     cases = [Case("a", "p1", "portal", Path("a.nii"), fold=0), Case("b", "p2", "portal", Path("b.nii"))]
     moved = [replace(case, image=Path("far") / case.image) for case in reversed(cases)]
     assert digest(moved) == digest(cases)
@@ -228,7 +228,7 @@ def test_the_label_map_of_a_case_is_read_as_object_numbers(table, tmp_path):
     np.testing.assert_array_equal(objects, np.vectorize({0: 0, 5: 1, 2: 2, 9: 3}.get)(stored))
 
 
-def test_a_label_map_that_is_not_there_is_not_read(table, tmp_path):
+def test_a_case_without_a_label_map_is_refused(table, tmp_path):
     image = scan(tmp_path / "a.nii.gz")
     with pytest.raises(SemclError, match=r"(?s)case a: an image without a label map.*found: +only .*a label map:"):
         read_label(Case("a", "a", "portal", image), read(image, "a"), table)

@@ -30,7 +30,7 @@ def test_slices_are_put_in_order_whatever_their_names(tmp_path, uid):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_series_lies_where_its_tags_say(tmp_path, reverse):
+def test_a_series_lies_where_its_tags_place_it(tmp_path, reverse):
     heights = [30.0 + 3 * number for number in range(8)]
     voxels = ct()[..., ::-1] if reverse else ct()
     folder = write_dicom(tmp_path / "a", voxels, heights[::-1] if reverse else heights)
@@ -42,7 +42,7 @@ def test_a_series_lies_where_its_tags_say(tmp_path, reverse):
 
 
 @pytest.mark.parametrize("plane", PLANES)
-def test_every_voxel_lies_where_its_slice_says(tmp_path, plane):
+def test_every_voxel_lies_where_its_slice_places_it(tmp_path, plane):
     cosines, along = PLANES[plane]
     folder = write_dicom(tmp_path / "a", ct(), cosines=cosines, along=along)
     volume = read_stored(folder, "a")
@@ -63,7 +63,7 @@ def test_the_largest_series_is_read(tmp_path):
     np.testing.assert_array_equal(read_stored(folder, "a")[0].numpy(), ct())
 
 
-def test_slices_at_one_place_are_not_read(tmp_path):
+def test_slices_at_the_same_position_are_refused(tmp_path):
     folder = write_dicom(tmp_path / "a", ct())
     write_dicom(folder, ct(2), prefix="t")
     with pytest.raises(

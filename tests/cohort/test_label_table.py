@@ -66,7 +66,7 @@ def test_a_table_without_phases_has_one():
         ({"organs": {"a": 1}, "phases": ["x", "x"]}, "phases ['x', 'x']", "no duplicates"),
     ],
 )
-def test_what_is_no_label_table_is_refused_with_what_was_found(content, found, expected):
+def test_an_invalid_label_table_is_refused_with_what_was_found(content, found, expected):
     with pytest.raises(SemclError, match=r"mine\.yaml is not a label table") as raised:
         LabelTable.parse(content, "mine.yaml")
     assert found in str(raised.value.found)
@@ -107,7 +107,7 @@ def test_a_missing_label_table_is_named(tmp_path):
         LabelTable.load(tmp_path)
 
 
-def test_a_file_that_is_no_yaml_is_named(tmp_path):
+def test_a_file_that_is_not_yaml_is_named(tmp_path):
     (tmp_path / "labels.yaml").write_bytes(b"organs: [liver: {")
     match = (
         r"(?s)\S+/labels\.yaml is not YAML\n  found:    \S[^\n]*\n  expected: a mapping `organs`.*edit \S+/labels\.yaml"
@@ -141,7 +141,7 @@ def test_an_organ_may_have_a_tolerance(given, tolerance, tmp_path):
     assert LabelTable.load(tmp_path) == parsed
 
 
-def test_only_what_an_organ_has_is_saved():
+def test_only_the_attributes_an_organ_has_are_saved():
     parsed = LabelTable.parse({"organs": {"a": PAIR[0] | {"tolerance": 3}, "b": PAIR[1], "c": 9}, "phases": ["x"]})
     assert parsed.content() == {
         "phases": ["x"],
@@ -178,7 +178,7 @@ def test_decode_undoes_encode(table):
     np.testing.assert_array_equal(table.decode(objects), stored)
 
 
-def test_encode_needs_no_organ_to_be_there(table):
+def test_encode_accepts_a_map_without_organs(table):
     np.testing.assert_array_equal(table.encode(np.zeros((2, 2, 2)), "scan"), np.zeros((2, 2, 2)))
 
 
@@ -197,7 +197,7 @@ def test_ignored_voxels_have_a_number_of_their_own(given, index, tmp_path):
     assert LabelTable.load(tmp_path) == table
 
 
-def test_what_is_ignored_changes_the_digest_and_its_default_does_not():
+def test_the_ignored_index_changes_the_digest_unless_it_is_the_default():
     plain, own = ({"organs": {"liver": 1}}, {"organs": {"liver": 1}, "ignore": 255})
     assert "ignore" not in LabelTable.parse(plain).content()
     assert LabelTable.parse(plain).digest() != LabelTable.parse(own).digest()
@@ -207,7 +207,7 @@ def test_what_is_ignored_changes_the_digest_and_its_default_does_not():
     ("ignore", "found"),
     [(1, "ignore 1, the index of liver"), (0, "ignore 0"), (65536, "ignore 65536"), ("x", "ignore 'x'")],
 )
-def test_an_index_to_ignore_that_is_none_is_refused(ignore, found):
+def test_an_invalid_index_to_ignore_is_refused(ignore, found):
     with pytest.raises(SemclError, match=f"(?s)not a label table.*found: *{found}"):
         LabelTable.parse({"organs": {"liver": 1}, "ignore": ignore})
 
@@ -224,7 +224,7 @@ def test_a_value_outside_the_table_is_named(table, values, named):
     assert "add the organ to labels.yaml" in raised.value.remedy
 
 
-def test_of_many_strange_values_the_first_ten_are_named(table):
+def test_the_first_ten_unknown_values_are_named(table):
     with pytest.raises(SemclError, match=r"found: +10, 11, 12, 13, 14, 15, 16, 17, 18, 19 \.\.\. in maps/a\.nii\n"):
         table.encode(np.arange(10, 30), "scan7", "maps/a.nii")
 
@@ -278,6 +278,6 @@ def test_tables_that_differ_have_different_digests(other):
         ({"organs": {"a": 1}, "phases": {"portal": 1}}, "phases {'portal': 1}"),
     ],
 )
-def test_what_would_be_misread_later_is_refused(content, message):
+def test_names_that_would_be_misread_later_are_refused(content, message):
     with pytest.raises(SemclError, match=message):
         LabelTable.parse(content)

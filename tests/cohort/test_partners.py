@@ -23,7 +23,7 @@ from scripts.cohort.partners import partners_by_name
         ("right", "left"),
     ],
 )
-def test_names_that_tell_sides_make_partners(right, left):
+def test_names_with_a_side_make_partners(right, left):
     assert partners_by_name(["aorta", right, "liver", left]) == {right: left, left: right}
     table = LabelTable.parse({"organs": {"aorta": 1, right: 2, left: 3}})
     assert [organ.partner for organ in table.organs] == [None, left, right]
@@ -44,11 +44,11 @@ def test_names_that_tell_sides_make_partners(right, left):
     ],
     ids=" ".join,
 )
-def test_names_that_do_not_tell_make_none(names):
+def test_ambiguous_names_make_no_partners(names):
     assert partners_by_name(names) == {}
 
 
-def test_partners_that_are_stated_stay_and_nothing_is_said_of_them():
+def test_stated_partners_are_kept_without_a_finding():
     organs = {
         "right_kidney": {"index": 1, "partner": "spare_kidney"},
         "spare_kidney": {"index": 2, "partner": "right_kidney"},
@@ -59,7 +59,7 @@ def test_partners_that_are_stated_stay_and_nothing_is_said_of_them():
     assert table.by_name == ()
 
 
-def test_what_is_told_by_names_is_saved_as_if_it_had_been_stated(tmp_path):
+def test_inferred_partners_are_saved_as_if_stated(tmp_path):
     table = LabelTable.parse({"organs": {"right_kidney": 2, "left_kidney": 3}})
     table.save(tmp_path)
     stated = LabelTable.load(tmp_path)

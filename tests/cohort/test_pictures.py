@@ -19,13 +19,13 @@ def test_a_picture_is_a_volume_of_one_slice(tmp_path):
     assert np.array_equal(volume[..., 0].numpy(), PIXELS.transpose(2, 1, 0))
 
 
-def test_turned_to_ras_and_shown_as_radiologists_look_it_is_upright(tmp_path):
+def test_a_picture_is_upright_in_radiological_display(tmp_path):
     volume = read(write_picture(tmp_path / "a.png", PIXELS), "a", channels=3)
     shown = volume[..., 0].numpy()[:, ::-1, ::-1].transpose(2, 1, 0)
     assert np.array_equal(shown, PIXELS)
 
 
-def test_of_a_palette_indices_or_colours_are_read(tmp_path):
+def test_a_palette_is_read_as_indices_or_colours(tmp_path):
     path = write_palette_png(tmp_path / "mask.png", INDICES)
     assert np.array_equal(read_photo(path, indices=True)[0, ..., 0].numpy(), INDICES.T)
     assert np.array_equal(read_photo(path)[..., 0].numpy().transpose(2, 1, 0), PALETTE[INDICES])
@@ -43,7 +43,7 @@ def test_a_grey_picture_has_as_many_equal_channels_as_the_others(tmp_path):
 
 
 @pytest.mark.parametrize("most", [3, 300])
-def test_what_is_written_is_read_back(most, tmp_path):
+def test_a_written_picture_is_read_back(most, tmp_path):
     indices = np.array([[0, 1], [2, most], [0, 0]], np.uint16)[..., None]  # (X, Y, 1)
     write_photo(tmp_path / "map.png", indices)
     assert np.array_equal(read_photo(tmp_path / "map.png", indices=True)[0].numpy(), indices)
@@ -54,13 +54,13 @@ def test_what_is_written_is_read_back(most, tmp_path):
 @pytest.mark.parametrize(
     ("channels", "indices", "said"), [(1, False, "set image_channels to 3"), (1, True, "PNG with a palette")]
 )
-def test_other_channels_than_expected_are_named_with_what_to_do(channels, indices, said, tmp_path):
+def test_an_unexpected_number_of_channels_is_refused_with_a_remedy(channels, indices, said, tmp_path):
     path = write_picture(tmp_path / "a.png", PIXELS)
     with pytest.raises(SemclError, match=rf"(?s)case a: .*a\.png with 3 channels.*{said}"):
         read(path, "a", channels, indices)
 
 
-def test_a_scan_where_pictures_are_expected_is_named(tmp_path):
+def test_a_scan_where_pictures_are_expected_is_refused(tmp_path):
     from tests.conftest import write_nifti
 
     with pytest.raises(SemclError, match=r"(?s)case ct: .*3 channels of three axes"):
@@ -68,5 +68,5 @@ def test_a_scan_where_pictures_are_expected_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "is_one"), [("a.JPG", True), ("a.jpeg", True), ("a.png", True), ("a.nii.gz", False)])
-def test_pictures_are_told_by_their_names(name, is_one):
+def test_pictures_are_recognised_by_their_suffix(name, is_one):
     assert is_photo(name) == is_one

@@ -47,7 +47,7 @@ def model(folder: Path, cases: list[Case], table: LabelTable = TABLE) -> str:
     return str(folder / "models" / "model.pt")
 
 
-def test_a_note_names_split_organs_and_patients_but_no_patient_by_name(tmp_path):
+def test_a_note_records_split_organs_and_hashed_patients(tmp_path):
     cases = cohort(tmp_path, "ab")
     note = provenance(ORIGIN, cases, TABLE)
     assert note == {**ORIGIN, "cohort": digest(cases), "organs": TABLE.organs_digest(), "patients": note["patients"]}
@@ -61,7 +61,7 @@ def test_models_segment_the_testing_cases_of_their_own_split(tmp_path):
     require_unseen(cases[:2], str(tmp_path), TABLE, [model(tmp_path, cases)])
 
 
-def test_models_of_another_split_do_not_segment_whom_they_learnt_from(tmp_path):
+def test_models_of_another_split_do_not_segment_their_training_patients(tmp_path):
     weights = model(tmp_path, cohort(tmp_path, "ab"))
     cases = cohort(tmp_path, "bc")
     match = (
@@ -71,7 +71,7 @@ def test_models_of_another_split_do_not_segment_whom_they_learnt_from(tmp_path):
         require_unseen([case for case in cases if case.fold is None], str(tmp_path), TABLE, [weights])
 
 
-def test_a_model_of_another_cohort_does_not_segment_whom_it_learnt_from(tmp_path):
+def test_a_model_of_another_cohort_does_not_segment_its_training_patients(tmp_path):
     weights = model(tmp_path / "one", cohort(tmp_path / "one", "a"))
     cases = cohort(tmp_path / "other", "xf", "xyzf")
     with pytest.raises(SemclError, match="case scan_f: a patient who is tested"):
@@ -88,19 +88,19 @@ FINE = {
 
 
 @pytest.mark.parametrize("change", FINE.values(), ids=FINE)
-def test_models_stay_usable_where_they_saw_nobody_who_is_tested(change, tmp_path):
+def test_models_that_saw_no_testing_patient_stay_usable(change, tmp_path):
     weights = model(tmp_path, cohort(tmp_path, "ab"))
     cases = change(tmp_path)
     require_unseen([case for case in cases if case.fold is None], str(tmp_path), TABLE, [weights])
 
 
-def test_a_plain_folder_of_scans_is_segmented_whoever_they_are(tmp_path):
+def test_a_plain_folder_of_scans_is_segmented_by_any_model(tmp_path):
     weights = model(tmp_path, cohort(tmp_path / "cohort", "ab"))
     write_nifti(tmp_path / "scans" / "c.nii.gz", np.zeros((2, 3, 4), np.int16))
     require_unseen(datalist.load(tmp_path / "scans"), str(tmp_path / "scans"), TABLE, [weights])
 
 
-def test_training_cases_may_be_segmented_by_what_learnt_from_them(tmp_path):
+def test_training_cases_may_be_segmented_by_their_own_model(tmp_path):
     weights = model(tmp_path, cohort(tmp_path, "ab"))
     cases = cohort(tmp_path, "a")
     require_unseen([case for case in cases if case.fold is not None], str(tmp_path), TABLE, [weights])
@@ -122,13 +122,13 @@ def test_models_made_with_other_organs_are_refused_with_both_tables(organs, tmp_
         require_unseen(cases, str(tmp_path), table, [model(tmp_path, cases)])
 
 
-def test_phases_and_tolerances_are_not_what_a_network_depends_on(tmp_path):
+def test_networks_do_not_depend_on_phases_and_tolerances(tmp_path):
     cases = cohort(tmp_path, "ab")
     table = LabelTable.parse({"organs": {"liver": {"index": 1, "tolerance": 3}, "aorta": 2}, "phases": ["x", "y"]})
     require_unseen(cases, str(tmp_path), table, [model(tmp_path, cases)])
 
 
-def test_weights_that_say_nothing_are_taken_with_a_warning(tmp_path, capsys):
+def test_weights_without_provenance_are_accepted_with_a_warning(tmp_path, capsys):
     cases = cohort(tmp_path, "ab")
     save_weights(tmp_path / "old.pt", nn.Linear(1, 1), ORIGIN)
     require_unseen(cases, str(tmp_path), TABLE, [str(tmp_path / "old.pt"), str(tmp_path / "none.pt")])
@@ -146,7 +146,7 @@ def test_a_damaged_note_of_weights_is_refused_by_name(content, tmp_path):
         require_unseen(cases, str(tmp_path), TABLE, [weights])
 
 
-def test_the_coarse_network_is_asked_only_where_a_map_is_missing(tmp_path):
+def test_the_coarse_network_is_checked_only_where_a_map_is_missing(tmp_path):
     weights, cases = model(tmp_path, cohort(tmp_path, "ab")), cohort(tmp_path, "c")
     given = (cases, str(tmp_path), TABLE, (), [str(tmp_path / "attention")], weights)
     require_unseen(*given)
@@ -158,7 +158,7 @@ def test_the_coarse_network_is_asked_only_where_a_map_is_missing(tmp_path):
 # folders of maps
 
 
-def test_attention_of_another_split_is_learnt_from_by_nobody(tmp_path):
+def test_attention_of_another_split_is_refused(tmp_path):
     attention = str(tmp_path / "attention")
     before = cohort(tmp_path, "ab")
     note_attention(attention, provenance(ORIGIN, before, TABLE))
@@ -173,13 +173,13 @@ def test_attention_of_another_split_is_learnt_from_by_nobody(tmp_path):
     assert stale_maps(attention, provenance(ORIGIN, after, TABLE))
 
 
-def test_attention_of_other_organs_is_learnt_from_by_nobody(tmp_path):
+def test_attention_of_other_organs_is_refused(tmp_path):
     note_attention(tmp_path / "attention", provenance(ORIGIN, cohort(tmp_path, "ab"), TABLE))
     with pytest.raises(SemclError, match="organs of another label table"):
         require_split(str(tmp_path / "attention"), str(tmp_path), replace(TABLE, organs=TABLE.organs[::-1]))
 
 
-def test_attention_made_elsewhere_is_taken(tmp_path):
+def test_attention_made_elsewhere_is_accepted(tmp_path):
     cohort(tmp_path, "ab")
     require_split(str(tmp_path / "attention"), str(tmp_path), TABLE)
     require_split(str(tmp_path / "nowhere"), str(tmp_path), TABLE)
@@ -199,7 +199,7 @@ def test_a_study_learns_from_the_maps_of_the_cohort_it_splits_anew(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["attention.json", "predictions.json"])
-def test_maps_of_an_earlier_split_are_not_measured(name, tmp_path):
+def test_maps_of_an_earlier_split_are_not_evaluated(name, tmp_path):
     note = provenance(ORIGIN, cohort(tmp_path, "ab"), TABLE)
     content = note if name == "attention.json" else {"made_by": [note], "scans": {}}
     (tmp_path / "attention" / name).write_text(json.dumps(content))

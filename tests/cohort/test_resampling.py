@@ -74,7 +74,7 @@ def test_axes_may_shrink_and_grow_together():
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int64])
-def test_objects_are_taken_from_the_voxel_a_centre_falls_into(shape, kind):
+def test_objects_are_resampled_by_nearest_neighbour(shape, kind):
     objects = torch.from_numpy(np.random.default_rng(0).choice([0, 1, 2, 13], size=(6, 8, 4))).to(kind)
     resized = resample_objects(objects, shape)
     assert resized.dtype == kind
@@ -93,7 +93,7 @@ def pooled_and_interpolated(volume, shape):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_a_grid_and_any_part_of_it_is_what_torch_makes(data):
+def test_a_grid_and_any_part_of_it_agree_with_torch(data):
     old, new = (tuple(data.draw(st.integers(1, 13)) for _ in range(3)) for _ in range(2))
     box = []
     for size in new:
@@ -109,7 +109,7 @@ def test_a_grid_and_any_part_of_it_is_what_torch_makes(data):
     )
 
 
-def test_of_a_volume_no_more_is_touched_than_a_part_of_the_grid_needs():
+def test_a_part_of_the_grid_reads_only_the_voxels_it_needs():
     seen = []
 
     def note(part):
@@ -142,7 +142,7 @@ def everywhere(scores):
     return ((number, (slice(None),) * 3, score) for number, score in scores)
 
 
-def test_a_score_counts_in_its_box_alone():
+def test_a_score_counts_only_in_its_box():
     box = (slice(1, 2), slice(0, 1), slice(0, 1))
     winner = strongest([(4, box, torch.ones(1, 1, 1))], torch.zeros(3, 1, 1))
     assert winner.flatten().tolist() == [0, 4, 0]

@@ -17,7 +17,7 @@ def test_a_fold_is_left_out(fold, left):
 
 
 @pytest.mark.parametrize("folds", [(0, 0), (1, 1)], ids=["all of them", "none of them"])
-def test_a_fold_that_leaves_nothing_to_tell_is_refused(folds):
+def test_a_fold_that_leaves_no_case_or_all_is_refused(folds):
     cases = [Case(name, name, "portal", Path(name), fold=at) for name, at in zip("ab", folds, strict=True)]
     with pytest.raises(SemclError, match="a fold cannot be left out"):
         selection.leave_out(cases, 0)
@@ -50,7 +50,7 @@ def test_a_share_is_of_patients_with_all_their_scans():
         assert {f"{case.patient}{number}" for number in range(SCANS[case.patient])} <= set(kept)
 
 
-def test_a_share_is_drawn_by_the_seed_and_not_by_the_order_of_cases():
+def test_a_share_depends_on_the_seed_and_not_on_the_order_of_cases():
     shares = {seed: selection.share_of_patients(labelled(SCANS), 0.3, seed) for seed in range(20)}
     assert shares[3] == selection.share_of_patients(labelled(SCANS), 0.3, 3)
     backwards = selection.share_of_patients(labelled(SCANS)[::-1], 0.3, 3)
@@ -61,7 +61,7 @@ def test_a_share_is_drawn_by_the_seed_and_not_by_the_order_of_cases():
 
 
 @pytest.mark.parametrize("share", [1e-9, 0.04])
-def test_a_share_keeps_one_patient_at_least(share):
+def test_a_share_keeps_at_least_one_patient(share):
     assert len({case.patient for case in selection.share_of_patients(labelled(SCANS), share, 0)}) == 1
 
 
@@ -74,7 +74,7 @@ def test_unlabelled_scans_are_left_out_of_a_share_and_not_counted():
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.01, 50, float("nan")])
-def test_a_share_that_is_none_is_refused(share):
+def test_an_invalid_share_is_refused(share):
     with pytest.raises(
         SemclError, match=rf"(?s)share of the patients.*labelled {share}.*above 0, at most 1.*set label"
     ):
@@ -90,7 +90,7 @@ def test_a_share_of_scans_without_label_maps_is_refused():
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".png"])
-def test_scans_without_label_maps_get_those_drawn_for_them(suffix, tmp_path):
+def test_scans_without_label_maps_get_their_pseudo_labels(suffix, tmp_path):
     training = labelled({"a": 2, "b": 1, "c": 1}, without=("b", "c"))
     learnt = training[:2]
     assert selection.with_pseudo_labels(learnt, training, None) == learnt
@@ -102,7 +102,7 @@ def test_scans_without_label_maps_get_those_drawn_for_them(suffix, tmp_path):
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
-def test_every_scan_for_which_no_map_was_drawn_is_named(folder, tmp_path):
+def test_every_scan_without_a_pseudo_label_is_named(folder, tmp_path):
     training = labelled({"a": 1, "b": 1, "c": 1}, without=("b", "c"))
     with pytest.raises(SemclError, match=r"(?s)case b0: .*case c0: .*or pseudo-label.*--section unlabelled"):
         selection.with_pseudo_labels(training[:1], training, str(tmp_path / folder))
@@ -127,6 +127,6 @@ def test_label_maps_of_other_phases_are_hidden_from_training_and_kept_for_testin
     ("labelled_phases", "said"),
     [(["venous"], "there is no such phase.*venous.*noncontrast, portal"), (["late"], "nothing is left to learn from")],
 )
-def test_phases_that_are_not_there_or_leave_nothing_are_refused(labelled_phases, said):
+def test_unknown_phases_and_those_that_leave_no_label_map_are_refused(labelled_phases, said):
     with pytest.raises(SemclError, match=f"(?s){said}"):
         selection.hide_labels(in_phases(), ("noncontrast", "portal", "late"), labelled_phases)

@@ -32,7 +32,7 @@ def image_like(shape=(4, 5, 6), affine=None):
 
 
 @pytest.mark.parametrize("stored", AFFINES)
-def test_voxels_keep_their_place_when_turned_to_ras(tmp_path, stored):
+def test_voxels_keep_their_position_when_reoriented_to_ras(tmp_path, stored):
     affine = np.array(AFFINES[stored], float)
     path = write_nifti(tmp_path / "a.nii.gz", at_each_voxel(affine, (4, 5, 6)), affine)
     volume = read(path, "a")
@@ -107,7 +107,7 @@ def test_a_single_channel_or_slice_is_a_volume(tmp_path, shape):
 
 
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
-def test_voxels_that_are_no_numbers_are_refused(tmp_path, strange):
+def test_voxels_that_are_not_finite_are_refused(tmp_path, strange):
     voxels = np.zeros((4, 5, 6), np.float32)
     voxels[1, 2, 3] = strange
     path = write_nifti(tmp_path / "a.nii.gz", voxels)
@@ -117,7 +117,7 @@ def test_voxels_that_are_no_numbers_are_refused(tmp_path, strange):
 
 
 @pytest.mark.parametrize("stored", AFFINES)
-def test_a_label_map_of_another_orientation_is_laid_on_its_image(table, tmp_path, stored):
+def test_a_label_map_of_another_orientation_is_reoriented_to_its_image(table, tmp_path, stored):
     indices = np.random.default_rng(0).choice([0, 2, 5, 9], size=(4, 5, 6)).astype(np.uint8)
     image = nib.Nifti1Image(indices.astype(np.int16), np.array(AFFINES[stored], float))
     nib.save(image, tmp_path / "image.nii.gz")
@@ -153,7 +153,7 @@ def test_affines_that_differ_are_named(table, tmp_path, row, column):
 @pytest.mark.parametrize(
     ("shape", "shift", "differ"), [((4, 5, 7), 0, "shape"), ((4, 5, 6), 3, "position")], ids=["shape", "position"]
 )
-def test_what_a_map_should_lie_on_is_named(table, tmp_path, given, named, onto, shape, shift, differ):
+def test_errors_name_the_volume_a_map_should_match(table, tmp_path, given, named, onto, shape, shift, differ):
     affine = np.eye(4)
     affine[0, 3] = shift
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros(shape, np.uint8), affine)
@@ -169,7 +169,7 @@ def test_affines_may_differ_by_rounding(table, tmp_path):
     assert (read_objects(path, image_like(), "a", table) == 1).all()
 
 
-def test_a_strange_label_value_is_named_with_its_case(table, tmp_path):
+def test_an_unknown_label_value_is_named_with_its_case(table, tmp_path):
     path = write_nifti(tmp_path / "label.nii.gz", np.full((4, 5, 6), 7, np.uint8))
     message = rf"case scan7: label values outside the label table\n  found:    7 in {path}\n"
     with pytest.raises(SemclError, match=message):
@@ -207,6 +207,6 @@ def test_percentiles_of_a_large_volume_see_all_slices():
 
 
 @pytest.mark.parametrize("window", [[100, -100], [0, 1, 2], [5, 5], "percentil"])
-def test_a_window_that_is_none_is_refused(window):
+def test_an_invalid_window_is_refused(window):
     with pytest.raises(SemclError, match="low below high"):
         normalise(torch.zeros(4), window)

@@ -66,7 +66,7 @@ def test_a_path_stays_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (SEEN["out"], SEEN["file"], SEEN["pred"]) == (text, text, [text])
 
 
-def test_a_folder_is_made_where_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_folder_is_made_where_the_option_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["phantom", "--out", "2024_01", "--cases", "3", "--folds", "2", "--test_share", "0.3"]
     monkeypatch.setattr(sys, "argv", ["scripts", *words])
@@ -74,7 +74,7 @@ def test_a_folder_is_made_where_it_was_named(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["2024_01"]
 
 
-def test_what_is_not_given_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_values_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
     said_to(monkeypatch, "--out", "x")
     wanted = {"cases": 16, "names": ["a", "b"], "file": None, "workers": None, "pred": [], "window": "percentile"}
     assert {name: SEEN[name] for name in wanted} == wanted
@@ -105,14 +105,14 @@ READ = [
 
 
 @pytest.mark.parametrize(("name", "text", "meant"), READ)
-def test_a_value_is_read_as_its_option_says(name, text, meant, monkeypatch):
+def test_a_value_is_converted_as_its_option_declares(name, text, meant, monkeypatch):
     said_to(monkeypatch, "--out", "x", f"--{name}={text}")
     assert SEEN[name] == meant
     assert type(SEEN[name]) is type(meant)
 
 
 @pytest.mark.parametrize("name", ["cases", "share", "names", "window", "pred"])
-def test_python_may_give_values_as_they_are(name: str) -> None:
+def test_python_values_are_accepted(name: str) -> None:
     given = {"cases": 3, "share": 0.5, "names": ("a", "b"), "window": (0, 1), "pred": [Path("a"), "b"]}
     sample(Path("x"), **{name: given[name]})
     assert SEEN[name] == {**given, "names": ["a", "b"], "window": [0, 1], "pred": ["a", "b"]}[name]
@@ -148,7 +148,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "text", "problem"), REFUSED)
-def test_a_value_that_is_none_is_refused_in_one_message(name, text, problem, monkeypatch, capsys):
+def test_an_invalid_value_is_refused_in_one_message(name, text, problem, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         said_to(monkeypatch, *(["--out", "x"] if name != "out" else []), f"--{name}={text}")
     said = capsys.readouterr().err
@@ -165,7 +165,7 @@ def test_a_path_from_python_is_text_too(value: Any) -> None:
         sample(value)
 
 
-def test_a_file_to_write_is_no_folder_and_in_no_file(tmp_path: Path) -> None:
+def test_a_file_to_write_is_neither_a_folder_nor_inside_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     sample("x", file=str(tmp_path / "new" / "folder" / "findings.csv"))
     for path, found in {tmp_path: "is a folder", tmp_path / "file" / "x.csv": "file is not a folder"}.items():
@@ -189,7 +189,7 @@ def test_a_file_to_write_is_no_folder_and_in_no_file(tmp_path: Path) -> None:
         (["x", "-"], "--cases is not a number"),
     ],
 )  # fmt: skip
-def test_words_that_fire_would_take_otherwise(words, message, monkeypatch, capsys):
+def test_words_that_fire_would_misread_are_quoted(words, message, monkeypatch, capsys):
     SEEN.clear()
     with pytest.raises(SystemExit, match="2"):
         said_to(monkeypatch, *words)
@@ -198,7 +198,7 @@ def test_words_that_fire_would_take_otherwise(words, message, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(("given", "near"), [("prepar", "prepare"), ("pop", None), ("items", None), ("keys", None)])
-def test_a_command_that_is_none_is_refused(given, near, monkeypatch, capsys):
+def test_an_unknown_command_is_refused(given, near, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scripts", given, "x"])
     with pytest.raises(SystemExit, match="2"):
         command_line.main()
@@ -209,7 +209,7 @@ def test_a_command_that_is_none_is_refused(given, near, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["check", "--", "--help"]])
-def test_help_is_still_fire_s(words, monkeypatch, capsys):
+def test_help_still_comes_from_fire(words, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scripts", *words])
     monkeypatch.setenv("PAGER", "cat")
     with pytest.raises(SystemExit, match="0"):
@@ -231,7 +231,7 @@ def test_help_is_still_fire_s(words, monkeypatch, capsys):
     ],
     ids=["none", "one", "with a sign", "two", "for fire itself", "another option twice", "options nobody knows"],
 )
-def test_an_option_given_again_is_kept(given: list[str], made: list[str]) -> None:
+def test_all_values_of_a_repeated_option_are_kept(given: list[str], made: list[str]) -> None:
     assert arguments(["phantom", *given], {"phantom": sample}, "pred") == ["phantom", *made]
 
 

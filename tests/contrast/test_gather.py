@@ -167,7 +167,7 @@ def test_without_gathering_each_rank_is_on_its_own(ranks, world, split):
 
 
 @pytest.mark.parametrize(("world", "split"), [(2, "equal"), (2, "unequal"), (3, "equal"), (3, "unequal")])
-def test_the_mean_of_ranks_apart_is_not_that_of_the_whole_batch(ranks, world, split):
+def test_the_mean_over_separate_ranks_is_not_that_of_the_whole_batch(ranks, world, split):
     apart = [found[split, "ranks apart", "wrapped"][0] for found in ranks[world]]
     (whole,) = run({"gather": False}, (sum(SPLITS[world][split]),), 0)
     average = sum(rank["value"] for rank in apart) / world
@@ -176,7 +176,7 @@ def test_the_mean_of_ranks_apart_is_not_that_of_the_whole_batch(ranks, world, sp
         assert not torch.allclose(found, expected, rtol=0.05)
 
 
-def test_the_mean_of_the_known_ranks_means_is_another():
+def test_the_mean_of_known_rank_means_differs():
     losses = loop(*KNOWN, 0.1)
     assert (mean(losses[:4]) + mean(losses[4:])) / 2 == pytest.approx(2.86762, rel=1e-5)
     own = [
@@ -186,7 +186,7 @@ def test_the_mean_of_the_known_ranks_means_is_another():
     assert SemanticContrastiveLoss(0.1)(*KNOWN).item() == pytest.approx(1.96367584814697, rel=1e-12)
 
 
-def test_one_process_is_all_ranks():
+def test_one_process_holds_all_rows():
     ranks, rows = Communicator.of_group(4, torch.device("cpu")), torch.arange(4)
     assert ranks == Communicator.alone(4) == Communicator((4,), 0)
     assert (ranks.start, ranks.rows) == (0, 4)
@@ -202,7 +202,7 @@ def test_a_rank_knows_which_rows_are_its_own():
     assert ranks.in_order(own_first).tolist() == list(range(9))
 
 
-def test_gathering_without_a_process_group_is_no_different():
+def test_gathering_without_a_process_group_changes_nothing():
     vectors, labels, _ = sample(9)
     together, alone = SemanticContrastiveLoss(gather=True), SemanticContrastiveLoss()
     assert torch.equal(together(vectors, labels), alone(vectors, labels))

@@ -166,7 +166,7 @@ def test_several_tiles_of_the_real_size(temperature, summation):
 
 @pytest.mark.parametrize("summation", ["out", "in"])
 @pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
-def test_the_two_ways_of_writing_it_out_agree(summation, weighed):
+def test_both_reference_implementations_agree(summation, weighed):
     vectors, labels, intensity = sample(12, classes=6)
     intensity = intensity if weighed else None
     losses, counted = dense(vectors, labels, 5.0, summation, intensity, KEYS)
@@ -224,7 +224,7 @@ def test_agrees_with_the_pairwise_loss_of_pytorch_metric_learning(temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_agrees_with_monai_where_both_are_simclr(temperature):
+def test_agrees_with_monais_loss_where_both_are_simclr(temperature):
     first, second = sample(32, 24, dtype=torch.float32)[0].view(2, 16, 24).requires_grad_()
     ours = SemanticContrastiveLoss(temperature)(torch.stack([first, second], dim=1))
     theirs = ContrastiveLoss(temperature=temperature)(first, second)
@@ -336,7 +336,7 @@ class TestProperties:
 
     @modest
     @given(batches())
-    def test_it_lies_between_its_bounds(self, batch):
+    def test_the_loss_lies_between_its_bounds(self, batch):
         vectors, labels, intensity, loss = batch
         most = 2 / loss.temperature + math.log(max(len(labels) - 1, 1))
         inside, outside = (
@@ -452,7 +452,7 @@ def test_autocast_lowers_no_precision(temperature, summation, backward_too):
     torch.testing.assert_close(*results, rtol=0, atol=0)
 
 
-def test_no_gradient_is_computed_where_none_is_wanted():
+def test_no_gradient_is_computed_where_none_is_required():
     vectors, labels, _ = sample(12)
     with torch.no_grad():
         assert not SemanticContrastiveLoss(learnable=True)(vectors.requires_grad_(), labels).requires_grad
@@ -463,7 +463,7 @@ def test_no_gradient_is_computed_where_none_is_wanted():
 
 
 @pytest.mark.parametrize(("start", "strayed", "kept"), [(0.1, 1e-4, 0.02), (0.1, 50.0, 0.5), (0.02, 0.02, 0.02)])
-def test_a_learnt_temperature_starts_where_it_is_told_and_stays_in_its_range(start, strayed, kept):
+def test_a_learnt_temperature_starts_at_its_initial_value_and_stays_in_its_range(start, strayed, kept):
     vectors, labels, _ = sample(12)
     loss = SemanticContrastiveLoss(start, learnable=True, temperature_range=(0.02, 0.5))
     assert loss(vectors, labels).item() == pytest.approx(mean(loop(vectors, labels, start)), rel=1e-6)
@@ -503,7 +503,7 @@ def test_learning_the_temperature_lowers_the_loss():
     assert loss.state_dict()["log_scale"].item() != pytest.approx(math.log(10))
 
 
-def test_a_fixed_temperature_is_no_parameter():
+def test_a_fixed_temperature_is_not_a_parameter():
     assert list(SemanticContrastiveLoss(0.1).parameters()) == []
 
 
@@ -541,7 +541,7 @@ def test_invalid_options_are_refused(options, message):
     assert message in str(error.value)
 
 
-def test_a_range_is_of_no_account_when_the_temperature_is_not_learnt():
+def test_a_range_is_ignored_when_the_temperature_is_not_learnt():
     loss = SemanticContrastiveLoss(0.1, temperature_range=(0, 0.01))
     assert loss(SIX, NAMES.repeat(2)[:6]).item() == SemanticContrastiveLoss(0.1)(SIX, NAMES.repeat(2)[:6]).item()
 
@@ -601,7 +601,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize(("vectors", "labels", "intensity", "message"), UNFIT.values(), ids=UNFIT)
-def test_what_does_not_fit_is_refused(vectors, labels, intensity, message):
+def test_inputs_that_do_not_fit_are_refused(vectors, labels, intensity, message):
     with pytest.raises(SemclError) as error:
         SemanticContrastiveLoss()(vectors, labels, intensity)
     assert message in str(error.value)
@@ -635,7 +635,7 @@ def test_a_compiled_loss_is_one_graph_and_gives_the_same(options, weighed):
     torch.testing.assert_close(*both_ways(options, "aot_eager", weighed=weighed))
 
 
-def test_a_compiled_loss_takes_batches_of_other_sizes():
+def test_a_compiled_loss_accepts_batches_of_other_sizes():
     results = list(both_ways({}, "aot_eager", counts=(12, 17, 5)))
     for plain, compiled in zip(results[::2], results[1::2], strict=True):
         torch.testing.assert_close(compiled, plain)

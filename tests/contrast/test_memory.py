@@ -42,7 +42,7 @@ WRITES = {
 
 
 @pytest.mark.parametrize(("counts", "kept"), WRITES.values(), ids=WRITES)
-def test_the_newest_are_kept(counts, kept):
+def test_the_newest_embeddings_are_kept(counts, kept):
     memory, first = QueryMemory(5, 2), 0
     for count in counts:
         memory.write(*numbered(first, first + count))
@@ -51,7 +51,7 @@ def test_the_newest_are_kept(counts, kept):
 
 
 @pytest.mark.parametrize("written", [2, 5, 8], ids=["part filled", "full", "around once"])
-def test_a_saved_memory_goes_on_as_if_it_had_not_been_saved(written):
+def test_a_restored_memory_continues_where_it_was_saved(written):
     memory = QueryMemory(5, 2)
     memory.write(*numbered(0, written))
     file = io.BytesIO()
@@ -65,7 +65,7 @@ def test_a_saved_memory_goes_on_as_if_it_had_not_been_saved(written):
     assert remembered(loaded) == remembered(memory)
 
 
-def test_a_loss_goes_on_from_its_state_with_the_same_values():
+def test_a_restored_loss_gives_the_same_values():
     torch.manual_seed(0)
     loss = SemanticContrastiveLoss(learnable=True, memory=QueryMemory(7, 5))
     for seed in range(2):
@@ -77,7 +77,7 @@ def test_a_loss_goes_on_from_its_state_with_the_same_values():
 
 
 @pytest.mark.parametrize(("size", "embedding"), [(0, 4), (4, 0), (-1, 4)])
-def test_a_memory_of_nothing_is_refused(size, embedding):
+def test_an_empty_memory_is_refused(size, embedding):
     with pytest.raises(SemclError, match=f"must hold something\n  found:    size {size}, embedding {embedding}\n"):
         QueryMemory(size, embedding)
 
@@ -90,7 +90,7 @@ def test_embeddings_of_another_length_than_the_memorys_are_refused():
 @pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
 @pytest.mark.parametrize("summation", ["out", "in"])
 @pytest.mark.parametrize("side", [3, 384], ids="tiles of {}".format)
-def test_what_earlier_batches_left_are_further_keys(monkeypatch, side, summation, weighed):
+def test_embeddings_of_earlier_batches_are_additional_keys(monkeypatch, side, summation, weighed):
     monkeypatch.setitem(partition.SIDE, "cpu", side)
     loss = SemanticContrastiveLoss(0.2, summation=summation, memory=QueryMemory(8, 5))
     kept = None
@@ -119,7 +119,7 @@ def test_a_positive_in_the_memory_alone_makes_an_anchor():
     assert loss.left_out.item() == 2
 
 
-def test_what_is_kept_has_unit_length_and_no_gradient():
+def test_stored_embeddings_have_unit_length_and_no_gradient():
     memory = QueryMemory(9, 5)
     loss = SemanticContrastiveLoss(memory=memory)
     vectors, labels, _ = sample(6, dtype=torch.float32)

@@ -45,7 +45,7 @@ def expected(z, scale, rows, groups, intensity):
 
 
 @pytest.mark.parametrize(("rows", "keys"), [(1, 1), (7, 7), (6, 6), (7, 12), (3, 20), (0, 4)])
-def test_tiles_meet_each_pair_exactly_once(rows, keys):
+def test_tiles_cover_each_pair_exactly_once(rows, keys):
     met = Counter()
     for tile in partition._tiles(rows, 0, keys, 3):
         assert tile.b - tile.a <= 3
@@ -125,7 +125,7 @@ def test_plain_sums_hold_up_to_the_sharpness_they_are_used_for():
 
 @pytest.mark.parametrize("sharp", [False, True], ids=["plain", "shifted"])
 @pytest.mark.parametrize(("grouped", "weighed"), KINDS.values(), ids=KINDS)
-def test_the_operators_keep_to_their_schema(sharp, grouped, weighed):
+def test_the_custom_operators_match_their_schema(sharp, grouped, weighed):
     z, labels, intensity = unit_vectors(8)
     rest = (labels if grouped else None, intensity if weighed else None, sharp)
     scale, upstream = torch.tensor(9.0, dtype=torch.float64), torch.ones(6, dtype=torch.float64)

@@ -25,7 +25,7 @@ def batch(count: int = 4, dims: int = 2, side: int = 16) -> dict[str, torch.Tens
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_batch_is_view_by_view(count):
+def test_a_batch_is_ordered_view_by_view(count):
     given = batch(3)
     inputs, labels = PrepareViews(still(16, **GEOMETRY), count=count)(given, CPU)
     assert inputs.shape == (3 * count, 2, 16, 16)
@@ -37,7 +37,7 @@ def test_a_batch_is_view_by_view(count):
         assert torch.equal(view, torch.cat([moved, shown], dim=1))
 
 
-def test_a_batch_is_of_3d_queries_too():
+def test_a_batch_may_hold_3d_queries():
     given = batch(2, dims=3)
     inputs, labels = PrepareViews(still(12, **GEOMETRY, **INTENSITY))(given | {"target": given["attention"]}, CPU)
     assert inputs.shape == (4, 2, 12, 12, 12)
@@ -46,7 +46,7 @@ def test_a_batch_is_of_3d_queries_too():
 
 
 @pytest.mark.parametrize("meaning", MEANINGS)
-def test_views_are_pulled_together_by_their_meaning(meaning):
+def test_positives_are_those_of_the_chosen_meaning(meaning):
     _, labels = PrepareViews(still(16), meaning=meaning)(batch(), CPU)
     assert labels.tolist() == BATCH[meaning].tolist() * 2
 
@@ -120,7 +120,7 @@ def test_with_regions_every_second_view_hides_its_attention_and_says_where_the_o
     ]
 
 
-def test_with_points_it_is_so_too_but_every_view_shows_its_attention():
+def test_with_points_every_view_shows_its_attention():
     regions, of_regions = PrepareViews(still(16, **GEOMETRY), intensities=True, pooling=pooling("regions"))(
         batch(), CPU
     )
@@ -132,7 +132,7 @@ def test_with_points_it_is_so_too_but_every_view_shows_its_attention():
 
 
 @pytest.mark.parametrize("name", POOLINGS)
-def test_attention_that_is_not_shown_is_hidden_from_the_encoder_alone(name):
+def test_hidden_attention_is_hidden_only_from_the_encoder(name):
     shown, hidden = (
         PrepareViews(still(16, **GEOMETRY, **INTENSITY), intensities=True, pooling=pooling(name), show_attention=show)(
             batch(), CPU

@@ -103,7 +103,7 @@ def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("on_a_device")
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
 @pytest.mark.parametrize("dims", [2, 3])
-def test_views_network_loss_and_gradients_make_nobody_wait(dims, settings):
+def test_views_network_loss_and_gradients_never_synchronise_with_the_device(dims, settings):
     stage = Pretraining(dims, settings)
     for _ in range(2):
         stage.optimizer.zero_grad()
@@ -129,7 +129,7 @@ def test_a_step_is_the_same_whatever_its_tensors_hold(dims, settings):
 
 
 @pytest.mark.usefixtures("on_a_device")
-def test_a_memory_makes_nobody_wait():
+def test_a_memory_never_synchronises_with_the_device():
     stage = Pretraining(2, {"memory": QueryMemory(20, 16)})
     for _ in range(3):
         with Recorded() as recorded:
@@ -139,7 +139,7 @@ def test_a_memory_makes_nobody_wait():
 
 @pytest.mark.usefixtures("on_a_device")
 @pytest.mark.parametrize("optimizer", ["AdamW", "SGD"])
-def test_the_optimizer_looks_at_nothing_but_its_own_count_of_steps(optimizer):
+def test_the_optimizer_reads_only_its_own_step_count(optimizer):
     stage = Pretraining(2, {}, optimizer)
     for _ in range(2):
         stage.optimizer.zero_grad()
@@ -152,7 +152,7 @@ def test_the_optimizer_looks_at_nothing_but_its_own_count_of_steps(optimizer):
         assert (recorded.count["waiting"] > 0) == (optimizer == "AdamW")
 
 
-def test_the_loss_looks_for_nan_where_nobody_waits():
+def test_the_loss_checks_for_nan_only_where_that_does_not_synchronise():
     stage = Pretraining(2, {})
     with Recorded() as recorded:
         stage.backward()
@@ -178,7 +178,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize(("look", "recorded", "refused"), LOOKS.values(), ids=LOOKS.keys())
-def test_waiting_would_be_noticed(look, recorded, refused):
+def test_a_synchronisation_in_forward_is_detected(look, recorded, refused):
     with Recorded() as recorder:
         look(torch.tensor([1.0, -2.0, 3.0]))
     assert (recorder.count["waiting"] > 0) == recorded
@@ -191,7 +191,7 @@ def test_waiting_would_be_noticed(look, recorded, refused):
     assert recorded or refused
 
 
-def test_waiting_in_backward_would_be_noticed():
+def test_a_synchronisation_in_backward_is_detected():
     class Waits(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
@@ -207,7 +207,7 @@ def test_waiting_in_backward_would_be_noticed():
     assert recorded.count["waiting"] == 1
 
 
-def test_the_curve_looks_at_the_loss_once_an_epoch(tmp_path):
+def test_the_curve_reads_the_loss_once_per_epoch(tmp_path):
     engine = Engine(lambda engine, batch: {"loss": batch})
     LossCurve(str(tmp_path / "curve.csv"), "pretrain").attach(engine)
     with Recorded() as recorded:

@@ -101,7 +101,7 @@ def test_gradients_agree_with_finite_differences(monkeypatch, side, sharp, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_at_a_very_low_temperature_too(monkeypatch, kind):
+def test_gradients_agree_at_a_very_low_temperature(monkeypatch, kind):
     monkeypatch.setitem(partition.SIDE, "cpu", 3)
     own = sample(12)[0].requires_grad_()
     scale = torch.tensor(2 * partition.SHARP, dtype=torch.float64, requires_grad=True)
@@ -109,7 +109,7 @@ def test_at_a_very_low_temperature_too(monkeypatch, kind):
     assert torch.autograd.gradcheck(lambda x, s: terms(x, s, True, **kind), (own, scale), atol=1e-4, rtol=1e-4)
 
 
-def test_more_rows_than_are_copied_at_once_have_the_gradient_of_the_formula():
+def test_several_chunks_of_rows_have_the_gradient_of_the_formula():
     count = 2 * CHUNK_ROWS + 7
     vectors, labels, _ = sample(count, classes=count // 3)
     vectors.requires_grad_()

@@ -128,14 +128,14 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
-def test_two_nodes_with_an_agent_each_end_as_one_with_two_ranks(network, folders, whole, tmp_path):
+def test_two_nodes_with_an_agent_each_give_the_result_of_one_node_with_two_ranks(network, folders, whole, tmp_path):
     with network() as nodes, agents("pretrain", tmp_path, nodes, 1, **folders) as started:
         codes = [agent.wait(PATIENCE) for agent in started]
     assert codes == [0, 0], logs(tmp_path)
     assert same(whole, tmp_path)
 
 
-def test_a_killed_rank_ends_the_job_which_then_goes_on_exactly(folders, whole, tmp_path):
+def test_a_killed_rank_ends_the_job_which_then_resumes_exactly(folders, whole, tmp_path):
     with loopback() as nodes, agents("pretrain", tmp_path, nodes[:1], 2, **folders) as (agent,):
         wait_for(tmp_path / "jobs" / "pretrain.checkpoint.pt")
         os.kill(worker(agent, 1), signal.SIGKILL)

@@ -77,7 +77,7 @@ def apart(one, other, name):
     ],
     ids=["pretrain", "pretrain, each query its own class", "train", "train, encoder frozen", "coarse"],
 )
-def test_two_ranks_end_as_one(run, stage, given, files):
+def test_two_ranks_end_with_the_weights_of_one(run, stage, given, files):
     one, two = run(stage, 1, **given), run(stage, 2, **given)
     assert losses(two) == pytest.approx(losses(one), abs=2e-6)  # as written, to six digits
     assert max(apart(one, two, name) for name in files) < 1e-5

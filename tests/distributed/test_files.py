@@ -64,7 +64,7 @@ def test_ranks_leave_the_files_of_one_process(folders, whole, tmp_path):
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (2, 4)])
-def test_a_stopped_run_goes_on_with_another_number_of_ranks(before, after, folders, whole, tmp_path):
+def test_a_stopped_run_resumes_with_another_number_of_ranks(before, after, folders, whole, tmp_path):
     cut = tmp_path / "cut"
     codes = pretrain(before, cut, folders, Stopped(5))
     assert codes[0] == 75, logs(cut)
@@ -114,7 +114,7 @@ class Slurm:
 
 
 @pytest.mark.parametrize("tasks", [1, 2])
-def test_under_slurm_ranks_find_each_other_with_and_without_torchrun(tasks, folders, whole, tmp_path):
+def test_ranks_join_under_slurm_with_and_without_torchrun(tasks, folders, whole, tmp_path):
     assert pretrain(2, tmp_path, folders, Slurm(tasks)) == [0, 0], logs(tmp_path)
     assert (tmp_path / "curves" / "pretrain.csv").read_text() == (whole / "curves" / "pretrain.csv").read_text()
 

@@ -131,7 +131,7 @@ def test_maps_need_the_networks_of_this_cohort(whole, tmp_path):
     assert "coarse_fold0.pt was made from another cohort" in refusal("maps", dataset_dir=cohort)
 
 
-def test_coarse_may_leave_the_maps_to_others(whole, tmp_path):
+def test_coarse_may_leave_the_maps_to_the_maps_stage(whole, tmp_path):
     cohort = copied(whole, tmp_path, "attention", "models")
     run_here("coarse", **of(cohort, "coarse", maps=False))
     assert not (cohort / "attention").exists()
@@ -167,7 +167,7 @@ def rows(cohort):
         return list(csv.reader(file))
 
 
-def test_two_ranks_measure_what_one_does(whole, tmp_path):
+def test_two_ranks_measure_the_rows_of_one(whole, tmp_path):
     cohort, out = copied(whole, tmp_path, "rows.csv", "report.html"), tmp_path / "ranks"
     assert run_ranks("evaluate", 2, out, **of(cohort, "evaluate")) == [0, 0], logs(out)
     assert rows(cohort) == rows(whole)
@@ -188,7 +188,7 @@ def test_a_run_over_all_reuses_the_rows_of_shards(whole, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("change", ["map", "label", "tolerance", "damage"])
-def test_rows_of_other_files_are_measured_again(change, whole, tmp_path, monkeypatch):
+def test_rows_of_changed_files_are_measured_again(change, whole, tmp_path, monkeypatch):
     cohort = copied(whole, tmp_path)
     run_here("evaluate", **of(cohort, "evaluate", shard="1/2"))
     case = datalist.load(cohort)[0]
@@ -213,7 +213,7 @@ def test_rows_of_other_files_are_measured_again(change, whole, tmp_path, monkeyp
     assert case in measured
 
 
-def test_two_ranks_embed_what_one_does(whole, tmp_path):
+def test_two_ranks_write_the_embeddings_of_one(whole, tmp_path):
     cohort, out = copied(whole, tmp_path, "embeddings"), tmp_path / "ranks"
     assert run_ranks("embed", 2, out, **of(cohort, "embed")) == [0, 0], logs(out)
     for name in ("untrained", "pretrained"):

@@ -143,7 +143,7 @@ def test_vectors_are_in_the_order_of_the_queries(made: Path) -> None:
     assert {(row["case"], row["patient"], row["phase"]) for row in rows} == set(SCANS)
 
 
-def test_neighbours_are_the_last_encoders(made: Path) -> None:
+def test_neighbours_are_those_of_the_last_encoder(made: Path) -> None:
     rows, organs = rows_of(made / "neighbours.csv"), {row["query"]: row for row in rows_of(made / "queries.csv")}
     assert len(rows) == 36 * 10
     alike = [row for row in rows if row["organ"] == organs[row["query"]]["organ"]]
@@ -181,7 +181,7 @@ def test_another_seed_gives_another_map_and_the_same_numbers(
     assert (first / "summary.json").read_bytes() == (second / "summary.json").read_bytes()
 
 
-def test_no_more_queries_than_asked_for_are_drawn(
+def test_no_more_queries_than_requested_are_sampled(
     cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path
 ) -> None:
     stage(cohort_of_toys, tmp_path, {"random": encoder()}, map_points=11).run()
@@ -195,7 +195,7 @@ def test_no_more_queries_than_asked_for_are_drawn(
 @pytest.mark.parametrize(
     ("wanted", "rows"), [({}, 3), ({"organ": "liver"}, 1), ({"case": "b"}, 3), ({"organ": "liver", "case": "d"}, 1)]
 )
-def test_neighbours_of_the_organ_and_case_asked_for_are_pictured(
+def test_neighbours_of_the_requested_organ_and_case_are_pictured(
     wanted: dict[str, str],
     rows: int,
     cohort_of_toys: tuple[QueryStore, list[Case]],
@@ -220,7 +220,7 @@ def test_neighbours_of_the_organ_and_case_asked_for_are_pictured(
     ("wanted", "found"),
     [({"organ": "heart"}, "organ heart, case any"), ({"organ": "liver", "case": "z"}, "organ liver, case z")],
 )
-def test_an_organ_or_case_there_is_none_of_is_refused_before_anything_is_written(
+def test_an_unknown_organ_or_case_is_refused_before_anything_is_written(
     wanted: dict[str, str], found: str, cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path
 ) -> None:
     message = rf"(?s)there is no such query.*{found}.*one of liver, left_kidney, vena_cava, in one of 4 cases"
@@ -242,7 +242,7 @@ def test_a_number_that_is_too_small_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_smallest_numbers_that_are_not_refused(
+def test_the_smallest_allowed_numbers_are_accepted(
     cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path, undrawn: None
 ) -> None:
     stage(cohort_of_toys, tmp_path, {"of organ": OfOrgan()}, neighbours=1, map_points=2).run()
@@ -252,7 +252,7 @@ def test_the_smallest_numbers_that_are_not_refused(
 # what is said
 
 
-def test_an_encoder_that_knows_organs_is_told_from_one_that_has_collapsed(made: Path) -> None:
+def test_measures_separate_a_good_encoder_from_a_collapsed_one(made: Path) -> None:
     found = measures_of(made)
     assert list(next(iter(found.values()))) == ["constant", "random", "of organ", "chance"]
     knows = {title: values["of organ"] for title, values in found.items()}
@@ -269,7 +269,7 @@ def test_an_encoder_that_knows_organs_is_told_from_one_that_has_collapsed(made: 
     assert collapsed["silhouette by organ"] == pytest.approx(0, abs=1e-6)
 
 
-def test_numbers_are_those_of_the_files(made: Path) -> None:
+def test_the_summary_agrees_with_the_files(made: Path) -> None:
     rows, found = rows_of(made / "queries.csv"), measures_of(made)
     labels = {"organ": [row["organ"] for row in rows], "phase": [row["phase"] for row in rows]}
     labels["organ x phase"] = [f"{organ}, {phase}" for organ, phase in zip(*labels.values(), strict=True)]
@@ -332,7 +332,7 @@ def test_the_report_can_read_it(made: Path) -> None:
         pytest.param("lsdlsd", "aaaaaa", "paapap", id="one patient"),
     ],
 )
-def test_what_cannot_be_measured_is_left_empty(organs: str, patients: str, phases: str) -> None:
+def test_undefined_measures_are_left_empty(organs: str, patients: str, phases: str) -> None:
     table = embeddings(np.random.default_rng(0).normal(size=(6, 4)), list(organs), list(patients), list(phases))
     lines = embedding_measures({"one": table}, {"one": nearest(table, 10)}, 3)
     values = [value for line in lines for value in line["found"]]
@@ -340,7 +340,7 @@ def test_what_cannot_be_measured_is_left_empty(organs: str, patients: str, phase
     json.dumps(lines, allow_nan=False)
 
 
-def test_silhouettes_of_many_queries_are_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silhouettes_of_many_queries_use_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SILHOUETTE_QUERIES", 50)
     table = random_embeddings(200, 4)
     lines = {
@@ -429,7 +429,7 @@ def test_the_stage_gives_the_same_bytes_again(embedded_phantoms: Path, tmp_path:
         assert (tmp_path / "embeddings" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_the_stage_wants_an_encoder(embedded_phantoms: Path, tmp_path: Path) -> None:
+def test_the_stage_requires_an_encoder(embedded_phantoms: Path, tmp_path: Path) -> None:
     shutil.copy(embedded_phantoms / "labels.yaml", tmp_path)
     said = refusal(
         "embed",
@@ -444,7 +444,7 @@ def test_the_stage_wants_an_encoder(embedded_phantoms: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out" / "embeddings").exists()
 
 
-def test_the_stage_refuses_an_organ_there_is_none_of(embedded_phantoms: Path, tmp_path: Path) -> None:
+def test_the_stage_refuses_an_unknown_organ(embedded_phantoms: Path, tmp_path: Path) -> None:
     said = refusal(
         "embed",
         dataset_dir=embedded_phantoms,
@@ -458,7 +458,7 @@ def test_the_stage_refuses_an_organ_there_is_none_of(embedded_phantoms: Path, tm
     assert "organ heart, case any" in said
 
 
-def test_the_command_takes_an_overlay_whose_numbers_the_stage_has(embedded_phantoms: Path, tmp_path: Path) -> None:
+def test_the_command_passes_an_overlay_to_the_stage(embedded_phantoms: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("organ: heart\npatch_size: 32\nspacing: [5, 5, 0]\nwidths: [4, 8, 8, 16]\n")
     given = {

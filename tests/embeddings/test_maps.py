@@ -73,13 +73,13 @@ def test_the_same_seed_gives_the_same_points() -> None:
 
 
 @pytest.mark.parametrize("queries", [2, 3, 4, 5, 10])
-def test_few_queries_can_be_drawn(queries: int) -> None:
+def test_a_map_of_few_queries_can_be_plotted(queries: int) -> None:
     for points in coordinates(random_embeddings(queries, 2), 30, 0).values():
         assert points.shape == (queries, 2)
         assert np.isfinite(points).all()
 
 
-def test_vectors_that_are_all_the_same_can_be_drawn() -> None:
+def test_a_map_of_identical_vectors_can_be_plotted() -> None:
     for points in coordinates(embeddings(np.ones((8, 4)), ["liver"] * 8, ["ann"] * 8), 30, 0).values():
         assert np.isfinite(points).all()
 
@@ -162,7 +162,7 @@ def test_names_of_encoders_are_plain() -> None:
 
 
 @pytest.mark.parametrize(("label", "palette", "names"), [("organ", "tab20", ORGANS), ("phase", "Set1", PHASES)])
-def test_every_query_is_drawn_in_the_colour_of_its_name(label: str, palette: str, names: tuple[str, ...]) -> None:
+def test_every_query_is_plotted_in_the_colour_of_its_name(label: str, palette: str, names: tuple[str, ...]) -> None:
     table = named(phases=["portal", "portal", "arterial", "arterial", "late", "portal"])
     colours = {name: to_hex(plt.get_cmap(palette)(number)) for number, name in enumerate(names)}
     expected = Counter(colours[name] for name in table.label(label).tolist())
@@ -193,7 +193,7 @@ def test_points_are_those_of_the_encoder_and_kind(monkeypatch: pytest.MonkeyPatc
     plt.close(figures[0])
 
 
-def test_more_organs_than_colours_can_be_drawn() -> None:
+def test_more_organs_than_colours_can_be_plotted() -> None:
     table = named([f"organ {number}" for number in range(25)])
     svg = map_figure(placed(table, "one"), table, "organ", table.label("organ").tolist())
     assert texts(svg)[-25:] == [f"organ {number}" for number in range(25)]

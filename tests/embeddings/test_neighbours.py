@@ -45,7 +45,7 @@ def by_hand(of: Embeddings, count: int) -> tuple[list[list[int]], list[list[floa
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1024], ids=lambda block: f"{block} at once")
 @pytest.mark.parametrize(("queries", "patients", "count"), [(64, 5, 10), (40, 2, 3), (15, 15, 14)])
-def test_neighbours_are_those_a_loop_finds(
+def test_neighbours_agree_with_a_loop(
     queries: int, patients: int, count: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
@@ -58,7 +58,7 @@ def test_neighbours_are_those_a_loop_finds(
         assert line[: len(expected)] == pytest.approx(expected, abs=1e-5)
 
 
-def test_neighbours_are_those_scikit_learn_finds() -> None:
+def test_neighbours_agree_with_scikit_learn() -> None:
     table = random_embeddings(120, 4, width=8)
     found = nearest(table, 9)
     vectors = table.vectors.numpy()
@@ -91,7 +91,7 @@ def test_where_other_patients_have_fewer_queries_the_rest_is_empty() -> None:
     assert not np.isfinite(found.similarity[found.index < 0]).any()
 
 
-def test_more_neighbours_than_queries_are_not_asked_for() -> None:
+def test_the_number_of_neighbours_is_limited_to_that_of_queries() -> None:
     assert nearest(random_embeddings(6, 3), 50).index.shape == (6, 6)
 
 
@@ -114,11 +114,11 @@ def test_a_single_patient_has_no_neighbours() -> None:
         pytest.param("cluster", [[0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]], id="cluster"),
     ],
 )
-def test_same(label: str, expected: list[list[int]]) -> None:
+def test_same_compares_a_neighbours_label_with_the_querys(label: str, expected: list[list[int]]) -> None:
     assert six().same(label).astype(int).tolist() == expected
 
 
-def test_an_empty_place_is_never_the_same() -> None:
+def test_a_missing_neighbour_never_has_the_same_label() -> None:
     # -1 would be the last query by numpy's counting, a duct of cid
     assert not six([[-1] * 3] * 6).same("organ").any()
 
@@ -149,11 +149,11 @@ def test_purity_is_the_share_of_the_neighbours_there_are(label: str, expected: f
         pytest.param("cluster", 3, 2 / 2, id="organ x phase, three"),
     ],
 )
-def test_recall_is_of_the_queries_that_can_find_their_own(label: str, count: int, expected: float) -> None:
+def test_recall_is_over_queries_whose_label_another_patient_has(label: str, count: int, expected: float) -> None:
     assert six().recall(label, count) == pytest.approx(expected)
 
 
-def test_what_another_patient_shows_too_can_be_found() -> None:
+def test_a_label_is_findable_if_another_patient_has_it() -> None:
     table = six().embeddings
     assert findable(table, "organ").tolist() == [True, True, True, True, True, False]
     assert findable(table, "phase").tolist() == [True] * 6
@@ -206,7 +206,7 @@ def test_purity_of_one_organ_is_one_and_so_is_chance() -> None:
     "patients",
     [pytest.param(["ann"] * 6, id="a single patient"), pytest.param(list("abcdef"), id="each patient another organ")],
 )
-def test_shares_of_nothing_are_not_taken_in_silence(patients: list[str]) -> None:
+def test_shares_of_no_queries_are_none(patients: list[str]) -> None:
     table = embeddings(np.eye(6), [f"organ of {number}" for number in range(6)], patients)
     found = nearest(table, 3)
     with warnings.catch_warnings():

@@ -160,7 +160,7 @@ def test_a_neighbour_is_framed_and_titled_by_whether_it_is_of_the_same_organ(
             assert axis.get_title() == f"{0.9 - 0.1 * place:.2f} {caption}"
 
 
-def test_a_patch_is_seen_from_the_feet_with_the_outline_of_its_mask(
+def test_a_patch_is_in_radiological_display_with_the_outline_of_its_mask(
     neighbours: Neighbours, store: QueryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     axes = sheet_figure(monkeypatch, neighbours, [0], store, 1).axes
@@ -191,7 +191,7 @@ def test_the_same_neighbours_give_the_same_bytes(neighbours: Neighbours, store: 
 
 
 @pytest.mark.parametrize("column", ["organs", "phases", "cases"])
-def test_names_are_not_read_as_formulas(
+def test_names_are_not_rendered_as_formulas(
     column: str, neighbours: Neighbours, store: QueryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = neighbours.embeddings

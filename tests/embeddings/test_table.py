@@ -139,7 +139,7 @@ def test_the_same_organ_of_the_next_case_is_another_group() -> None:
     assert sample_queries(indexed((0, 2, 3), (1, 2, 3), (2, 2, 3)), 1).tolist() == [1, 4, 7]
 
 
-def test_at_most_so_many_of_a_real_store_are_chosen(store: QueryStore) -> None:
+def test_no_more_queries_of_a_store_are_chosen_than_requested(store: QueryStore) -> None:
     chosen = sample_queries(store, 2)
     keys = [tuple(row) for row in store.index[chosen][:, [0, 2]].tolist()]
     of_all = [tuple(row) for row in store.index[:, [0, 2]].tolist()]
@@ -242,12 +242,12 @@ def test_queries_have_the_names_of_their_case_and_organ(store: QueryStore) -> No
         ("cluster", ["liver x portal", "spleen x arterial"]),
     ],
 )
-def test_labels(label: str, expected: list[str]) -> None:
+def test_labels_are_organ_phase_or_both(label: str, expected: list[str]) -> None:
     table = embeddings(np.eye(2), ["liver", "spleen"], ["ann", "bob"], ["portal", "arterial"])
     assert table.label(label).tolist() == expected
 
 
-def test_some_of_the_queries_are_taken_with_all_that_belongs_to_them() -> None:
+def test_indexing_selects_all_columns_of_the_queries() -> None:
     table, chosen = random_embeddings(9, 3), np.array([7, 0, 4])
     some = table[chosen]
     assert len(some) == 3
@@ -255,7 +255,7 @@ def test_some_of_the_queries_are_taken_with_all_that_belongs_to_them() -> None:
         assert np.array_equal(np.asarray(getattr(some, name)), np.asarray(getattr(table, name))[chosen])
 
 
-def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
+def test_written_embeddings_can_be_read_again(tmp_path: Path) -> None:
     table = embeddings(
         np.random.default_rng(0).normal(size=(3, 4)),
         ["left_kidney", 'so-called "duct", left', "vena cava"],

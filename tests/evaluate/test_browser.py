@@ -177,7 +177,7 @@ def test_every_section_is_on_the_page(page: Page) -> None:
     assert page.title().endswith("<i>ward</i> & co")
 
 
-def test_the_page_says_nothing_to_the_console(opened: Opened) -> None:
+def test_the_page_logs_nothing_to_the_console(opened: Opened) -> None:
     page = opened.page
     page.evaluate("() => { for (const part of document.querySelectorAll('details')) part.open = true; }")
     for button in page.locator("th button").all():
@@ -186,7 +186,7 @@ def test_the_page_says_nothing_to_the_console(opened: Opened) -> None:
     assert opened.messages == []
 
 
-def test_the_page_asks_the_network_for_nothing(opened: Opened, report: Path) -> None:
+def test_the_page_makes_no_network_request(opened: Opened, report: Path) -> None:
     opened.page.mouse.wheel(0, 20000)
     opened.page.wait_for_load_state("networkidle")
     assert {urlparse(url).scheme for url in opened.requested} <= {"file", "data"}
@@ -286,14 +286,14 @@ def test_a_head_can_be_clicked_and_reached_by_keyboard(page: Page) -> None:
 # paper
 
 
-def test_everything_is_unfolded_before_it_is_printed(page: Page) -> None:
+def test_details_are_unfolded_before_printing(page: Page) -> None:
     closed = "document.querySelectorAll('details:not([open])').length"
     assert page.evaluate(closed) > 0
     page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(closed) == 0
 
 
-def test_nothing_is_cut_off_on_paper(page: Page) -> None:
+def test_nothing_is_cut_off_in_print(page: Page) -> None:
     page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 794, "height": 1123})  # A4 at 96 dots an inch
@@ -313,7 +313,7 @@ def test_the_page_can_be_printed(page: Page) -> None:
     assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 1
 
 
-def test_the_way_back_to_the_screen_keeps_the_page(page: Page) -> None:
+def test_the_page_is_unchanged_after_printing(page: Page) -> None:
     before: Any = page.evaluate("document.body.textContent")
     page.pdf(format="A4")
     page.emulate_media(media="screen")

@@ -67,7 +67,7 @@ def files_written(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in parts}
 
 
-def test_these_files_are_written_and_nothing_else(made: Path) -> None:
+def test_only_the_expected_files_are_written(made: Path) -> None:
     written = {path.name for path in made.iterdir() if path.is_file()}
     assert written == {"datalist.json", "rows.csv", "summary.json", "report.html"}
     assert {path.name for path in visible(made / "figures")} == {f"{name}.svg" for name in [*FIGURES, "training"]}
@@ -111,7 +111,7 @@ def test_the_headline_is_the_same_everywhere(made: Path) -> None:
     assert f"{start}, p = 0.031." in page_of(made).text
 
 
-def test_the_headline_says_when_it_got_worse(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_headline_reports_a_worse_method(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluation(made, tmp_path, SWAPPED).run()
     shown = capsys.readouterr().out
     assert "Mean Dice 1.000 coarse, 0.865 refined (-0.135) over 6 cases" in shown
@@ -132,7 +132,7 @@ def test_the_worst_cases_are_pictured_first(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("pictures", "shown"), [(0, 0), (1, 1), (9, 6)])
-def test_as_many_pictures_are_shown_as_asked_for_and_there_are(
+def test_no_more_pictures_are_shown_than_requested_or_available(
     made: Path, tmp_path: Path, pictures: int, shown: int
 ) -> None:
     evaluation(made, tmp_path, pictures=pictures).run()
@@ -338,7 +338,7 @@ def test_a_cohort_of_one_patient_is_measured(tmp_path: Path) -> None:
         ((None, None, None), False, "3 cases of 2 patients."),
     ],
 )
-def test_who_was_measured_is_counted(folds: tuple[int | None, ...], seen: bool, text: str) -> None:
+def test_measured_cases_and_patients_are_counted(folds: tuple[int | None, ...], seen: bool, text: str) -> None:
     cases = [Case(f"scan{number}", f"patient{number // 2}", "portal", Path("x"), Path("y"), fold)
              for number, fold in enumerate(folds)]  # fmt: skip
     assert Evaluation(cases, TABLE, {}, "out", "percentile", NAME, seen=seen).counts() == text
@@ -369,7 +369,7 @@ def test_the_tolerance_changes_nsd_alone(made: Path, tmp_path: Path) -> None:
     assert "NSD Share of both surfaces within tolerance of the other (0.5 mm)." in page_of(tmp_path).text
 
 
-def test_the_datalist_says_which_organs_are_annotated(tmp_path: Path) -> None:
+def test_annotated_organs_come_from_the_datalist(tmp_path: Path) -> None:
     cases = write_cohort(tmp_path, SHIFTS[:3])
     datalist.save([replace(case, annotated=("left_lobe",)) for case in cases], tmp_path)
     evaluation(tmp_path, tmp_path / "out").run()

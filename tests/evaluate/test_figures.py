@@ -100,7 +100,7 @@ def coloured(panel: np.ndarray) -> np.ndarray:
         pytest.param(lambda: curves_figure(CURVES), id="curves"),
     ],
 )
-def test_an_svg_is_the_same_twice_and_tells_no_time(draw: Callable[[], str]) -> None:
+def test_an_svg_is_reproducible_and_has_no_time_stamp(draw: Callable[[], str]) -> None:
     once = draw()
     assert once.startswith("<svg")
     assert once == draw()
@@ -144,7 +144,7 @@ def test_there_is_one_box_per_group_and_method_with_its_median() -> None:
     assert found[0, 0] < found[2, 0] < found[1, 0] < found[3, 0]  # liver of both methods, then the kidney
 
 
-def test_distances_are_drawn_by_their_logarithm_above_a_millimetre() -> None:
+def test_distances_above_a_millimetre_are_plotted_on_a_logarithmic_axis() -> None:
     values = [0.0, 0.5, 1.0, 10.0, 100.0, 500.0]
     svg = box_figure({f"organ{value}": {"refined": np.array([value])} for value in values}, HD95)
     scaled = [value / 0.9 if value <= 1 else 1 / 0.9 + np.log10(value) for value in values]
@@ -166,18 +166,18 @@ def test_a_group_without_pairs_is_named_and_bare() -> None:
 
 @pytest.mark.parametrize("metric", [DICE, HD95], ids=["dice", "hd95"])
 @pytest.mark.parametrize("draw", [lambda m: box_figure({}, m), lambda m: paired_figure({}, METHODS, m)])
-def test_nothing_is_drawn_of_nothing(draw: Callable[..., str], metric: object) -> None:
+def test_an_empty_figure_can_be_plotted(draw: Callable[..., str], metric: object) -> None:
     assert groups(draw(metric), "PathCollection") == boxes(draw(metric)) == []
 
 
-def test_more_methods_than_colours_are_drawn() -> None:
+def test_more_methods_than_colours_are_plotted() -> None:
     count = len(COLOURS) + 2
     svg = box_figure({"liver": {f"method{number}": np.array([0.5]) for number in range(count)}}, DICE)
     assert boxes(svg) == [*COLOURS, *COLOURS[:2]]
 
 
 @pytest.mark.parametrize("name", ["<b>liver</b> & co", "a$b", "$x$ and $y", "$x$", "50 % \\alpha"])
-def test_names_stand_in_the_figure_as_they_are(name: str) -> None:
+def test_names_are_shown_literally_in_the_figure(name: str) -> None:
     for svg in (
         box_figure({name: {name: np.array([0.5])}}, DICE),
         paired_figure({name: np.array([[0.5, 0.6]])}, (name, "b"), DICE),

@@ -69,7 +69,9 @@ def test_scans_of_the_same_names_are_the_images(truth: Path, tmp_path: Path) -> 
         ),
     ],
 )  # fmt: skip
-def test_the_table_of_cases_says_who_is_who(truth: Path, tmp_path: Path, text: str, expected: list[tuple]) -> None:
+def test_the_table_of_cases_gives_patients_and_phases(
+    truth: Path, tmp_path: Path, text: str, expected: list[tuple]
+) -> None:
     cases = cases_from_folders(truth, None, sheet(tmp_path, text))
     assert [(case.id, case.patient, case.phase, case.annotated) for case in cases] == expected
 
@@ -110,13 +112,13 @@ def of(folder: Path, **maps: np.ndarray) -> list[Case]:
             ((name, write_nifti(folder / f"{name}.nii.gz", voxels)) for name, voxels in maps.items())]  # fmt: skip
 
 
-def test_organs_without_a_table_are_every_value_there_is(tmp_path: Path) -> None:
+def test_without_a_table_every_label_value_is_an_organ(tmp_path: Path) -> None:
     cases = of(tmp_path, z=label_map(duct=False), a=label_map(), m=label_map().astype(np.uint16) * 100)
     organs = (Organ("label_2", 2), Organ("label_5", 5), Organ("label_200", 200), Organ("label_500", 500))
     assert label_table_for(cases, None) == LabelTable(organs, ("a", "m", "z"))
 
 
-def test_an_organ_that_only_a_prediction_draws_is_an_organ(tmp_path: Path) -> None:
+def test_a_label_value_that_only_a_prediction_holds_is_an_organ(tmp_path: Path) -> None:
     cases = of(tmp_path / "truth", a=label_map(duct=False), b=label_map(duct=False))
     write_nifti(tmp_path / "mine" / "a.nii", label_map(lobe=False))
     write_nifti(tmp_path / "yours" / "b.nii.gz", label_map() * 3)
@@ -150,7 +152,7 @@ def test_a_table_gives_organs_and_the_cases_give_phases(tmp_path: Path) -> None:
     [(0.5, "0.5"), (-1, "-1"), (2.25, "2.25")],
     ids=["half", "negative", "between"],
 )
-def test_values_that_are_no_labels_are_refused(tmp_path: Path, changed: float, found: str) -> None:
+def test_values_that_are_not_labels_are_refused(tmp_path: Path, changed: float, found: str) -> None:
     voxels = label_map().astype(np.float32)
     voxels[0, 0, 0] = changed
     cases = of(tmp_path, a=label_map(), b=voxels)
@@ -163,7 +165,7 @@ def test_values_that_are_no_labels_are_refused(tmp_path: Path, changed: float, f
         label_table_for([replace(case, label=cases[0].label) for case in cases], None, [tmp_path / "mine"])
 
 
-def test_of_values_that_are_no_labels_five_are_named(tmp_path: Path) -> None:
+def test_the_first_five_values_that_are_not_labels_are_named(tmp_path: Path) -> None:
     noise = np.linspace(0.1, 0.9, 24 * 24 * 8, dtype=np.float32).reshape(24, 24, 8)
     with pytest.raises(SemclError, match=r"found: +0\.1(, 0\.\d+){4}\n"):
         label_table_for(of(tmp_path, a=noise), None)

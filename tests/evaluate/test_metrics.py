@@ -96,20 +96,20 @@ def by_monai(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float]
 
 @each_spacing
 @pytest.mark.parametrize("tolerance", [0.5, 2.0, 5.0])
-def test_surfaces_are_those_of_monai(spacing: Sequence[float], tolerance: float) -> None:
+def test_surface_metrics_agree_with_monai(spacing: Sequence[float], tolerance: float) -> None:
     masks = bodies(spacing)
     assert surface_metrics(*masks, spacing, tolerance) == pytest.approx(by_monai(*masks, spacing, tolerance), abs=1e-5)
 
 
 @each_spacing
 @pytest.mark.parametrize("seed", range(5))
-def test_surfaces_of_small_masks_are_those_of_all_pairs(spacing: Sequence[float], seed: int) -> None:
+def test_surface_metrics_of_small_masks_agree_with_all_pairs(spacing: Sequence[float], seed: int) -> None:
     masks = scattered(seed)
     assert surface_metrics(*masks, spacing, 1.2) == pytest.approx(by_all_pairs(*masks, spacing, 1.2), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_surfaces_of_an_image_are_those_of_all_pairs(seed: int) -> None:
+def test_surface_metrics_of_an_image_agree_with_all_pairs(seed: int) -> None:
     masks = scattered(seed, (9, 8))
     assert surface_metrics(*masks, (0.5, 2.0), 1.2) == pytest.approx(by_all_pairs(*masks, (0.5, 2.0), 1.2), abs=1e-5)
 
@@ -117,7 +117,7 @@ def test_surfaces_of_an_image_are_those_of_all_pairs(seed: int) -> None:
 @each_spacing
 @pytest.mark.parametrize("tolerance", [1.0, 3.0])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_surfaces_are_about_those_of_deepmind(spacing: Sequence[float], tolerance: float) -> None:
+def test_surface_metrics_nearly_agree_with_deepminds(spacing: Sequence[float], tolerance: float) -> None:
     """Theirs lie at the corners of voxels and weigh by area: a voxel apart at most, half of one on average."""
     prediction, truth = bodies(spacing)
     theirs = surface_distance.compute_surface_distances(truth, prediction, spacing)
@@ -131,7 +131,7 @@ def test_surfaces_are_about_those_of_deepmind(spacing: Sequence[float], toleranc
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_overlap_is_that_of_a_loop_over_voxels(seed: int) -> None:
+def test_overlap_agrees_with_a_loop_over_voxels(seed: int) -> None:
     prediction, truth = scattered(seed)
     both = either = sizes = 0
     for one, other in zip(prediction.ravel().tolist(), truth.ravel().tolist(), strict=True):
@@ -146,7 +146,7 @@ def test_overlap_is_that_of_a_loop_over_voxels(seed: int) -> None:
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @each_spacing
-def test_hd95_of_a_moved_box_is_how_far_it_moved(spacing: Sequence[float], axis: int) -> None:
+def test_hd95_of_a_shifted_box_is_the_shift(spacing: Sequence[float], axis: int) -> None:
     start = [4, 4, 4]
     start[axis] += 2
     found = surface_metrics(box((16, 16, 16), start), box((16, 16, 16), (4, 4, 4)), spacing, 1.0)
@@ -154,7 +154,7 @@ def test_hd95_of_a_moved_box_is_how_far_it_moved(spacing: Sequence[float], axis:
 
 
 @pytest.mark.parametrize(("tolerance", "within"), [(0.0, 80), (1.0, 112), (2.0, 152)])
-def test_a_moved_box_worked_by_hand(tolerance: float, within: int) -> None:
+def test_metrics_of_a_shifted_box_agree_with_a_calculation_by_hand(tolerance: float, within: int) -> None:
     """Of 152 surface voxels 36 are 2 mm off, 20 are 1 mm; on the far side 12 are 1 mm and 4 are 2 mm deep inside."""
     found = surface_metrics(box((12, 8, 8), (3, 1, 1)), box((12, 8, 8), (1, 1, 1)), (1, 1, 1), tolerance)
     assert found["assd"] == pytest.approx((36 * 2 + 20 + 12 + 4 * 2) / 152, abs=1e-6)
@@ -183,7 +183,7 @@ def test_the_same_mask_twice_is_perfect() -> None:
     assert found == perfect | volumes
 
 
-def test_both_orders_give_the_same_figures() -> None:
+def test_metrics_are_symmetric() -> None:
     prediction, truth = bodies((0.8, 0.8, 2.5))
     assert surface_metrics(prediction, truth, (0.8, 0.8, 2.5), 2.0) == pytest.approx(
         surface_metrics(truth, prediction, (0.8, 0.8, 2.5), 2.0)
@@ -207,7 +207,7 @@ def shrunk(mask: np.ndarray) -> np.ndarray:
         pytest.param((np.ones((5, 5, 5), bool), box((5, 5, 5), (1, 1, 1), 3)), grown, id="off every border"),
     ],
 )
-def test_the_field_around_the_organ_changes_nothing(
+def test_the_field_of_view_around_the_organ_changes_nothing(
     masks: tuple[np.ndarray, np.ndarray], change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     changed = [change(mask) for mask in masks]
@@ -216,18 +216,18 @@ def test_the_field_around_the_organ_changes_nothing(
     assert after == pytest.approx(before, abs=1e-12)
 
 
-def test_the_side_at_the_border_is_surface_too() -> None:
+def test_voxels_at_the_border_of_the_volume_are_surface() -> None:
     whole = np.ones((6, 6, 6), bool)
     assert surface_metrics(whole, box((6, 6, 6), (1, 0, 0), 6), (1, 1, 1), 0.5)["hd95"] == pytest.approx(1)
 
 
-def test_a_missed_organ_gets_the_worst_of_everything() -> None:
+def test_a_missed_organ_gets_the_worst_value_of_each_metric() -> None:
     found = measure_organ(np.zeros((9, 9, 9), bool), box((9, 9, 9), (1, 1, 1)), (1, 1, 1), 2.0, 123.4)
     worst = {"dice": 0, "iou": 0, "nsd": 0, "hd95": 123.4, "assd": 123.4, "missed": 1}
     assert found == worst | {"volume_ml": 0, "intersection_ml": 0, "union_ml": pytest.approx(0.216)}
 
 
-def test_an_organ_drawn_where_there_is_none_is_told_as_volume_alone() -> None:
+def test_a_false_positive_is_reported_as_its_volume_alone() -> None:
     found = measure_organ(box((9, 9, 9), (1, 1, 1)), np.zeros((9, 9, 9), bool), (2.0, 1.0, 0.5), 2.0, DIAGONAL)
     volume = pytest.approx(0.216)
     assert found == {"volume_ml": volume, "false_positive_ml": volume, "intersection_ml": 0, "union_ml": volume}
@@ -248,7 +248,7 @@ def test_masks_of_one_slice_are_measured_by_their_outlines() -> None:
     assert flat["hd95"] == 2  # two columns further, of 1 mm
 
 
-def test_the_volume_is_that_of_what_is_drawn() -> None:
+def test_the_volume_is_that_of_the_prediction() -> None:
     found = measure_organ(box((9, 9, 9), (1, 1, 1), 4), box((9, 9, 9), (1, 1, 1)), (2.5, 2.0, 10.0), 2.0, DIAGONAL)
     assert found["volume_ml"] == pytest.approx(64 * 50 / 1000)
 
@@ -263,7 +263,7 @@ def test_the_volume_is_that_of_what_is_drawn() -> None:
         ("assd", "ASSD (mm)", -1, None),
     ],
 )
-def test_metrics_say_their_unit_and_which_way_is_better(name: str, label: str, sign: int, worst: float | None) -> None:
+def test_metrics_state_their_unit_and_direction(name: str, label: str, sign: int, worst: float | None) -> None:
     metric = BY_NAME[name]
     assert (metric.label, metric.sign, metric.worst) == (label, sign, worst)
     assert [metric.name for metric in METRICS] == ["dice", "iou", "nsd", "hd95", "assd"]

@@ -112,7 +112,7 @@ def test_every_tag_is_closed_and_every_link_of_the_page_leads_somewhere(page: Pa
     assert [link for link in links if link[1:] not in page.values("id")] == []
 
 
-def test_the_page_says_who_was_measured_and_how(page: Page) -> None:
+def test_the_page_states_cases_patients_and_tests(page: Page) -> None:
     for words in (
         f"coarse and refined: {NAME}", f"SemCL report: {NAME}", "8 cases of 7 patients.",
         "within tolerance of the other (2 mm)", "Two-sided Wilcoxon signed-rank test",
@@ -132,7 +132,7 @@ def test_names_are_escaped(html: str, page: Page) -> None:
 
 
 @pytest.mark.parametrize("methods", [METHODS, METHODS[:1]], ids=["two methods", "one"])
-def test_the_page_prints_no_value_that_is_none(tmp_path: Path, methods: tuple[str, ...]) -> None:
+def test_the_page_prints_no_missing_value(tmp_path: Path, methods: tuple[str, ...]) -> None:
     write_run(tmp_path, "train", git=None, seconds=None, peak_memory=None)
     write_embeddings(tmp_path)
     page = page_in(tmp_path, summary_of(methods))
@@ -151,7 +151,7 @@ def test_single_patients_leave_cells_empty(tmp_path: Path) -> None:
     assert {(of["SD"], of["mean"]) for of in (phases[0], means[0])} == {("", "0.500")}
 
 
-def test_comparisons_stand_in_a_table_a_metric(page: Page) -> None:
+def test_comparisons_have_one_table_per_metric(page: Page) -> None:
     summary = summary_of()
     assert len(page.tables["organs"]) == 5 + 1  # and the means
     for number, (metric, form) in enumerate({"dice": ".3f", "iou": ".3f", "nsd": ".3f", "hd95": ".1f"}.items()):
@@ -252,7 +252,7 @@ def test_sections_are_there_when_there_is_something_to_show(tmp_path: Path, page
     assert (page.tags.count("svg"), bare.tags.count("svg")) == (8 + 2, 8)
 
 
-def test_runs_are_told_in_the_order_of_the_stages(page: Page) -> None:
+def test_runs_are_listed_in_the_order_of_the_stages(page: Page) -> None:
     coarse, train, embed = page.lines("runs")
     assert (coarse["stage"], train["stage"], embed["stage"]) == ("coarse", "train", "embed")
     assert tuple(train.values()) == (
@@ -263,7 +263,7 @@ def test_runs_are_told_in_the_order_of_the_stages(page: Page) -> None:
     assert (embed["minutes"], embed["memory (MiB)"], embed["code"]) == ("0.0", "", "")
 
 
-def test_embeddings_are_told_with_their_figures(page: Page) -> None:
+def test_embeddings_are_reported_with_their_figures(page: Page) -> None:
     assert page.tables["embeddings"] == [
         [["measure", "random", "pretrained", "chance"], ["purity & co", "0.250", "0.750", "0.125"],
          ["spread", "1.000", "2.000", ""]],
@@ -271,7 +271,7 @@ def test_embeddings_are_told_with_their_figures(page: Page) -> None:
     assert "a map" in page.text
 
 
-def test_figures_are_written_beside_the_page_and_stand_in_it(full: Path, html: str) -> None:
+def test_figures_are_written_beside_the_page_and_embedded_in_it(full: Path, html: str) -> None:
     written = {path.stem: path.read_text() for path in (full / "figures").iterdir()}
     pairs = {f"{metric}_pairs_by_{group}" for metric in ("dice", "hd95") for group in ("organ", "phase")}
     assert set(written) == pairs | {name.replace("_pairs", "") for name in pairs} | {"training"}
@@ -305,7 +305,7 @@ def test_curves_are_read_by_stage_and_run(tmp_path: Path) -> None:
     assert list(curves.items()) == [("coarse", [[3.0, 2.0], [2.5, 1.0]]), ("train", [[0.75]])]
 
 
-def test_what_no_stage_left_is_not_read(tmp_path: Path) -> None:
+def test_missing_results_of_stages_are_not_read(tmp_path: Path) -> None:
     assert read_curves(tmp_path / "nowhere") == {}
     assert read_runs(tmp_path / "nowhere") == []
     assert read_embeddings(tmp_path / "nowhere") is None

@@ -80,7 +80,7 @@ def test_each_case_method_and_organ_has_the_figures_of_its_masks(tmp_path: Path,
     assert set(Counter((row.case, row.method, row.organ, row.metric) for row in rows).values()) == {1}
 
 
-def test_the_truth_has_rows_of_volume_alone(tmp_path: Path, table: LabelTable) -> None:
+def test_the_ground_truth_has_rows_of_volume_alone(tmp_path: Path, table: LabelTable) -> None:
     truth = boxes((LIVER, 4))
     case = write_case(tmp_path, affine=THICK, labels=truth, refined=np.zeros_like(truth))
     found = [row for row in measured(tmp_path, case, table, "refined") if row.method == "truth"]
@@ -92,7 +92,7 @@ def test_the_truth_has_rows_of_volume_alone(tmp_path: Path, table: LabelTable) -
 
 
 @pytest.mark.parametrize("over", [0, LIVER, RIGHT, 255], ids=["nothing", "the organ", "another organ", "ignored too"])
-def test_what_the_truth_ignores_counts_for_nothing(tmp_path: Path, table: LabelTable, over: int) -> None:
+def test_voxels_the_ground_truth_ignores_are_not_counted(tmp_path: Path, table: LabelTable, over: int) -> None:
     table = replace(table, ignore=255)
     unknown = np.zeros(SHAPE, bool)
     unknown[:, :, -2:] = True
@@ -119,7 +119,7 @@ def test_a_missed_organ_gets_0_and_the_diagonal_of_its_scan(tmp_path: Path, tabl
     assert found == worst | {"volume_ml": 0, "intersection_ml": 0, "union_ml": pytest.approx(1.28)}
 
 
-def test_an_organ_that_is_not_there_has_volumes_and_no_dice(tmp_path: Path, table: LabelTable) -> None:
+def test_an_absent_organ_has_volumes_and_no_dice(tmp_path: Path, table: LabelTable) -> None:
     truth, more = boxes((LIVER, 4)), boxes((LIVER, 4), (LEFT, 8))
     rows = measured(
         tmp_path, write_case(tmp_path, labels=truth, coarse=more, refined=truth), table, "coarse", "refined"
@@ -287,7 +287,7 @@ def test_two_maps_of_one_case_are_refused(tmp_path: Path, table: LabelTable) -> 
     ],
     ids=["shape", "place", "index", "channels"],
 )
-def test_a_map_that_does_not_fit_the_truth_is_refused(
+def test_a_map_that_does_not_fit_the_ground_truth_is_refused(
     tmp_path: Path, table: LabelTable, voxels: np.ndarray, affine: np.ndarray, message: str
 ) -> None:
     case = write_case(tmp_path, labels=boxes((LIVER, 4)))
@@ -296,13 +296,13 @@ def test_a_map_that_does_not_fit_the_truth_is_refused(
         measured(tmp_path, case, table, "refined")
 
 
-def test_a_truth_with_an_index_that_is_in_no_table_is_refused(tmp_path: Path, table: LabelTable) -> None:
+def test_a_ground_truth_with_an_index_outside_the_table_is_refused(tmp_path: Path, table: LabelTable) -> None:
     case = write_case(tmp_path, labels=np.full(SHAPE, 7, np.uint8), refined=boxes((LIVER, 4)))
     message = rf"case one: label values outside the label table\n  found: +7 in {case.label}\n"
     with pytest.raises(SemclError, match=message):
         measured(tmp_path, case, table, "refined")
 
 
-def test_a_case_without_truth_is_refused(tmp_path: Path, table: LabelTable) -> None:
+def test_a_case_without_ground_truth_is_refused(tmp_path: Path, table: LabelTable) -> None:
     with pytest.raises(SemclError, match="case one: an image without a label map"):
         measured(tmp_path, write_case(tmp_path, refined=boxes((LIVER, 4))), table, "refined")

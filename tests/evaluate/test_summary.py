@@ -80,7 +80,7 @@ def test_a_description_worked_by_hand(values: list[float], expected: tuple[float
     assert tuple(described.values()) == pytest.approx(expected)
 
 
-def test_means_have_a_line_a_metric_organ_and_method_that_was_measured() -> None:
+def test_means_have_one_line_per_metric_organ_and_method() -> None:
     summary = of_two(every_metric("liver", [(0.2, 0.4), (0.6, 1.0)]), organs=("liver", "aorta"))
     lines = summary.means()
     assert len(lines) == 5 * 2 * 2  # the aorta has none
@@ -198,7 +198,7 @@ def test_false_negatives_and_false_positives_are_put_in_words() -> None:
     assert false_positives == "False positives: 2 of 3 absent organs were segmented, 3.5 mL in total."
 
 
-def test_nothing_is_said_of_distances_when_every_organ_was_missed() -> None:
+def test_distances_are_not_reported_when_every_organ_was_missed() -> None:
     sentences = of_two(every_metric("liver", [(0.5, 0.0), (0.5, 0.0)])).in_words()
     assert sentences[0] == "refined: 0.0% of the organs' surfaces lie within tolerance of the ground truth."
     assert sentences[1] == "False negatives: 2 of 2 organs were missed (liver 2x)."
@@ -234,7 +234,7 @@ def test_one_method_is_not_compared_in_words() -> None:
         ),
     ],
 )  # fmt: skip
-def test_comparisons_are_said_in_words(
+def test_comparisons_are_put_in_words(
     liver: list[tuple[float, float]], spleen: list[tuple[float, float]], expected: list[str]
 ) -> None:
     sentences = " ".join(of_two(every_metric("liver", liver), every_metric("spleen", spleen)).in_words()[2:])

@@ -98,7 +98,7 @@ def test_a_map_of_another_format_is_shown(case: Case, tmp_path: Path) -> None:
     assert same[0] == same[1]
 
 
-def test_a_scan_the_truth_does_not_lie_on_is_refused(case: Case, tmp_path: Path) -> None:
+def test_a_scan_that_does_not_fit_the_ground_truth_is_refused(case: Case, tmp_path: Path) -> None:
     image = write_nifti(tmp_path / "small.nii.gz", np.zeros((24, 24, 7), np.float32))
     with pytest.raises(SemclError, match="image and label map differ in shape"):
         case_picture(replace(case, image=image), 0.5, {}, "truth", TABLE, "percentile", tmp_path / "pictures")

@@ -56,7 +56,7 @@ def cohort(folder: Path, *entries: dict[str, object]) -> Path:
 
 
 @pytest.mark.parametrize(("case", "why"), BAD_IDS.items(), ids=map(ascii, BAD_IDS))
-def test_an_id_of_a_datalist_that_is_no_name_is_refused(case, why, tmp_path):
+def test_an_invalid_id_in_a_datalist_is_refused(case, why, tmp_path):
     with pytest.raises(SemclError, match="a case id that cannot name files") as raised:
         datalist.load(cohort(tmp_path, {"case": case}))
     assert why in str(raised.value)
@@ -76,12 +76,12 @@ def test_ids_that_are_one_file_on_many_disks_are_refused(ids, tmp_path):
         datalist.load(cohort(tmp_path, *({"case": case} for case in ids)))
 
 
-def test_what_is_wrong_with_names_is_said_at_once(tmp_path):
+def test_all_invalid_names_are_reported_at_once(tmp_path):
     with pytest.raises(SemclError, match=r"(?s)3 problems in the names of cases.*'\.\./x'.*'=1'.*b and B"):
         datalist.load(cohort(tmp_path, *({"case": case} for case in ("../x", "=1", "b", "B"))))
 
 
-def test_names_that_stand_in_hospitals_are_taken(tmp_path):
+def test_usual_names_of_hospitals_are_accepted(tmp_path):
     ids = [
         "a",
         "a.b",
@@ -98,7 +98,7 @@ def test_names_that_stand_in_hospitals_are_taken(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "=1+1", "-x", "a\\b"])
-def test_a_folder_of_scans_is_asked_for_names_too(name, tmp_path):
+def test_names_of_a_folder_of_scans_are_checked(name, tmp_path):
     write_nifti(tmp_path / f"{name}.nii.gz", np.zeros((2, 3, 4), np.int16))
     with pytest.raises(SemclError, match="a case id that cannot name files"):
         datalist.load(tmp_path)
@@ -106,20 +106,20 @@ def test_a_folder_of_scans_is_asked_for_names_too(name, tmp_path):
         cases_from_folders(tmp_path, None, None)
 
 
-def test_the_table_of_evaluate_is_asked_for_names_too(tmp_path):
+def test_names_in_the_table_of_evaluate_are_checked(tmp_path):
     write_nifti(tmp_path / "maps" / "a.nii.gz", np.zeros((2, 3, 4), np.uint8))
     (tmp_path / "cases.csv").write_text("case,patient\na,=1+1\n")
     with pytest.raises(SemclError, match=r"(?s)case a: a name of a patient.*'=1\+1': it begins with ="):
         cases_from_folders(tmp_path / "maps", None, tmp_path / "cases.csv")
 
 
-def test_a_method_is_no_formula(tmp_path):
+def test_a_method_name_cannot_be_a_formula(tmp_path):
     with pytest.raises(SemclError, match="a name of a method that no table can hold"):
         name_methods([str(tmp_path / "=cmd")])
 
 
 @pytest.mark.parametrize("case", ["../../evil", "sub/evil", "=1+1"])
-def test_prepare_writes_nothing_for_an_id_that_is_no_name(case, tmp_path):
+def test_prepare_writes_nothing_for_an_invalid_id(case, tmp_path):
     f = Folder(tmp_path / "deep" / "export")
     f.pair("a", "b", "c", "d")
     names = {"a": case}
@@ -159,7 +159,7 @@ def resplit(phantoms: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "train", "store"])
-def test_nothing_is_learnt_from_maps_of_another_split(stage, resplit):
+def test_no_stage_trains_on_maps_of_another_split(stage, resplit):
     said = refusal(stage, dataset_dir=resplit)
     assert "the attention maps were made for another split of the cohort" in said
     assert "run coarse.yaml again" in said
@@ -168,7 +168,7 @@ def test_nothing_is_learnt_from_maps_of_another_split(stage, resplit):
 @pytest.mark.parametrize(
     ("stage", "file"), {"inference": "model.json", "embed": "encoder.json", "evaluate": "attention.json"}.items()
 )
-def test_nobody_is_tested_by_what_learnt_from_him(stage, file, resplit):
+def test_no_patient_is_tested_by_a_network_trained_on_them(stage, file, resplit):
     before = {path: path.read_bytes() for path in (resplit / "predictions").iterdir()}
     said = refusal(stage, dataset_dir=resplit)
     assert "a patient who is tested is one that was learnt from" in said
@@ -176,14 +176,14 @@ def test_nobody_is_tested_by_what_learnt_from_him(stage, file, resplit):
     assert {path: path.read_bytes() for path in (resplit / "predictions").iterdir()} == before
 
 
-def test_predictions_of_another_split_are_not_measured(resplit):
+def test_predictions_of_another_split_are_not_evaluated(resplit):
     (resplit / "attention" / "attention.json").unlink()
     said = refusal("evaluate", dataset_dir=resplit)
     assert "a patient who is tested is one that was learnt from" in said
     assert "predictions.json" in said
 
 
-def test_a_label_table_of_another_order_is_not_segmented_by(resplit):
+def test_models_of_another_label_table_do_not_segment(resplit):
     table = LabelTable.load(resplit / "models")
     turned = replace(table, organs=table.organs[::-1])
     turned.save(resplit / "models")

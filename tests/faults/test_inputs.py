@@ -829,12 +829,12 @@ def a_table_of_cases_that_spreadsheets_write(f):
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_the_intake_finds_this_and_nothing_else(name, tmp_path):
+def test_the_intake_reports_exactly_these_findings(name, tmp_path):
     INPUTS.check(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, expected) in INPUTS.items() if expected])
-def test_hashed_findings_do_not_tell_who_it_is(name, tmp_path):
+def test_hashed_findings_do_not_identify_the_case(name, tmp_path):
     secret = tmp_path / "Muster_Erika"
     secret.mkdir()
     found = INPUTS.survey(name, secret)
@@ -843,7 +843,7 @@ def test_hashed_findings_do_not_tell_who_it_is(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name, (_, expected) in INPUTS.items() if expected])
-def test_findings_steer_neither_a_terminal_nor_a_spreadsheet(name, tmp_path):
+def test_findings_are_escaped_for_terminals_and_spreadsheets(name, tmp_path):
     found = INPUTS.survey(name, tmp_path)
     assert as_text(found.findings).replace("\n", "").isprintable()
     cells = [cell for row in csv.reader(as_csv(found.findings).splitlines()) for cell in row]

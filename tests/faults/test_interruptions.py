@@ -165,7 +165,7 @@ MOMENTS: dict[str, tuple[str, Strike, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("stage", "strike", "given"), MOMENTS.values(), ids=MOMENTS.keys())
-def test_a_run_that_was_killed_and_resumed_ends_as_one_that_was_not(stage, strike, given, whole, again):
+def test_a_killed_and_resumed_run_ends_like_an_uninterrupted_one(stage, strike, given, whole, again):
     run = again(stage, **given)
     assert run(strike) == -signal.SIGKILL, run.log.read_text()
     assert run.status() == "running"
@@ -196,7 +196,7 @@ def test_train_that_was_killed_after_its_weights_were_written_calibrates_them_wh
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("stage", ["coarse", "pretrain", "train"])
-def test_with_other_seeds_too(stage, seed, again, tmp_path):
+def test_killed_runs_of_other_seeds_end_alike(stage, seed, again, tmp_path):
     """Killed at a step drawn by the seed, beside a run of that seed that was left alone."""
     alone, run = again(stage, out=tmp_path / "alone"), again(stage, out=tmp_path / "killed")
     assert alone(seed=seed) == 0, alone.log.read_text()
@@ -205,7 +205,7 @@ def test_with_other_seeds_too(stage, seed, again, tmp_path):
     assert same(run.made(), alone.made())
 
 
-def test_a_run_killed_twice_ends_as_one_that_was_not(whole, again):
+def test_a_run_killed_twice_ends_like_an_uninterrupted_one(whole, again):
     run = again("pretrain")
     assert run(Strike(*STEP, EPOCH + 1)) == -signal.SIGKILL
     assert run(Strike(*STEP, EPOCH + 2), resume=True) == -signal.SIGKILL
@@ -213,7 +213,7 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(whole, again):
     assert same(run.made(), whole["pretrain"].made())
 
 
-def test_a_case_that_failed_before_the_interruption_is_named_by_the_run_that_goes_on(again, cohort):
+def test_a_case_that_failed_before_the_interruption_is_named_by_the_resumed_run(again, cohort):
     bad = next(case for case in datalist.load(cohort) if case.fold == 0)
     scan = bad.image.read_bytes()
     run = again("coarse")
@@ -238,7 +238,7 @@ def test_a_case_that_failed_before_the_interruption_is_named_by_the_run_that_goe
     ],
     ids=["coarse, by the time limit", "train, by SIGTERM", "pretrain, by a closed terminal", "train, by Ctrl-C"],
 )
-def test_a_run_that_is_stopped_says_so_and_goes_on(stage, number, why, code, given, whole, again):
+def test_a_stopped_run_reports_it_and_can_be_resumed(stage, number, why, code, given, whole, again):
     run = again(stage, **given)
     assert run(Strike(*STEP, 2 * EPOCH + 2, number), time_limit=60) == code, run.log.read_text()
     assert run.status() == "interrupted"
@@ -268,7 +268,7 @@ def test_a_stage_over_cases_that_is_stopped_is_run_again(stage, place, number, c
     assert run() == 0, run.log.read_text()
 
 
-def test_a_stage_on_the_command_line_is_stopped_and_goes_on(whole, again):
+def test_a_stage_on_the_command_line_is_stopped_and_resumed(whole, again):
     run = again("pretrain")
     given = {"dataset_dir": run.cohort, "output_dir": run.out} | SMALL["pretrain"] | SHORT["pretrain"] | run.given
     arguments = ["monai.bundle", "run", "--config_file", str(ROOT / "bundle" / "configs" / "pretrain.yaml")]
@@ -289,7 +289,7 @@ def test_a_stage_on_the_command_line_is_stopped_and_goes_on(whole, again):
     assert same(run.made(), whole["pretrain"].made())
 
 
-def test_inference_that_is_stopped_does_not_name_a_switch_it_does_not_have(again):
+def test_stopped_inference_does_not_suggest_resume(again):
     run = again("inference")
     assert run(Strike("scripts.refine.volumes", "write_volume", 2, signal.SIGTERM)) == 75
     assert run.status() == "interrupted"
@@ -300,7 +300,7 @@ def test_inference_that_is_stopped_does_not_name_a_switch_it_does_not_have(again
 
 
 @pytest.mark.parametrize("stage", ["coarse", "train"])
-def test_a_training_whose_loss_is_no_number_ends_and_keeps_the_weights_that_were_there(stage, whole, again):
+def test_training_with_a_nan_loss_ends_and_keeps_earlier_weights(stage, whole, again):
     run = again(stage)
     models = Path(shutil.copytree(whole[stage].out / "models", run.out / "models", dirs_exist_ok=True))
     before = {path.name: path.read_bytes() for path in models.iterdir()}
@@ -319,7 +319,7 @@ def test_a_training_whose_loss_is_no_number_ends_and_keeps_the_weights_that_were
         ("inference", "coarse.pt", {"attention_dir": "nowhere"}),
     ],
 )
-def test_weights_that_are_not_finite_are_taken_up_by_no_stage(stage, name, given, whole, again, tmp_path):
+def test_no_stage_loads_weights_that_are_not_finite(stage, name, given, whole, again, tmp_path):
     models = Path(shutil.copytree(whole[stage].out / "models", tmp_path / "models"))
     broken = {
         key: value * torch.nan if value.is_floating_point() else value for key, value in content(models / name).items()
@@ -336,9 +336,7 @@ def test_weights_that_are_not_finite_are_taken_up_by_no_stage(stage, name, given
 
 
 @pytest.mark.parametrize(("harm", "workers"), [("deleted", 0), ("cut", 1)])
-def test_a_query_store_that_is_spoiled_ends_training_at_its_checkpoint_and_is_built_again(
-    harm, workers, whole, again, tmp_path
-):
+def test_a_damaged_query_store_ends_training_at_its_checkpoint_and_is_rebuilt(harm, workers, whole, again, tmp_path):
     store = Path(shutil.copytree(whole["pretrain"].out / "store", tmp_path / "store"))
     run = again("pretrain", store_dir=str(store), num_workers=workers)
     assert run(SpoiledStore(store, harm, EPOCH + 1)) == 1
@@ -380,7 +378,7 @@ def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(mounted, small_dis
     assert same(run.made(), whole["pretrain"].made())
 
 
-def test_a_full_disk_elsewhere_is_said_and_the_run_goes_on_later(whole, again):
+def test_a_full_disk_elsewhere_is_reported_and_the_run_resumes_later(whole, again):
     run = again("coarse")
     assert run(Strike("scripts.coarse.cross_fitting", "save_weights", 2, ENOSPC)) == 1
     assert "error: the disk is full" in run.log.read_text()
@@ -407,7 +405,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(whole, again):
     assert same(run.made(), whole["pretrain"].made())
 
 
-def test_a_run_anew_does_not_take_up_what_was_interrupted(whole, again):
+def test_a_new_run_does_not_continue_an_interrupted_one(whole, again):
     run = again("coarse")
     assert run(Strike(*STEP, 4 * EPOCH), seed=5) == -signal.SIGKILL
     assert run() == 0, run.log.read_text()
@@ -416,7 +414,7 @@ def test_a_run_anew_does_not_take_up_what_was_interrupted(whole, again):
     assert same(run.made(), whole["coarse"].made())
 
 
-def test_what_a_killed_writer_left_is_never_read(whole, again):
+def test_temporary_files_of_a_killed_writer_are_never_read(whole, again):
     run = again("coarse")
     assert run(Strike(*STEP, EPOCH + 1)) == -signal.SIGKILL
     for path in [path for path in run.out.rglob("*") if path.is_file() and path != run.log]:
@@ -445,7 +443,7 @@ def killed(whole: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> R
 
 
 @pytest.mark.parametrize(("change", "said"), CHANGES.values(), ids=CHANGES.keys())
-def test_a_run_that_is_another_is_not_resumed(change, said, killed, tmp_path):
+def test_a_run_of_another_config_or_cohort_is_not_resumed(change, said, killed, tmp_path):
     change = dict(change)
     if "dataset_dir" in change:
         other = Path(shutil.copytree(killed.cohort, tmp_path / change["dataset_dir"]))
@@ -493,7 +491,7 @@ def predicted(run: Run) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (run.out / "predictions").glob("[!.]*.nii.gz")}
 
 
-def test_inference_that_was_killed_goes_on_with_the_rest(whole, again):
+def test_killed_inference_continues_with_the_missing_cases(whole, again):
     run = again("inference")
     assert run(Strike("scripts.refine.volumes", "write_volume", 3)) == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in (run.out / "predictions").glob("*.nii.gz")}
@@ -536,7 +534,7 @@ def test_a_scan_that_cannot_be_read_is_named_and_the_others_are_segmented(whole,
     assert predicted(run) == left
 
 
-def test_the_next_run_does_the_scan_that_was_mended(whole, again, cohort):
+def test_the_next_run_segments_the_repaired_scan(whole, again, cohort):
     bad = datalist.load(cohort, "testing")[0]
     scan = bad.image.read_bytes()
     bad.image.write_bytes(b"no volume")
@@ -551,7 +549,7 @@ def test_the_next_run_does_the_scan_that_was_mended(whole, again, cohort):
 # no network
 
 
-def test_no_stage_reaches_for_the_network(whole):
+def test_no_stage_accesses_the_internet(whole):
     note = whole["evaluate"].out / "network"
     assert (whole["evaluate"].out / "report.html").is_file()
     assert not note.exists(), note.read_text()

@@ -94,7 +94,7 @@ def named(cohort: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("stage", "given", "message"), STAGES.values(), ids=STAGES.keys())
-def test_a_stage_does_not_write_into_what_is_not_its_own(stage, given, message, cohort):
+def test_a_stage_does_not_write_into_a_foreign_folder(stage, given, message, cohort):
     overrides = {"dataset_dir": cohort, "ckpt_dir": model(cohort)} | given(cohort)
     if stage == "evaluate":
         del overrides["ckpt_dir"]
@@ -252,7 +252,7 @@ COMMANDS: dict[str, tuple[Callable[[Folder], None], Callable[..., None], Callabl
 
 
 @pytest.mark.parametrize(("harm", "command", "given", "message"), COMMANDS.values(), ids=COMMANDS.keys())
-def test_a_command_does_not_replace_what_is_not_its_own(harm, command, given, message, scans):
+def test_a_command_does_not_replace_foreign_files(harm, command, given, message, scans):
     harm(scans)
     before = everything(scans.root)
     with pytest.raises(SemclError, match=message):
@@ -260,7 +260,7 @@ def test_a_command_does_not_replace_what_is_not_its_own(harm, command, given, me
     assert everything(scans.root) == before
 
 
-def test_prepare_into_the_folder_of_the_scans_keeps_the_table_that_lies_there(scans):
+def test_prepare_into_the_folder_of_the_scans_keeps_their_label_table(scans):
     table = (scans.root / "table.yaml").rename(scans.root / "labels.yaml")
     text = table.read_text()
     for seed in (0, 1):  # a cohort may be prepared again
@@ -291,7 +291,7 @@ def test_a_partly_written_cohort_is_refused_until_it_is_prepared_again(scans, mo
     assert len(datalist.load(scans.root)) == 3
 
 
-def test_a_cohort_of_which_nothing_was_written_is_unchanged(scans, monkeypatch):
+def test_a_cohort_stays_usable_when_nothing_was_written(scans, monkeypatch):
     prepare(**given_to_prepare(scans))
     before = everything(scans.root)
     interrupted(scans, "scripts.cohort.label_table.write_text", monkeypatch)
@@ -299,7 +299,7 @@ def test_a_cohort_of_which_nothing_was_written_is_unchanged(scans, monkeypatch):
     assert everything(scans.root) == before
 
 
-def test_merged_label_maps_do_not_replace_somebodys(tmp_path):
+def test_merged_label_maps_do_not_replace_foreign_ones(tmp_path):
     root = tmp_path / "set"
     for case, seed in {"s1": 1, "s2": 2, "s3": 3}.items():
         write_nifti(root / case / "ct.nii.gz", ct(seed))
@@ -428,7 +428,7 @@ LOCKED: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 
 
-def test_what_may_not_be_read_or_written_is_named_in_a_line(open_folder):
+def test_missing_permissions_are_reported_in_one_line(open_folder):
     commands, places = [], []
     for number, (command, locked, given) in enumerate(LOCKED.values()):
         folder = Folder(open_folder / str(number))
@@ -461,7 +461,7 @@ def test_what_may_not_be_read_or_written_is_named_in_a_line(open_folder):
     assert list(open_folder.glob("*/out/*")) == []
 
 
-def test_a_full_disk_is_reported_in_a_line_and_nothing_is_half_written(scans):
+def test_a_full_disk_is_reported_in_one_line_and_leaves_no_partial_file(scans):
     given = [f"--{name}={value}" for name, value in given_to_prepare(scans, out=scans.root / "new").items()]
     again = [f"--{name}={value}" for name, value in given_to_prepare(scans, seed=4).items()]
     measured = [f"--{name}={value}" for name, value in given_to_evaluate(scans).items() if name != "out"]

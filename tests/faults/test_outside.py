@@ -177,7 +177,7 @@ def an_empty_overlay(f):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_command_refuses_it_in_one_message_and_writes_nothing(
+def test_a_command_refuses_invalid_input_in_one_message_and_writes_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build, said = REFUSED[name]

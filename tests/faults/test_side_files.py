@@ -39,7 +39,7 @@ def shown(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_everything_is_shown_where_all_is_well(shown, capsys):
+def test_intact_side_files_are_shown(shown, capsys):
     assert read_curves(shown / "curves") == {"train": [[2.5, 1.5]]}
     assert [run["stage"] for run in read_runs(shown / "jobs")] == ["train"]
     assert list(read_embeddings(shown / "embeddings")["figures"]) == ["map_pretrained"]
@@ -48,7 +48,7 @@ def test_everything_is_shown_where_all_is_well(shown, capsys):
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 @pytest.mark.parametrize("name", ["jobs/train.json", "embeddings/summary.json", "embeddings/map_pretrained.svg"])
-def test_what_is_for_show_is_left_out_with_a_warning(name, spoil, shown, capsys):
+def test_damaged_files_for_display_are_left_out_with_a_warning(name, spoil, shown, capsys):
     (shown / name).write_bytes(spoil((shown / name).read_bytes()))
     page_in(shown)
     assert f"warning: {shown / name} cannot be used and is left out" in capsys.readouterr().err
@@ -75,7 +75,7 @@ ODD = {
 
 
 @pytest.mark.parametrize(("name", "content"), [(name, one) for name, contents in ODD.items() for one in contents])
-def test_values_of_other_kinds_are_left_out_with_a_warning(name, content, shown, capsys):
+def test_values_of_the_wrong_type_are_left_out_with_a_warning(name, content, shown, capsys):
     (shown / name).write_text(json.dumps(content))
     page_in(shown)
     assert f"warning: {shown / name} cannot be used and is left out" in capsys.readouterr().err
@@ -91,7 +91,7 @@ def test_values_of_other_kinds_are_left_out_with_a_warning(name, content, shown,
     ],
     ids=["no column", "no number", "cut", "binary"],
 )
-def test_a_curve_that_cannot_be_drawn_is_left_out(content, shown, capsys):
+def test_a_curve_that_cannot_be_plotted_is_left_out(content, shown, capsys):
     (shown / "curves" / "train.csv").write_text(content)
     page_in(shown)
     assert "training" not in read_curves(shown / "curves")
@@ -99,7 +99,7 @@ def test_a_curve_that_cannot_be_drawn_is_left_out(content, shown, capsys):
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/b", ".evil", "=1"])
-def test_a_figure_that_is_no_name_is_not_looked_for(name, shown, capsys):
+def test_a_figure_with_an_invalid_name_is_not_read(name, shown, capsys):
     evil = (shown / "embeddings" / f"{name}.svg").resolve()
     if not name.startswith("/"):
         evil.parent.mkdir(exist_ok=True)
@@ -125,13 +125,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("inside", HOSTILE.values(), ids=HOSTILE)
-def test_a_drawing_that_acts_is_left_out(inside, shown, capsys):
+def test_an_svg_with_active_content_is_left_out(inside, shown, capsys):
     (shown / "embeddings" / "map_pretrained.svg").write_text(SVG.replace("<text>", f"{inside}<text>"))
     assert read_embeddings(shown / "embeddings")["figures"] == {}
     assert "map_pretrained.svg cannot be used and is left out: ValueError SVG with" in capsys.readouterr().err
 
 
-def test_comments_and_entities_do_not_smuggle_anything():
+def test_comments_and_entities_hide_nothing():
     drawn = safe_svg(SVG.replace("a map", "<!--><img src=x onerror=alert(1)>--><![CDATA[<script>1</script>]]>"))
     assert "<img" not in drawn
     assert "<script>" not in drawn
@@ -140,7 +140,7 @@ def test_comments_and_entities_do_not_smuggle_anything():
         safe_svg(bomb)
 
 
-def test_figures_as_they_are_drawn_stay():
+def test_ordinary_figures_are_unchanged():
     drawn = safe_svg(curves_figure({"train": [[2.5, 1.5]]}))
     assert drawn.startswith("<svg")
     assert drawn.count("<path") == curves_figure({"train": [[2.5, 1.5]]}).count("<path")
@@ -151,7 +151,7 @@ def test_figures_as_they_are_drawn_stay():
 
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
-def test_a_note_of_weights_that_decides_is_refused_by_name(spoil, tmp_path):
+def test_a_damaged_note_of_weights_is_refused(spoil, tmp_path):
     save_weights(tmp_path / "encoder.pt", nn.Linear(2, 2), ORIGIN)
     note = tmp_path / "encoder.json"
     note.write_bytes(spoil(note.read_bytes()))
@@ -172,14 +172,14 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("content", WEIGHTS.values(), ids=WEIGHTS)
-def test_weights_that_are_no_tensors_are_refused(content, tmp_path):
+def test_weights_that_are_not_tensors_are_refused(content, tmp_path):
     torch.save(content, tmp_path / "encoder.pt")
     with pytest.raises(SemclError, match=r"encoder\.pt (cannot be read as weights|does not fit the network)"):
         load_weights(tmp_path / "encoder.pt", nn.Linear(2, 2), "pretrain.yaml")
 
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
-def test_a_calibration_that_was_spoiled_is_refused_by_name(spoil, tmp_path):
+def test_a_damaged_calibration_is_refused(spoil, tmp_path):
     weights = tmp_path / "model.pt"
     save_weights(weights, nn.Linear(2, 2), ORIGIN)
     Calibration({"liver": Scale()}).write(weights, "queries")
@@ -201,7 +201,7 @@ def test_a_calibration_that_was_spoiled_is_refused_by_name(spoil, tmp_path):
     ],
     ids=str,
 )
-def test_a_scale_that_draws_nothing_is_refused(scale, tmp_path):
+def test_an_invalid_scale_is_refused(scale, tmp_path):
     weights = tmp_path / "model.pt"
     save_weights(weights, nn.Linear(2, 2), ORIGIN)
     Calibration({"liver": Scale()}).write(weights, "queries")
@@ -213,7 +213,7 @@ def test_a_scale_that_draws_nothing_is_refused(scale, tmp_path):
 
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
-def test_a_stage_whose_manifest_was_spoiled_has_not_completed(spoil, tmp_path):
+def test_a_stage_with_a_damaged_manifest_has_not_completed(spoil, tmp_path):
     write_run(tmp_path, "train")
     step = {"stage": "train", "overrides": {"output_dir": str(tmp_path)}}
     assert has_completed(step)

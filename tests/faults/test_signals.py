@@ -43,7 +43,7 @@ def arguments(command: str, scans: Folder, out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("command", "strike", "code", "said"), STOPPED.values(), ids=STOPPED.keys())
-def test_a_command_that_is_stopped_says_what_is_kept_and_how_to_go_on(command, strike, code, said, scans, tmp_path):
+def test_a_stopped_command_reports_what_is_kept_and_how_to_continue(command, strike, code, said, scans, tmp_path):
     log, out = tmp_path / "log", tmp_path / "out"
     assert run_command(arguments(command, scans, out), log, strike) == code, log.read_text()
     line = f"{command}: stopped by {strike.what.name}; {said}; run the same command again"
@@ -55,7 +55,7 @@ def test_a_command_that_is_stopped_says_what_is_kept_and_how_to_go_on(command, s
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["without findings", "with findings"])
-def test_a_command_whose_output_nobody_reads_ends_quietly(broken, scans, tmp_path):
+def test_a_command_whose_output_is_closed_ends_quietly(broken, scans, tmp_path):
     if broken:
         (scans.images / "anna.nii.gz").write_bytes(b"no volume")
     log = tmp_path / "log"

@@ -91,7 +91,7 @@ def each(table: dict[str, tuple[str, list[Any]]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("stage", "key", "value"), each(REFUSED))
-def test_a_value_nobody_means_is_refused_by_its_key(stage, key, value):
+def test_a_value_out_of_bounds_is_refused_by_its_key(stage, key, value):
     message = only(found(stage, **{key: value}))
     assert message.startswith((f"--{key} is out of bounds\n", f"--{key} is of the wrong kind\n"))
     assert repr(value) in message
@@ -99,7 +99,7 @@ def test_a_value_nobody_means_is_refused_by_its_key(stage, key, value):
 
 
 @pytest.mark.parametrize(("stage", "key", "value"), each(TAKEN))
-def test_a_value_at_its_bound_is_taken(stage, key, value):
+def test_a_value_at_its_bound_is_accepted(stage, key, value):
     assert found(stage, **{key: value}) == []
 
 
@@ -139,13 +139,13 @@ def test_an_argument_that_takes_a_number_of_the_config_has_its_bounds(path, valu
     [([41, 37, 23], [2, 2, 2], [40, 40, 24]), ([128, 128, 2], [[2, 2, 1], [2, 2, 4]], [128, 128, 4])],
     ids=str,
 )
-def test_a_coarse_size_says_of_what_it_must_be_a_multiple(size, strides, nearest):
+def test_a_wrong_coarse_size_is_refused_with_the_nearest_multiple(size, strides, nearest):
     message = only(found("coarse", coarse_size=size, coarse_strides=strides))
     assert message.startswith("--coarse_size is not divisible by the strides of the coarse network\n")
     assert f"set --coarse_size to {nearest}, say" in message
 
 
-def test_a_stage_says_all_at_once_and_does_nothing(phantoms, tmp_path):
+def test_a_stage_reports_all_wrong_values_at_once_and_does_nothing(phantoms, tmp_path):
     given = {"patch_size": 63, "spacing": [-1, 1, 0], "margin": -5}
     said = refusal("train", dataset_dir=phantoms, output_dir=tmp_path, attention_dir=str(phantoms / "labels"), **given)
     assert "3 problems in the config" in said
@@ -175,7 +175,7 @@ LISTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("content", "said"), LISTS.values(), ids=LISTS.keys())
-def test_a_datalist_that_says_what_nobody_means_is_refused(content, said, tmp_path):
+def test_a_datalist_with_implausible_values_is_refused(content, said, tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"")
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     with pytest.raises(SemclError, match=rf"(?s)the datalist cannot be understood.*{said}"):
@@ -191,6 +191,6 @@ def test_an_annotated_organ_the_label_table_does_not_name_is_refused(tmp_path: P
 
 
 @pytest.mark.parametrize("phases", [[None], ["portal", True], [False, "ct"], [["ct"]], [{}], [1.5]], ids=str)
-def test_phases_that_are_no_names_are_refused(phases):
+def test_phases_that_are_not_names_are_refused(phases):
     with pytest.raises(SemclError, match=r"(?s)is not a label table.*found: +phases .*must be quoted"):
         LabelTable.parse({"organs": {"liver": 1}, "phases": phases})

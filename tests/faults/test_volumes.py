@@ -416,7 +416,7 @@ def a_label_map_that_is_a_jpeg_by_another_name(f):
 
 
 @pytest.mark.parametrize("name", VOLUMES)
-def test_the_intake_finds_this_and_nothing_else(name, tmp_path):
+def test_the_intake_reports_exactly_these_findings(name, tmp_path):
     VOLUMES.check(name, tmp_path)
 
 
@@ -427,7 +427,7 @@ def test_every_finding_has_an_input_that_leads_to_it():
 
 
 @pytest.mark.parametrize("name", [name for name, (_, expected) in VOLUMES.items() if expected])
-def test_hashed_findings_do_not_tell_who_it_is(name, tmp_path):
+def test_hashed_findings_do_not_identify_the_case(name, tmp_path):
     secret = tmp_path / "Muster_Erika"
     secret.mkdir()
     found = VOLUMES.survey(name, secret).findings
@@ -455,7 +455,7 @@ def test_stages_refuse_what_the_intake_refuses(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a_slope_of_zero", "a_slope_of_infinity"])
-def test_a_slope_of_nothing_means_that_voxels_are_not_scaled(name, tmp_path):
+def test_a_slope_of_zero_leaves_voxels_unscaled(name, tmp_path):
     VOLUMES.survey(name, tmp_path)
     voxels = np.asarray(nib.load(tmp_path / "images" / "a.nii.gz").dataobj.get_unscaled())
     np.testing.assert_array_equal(read(tmp_path / "images" / "a.nii.gz", "a")[0].numpy(), voxels)
@@ -521,6 +521,6 @@ def raised(case: str, why: object) -> None:
 
 
 @pytest.mark.parametrize(("what", "ask"), READERS.values(), ids=READERS.keys())
-def test_a_file_that_has_gone_is_named_by_its_case(what, ask, tmp_path):
+def test_a_removed_file_is_reported_with_its_case(what, ask, tmp_path):
     with pytest.raises(SemclError, match=r"^case a: a file of the datalist is missing\n  found:    no \S+/a\.nii\.gz"):
         ask(gone(what)(tmp_path), tmp_path)

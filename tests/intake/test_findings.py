@@ -36,11 +36,11 @@ def test_a_finding_that_does_not_exist_cannot_be_allowed():
         allow([], ["duplicates"])
 
 
-def test_only_what_no_stage_could_read_is_left_out():
+def test_only_unusable_cases_are_left_out():
     assert unusable_cases([TWIN, EMPTY]) == {"carl"}
 
 
-def test_stopping_says_the_one_error_or_counts_them():
+def test_stopping_raises_the_only_error_or_counts_them():
     stop(allow([TWIN], ["duplicate_image"]))
     with pytest.raises(SemclError, match=r"\Acase anna: the same voxels under two names\n  found:    the voxels of b"):
         stop([TWIN])
@@ -48,7 +48,7 @@ def test_stopping_says_the_one_error_or_counts_them():
         stop([TWIN, TWIN, EMPTY])
 
 
-def test_the_csv_has_a_line_a_finding():
+def test_the_csv_has_one_line_per_finding():
     rows = list(csv.DictReader(io.StringIO(as_csv([TWIN, EMPTY, Finding(None, "label_names_differ", "x")]))))
     assert tuple(rows[0]) == FINDING_COLUMNS == ("case", "finding", "severity", "found", "expected", "remedy")
     assert [row["case"] for row in rows] == ["anna", "carl", "(cohort)"]
@@ -75,7 +75,7 @@ def test_hashed_ids_are_the_same_under_a_key_and_others_under_another():
     assert not {"anna", "berta", "carl"} & set(as_csv([twin, empty]).replace(",", " ").split())
 
 
-def test_a_key_is_drawn_once_and_is_its_owners_alone(tmp_path):
+def test_a_key_is_generated_once_and_readable_by_its_owner_only(tmp_path):
     key = hash_key(tmp_path / "key")
     assert len(key) == 32
     assert hash_key(tmp_path / "key") == key != hash_key(tmp_path / "other")
@@ -88,7 +88,7 @@ def test_a_short_key_is_refused(tmp_path):
         hash_key(tmp_path / "key")
 
 
-def test_every_finding_says_what_to_do():
+def test_every_finding_has_a_remedy():
     assert all(kind.severity in ("error", "warning", "note") for kind in FINDINGS.values())
     assert all(kind.problem and kind.expected and kind.remedy for kind in FINDINGS.values())
     assert all(kind.severity == "error" for kind in FINDINGS.values() if kind.unusable)

@@ -23,7 +23,7 @@ from tests.faults.inputs import Folder, ct, organs, write_dicom
         (["s1", "s10"], ["s10"], {"s1": ("s1", None), "s10": ("s10", "s10")}),
     ],
 )  # fmt: skip
-def test_names_find_their_label_maps(images, labels, expected):
+def test_images_are_paired_with_label_maps_by_name(images, labels, expected):
     assert match(images, labels) == expected
 
 
@@ -43,7 +43,7 @@ def test_a_folder_of_images_needs_no_labels(tmp_path):
     assert not scan.labelled
 
 
-def test_dicom_folders_are_named_after_where_they_lie(tmp_path):
+def test_dicom_folders_are_named_after_their_path(tmp_path):
     write_dicom(tmp_path / "p1" / "portal", ct()[..., :2])
     write_dicom(tmp_path / "p1" / "native", ct()[..., :2])
     write_dicom(tmp_path / "p2", ct()[..., :2])
@@ -58,7 +58,7 @@ def test_a_subject_folder_carries_its_masks(tmp_path):
     assert (scan.case, scan.label, scan.masks, scan.labelled) == ("s1", None, (("liver", mask),), True)
 
 
-def test_paths_of_a_csv_are_taken_from_where_it_lies(tmp_path):
+def test_paths_of_a_csv_are_relative_to_its_folder(tmp_path):
     text = "case,image,label,patient,phase,annotated\none,images/a.nii.gz,,p,portal,liver; spleen\n"
     (scan,), _ = find_scans(Folder(tmp_path).sheet(text, "scans.csv"), None)
     assert (scan.image, scan.label) == (tmp_path / "images/a.nii.gz", None)

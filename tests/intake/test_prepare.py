@@ -74,7 +74,7 @@ def test_as_many_label_maps_of_other_cases_do_not_pair(folders, table):
     assert not out.exists()
 
 
-def test_everything_wrong_with_the_label_maps_is_said_at_once(folders, table):
+def test_all_errors_of_the_label_maps_are_reported_at_once(folders, table):
     images, labels, out = folders
     moved = np.eye(4)
     moved[0, 3] = 0.5
@@ -133,7 +133,7 @@ def test_a_folder_without_volumes_is_named(tmp_path, table):
         prepare_cohort(tmp_path, None, table, tmp_path / "cohort")
 
 
-def test_without_label_maps_all_cases_are_to_be_tested(folders, table):
+def test_without_label_maps_all_cases_are_testing_cases(folders, table):
     images, _, out = folders
     made = prepare_cohort(images, None, table, out, folds=3)
     assert [(case.id, case.label, case.fold) for case in made] == [(case, None, None) for case in "abcdef"]
@@ -146,7 +146,7 @@ def test_without_a_table_of_cases_each_is_a_patient_in_a_phase_of_its_own(folder
     assert LabelTable.load(folders[2]).phases == ("noncontrast", "portal", "unknown")
 
 
-def test_the_only_phase_of_a_table_needs_no_telling(folders, table):
+def test_the_only_phase_of_a_table_is_assumed(folders, table):
     made = prepare_cohort(*folders[:2], replace(table, phases=("mr",)), folders[2], folds=2)
     assert {case.phase for case in made} == {"mr"}
     assert LabelTable.load(folders[2]).phases == ("mr",)
@@ -190,7 +190,7 @@ def test_masks_of_a_subject_become_one_label_map(tmp_path, table):
         assert (np.unique(voxels[:2]), np.unique(voxels[2:])) == (5, 9)
 
 
-def test_the_table_of_cases_says_whose_and_when_a_scan_is(folders, table, tmp_path):
+def test_the_table_of_cases_gives_patient_and_phase(folders, table, tmp_path):
     rows = [(case, f"p{number // 2}", table.phases[number % 2]) for number, case in enumerate("abcdef")]
     listed = write_cases(tmp_path / "cases.csv", [*reversed(rows), ("unused", "p9", "portal")])
     made = prepare_cohort(*folders[:2], table, folders[2], listed, folds=2)
@@ -291,7 +291,7 @@ def test_too_few_patients_for_the_folds_are_counted(folders, table, folds, share
 
 
 @pytest.mark.parametrize("line", ["b,,portal", "b,ann", "a,bob,portal"])
-def test_a_line_of_the_table_of_cases_must_be_whole_and_its_case_new(line, tmp_path, table):
+def test_a_line_of_the_table_of_cases_must_be_complete_and_its_case_unique(line, tmp_path, table):
     for case in ("a", "b"):
         write_nifti(tmp_path / "images" / f"{case}.nii.gz", np.zeros((4, 4, 4), np.float32))
     (tmp_path / "cases.csv").write_text(f"case,patient,phase\na,ann,portal\n{line}\n")

@@ -130,7 +130,7 @@ def whole(tmp_path: Path) -> Training:
     + [(step, Events.ITERATION_COMPLETED) for step in range(STEPS + 1, STEPS * EPOCHS + 1)],
     ids=str,
 )
-def test_a_run_cut_short_at_any_step_ends_as_one_that_was_not(
+def test_a_run_interrupted_at_any_step_ends_like_an_uninterrupted_one(
     step: int, event: Any, whole: Training, tmp_path: Path
 ) -> None:
     Training(tmp_path / "cut").cut(step, event)
@@ -143,14 +143,14 @@ def test_a_run_cut_short_at_any_step_ends_as_one_that_was_not(
     assert resumed.trainer.state.iteration == STEPS * EPOCHS
 
 
-def test_another_seed_ends_elsewhere(whole: Training, tmp_path: Path) -> None:
+def test_another_seed_gives_other_weights(whole: Training, tmp_path: Path) -> None:
     other = Training(tmp_path / "other")
     other.job.seed = 4
     other.trainer.run()
     assert not same(other, whole)
 
 
-def test_a_run_does_not_depend_on_what_was_drawn_before_it(whole: Training, tmp_path: Path) -> None:
+def test_a_run_does_not_depend_on_earlier_random_numbers(whole: Training, tmp_path: Path) -> None:
     again = Training(tmp_path / "again")
     stir()
     again.noise.set_random_state(seed=99)
@@ -159,7 +159,7 @@ def test_a_run_does_not_depend_on_what_was_drawn_before_it(whole: Training, tmp_
     assert same(again, whole)
 
 
-def test_epochs_and_rounds_draw_from_seeds_of_their_own(tmp_path: Path) -> None:
+def test_epochs_and_rounds_have_their_own_seeds(tmp_path: Path) -> None:
     training, drawn = Training(tmp_path), set()
     for number in range(3):
         training.checkpoint.round = number
@@ -170,7 +170,7 @@ def test_epochs_and_rounds_draw_from_seeds_of_their_own(tmp_path: Path) -> None:
     assert len(drawn) == 3 * 4 * 4
 
 
-def test_ranks_share_what_is_drawn_for_all_and_draw_apart_what_is_their_own(tmp_path, monkeypatch):
+def test_shared_random_numbers_are_equal_on_all_ranks_and_own_ones_differ(tmp_path, monkeypatch):
     training, drawn = Training(tmp_path), []
     own = Noise()
     training.checkpoint.own_draws.append(own)
@@ -182,7 +182,7 @@ def test_ranks_share_what_is_drawn_for_all_and_draw_apart_what_is_their_own(tmp_
     assert counts == [1, 3, 3, 3, 3]
 
 
-def test_the_checkpoint_of_an_epoch_is_written_after_all_others_have_heard_of_it(tmp_path: Path) -> None:
+def test_the_checkpoint_of_an_epoch_is_written_after_all_other_handlers(tmp_path: Path) -> None:
     training, heard = Training(tmp_path), []
     later = Events.EPOCH_COMPLETED
     training.trainer.add_event_handler(later, lambda engine: heard.append(training.job.checkpoint.exists()))
@@ -202,7 +202,7 @@ def test_a_run_that_is_done_but_not_finished_is_resumed_without_a_step(whole: Tr
     assert resumed.curve.read_text() == whole.curve.read_text()
 
 
-def test_nothing_of_a_checkpoint_is_taken_up_unless_the_job_resumes(whole: Training, tmp_path: Path) -> None:
+def test_a_checkpoint_is_loaded_only_by_a_job_that_resumes(whole: Training, tmp_path: Path) -> None:
     Training(tmp_path / "cut").cut(STEPS + 1)
     anew = Training(tmp_path / "cut")
     anew.trainer.run()
@@ -238,7 +238,7 @@ def run_rounds(training: Training, first: int, cut: int | None = None) -> list[l
 
 
 @pytest.mark.parametrize(("step", "first"), [(5, 0), (14, 0), (24, 1), (30, 2)])
-def test_a_run_of_several_rounds_goes_on_in_the_round_it_was_in(step: int, first: int, tmp_path: Path) -> None:
+def test_a_run_of_several_rounds_resumes_in_its_round(step: int, first: int, tmp_path: Path) -> None:
     ends = run_rounds(Training(tmp_path / "whole"), 0)
     with pytest.raises(Cut):
         run_rounds(Training(tmp_path / "cut"), 0, cut=step)
@@ -272,7 +272,7 @@ def test_the_scale_of_mixed_precision_is_part_of_the_state(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("where", ["weight", "running_var"])
-def test_weights_that_are_not_finite_are_no_checkpoint_and_the_one_before_stays(tmp_path: Path, where: str) -> None:
+def test_weights_that_are_not_finite_do_not_replace_the_checkpoint(tmp_path: Path, where: str) -> None:
     """Broken by the last step of an epoch, of which each loss was a number."""
     training = Training(tmp_path)
 

@@ -56,7 +56,7 @@ def only(messages: list[str]) -> str:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_shipped_config_is_as_it_should_be(stage):
+def test_a_shipped_config_has_no_errors(stage):
     assert found(stage) == []
 
 
@@ -67,12 +67,12 @@ def test_an_overlay_for_every_stage_is_accepted_by_each(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_number_stages_share_may_be_given_to_each_of_them(stage):
+def test_a_shared_number_may_be_overridden_in_every_stage(stage):
     assert found(stage, **COMMON) == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_number_stages_share_must_be_of_its_kind_in_each_of_them(stage):
+def test_a_shared_number_must_have_its_type_in_every_stage(stage):
     assert any("--patch_size is of the wrong kind" in message for message in found(stage, patch_size="large"))
 
 
@@ -110,18 +110,18 @@ def test_encoders_and_methods_may_be_given_more_entries(stage, key, value):
 
 
 @pytest.mark.parametrize(("stage", "key"), [("embed", "embedding#longer"), ("pretrain", "train#encoders")])
-def test_other_groups_may_not(stage, key):
+def test_other_groups_accept_no_new_entries(stage, key):
     assert f"unknown key --{key}\n" in only(found(stage, **{key: 1}))
 
 
-def test_a_key_like_no_other_is_refused_with_those_there_are():
+def test_a_key_unlike_any_other_is_refused_with_all_known_keys():
     message = only(found(xyzzy=1))
     assert message.startswith("unknown key --xyzzy\n")
     assert "temperature" in message
     assert "leave it out" in message
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_errors_are_reported_at_once():
     messages = found(temprature=0.2, max_epochs="many", **{"train#views#rotate": 1})
     said = "\n".join(messages)
     assert len(messages) == 3
@@ -161,12 +161,12 @@ def test_another_component_takes_its_own_arguments():
 
 
 @pytest.mark.parametrize("argument", ["_disabled_", "_desc_", "_requires_", "_mode_"])
-def test_what_monai_itself_takes_of_a_component_is_accepted(argument):
+def test_keys_of_monais_own_components_are_accepted(argument):
     assert found(**{f"train#loss#{argument}": "callable"}) == []
 
 
 @pytest.mark.parametrize("tracking", [None, "mlflow"])
-def test_what_monai_adds_for_tracking_is_accepted(tracking, tmp_path, phantoms):
+def test_keys_monai_adds_for_tracking_are_accepted(tracking, tmp_path, phantoms):
     workflow = workflow_of("pretrain", dataset_dir=phantoms, output_dir=tmp_path, tracking=tracking)
     config = {key: value for key, value in workflow.parser.config.items() if not key.startswith("_")}
     assert ("tracking_uri" in config) == (tracking is not None)
@@ -207,14 +207,14 @@ def test_a_value_of_the_wrong_kind_is_refused(path, value, expected):
 
 @pytest.mark.parametrize("value", [202401, 1000.0, ("a", "b"), True, {"a": 1}], ids=str)
 @pytest.mark.parametrize("key", ["dataset_dir", "output_dir", "store_dir", "bundle_root"])
-def test_a_path_that_a_shell_s_word_was_made_into_something_else_is_refused(key, value):
+def test_a_path_that_fire_converted_is_refused(key, value):
     message = only(found(**{key: value}))
     assert message.startswith(f"--{key} is not a path\n")
     assert (f"{value!r}, made of what was written" if value is not True else "no value") in message
     assert (f"quote it twice, as in --{key} \"'2024_01'\"" if value is not True else f"write --{key} PATH") in message
 
 
-def test_a_number_for_a_text_is_told_how_to_be_quoted():
+def test_a_number_given_as_text_is_refused_with_how_to_quote_it():
     assert message_of(section=3).endswith("give --section a text, quoted twice: --section \"'...'\"")
 
 
@@ -280,7 +280,7 @@ def test_a_value_of_the_right_kind_is_accepted(path, value):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_a_component_takes_as_a_fraction_is_not_written_as_a_whole_number(stage):
+def test_defaults_that_may_be_fractions_are_not_written_as_whole_numbers(stage):
     own, whole = shipped(stage), []
     for path, part in _components(own):
         for name, parameter in inspect.signature(_locate(part["_target_"])).parameters.items():
@@ -306,7 +306,7 @@ def test_a_stage_refuses_before_it_writes(phantoms, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_several_wrong_keys_of_a_config_are_not_said_to_be_of_the_cohort(phantoms, tmp_path):
+def test_several_wrong_keys_are_reported_as_problems_of_the_config(phantoms, tmp_path):
     message = refusal("pretrain", dataset_dir=phantoms, output_dir=tmp_path / "out", temprature=0.2, seed="one")
     assert message.startswith("2 problems")
     assert "unknown key --temprature" in message
@@ -340,7 +340,7 @@ def test_the_running_config_is_merged(tmp_path: Path):
     assert [key for key in merged if key.startswith("_")] == []
 
 
-def test_outside_of_a_config_there_is_none_running():
+def test_outside_of_a_config_no_config_is_found():
     assert running_config() == {}
 
 
@@ -352,16 +352,16 @@ def test_a_config_is_flattened_by_its_paths():
     assert flatten(nested) == {"a": 1, "b#c#0": 2.5, "b#c#1#d": "text", "f": None, "g": True}
 
 
-def test_what_is_no_plain_value_is_flattened_as_its_text():
+def test_other_values_are_flattened_as_text():
     assert flatten({"path": Path("a/b")}) == {"path": "a/b"}
 
 
 @pytest.mark.parametrize("key", sorted(NOT_COMPARED))
-def test_what_results_do_not_depend_on_is_left_out(key):
+def test_keys_that_do_not_affect_results_are_left_out(key):
     assert flatten({"seed": 0, key: "anything"}) == {"seed": 0}
 
 
-def test_tracking_does_not_tell_two_runs_apart(tmp_path, phantoms, monkeypatch):
+def test_tracking_does_not_distinguish_runs(tmp_path, phantoms, monkeypatch):
     flat = []
     for number in (1, 2):
         monkeypatch.setattr("monai.bundle.workflows.time", SimpleNamespace(strftime=lambda form, at=number: f"at{at}"))
@@ -381,7 +381,7 @@ def test_tracking_does_not_tell_two_runs_apart(tmp_path, phantoms, monkeypatch):
     ],
     ids=["none", "another value", "a new key", "nothing", "two"],
 )
-def test_differences_are_said_key_by_key(now, said):
+def test_differences_are_reported_key_by_key(now, said):
     assert differences(FLAT, FLAT | now) == said
     assert (config_digest(FLAT) == config_digest(FLAT | now)) == (not said)
 

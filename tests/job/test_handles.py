@@ -48,7 +48,7 @@ class Few:
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.count, self.count))
 
 
-def test_a_stage_with_loader_processes_says_so_before_it_starts(phantoms: Path, tmp_path: Path):
+def test_a_stage_with_loader_processes_checks_the_limit_before_it_starts(phantoms: Path, tmp_path: Path):
     folders = {"dataset_dir": str(phantoms), "output_dir": str(tmp_path)}
     process = start("coarse", tmp_path / "log", Few(128), folders | {"num_workers": 2})
     process.join(120)

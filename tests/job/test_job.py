@@ -53,7 +53,7 @@ def ended(job: Job) -> None:
 # the manifest
 
 
-def test_a_run_is_noted_when_it_begins_and_when_it_ends(make: Callable[..., Job]) -> None:
+def test_a_run_is_recorded_when_it_begins_and_when_it_ends(make: Callable[..., Job]) -> None:
     job = make(seed=3)
     job.begin()
     note = noted(job)
@@ -86,7 +86,7 @@ def test_the_end_of_the_process_changes_nothing_of_a_run_that_is_finished(make: 
     assert noted(job)["status"] == "completed"
 
 
-def test_a_run_that_could_not_begin_changes_nothing_of_the_note_of_another(make: Callable[..., Job]) -> None:
+def test_a_run_that_could_not_begin_leaves_the_manifest_of_another(make: Callable[..., Job]) -> None:
     first, second = make(), make()
     first.begin()
     with pytest.raises(SemclError, match="another run of pretrain"):
@@ -123,7 +123,7 @@ def test_a_run_that_is_stopped_can_be_resumed(
     assert (noted(resumed)["status"], noted(resumed)["resumed"]) == ("running", True)
 
 
-def test_a_run_stopped_before_its_first_checkpoint_is_not_said_to_be_resumable(
+def test_a_run_stopped_before_its_first_checkpoint_does_not_suggest_resume(
     make: Callable[..., Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = make()
@@ -136,7 +136,7 @@ def test_a_run_stopped_before_its_first_checkpoint_is_not_said_to_be_resumable(
         make(resume=True).begin()
 
 
-def test_the_message_of_a_run_without_checkpoint_does_not_name_resume(
+def test_the_message_of_a_run_without_checkpoint_does_not_suggest_resume(
     make: Callable[..., Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
     make().begin()
@@ -152,19 +152,19 @@ def test_the_time_limit_is_in_minutes(make: Callable[..., Job]) -> None:
     assert every == 0
 
 
-def test_without_a_time_limit_no_clock_runs(make: Callable[..., Job]) -> None:
+def test_without_a_time_limit_no_timer_is_set(make: Callable[..., Job]) -> None:
     make().begin()
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_the_clock_stops_when_the_run_is_finished(make: Callable[..., Job]) -> None:
+def test_the_timer_is_cleared_when_the_run_is_finished(make: Callable[..., Job]) -> None:
     job = make(time_limit=600)
     job.begin()
     job.finish()
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_a_time_limit_stops_a_run_that_waits(make: Callable[..., Job]) -> None:
+def test_a_time_limit_stops_a_blocked_run(make: Callable[..., Job]) -> None:
     job = make(time_limit=0.001)
     job.begin()
     with pytest.raises(SystemExit):
@@ -172,7 +172,7 @@ def test_a_time_limit_stops_a_run_that_waits(make: Callable[..., Job]) -> None:
     assert noted(job)["status"] == "interrupted"
 
 
-def test_signals_are_no_longer_listened_to_when_the_run_is_finished(make: Callable[..., Job]) -> None:
+def test_signal_handlers_are_restored_when_the_run_is_finished(make: Callable[..., Job]) -> None:
     before = signal.getsignal(signal.SIGTERM)
     job = make()
     job.begin()
@@ -182,7 +182,7 @@ def test_signals_are_no_longer_listened_to_when_the_run_is_finished(make: Callab
     assert noted(job)["status"] == "completed"
 
 
-def test_a_signal_that_is_ignored_stays_so(make: Callable[..., Job]) -> None:
+def test_an_ignored_signal_stays_ignored(make: Callable[..., Job]) -> None:
     """As SIGHUP is under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     job = make()
@@ -191,7 +191,7 @@ def test_a_signal_that_is_ignored_stays_so(make: Callable[..., Job]) -> None:
     assert noted(job)["status"] == "running"
 
 
-def test_a_terminal_that_is_closed_does_not_keep_a_run_from_saying_that_it_was_interrupted(
+def test_a_closed_terminal_does_not_prevent_recording_the_interruption(
     make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Closed(io.StringIO):
@@ -207,7 +207,7 @@ def test_a_terminal_that_is_closed_does_not_keep_a_run_from_saying_that_it_was_i
     assert noted(job)["status"] == "interrupted"
 
 
-def test_a_process_forked_from_a_run_writes_nothing_when_it_is_told_to_end(make: Callable[..., Job]) -> None:
+def test_a_forked_process_writes_nothing_when_it_is_terminated(make: Callable[..., Job]) -> None:
     job = make()
     job.begin()
     child = os.fork()
@@ -256,7 +256,7 @@ def test_two_stages_may_run_in_one_folder(make: Callable[..., Job], tmp_path: Pa
     assert {path.name for path in (tmp_path / "jobs").glob("*.json")} == {"pretrain.json", "train.json"}
 
 
-def test_a_run_that_starts_anew_keeps_the_interrupted_ones_checkpoint(
+def test_a_new_run_keeps_the_checkpoint_of_the_interrupted_one(
     make: Callable[..., Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = make()
@@ -284,7 +284,7 @@ def test_a_finished_run_leaves_no_checkpoint(make: Callable[..., Job]) -> None:
 # checkpoints
 
 
-def test_a_state_comes_back(make: Callable[..., Job]) -> None:
+def test_a_checkpoint_restores_the_state(make: Callable[..., Job]) -> None:
     job = make()
     job.begin()
     job.save({"epoch": 2, "parts": {"network": {"weight": torch.arange(3.0)}}})
@@ -382,7 +382,7 @@ def test_a_checkpoint_of_another_cohort_or_label_table_is_refused(make: Callable
         make(resume=True, origin=ORIGIN | {key: "999999"}).begin()
 
 
-def test_all_that_differs_is_said_at_once(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_differences_are_reported_at_once(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make)
     monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 24, "seed": 1})
     with pytest.raises(SemclError, match=r"(?s)cohort: .*max_epochs: .*seed: "):
@@ -390,7 +390,7 @@ def test_all_that_differs_is_said_at_once(make: Callable[..., Job], monkeypatch:
 
 
 @pytest.mark.parametrize("key", ["num_workers", "output_dir", "device", "time_limit"])
-def test_what_results_do_not_depend_on_may_be_another(
+def test_keys_that_do_not_affect_results_may_differ(
     make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     interrupted(make)
@@ -444,7 +444,7 @@ def test_a_run_that_is_stopped_on_a_full_disk_still_ends_as_interrupted(
     assert info.value.code == INTERRUPTED
 
 
-def test_a_run_that_ends_on_a_full_disk_ends_in_peace(
+def test_a_run_that_fails_on_a_full_disk_raises_no_second_error(
     make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make()
@@ -455,7 +455,9 @@ def test_a_run_that_ends_on_a_full_disk_ends_in_peace(
     assert noted(job)["status"] == "running"
 
 
-def test_the_end_is_noted_when_the_process_ends(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_an_end_is_recorded_as_failed_at_exit(
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Callable[[], None]] = []
     monkeypatch.setattr(atexit, "register", asked.append)
     job = make()

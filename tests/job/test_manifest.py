@@ -27,7 +27,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_opening_says_with_what_and_where_a_run_runs(tmp_path: Path) -> None:
+def test_the_opening_records_versions_machine_and_commit(tmp_path: Path) -> None:
     note = manifest.opening("pretrain", str(tmp_path))
     assert (note["stage"], note["status"]) == ("pretrain", "running")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", note["started"])
@@ -39,12 +39,12 @@ def test_the_opening_says_with_what_and_where_a_run_runs(tmp_path: Path) -> None
     assert len(note["machine"]["gpus"]) == torch.cuda.device_count()
 
 
-def test_a_package_that_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_package_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(manifest, "PACKAGES", ("torch", "no-such-package"))
     assert manifest.opening("train", str(tmp_path))["versions"]["no-such-package"] is None
 
 
-def test_the_closing_says_how_long_and_how_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_closing_records_duration_and_peak_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 112.34)
     note = manifest.closing("completed", 100.0)
     assert (note["status"], note["seconds"]) == ("completed", 12.3)
@@ -60,7 +60,7 @@ def test_the_state_of_the_code_is_its_commit(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["code.py", "new.py"], ids=["changed", "added"])
-def test_code_that_was_changed_since_is_said_to_be(repository: Path, name: str) -> None:
+def test_uncommitted_changes_are_recorded(repository: Path, name: str) -> None:
     (repository / name).write_text("2")
     state = manifest.git_state(str(repository))
     assert state == {"commit": git(repository, "rev-parse", "HEAD").strip(), "changed": True}

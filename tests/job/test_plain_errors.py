@@ -53,7 +53,7 @@ def at_the_end(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[BaseExc
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_an_error_of_our_own_is_itself(wrapped: bool) -> None:
+def test_a_semcl_error_is_its_own_explanation(wrapped: bool) -> None:
     own = semcl_error()
     assert explain(caught(own, wrapped)) is own
 
@@ -71,7 +71,7 @@ MEMORY: dict[str, BaseException] = {
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("error", MEMORY.values(), ids=MEMORY.keys())
-def test_too_little_memory_names_the_numbers_to_lower(error: BaseException, wrapped: bool) -> None:
+def test_out_of_memory_names_the_numbers_to_lower(error: BaseException, wrapped: bool) -> None:
     said = explain(caught(error, wrapped))
     assert said is not None
     assert said.problem == "out of memory"
@@ -82,7 +82,7 @@ def test_too_little_memory_names_the_numbers_to_lower(error: BaseException, wrap
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_says_to_make_room(number: int, wrapped: bool) -> None:
+def test_a_full_disk_is_explained(number: int, wrapped: bool) -> None:
     said = explain(caught(OSError(number, os.strerror(number), "store/a/image.npy"), wrapped))
     assert said is not None
     assert said.problem == "the disk is full"
@@ -91,7 +91,7 @@ def test_a_full_disk_says_to_make_room(number: int, wrapped: bool) -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_loader_process_that_was_killed_says_to_have_fewer(wrapped: bool) -> None:
+def test_a_killed_loader_process_suggests_fewer_workers(wrapped: bool) -> None:
     error = RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed. ")
     said = explain(caught(error, wrapped))
     assert said is not None
@@ -116,7 +116,7 @@ UNEXPLAINED: dict[str, BaseException] = {
 
 
 @pytest.mark.parametrize("error", UNEXPLAINED.values(), ids=UNEXPLAINED.keys())
-def test_what_no_config_causes_is_not_explained(error: BaseException) -> None:
+def test_errors_no_config_can_cause_are_not_explained(error: BaseException) -> None:
     assert explain(caught(error)) is None
 
 
@@ -134,7 +134,7 @@ def test_what_no_config_causes_is_not_explained(error: BaseException) -> None:
     ],
     ids=["an optimizer", "a nested loader", "a loss", "a network", "an expression"],
 )
-def test_what_monai_cannot_make_is_named_by_its_path(
+def test_a_component_monai_cannot_build_is_named_by_its_path(
     phantoms: Path, tmp_path: Path, stage: str, overrides: dict[str, object], path: str, what: str
 ) -> None:
     workflow = workflow_of(stage, dataset_dir=phantoms, output_dir=tmp_path, **overrides)
@@ -149,7 +149,7 @@ def test_what_monai_cannot_make_is_named_by_its_path(
     assert "SEMCL_TRACEBACK=1" in said.remedy
 
 
-def test_an_error_of_our_own_in_a_loader_process_is_not_said_to_be_one_that_was_killed() -> None:
+def test_a_semcl_error_in_a_loader_process_is_reported_as_itself() -> None:
     try:
         raise semcl_error()
     except SemclError:
@@ -176,7 +176,7 @@ def test_a_bug_while_a_stage_runs_keeps_its_traceback() -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_an_error_of_our_own_ends_the_process_as_one_message(
+def test_a_semcl_error_ends_the_process_with_one_message(
     wrapped: bool, at_the_end: Callable[[BaseException], str]
 ) -> None:
     message = "error: case c1: no maps\n  found:    none\n  expected: one\n  do this:  run coarse\n"
@@ -191,7 +191,7 @@ def test_other_exceptions_keep_their_traceback(at_the_end: Callable[[BaseExcepti
 
 
 @pytest.mark.parametrize(("value", "shown"), [("1", 1), ("0", 0), ("", 0)])
-def test_the_traceback_of_what_is_explained_is_shown_on_request(
+def test_the_traceback_of_an_explained_error_is_shown_on_request(
     value: str, shown: int, at_the_end: Callable[[BaseException], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEMCL_TRACEBACK", value)
@@ -200,7 +200,7 @@ def test_the_traceback_of_what_is_explained_is_shown_on_request(
     assert said.rindex("error: the disk is full") > said.find("Traceback")
 
 
-def test_a_stage_whose_config_cannot_be_made_ends_with_one_message(phantoms: Path, tmp_path: Path) -> None:
+def test_a_stage_whose_config_cannot_be_built_ends_with_one_message(phantoms: Path, tmp_path: Path) -> None:
     done = run_small(
         "pretrain", dataset_dir=phantoms, attention_dir=phantoms / "labels", output_dir=tmp_path, learning_rate="$-1.0"
     )
@@ -219,7 +219,7 @@ def test_a_stage_whose_config_cannot_be_made_ends_with_one_message(phantoms: Pat
     ],
     ids=["gloo", "nccl", "store"],
 )
-def test_a_lost_rank_is_named_as_such(error):
+def test_a_lost_rank_is_explained(error):
     said = str(explain(error))
     assert "another rank was lost" in said
     assert "go on with --resume True" in said

@@ -105,7 +105,7 @@ def test_runs_of_one_engine_follow_each_other_in_the_curve(tmp_path: Path) -> No
     ]
 
 
-def test_more_figures_of_an_epoch_follow_its_loss(tmp_path: Path) -> None:
+def test_metrics_of_an_epoch_follow_its_loss(tmp_path: Path) -> None:
     path, trainer, epochs = tmp_path / "pretrain.csv", engine(OUTPUTS["dict"]), []
 
     def metrics() -> dict[str, float]:
@@ -127,7 +127,7 @@ def test_more_figures_of_an_epoch_follow_its_loss(tmp_path: Path) -> None:
     assert seen == [{"share": number / 4, "count": 10 * number} for number in (1, 2, 3, 4)]
 
 
-def test_figures_leave_an_engine_s_other_metrics_alone(tmp_path: Path) -> None:
+def test_metrics_of_the_curve_leave_other_metrics_alone(tmp_path: Path) -> None:
     trainer = engine(OUTPUTS["dict"])
     LossCurve(str(tmp_path / "one.csv"), "one", lambda: {"share": 0.5}).attach(trainer)
     LossCurve(str(tmp_path / "other.csv"), "other").attach(trainer)
@@ -137,7 +137,7 @@ def test_figures_leave_an_engine_s_other_metrics_alone(tmp_path: Path) -> None:
     assert rows(tmp_path / "other.csv") == [["stage", "run", "epoch", "loss"], ["other", "1", "1", "1.000000"]]
 
 
-def test_a_curve_is_started_anew(tmp_path: Path) -> None:
+def test_a_new_run_overwrites_the_curve(tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
     for loss in (1.0, 2.0):
         trainer = engine(OUTPUTS["dict"])
@@ -174,7 +174,7 @@ def test_the_curve_of_a_trainer_is_the_mean_of_what_its_loss_function_gave(tmp_p
 
 
 @pytest.mark.parametrize("title", ["with progress", "with a curve"])
-def test_what_a_step_raises_passes_through(tmp_path: Path, title: str) -> None:
+def test_exceptions_of_a_step_are_raised(tmp_path: Path, title: str) -> None:
     def step(trainer: Engine, batch: int) -> Any:
         raise ArithmeticError(f"no loss at step {trainer.state.iteration}")
 
@@ -191,7 +191,7 @@ def test_what_a_step_raises_passes_through(tmp_path: Path, title: str) -> None:
 
 @each_output
 @pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
-def test_a_loss_that_is_no_number_ends_the_run_and_its_step_is_named(
+def test_a_nan_loss_ends_the_run_and_its_step_is_named(
     tmp_path: Path, output: Callable[[float], Any], what: float
 ) -> None:
     path, trainer, after = tmp_path / "train.csv", engine(output), []
@@ -203,7 +203,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_its_step_is_named(
     assert after == [1]  # a checkpoint would not have been written
 
 
-def test_a_loss_that_is_no_number_in_a_later_round_is_named_with_it(tmp_path: Path) -> None:
+def test_a_nan_loss_in_a_later_round_is_named_with_its_round(tmp_path: Path) -> None:
     trainer = resuming(epoch=0, number=2)
     LossCurve(str(tmp_path / "coarse.csv"), "coarse").attach(trainer)
     with pytest.raises(SemclError, match="went wrong in epoch 1, step 1, round 3"):
@@ -234,7 +234,7 @@ def curve_of(path: Path, epochs: int) -> str:
 
 
 @pytest.mark.parametrize("before", [1, 2, 3])
-def test_a_curve_goes_on_after_the_epoch_that_is_resumed(tmp_path: Path, before: int) -> None:
+def test_a_resumed_curve_continues_after_its_epoch(tmp_path: Path, before: int) -> None:
     path = tmp_path / "train.csv"
     curve_of(path, before)
     trainer = resuming(epoch=1)
@@ -243,7 +243,7 @@ def test_a_curve_goes_on_after_the_epoch_that_is_resumed(tmp_path: Path, before:
     assert path.read_text() == curve_of(tmp_path / "whole.csv", 3)
 
 
-def test_a_curve_keeps_the_rounds_before_the_one_that_is_resumed(tmp_path: Path) -> None:
+def test_a_resumed_curve_keeps_earlier_rounds(tmp_path: Path) -> None:
     path = tmp_path / "coarse.csv"
     path.write_text("stage,run,epoch,loss\ncoarse,1,1,9.0\ncoarse,1,2,8.0\ncoarse,2,1,7.0\ncoarse,2,2,6.0\n")
     trainer = resuming(epoch=1, number=1)
@@ -257,7 +257,7 @@ def test_a_curve_keeps_the_rounds_before_the_one_that_is_resumed(tmp_path: Path)
     ]
 
 
-def test_a_run_anew_begins_its_curve_anew(tmp_path: Path) -> None:
+def test_a_restarted_run_restarts_its_curve(tmp_path: Path) -> None:
     first = curve_of(tmp_path / "train.csv", 3)
     assert curve_of(tmp_path / "train.csv", 2) != first
     assert len(rows(tmp_path / "train.csv")) == 3
@@ -272,7 +272,7 @@ def test_a_curve_is_whole_after_each_epoch(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["train.csv"]
 
 
-def test_the_bar_of_a_resumed_run_begins_where_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bar_of_a_resumed_run_begins_where_it_resumes(capsys: pytest.CaptureFixture[str]) -> None:
     trainer, progress = resuming(epoch=2), Progress("train")
     progress.attach(trainer)
     trainer.run([1.0, 2.0], max_epochs=3)

@@ -34,7 +34,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "encoder.pt"
 
 
-def test_weights_come_back(saved: Path) -> None:
+def test_saved_weights_are_loaded(saved: Path) -> None:
     other = network(seed=1)
     assert not same(other, network())
     load_weights(saved, other, "pretrain.yaml", ORIGIN)
@@ -65,20 +65,20 @@ def test_weights_of_another_origin_are_refused(saved: Path, key: str, found: str
         load_weights(saved, network(), "pretrain.yaml", ORIGIN | {key: "999999"})
 
 
-def test_only_what_is_asked_of_the_origin_must_agree(saved: Path) -> None:
+def test_only_the_requested_parts_of_the_origin_must_agree(saved: Path) -> None:
     other = network(seed=1)
     load_weights(saved, other, "pretrain.yaml", {"labels": "d4e5f6"})
     assert same(other, network())
 
 
-def test_weights_without_a_note_are_taken_when_no_origin_is_asked(saved: Path) -> None:
+def test_weights_without_a_note_are_accepted_when_no_origin_is_required(saved: Path) -> None:
     saved.with_suffix(".json").unlink()
     other = network(seed=1)
     load_weights(saved, other, "pretrain.yaml")
     assert same(other, network())
 
 
-def test_weights_without_a_note_are_refused_when_an_origin_is_asked(saved: Path) -> None:
+def test_weights_without_a_note_are_refused_when_an_origin_is_required(saved: Path) -> None:
     saved.with_suffix(".json").unlink()
     with pytest.raises(SemclError, match=r"(?s)made from another cohort.*cohort not noted"):
         load_weights(saved, network(), "pretrain.yaml", {"cohort": "a1b2c3"})
@@ -127,7 +127,7 @@ def test_nothing_is_saved_by_a_run_that_fails(tmp_path: Path, table: LabelTable)
     assert os.listdir(tmp_path) == []
 
 
-def test_weights_are_there_before_the_first_step(saved: Path) -> None:
+def test_weights_are_loaded_before_the_first_step(saved: Path) -> None:
     other = network(seed=1)
     seen = []
     trainer = Engine(lambda engine, batch: seen.append(same(other, network())))
@@ -174,7 +174,9 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("harm", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_module_is_not_trained_by_a_file_that_is(saved: Path, harm: Callable[[Path], object], message: str) -> None:
+def test_a_module_is_not_changed_by_a_file_that_does_not_fit(
+    saved: Path, harm: Callable[[Path], object], message: str
+) -> None:
     harm(saved)
     with pytest.raises(SemclError, match=message):
         trained(network(), str(saved), "pretrain.yaml")
@@ -189,7 +191,7 @@ def harmed(what: float) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite_are_not_written_and_those_there_stay(saved: Path, what: float) -> None:
+def test_weights_that_are_not_finite_are_not_written_and_earlier_ones_stay(saved: Path, what: float) -> None:
     before = saved.read_bytes()
     with pytest.raises(
         SemclError, match=r"(?s)not finite are not written to encoder\.pt.*1 entries, first .*learning_rate"
@@ -199,7 +201,7 @@ def test_weights_that_are_not_finite_are_not_written_and_those_there_stay(saved:
 
 
 @pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite_are_not_taken(saved: Path, what: float) -> None:
+def test_weights_that_are_not_finite_are_not_loaded(saved: Path, what: float) -> None:
     torch.save(harmed(what).state_dict(), saved)
     other = network(seed=1)
     with pytest.raises(

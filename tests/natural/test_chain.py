@@ -75,7 +75,7 @@ def iou_by_hand(cohort: Path) -> list[float]:
     return (hits / (confusion.sum(0) + confusion.sum(1) - hits)).tolist()
 
 
-def test_miou_is_over_all_pixels_that_are_known_background_included(cohort):
+def test_miou_is_over_all_known_pixels_including_background(cohort):
     coarse, refined = json.loads((cohort / "summary.json").read_text())["over_all"]
     assert (coarse["method"], refined["method"]) == ("coarse", "refined")
     by_hand = iou_by_hand(cohort)
@@ -106,7 +106,7 @@ def test_label_maps_that_are_jpegs_are_refused(voc, tmp_path, capsys):
     assert "a label map with lossy compression" in capsys.readouterr().out
 
 
-def test_any_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
+def test_folders_of_pictures_and_index_masks_work_alike(voc, tmp_path):
     found = {}
     for kind in ("JPEGImages", "SegmentationClass"):
         found[kind] = {path.stem for path in (voc / kind).iterdir()}
@@ -142,7 +142,7 @@ def test_predictions_of_pictures_are_measured_by_the_command_line_too(voc, cohor
     assert line["mean"] == pytest.approx(np.mean(iou_by_hand(cohort)), abs=1e-9)
 
 
-def test_pictures_without_masks_are_segmented_and_learnt_from(cohort, tmp_path):
+def test_pictures_without_masks_are_segmented_and_used_for_pretraining(cohort, tmp_path):
     overlays = NATURAL, cohort.parent / "small.yaml"
     given = {"dataset_dir": cohort, "ckpt_dir": cohort / "models", "attention_dir": cohort / "attention"}
     run_here("inference", *overlays, **given, output_dir=tmp_path / "first", section="unlabelled", certain=0.8)

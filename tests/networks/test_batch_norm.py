@@ -51,6 +51,6 @@ def test_weights_and_their_names_stay():
     assert sum(isinstance(module, CpuSyncBatchNorm) for module in network.modules()) == 2
 
 
-def test_elsewhere_it_is_pytorchs():
+def test_on_other_devices_it_is_pytorchs():
     network = synchronise(nn.Sequential(nn.BatchNorm2d(2)), torch.device("cuda"))
     assert type(network[0]) is nn.SyncBatchNorm

@@ -12,12 +12,12 @@ def features(dims: int, size: int = 32) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("skips", [[], [2], [1, 2], [0, 1, 2]])
-def test_one_logit_at_the_size_that_is_asked_for(dims, skips):
+def test_it_returns_one_logit_of_the_requested_size(dims, skips):
     decoder = AsppDecoder(dims, (4, 6, 8, 10), width=16, dilations=(1, 2, 3), skips=skips, skip_width=4)
     assert decoder(features(dims), [48] * dims).shape == (2, 1, *[48] * dims)
 
 
-def test_without_skips_only_the_last_map_counts():
+def test_without_skips_only_the_last_map_is_used():
     maps = features(2)
     changed = [each + 1 for each in maps[:3]] + maps[3:]
     plain = AsppDecoder(2, (4, 6, 8, 10), width=16, skips=[]).eval()

@@ -45,7 +45,7 @@ def test_all_maps_are_taken_one_after_the_other():
     assert RegionPooling().width([3, 5]) == 8
 
 
-def test_an_empty_mask_is_no_division_by_zero():
+def test_an_empty_mask_does_not_divide_by_zero():
     features = torch.randn(2, 3, 4, 4, requires_grad=True)
     pooled = masked_mean(features, torch.zeros(2, 1, 8, 8))
     torch.testing.assert_close(pooled, features.flatten(2).mean(2))
@@ -54,7 +54,7 @@ def test_an_empty_mask_is_no_division_by_zero():
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_surroundings_are_what_is_near_and_not_in_the_mask(dims):
+def test_surroundings_are_near_the_mask_and_not_in_it(dims):
     mask = torch.zeros(1, 1, *[16] * dims)
     mask[(0, 0, *[slice(6, 9)] * dims)] = 1
     expected = torch.zeros_like(mask)
@@ -92,7 +92,7 @@ def test_every_map_the_decoder_reads_is_pretrained():
     assert deep.encoder.body.layer1[0].conv1.weight.grad.any()
 
 
-def test_another_pooling_is_refused():
+def test_an_unknown_pooling_is_refused():
     with pytest.raises(SemclError, match=r"(?s)pooling has no such value.*patch, regions, points.*set pooling"):
         make_pooling("mask")
     with pytest.raises(SemclError, match="did you mean regions"):

@@ -57,7 +57,7 @@ def test_the_volume_of_an_ellipsoid_is_the_known_one():
     np.testing.assert_allclose(inside, 4 / 3 * np.pi * 15 * 20 * 25, rtol=0.01)
 
 
-def test_a_turn_turns_the_axes_of_an_ellipsoid():
+def test_a_rotation_rotates_the_axes_of_an_ellipsoid():
     quarter = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32)
     turned = ellipsoid(grid(), (0, 0, 0), (10, 20, 30), quarter)
     np.testing.assert_allclose(turned, ellipsoid(grid(), (0, 0, 0), (20, 10, 30)), atol=1e-4)
@@ -90,14 +90,14 @@ def test_a_tube_ends_round():
 
 @pytest.mark.parametrize("shape", [(20, 30, 40), (7, 5, 9), (132, 99, 51)])
 @pytest.mark.parametrize("cells", [(3, 3, 3), (9, 8, 7)])
-def test_smooth_noise_has_the_shape_asked_for_and_about_unit_range(shape, cells):
+def test_smooth_noise_has_the_requested_shape_and_about_unit_range(shape, cells):
     noise = smooth_noise(np.random.default_rng(0), shape, cells)
     assert noise.shape == shape
     assert noise.dtype == np.float32
     assert 0.5 < np.ptp(noise) / 2 < 2.5
 
 
-def test_smooth_noise_is_that_of_its_seed():
+def test_smooth_noise_is_reproducible():
     one, same, other = (smooth_noise(np.random.default_rng(seed), (8, 9, 10), (3, 3, 3)) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.allclose(one, other)
@@ -109,7 +109,7 @@ def test_smooth_noise_varies_over_its_cells_and_not_from_voxel_to_voxel():
         assert np.abs(np.diff(noise, axis=axis)).max() < 0.2 * np.ptp(noise)
 
 
-def test_a_patient_is_that_of_its_seed(numbers):
+def test_a_patient_is_reproducible(numbers):
     one, same, other = (of(Patient(np.random.default_rng(seed), numbers))[0] for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], same[name]) for name in one)
     assert not np.allclose(one["liver"], other["liver"])
@@ -155,7 +155,7 @@ def test_a_kidney_is_open_towards_the_middle(numbers, name, side, y, z):
     assert inside == {30: False, 43: False, 64: True, 85: True, 98: False}
 
 
-def test_turns_of_organs_are_rotations(numbers):
+def test_rotations_of_organs_are_orthonormal(numbers):
     for turn in Patient(np.random.default_rng(0), numbers).rotation.values():
         np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-6)
         np.testing.assert_allclose(np.linalg.det(turn), 1, atol=1e-6)

@@ -108,7 +108,7 @@ def test_listed_scans_of_a_larger_cohort_begin_with_those_of_a_smaller(numbers):
     assert len({scan.case for scan in longest}) == 50
 
 
-def test_every_third_patient_has_both_phases_and_the_others_take_turns(numbers):
+def test_every_third_patient_has_both_phases_and_the_others_alternate(numbers):
     phases = {}
     for scan in scans(40, numbers):
         phases.setdefault(scan.patient, []).append(scan.phase)
@@ -128,7 +128,7 @@ def test_planned_cases_are_those_that_are_written(phantoms):
 
 
 @pytest.mark.parametrize("cases", [0, -1, 2.5, "six"])
-def test_a_number_of_cases_that_is_none_is_refused(tmp_path, cases):
+def test_an_invalid_number_of_cases_is_refused(tmp_path, cases):
     match = rf"(?s)a cohort needs scans.*found: +{cases} cases.*a whole number from 1.*change --cases"
     with pytest.raises(SemclError, match=match):
         plan(tmp_path, cases)

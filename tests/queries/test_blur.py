@@ -57,7 +57,7 @@ def test_blur_is_that_of_a_loop_over_voxels():
 
 
 @each_shape
-def test_what_a_blur_cuts_off_is_little(shape):
+def test_the_truncated_tail_of_a_blur_is_small(shape):
     image = images(len(SIGMAS), shape)
     blurred = blur(image, SIGMAS)
     for index, sigma in enumerate(SIGMAS):
@@ -72,7 +72,7 @@ def test_no_blur_changes_nothing(shape):
     assert torch.equal(blur(image, np.array([0.0, 2.0]))[0], image[0])
 
 
-def test_a_blur_leaves_its_input_and_its_type_alone():
+def test_a_blur_does_not_change_its_input_or_dtype():
     image = images(2, (6, 7), channels=3).float()
     before = image.clone()
     blurred = blur(image, np.array([1.0, 0.5]))

@@ -110,7 +110,7 @@ def test_a_sample_names_its_query_and_its_phase(store):
     assert len(set.union(*phases)) > 1
 
 
-def test_where_the_label_map_ignores_voxels_the_target_says_so(tmp_path):
+def test_ignored_voxels_of_the_label_map_are_ignored_in_the_target(tmp_path):
     cohort = SmallCohort(tmp_path)
     case = cohort.cases[0]
     voxels = nib.load(case.label).get_fdata().astype(np.uint16)
@@ -125,7 +125,7 @@ def test_where_the_label_map_ignores_voxels_the_target_says_so(tmp_path):
     }
 
 
-def test_an_attention_map_may_ignore_voxels_and_they_are_nobodys(tmp_path):
+def test_ignored_voxels_of_an_attention_map_belong_to_no_object(tmp_path):
     cohort = SmallCohort(tmp_path)
     before = cohort.open(cohort.cases[:1], spacing=[0, 0, 0], extend=1).index.tolist()
     path = cohort.attention / f"{cohort.cases[0].id}.nii.gz"

@@ -11,7 +11,7 @@ from .test_views import still
 
 @pytest.mark.parametrize("side", [1, 2, 7, 16, 33])
 @pytest.mark.parametrize("dims", [2, 3])
-def test_affine_planes_are_torch_s_affine_grid(dims, side):
+def test_affine_planes_agree_with_torchs_affine_grid(dims, side):
     theta = torch.randn(3, dims, dims + 1, generator=torch.Generator().manual_seed(side), dtype=torch.float64)
     by_torch = functional.affine_grid(theta, [3, 1, *[side] * dims], align_corners=False)
     assert torch.allclose(affine_planes(theta, side).movedim(0, -1), by_torch, atol=1e-12)
@@ -22,7 +22,7 @@ def test_affine_planes_are_torch_s_affine_grid(dims, side):
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("side", [8, 13])
-def test_sampling_a_volume_slice_by_slice_is_torch_s_grid_sample(side, mode):
+def test_axial_sampling_agrees_with_torchs_grid_sample(side, mode):
     volume = torch.rand(3, 2, 13, 13, 13, generator=torch.Generator().manual_seed(0))
     views = still(side, area=(0.3, 1.4), rotation=30, flip_axes=[0, 2], shift=0.3)
     views.randomize((3, 3))

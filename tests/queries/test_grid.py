@@ -116,7 +116,7 @@ def test_an_extended_object_leaves_others_alone():
 
 
 @pytest.mark.parametrize(("dims", "extends"), [(2, True), (3, False)])
-def test_only_slices_are_extended(dims, extends):
+def test_only_2d_attention_is_extended(dims, extends):
     image = MetaTensor(torch.zeros(1, 14, 4, 10), affine=torch.eye(4), meta={})
     cutter = QueryGrid(dims, 8, [0, 0, 0], [-160, 240], extend=1)
     found = cutter.attention(column(4), image)

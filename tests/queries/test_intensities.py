@@ -64,7 +64,7 @@ def expected(image: np.ndarray, draws: dict[str, np.ndarray], order: tuple[str, 
 
 @pytest.mark.parametrize("names", INTENSITIES.values(), ids=INTENSITIES.keys())
 @pytest.mark.parametrize("shape", [(13, 9), (8, 7, 9)], ids=["2-D", "3-D"])
-def test_changes_are_those_of_numpy(names, shape):
+def test_changes_agree_with_numpy(names, shape):
     image = images(3, shape)
     draws = {name: DRAWS[name] for name in names}
     found = changed(image.clone(), draws)
@@ -113,7 +113,7 @@ def test_the_noise_is_gaussian_of_each_images_own_strength():
     assert abs(apart) < 0.05  # an image does not repeat another's noise
 
 
-def test_a_seed_gives_its_noise_whatever_was_drawn_before():
+def test_noise_depends_only_on_its_seed():
     image = images(2, (6, 5)).float() * 0.1
     draws = {"noise": np.full(2, 0.1), "noise_seed": np.array([7, 8])}
     first = changed(image.clone(), draws)
@@ -125,7 +125,7 @@ def test_a_seed_gives_its_noise_whatever_was_drawn_before():
 
 
 @pytest.mark.parametrize("shape", [(13, 9), (8, 7, 9)], ids=["2-D", "3-D"])
-def test_changes_do_not_depend_on_how_much_is_worked_on_at_once(shape, monkeypatch):
+def test_changes_do_not_depend_on_the_slab_size(shape, monkeypatch):
     image = images(3, shape, channels=2).float()
     whole = changed(image.clone(), DRAWS)
     monkeypatch.setattr(intensities, "THREAD_VOXELS", 1)

@@ -31,7 +31,7 @@ def test_its_tails_are_normal_up_to_four_and_end_there():
     assert 4.2 < noise.max() < 4.33
 
 
-def test_every_level_is_drawn_and_none_is_far_from_the_quantile():
+def test_every_level_occurs_and_matches_its_quantile():
     levels = drawn(2, 1, 4_000_000).unique().double().numpy()
     assert len(levels) == LEVELS
     exact = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
@@ -63,7 +63,7 @@ def test_it_leaves_other_generators_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_in_double_precision_it_is_torch_s():
+def test_in_double_precision_it_is_torchs():
     generators = [torch.Generator().manual_seed(seed) for seed in (7, 1007, 2007)]
     expected = [torch.randn(5, 11, generator=one, dtype=torch.float64) for one in generators]
     assert torch.equal(drawn(7, 3, 5, 11, dtype=torch.float64), torch.stack(expected))

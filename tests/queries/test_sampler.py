@@ -80,7 +80,7 @@ def test_as_many_patients_as_k_allows_whatever_their_counts(counts, wanted):
 
 
 @each_uneven
-def test_no_query_is_repeated_before_all_of_its_cluster_are_drawn(counts, wanted):
+def test_no_query_is_repeated_before_all_of_its_cluster_are_sampled(counts, wanted):
     _, batches = one_cluster(counts, wanted)
     for batch in batches:
         rounds = [batch[start : start + sum(counts)] for start in range(0, wanted, sum(counts))]
@@ -110,12 +110,12 @@ def test_each_query_of_a_patient_comes_equally_often():
     assert np.abs(times - 100).max() < 50
 
 
-def test_fewer_clusters_than_asked_for_are_all_taken():
+def test_all_clusters_are_used_when_there_are_fewer_than_requested():
     (batch,) = ClusterSampler(CLUSTERS, PATIENTS, 99, 2, batches=1)
     assert set(CLUSTERS[batch]) == {0, 1, 2, 3}
 
 
-def test_every_query_is_drawn_in_the_end():
+def test_every_query_is_sampled_eventually():
     drawn = {query for batch in ClusterSampler(CLUSTERS, PATIENTS, 2, 3, batches=500) for query in batch}
     assert drawn == set(range(len(CLUSTERS)))
 
@@ -153,7 +153,7 @@ def test_patients_take_turns_with_their_slices():
     assert Counter(patients[batch]) == Counter(dict.fromkeys(range(6), 8))
 
 
-def test_whole_slices_depend_on_seed_and_epoch_alone_and_all_come():
+def test_whole_slices_depend_only_on_seed_and_epoch_and_all_occur():
     given = {"clusters_per_batch": 4, "queries_per_cluster": 5, "batches": 200, "slices": SLICES}
     sampler = ClusterSampler(CLUSTERS, PATIENTS, **given)
     first, second = list(sampler), list(sampler)
@@ -200,7 +200,7 @@ def test_a_batch_of_any_cohort_is_balanced(queries, clusters_per_batch, wanted, 
     assert sampler.shared == pytest.approx(np.mean(shares))
 
 
-def test_the_seed_and_the_epoch_make_the_order():
+def test_the_order_depends_on_seed_and_epoch():
     def epochs(seed):
         sampler = ClusterSampler(CLUSTERS, PATIENTS, 3, 2, batches=5, seed=seed)
         return [list(sampler), list(sampler)]
@@ -211,7 +211,7 @@ def test_the_seed_and_the_epoch_make_the_order():
     assert epochs(1)[1] != epochs(2)[0]  # seed and epoch are told apart
 
 
-def test_an_epoch_can_be_drawn_again():
+def test_an_epoch_can_be_sampled_again():
     sampler = ClusterSampler(CLUSTERS, PATIENTS, 3, 2, batches=5)
     epochs = [list(sampler) for _ in range(3)]
     assert sampler.epoch == 3
@@ -245,7 +245,7 @@ def test_a_data_loader_gives_the_batches_whatever_its_workers(workers):
 
 
 @pytest.mark.parametrize(("ranks", "wanted"), [(1, 4), (2, 2), (2, 4), (4, 4), (3, 6), (2, 3), (4, 6), (8, 2)])
-def test_the_ranks_together_draw_the_batch_of_one_process(monkeypatch, ranks, wanted):
+def test_the_ranks_together_sample_the_batch_of_one_process(monkeypatch, ranks, wanted):
     clusters, patients = np.repeat(np.arange(5), 30), np.tile(np.arange(30) % 7, 5)
     make = (clusters, patients, 4, wanted, 3)
     expected = list(ClusterSampler(*make))
@@ -263,7 +263,7 @@ def test_the_ranks_together_draw_the_batch_of_one_process(monkeypatch, ranks, wa
                 assert Counter(clusters[part].tolist()) == dict.fromkeys(clusters[batch].tolist(), wanted // ranks)
 
 
-def test_of_very_many_patients_as_few_are_drawn_at_random_and_none_twice(monkeypatch):
+def test_of_very_many_patients_few_are_sampled_without_repetition(monkeypatch):
     monkeypatch.setattr(drawing, "MANY_PATIENTS", 3)
     sampler = ClusterSampler(CLUSTERS, PATIENTS, 4, 4, 200)
     drawn = Counter()
@@ -282,7 +282,7 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
         ClusterSampler(CLUSTERS, PATIENTS, 4, 2, 3)
 
 
-def test_a_rank_says_what_the_whole_batch_was_like(monkeypatch):
+def test_a_rank_reports_the_metric_of_the_whole_batch(monkeypatch):
     clusters, patients = np.repeat(np.arange(5), 30), np.tile(np.arange(30) % 7, 5)
     as_rank(monkeypatch, 1, 2)
     sampler = ClusterSampler(clusters, patients, 4, 2, 3)

@@ -147,7 +147,7 @@ def test_volumes_are_those_of_the_files(cohort, dims):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_slices_are_told_apart_and_of_cubes_scans(cohort, dims):
+def test_slices_are_numbered_or_scans_where_queries_are_cubes(cohort, dims):
     store = cohort.open(spatial_dims=dims)
     case, z = store.index[:, 0], store.index[:, 6]
     alike = case[:, None] == case
@@ -165,7 +165,7 @@ def test_volumes_are_on_the_grid(cohort):
         assert torch.allclose(store.volume(number, "image").float(), store.grid.image(image), atol=1e-3)
 
 
-def test_patients_are_told_apart(cohort):
+def test_patients_are_numbered(cohort):
     store = cohort.open()
     patients = {cohort.cases[case].patient: patient for case, patient in store.index[:, :2].tolist()}
     assert patients == {"ann": 0, "bob": 1, "zoe": 2}
@@ -230,7 +230,7 @@ def test_a_case_is_a_folder_of_arrays_and_a_note(cohort):
     assert json.loads((cohort.store / "store.json").read_text())["format"] == FORMAT
 
 
-def test_cases_made_at_once_are_the_same_bytes(cohort):
+def test_cases_built_in_parallel_are_the_same_bytes(cohort):
     stores = [cohort.open(folder=cohort.folder / f"{workers} at once", workers=workers) for workers in (1, 2, 4, None)]
     for store in stores[1:]:
         assert content(store.folder) == content(stores[0].folder)
@@ -256,7 +256,7 @@ CHANGES: dict[str, Callable[[SmallCohort], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_a_case_is_built_again_when_what_it_was_made_of_changed(cohort, change, caplog):
+def test_a_case_is_rebuilt_when_its_sources_change(cohort, change, caplog):
     cohort.open()
     written = {path: path.stat().st_mtime_ns for path in cohort.store.rglob("*.npy")}
     change(cohort)
@@ -356,7 +356,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
-def test_building_goes_on_where_it_was_interrupted(cohort, monkeypatch, error):
+def test_building_resumes_where_it_was_interrupted(cohort, monkeypatch, error):
     def read(path: Path, case: str, channels: int):
         if case != "d":
             raise error
@@ -423,13 +423,13 @@ def test_a_case_whose_building_was_killed_is_built_again(cohort, kill, caplog):
     assert cohort.open().built == []
 
 
-def test_a_folder_in_which_only_the_mark_was_begun_is_taken(cohort):
+def test_a_folder_with_only_a_temporary_marker_is_accepted(cohort):
     cohort.store.mkdir()
     (cohort.store / ".4711.store.json").write_text("{")
     assert cohort.open().built == ["d", "a", "c", "b"]
 
 
-def test_a_case_half_built_for_another_grid_is_noticed_when_the_grid_is_back(cohort, caplog):
+def test_a_case_half_built_for_another_grid_is_rebuilt(cohort, caplog):
     cohort.open()
     before = content(cohort.store)
     note = (cohort.store / "a" / "case.json").read_bytes()
@@ -518,7 +518,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("harm", "named"), DAMAGE.values(), ids=DAMAGE.keys())
-def test_what_is_damaged_is_named_and_built_again(cohort, harm, named, caplog):
+def test_damaged_arrays_are_named_and_rebuilt(cohort, harm, named, caplog):
     index = cohort.open().index
     before = content(cohort.store)
     harm(cohort.store / "a")
@@ -574,7 +574,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(cohort, he
     assert files(cohort.store) == held
 
 
-def test_an_empty_folder_is_taken(cohort):
+def test_an_empty_folder_is_accepted(cohort):
     cohort.store.mkdir()
     assert cohort.open().built == ["d", "a", "c", "b"]
 

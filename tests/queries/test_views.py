@@ -96,7 +96,7 @@ def test_a_margin_is_cut_off(dims):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_one_interpolation_equals_scipy_with_the_recorded_draws(dims):
+def test_one_interpolation_equals_scipy_with_the_recorded_parameters(dims):
     image, masks = blobs(4, dims, 24)
     views = still(24, area=(0.3, 0.7), rotation=30, flip_axes=[0])
     moved, _ = views(image, masks)
@@ -126,7 +126,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
 @pytest.mark.parametrize(("dims", "patch", "side"), [(2, 24, 24), (2, 17, 25), (3, 16, 16), (3, 15, 21)])
-def test_each_voxel_is_looked_up_where_the_draws_say(settings, dims, patch, side):
+def test_each_voxel_is_sampled_where_the_parameters_place_it(settings, dims, patch, side):
     image, _ = blobs(3, dims, side)
     masks = (torch.rand(3, 2, *[side] * dims, generator=torch.Generator().manual_seed(1)) > 0.5).float()
     views = still(patch, **settings)
@@ -145,7 +145,7 @@ def test_each_voxel_is_looked_up_where_the_draws_say(settings, dims, patch, side
 
 
 @pytest.mark.parametrize(("dims", "patch", "side"), [(2, 24, 24), (2, 16, 24), (3, 16, 16), (3, 12, 18)])
-def test_views_without_elastic_deformation_are_those_of_torch_s_affine_grid(dims, patch, side):
+def test_views_without_elastic_deformation_agree_with_torchs_affine_grid(dims, patch, side):
     image, _ = blobs(3, dims, side)
     masks = (torch.rand(3, 2, *[side] * dims, generator=torch.Generator().manual_seed(1)) > 0.5).float()
     views = still(patch, area=(0.3, 1.6), shift=0.3, rotation=80, flip_axes=[0, 1])
@@ -240,7 +240,7 @@ def test_masks_stay_masks(dims):
         assert moved.isfinite().all()
 
 
-def test_what_is_given_is_not_changed():
+def test_inputs_are_not_modified():
     image, masks = blobs(4, 2, 16)
     before = image.clone(), masks.clone()
     still(16, **GEOMETRY, **INTENSITY)(image, masks)
@@ -248,7 +248,7 @@ def test_what_is_given_is_not_changed():
     assert torch.equal(masks, before[1])
 
 
-def test_paired_organs_keep_their_side_where_a_flip_would_have_turned_one_into_the_other(table):
+def test_paired_organs_keep_their_side(table):
     image = torch.full((64, 1, 32, 32), -1.0)
     right = torch.zeros(64, 1, 32, 32)
     right[:, :, 22:26] = 1  # an organ at large x: the patient's right
@@ -311,7 +311,7 @@ def test_flips_of_a_cohort_with_paired_organs_are_refused(flip_axes):
         Views(32, flip_axes=flip_axes, table=PAIRED)
 
 
-def test_a_flip_that_no_cohort_allows_is_not_laid_to_paired_organs():
+def test_a_flip_no_cohort_allows_is_refused_for_its_own_reason():
     with pytest.raises(SemclError, match=r"flips along \[0\] only") as refusal:
         Views(32, flip_axes=[1], table=SINGLE)
     assert "paired organs" not in str(refusal.value)
@@ -357,7 +357,7 @@ def test_numbers_out_of_range_are_refused(settings, name, expected):
         Views(32, **settings)
 
 
-def test_a_refusal_says_what_was_found():
+def test_a_refusal_reports_what_was_found():
     with pytest.raises(SemclError, match="found:    95\n"):
         Views(32, rotation=95)
 
@@ -373,7 +373,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("settings", ALLOWED.values(), ids=ALLOWED.keys())
-def test_numbers_in_range_are_drawn_with(settings):
+def test_numbers_in_range_are_accepted(settings):
     moved, shown = Views(32, **settings)(*blobs(2, 2, 32))
     assert moved.shape == shown.shape == (2, 1, 32, 32)
     assert moved.isfinite().all()
@@ -389,7 +389,7 @@ def test_the_settings_of_the_pretraining_stage_are_fine(table, patch_size):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_draws_fill_their_ranges_and_stay_in_them(dims):
+def test_parameters_fill_their_ranges_and_stay_in_them(dims):
     views = still(32, flip_axes=[1], **GEOMETRY, **INTENSITY)
     views.randomize((2000, dims))
     last = views.last
@@ -421,13 +421,13 @@ def test_a_view_goes_as_far_as_the_edge_of_its_patch_or_the_shift(shift, furthes
     assert -0.95 * furthest > views.last["centre"].min(0).max() >= views.last["centre"].min() >= -furthest
 
 
-def test_what_is_not_asked_for_is_not_drawn():
+def test_disabled_changes_are_not_sampled():
     views = still(16)
     views(*blobs(4, 2, 16))
     assert set(views.last) == {"scale", "centre", "angle", "flip", "gain", "offset"}
 
 
-def test_the_same_seed_draws_the_same_views():
+def test_the_same_seed_gives_the_same_views():
     image, masks = blobs(4, 2, 16)
 
     def draw(seed):
@@ -459,7 +459,7 @@ def test_the_seed_of_a_run_is_the_seed_of_its_views():
     assert first != other
 
 
-def test_draws_depend_on_the_size_of_a_batch_alone():
+def test_parameters_depend_only_on_the_batch_size():
     def draws(image, masks):
         views = still(16, **GEOMETRY, **INTENSITY)
         views(image, masks)
@@ -471,7 +471,7 @@ def test_draws_depend_on_the_size_of_a_batch_alone():
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_changes_of_intensity_leave_the_first_call_s_geometry_alone():
+def test_intensity_changes_do_not_affect_the_geometry():
     image, masks = blobs(3, 2, 16)
     _, plain = still(16, **GEOMETRY)(image, masks)
     _, changed = still(16, **GEOMETRY, **INTENSITY)(image, masks)
@@ -479,7 +479,7 @@ def test_changes_of_intensity_leave_the_first_call_s_geometry_alone():
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_the_recorded_draws_give_the_same_image_again(dims):
+def test_the_recorded_parameters_reproduce_the_image(dims):
     image, masks = blobs(3, dims, 16)
     plain, _ = still(16, **GEOMETRY)(image, masks)
     views = still(16, **GEOMETRY, **INTENSITY)
@@ -491,7 +491,7 @@ def test_the_recorded_draws_give_the_same_image_again(dims):
 
 
 @pytest.mark.parametrize(("name", "most"), {**INTENSITY, "blur": 5}.items(), ids=INTENSITY.keys())
-def test_each_change_of_intensity_is_a_different_one_for_each_view(name, most):
+def test_each_view_has_its_own_intensity_change(name, most):
     image, masks = blobs(1, 2, 16)
     image, masks = image.expand(4, -1, -1, -1), masks.expand(4, -1, -1, -1)
     views = still(16, **{name: most})
@@ -516,7 +516,7 @@ def test_outside_of_the_patch_is_air():
     assert (moved[:, :, 8, 8] == 1).all()
 
 
-def test_a_view_stays_in_its_patch_unless_a_shift_is_asked_for():
+def test_a_view_stays_in_its_patch_unless_a_shift_is_requested():
     image = torch.ones(32, 1, 16, 16)
     _, inside = still(16, area=(0.3, 0.7))(image, image)
     _, shifted = still(16, area=(0.3, 0.7), shift=1.0)(image, image)
@@ -526,7 +526,7 @@ def test_a_view_stays_in_its_patch_unless_a_shift_is_asked_for():
 
 @pytest.mark.parametrize(("dims", "elastic"), [(2, 0), (3, 0), (3, 0.3)])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_views_do_not_depend_on_how_much_is_worked_on_at_once(dims, elastic, channels, monkeypatch):
+def test_views_do_not_depend_on_the_slab_size(dims, elastic, channels, monkeypatch):
     image, masks = blobs(5, dims, 12)
     image = torch.cat([image, image.flip(2)], dim=1)[:, :channels]
     masks = torch.cat([masks, masks.flip(3), masks.flip(2)], dim=1)
@@ -540,7 +540,7 @@ def test_views_do_not_depend_on_how_much_is_worked_on_at_once(dims, elastic, cha
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_channels_are_seen_alike(dims):
+def test_all_channels_are_transformed_alike(dims):
     image, masks = blobs(3, dims, 12)
     both = torch.cat([image, image.flip(2)], dim=1)
     settings = {**GEOMETRY, "elastic": 0, "gamma": 0.4, "blur": 1.5, "contrast": 0.2, "brightness": 0.2}
@@ -552,7 +552,7 @@ def test_channels_are_seen_alike(dims):
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("names", [(), ("gamma",), ("blur",), ("noise",), tuple(INTENSITY)], ids=str)
-def test_the_recorded_draws_give_the_same_volume_again_without_elastic_deformation(names, channels):
+def test_the_recorded_parameters_reproduce_a_volume_without_elastic_deformation(names, channels):
     image, masks = blobs(3, 3, 14)
     image = torch.cat([image, image.flip(2)], dim=1)[:, :channels]
     settings = {**GEOMETRY, "elastic": 0, "area": (0.4, 1.6)}  # with air around
@@ -563,7 +563,7 @@ def test_the_recorded_draws_give_the_same_volume_again_without_elastic_deformati
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_a_batch_of_nothing_gives_nothing(dims):
+def test_an_empty_batch_gives_an_empty_batch(dims):
     image = torch.zeros(0, 1, *[8] * dims)
     moved, shown = still(8, **INTENSITY)(image, image)
     assert moved.shape == shown.shape == image.shape

@@ -33,7 +33,7 @@ def dice(first: np.ndarray, second: np.ndarray) -> list[float]:
     ]
 
 
-def test_a_real_ct_with_given_attention(real_data, tmp_path):
+def test_a_real_ct_with_given_attention_is_segmented(real_data, tmp_path):
     source = nib.load(real_data / "ct_abdomen" / "ct.nii.gz")
     truth = np.asarray(nib.load(real_data / "ct_abdomen" / "total_label.nii.gz").dataobj)
     truth = np.where(np.isin(truth, list(ORGANS.values())), truth, 0).astype(np.uint8)

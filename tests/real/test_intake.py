@@ -13,7 +13,7 @@ from tests.stages import ROOT
 pytestmark = pytest.mark.real
 
 
-def test_what_is_wrong_with_the_hippocampus_set_is_named(real_data):
+def test_problems_of_the_hippocampus_set_are_reported(real_data):
     folder = real_data / "mr_hippocampus"
     table = LabelTable.read(ROOT / "tests" / "real" / "hippocampus_labels.yaml")
     findings = survey(Sources(folder / "images", folder / "labels", modality="MR"), table).findings
@@ -41,7 +41,7 @@ def kept(source, table, path):
     return path
 
 
-def test_nothing_stops_a_real_ct(real_data, tmp_path, abdomen):
+def test_a_real_ct_has_no_errors(real_data, tmp_path, abdomen):
     folder = real_data / "ct_abdomen"
     label = kept(folder / "total_label.nii.gz", abdomen, tmp_path / "label.nii.gz")
     findings = survey(Sources(folder / "ct.nii.gz", label), abdomen).findings

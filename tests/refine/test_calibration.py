@@ -19,7 +19,7 @@ def probability(scale: Scale, logits: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("decision", [-6.0, -0.3, 0.0, 4.5])
 @pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.4, -1.5), (3.0, 2.0)])
-def test_a_scale_draws_from_the_logit_it_was_made_to_decide_at(slope, offset, decision):
+def test_a_scale_decides_at_the_logit_it_was_made_for(slope, offset, decision):
     scale = Scale.from_decision(slope, offset, decision)
     assert (scale.slope, scale.offset, scale.decision) == pytest.approx((slope, offset, decision))
     assert scale.threshold == pytest.approx(float(probability(scale, torch.tensor(decision, dtype=torch.float64))))
@@ -79,7 +79,7 @@ def test_the_score_is_the_odds_over_the_thresholds(scale):
     assert torch.equal(scale.score(logits) > 0.5, calibrated > scale.threshold)
 
 
-def test_the_file_says_of_which_weights_and_queries_it_is(tmp_path):
+def test_the_file_records_weights_and_queries(tmp_path):
     path = weights(tmp_path, "model.pt")
     Calibration({"liver": Scale(0.5, -1.25, 0.375)}).write(path, "queries of fold 2")
     assert json.loads((tmp_path / "model.calibration.json").read_text()) == {
@@ -121,7 +121,7 @@ def test_scales_that_are_not_wanted_are_not_read(tmp_path, table):
     ],
     ids=str,
 )  # fmt: skip
-def test_a_calibration_of_numbers_that_are_none_is_refused(numbers, tmp_path):
+def test_a_calibration_with_invalid_numbers_is_refused(numbers, tmp_path):
     weights = tmp_path / "model.pt"
     weights.write_bytes(b"weights")
     Calibration({"liver": Scale()}).write(weights, "training queries")

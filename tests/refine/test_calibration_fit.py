@@ -39,7 +39,7 @@ def test_the_scale_is_that_of_a_logistic_regression(slope, offset):
     assert (scale.slope, scale.offset) == pytest.approx((slope, offset), abs=0.05)
 
 
-def test_the_scale_is_the_likeliest_of_those_that_are_believable():
+def test_the_scale_maximises_the_posterior():
     rng = np.random.default_rng(0)
     bounds = [(0.05, 20), (-10, 10)]
     at_bounds = 0
@@ -62,7 +62,7 @@ def test_the_scale_is_the_likeliest_of_those_that_are_believable():
     assert at_bounds > 2
 
 
-def test_calibrated_probabilities_are_the_shares_that_come_true():
+def test_calibrated_probabilities_match_observed_frequencies():
     counts = sampled_from(0.4, -1.5)
     scale = fit_scale(counts)
     predicted = probability(scale, torch.from_numpy(CENTRES)).numpy()
@@ -94,7 +94,7 @@ def test_the_decision_is_the_nearest_to_logit_0_that_is_as_good_as_the_best(offs
 
 
 @pytest.mark.parametrize("missing", [0, 1], ids=["never outside", "never inside"])
-def test_an_object_that_was_not_seen_on_both_sides_is_left_alone(missing):
+def test_an_object_without_both_classes_is_not_calibrated(missing):
     counts = sampled_from(1.0, 0.0)
     counts[missing] = 0
     assert fit_scale(counts) == Scale(1.0, 0.0, 0.5)

@@ -116,7 +116,7 @@ def test_a_series_without_identifiers_is_named_and_left(tmp_path, table, job, ca
 
 
 @pytest.mark.parametrize("reason", ["not wanted", "a file", "nothing predicted", "failed"])
-def test_nothing_is_written_where_there_is_no_reason(reason, tmp_path, table, job):
+def test_no_file_is_written_where_none_is_wanted(reason, tmp_path, table, job):
     sample = predicted(write_series(tmp_path / "series"), table, tmp_path)
     if reason == "a file":
         sample["source"] = str(tmp_path / "a.nii.gz")

@@ -45,6 +45,6 @@ def test_a_member_without_weights_is_named(tmp_path):
         engine.run([0])
 
 
-def test_no_member_is_refused():
+def test_an_ensemble_without_members_is_refused():
     with pytest.raises(SemclError, match="set models"):
         Ensemble(model(0), 0)

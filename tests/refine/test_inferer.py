@@ -53,7 +53,7 @@ def test_on_another_grid_it_comes_back_but_for_its_edges():
         assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) > 0.85
 
 
-def test_a_voxel_two_objects_claim_goes_to_the_surer_one():
+def test_an_overlap_goes_to_the_object_with_the_higher_score():
     attention = torch.zeros(1, 1, 32, 32, 1, dtype=torch.int16)
     attention[0, 0, 8:16, 8:24] = 1
     attention[0, 0, 16:24, 8:24] = 2
@@ -98,7 +98,7 @@ def test_below_the_threshold_is_background():
         pytest.param(Scale(offset=-1.0, threshold=0.48), 2, id="odds 1.1 times"),
     ],
 )
-def test_of_objects_above_their_thresholds_the_one_furthest_above_wins(first, winner):
+def test_the_object_furthest_above_its_threshold_wins(first, winner):
     scales = {1: first, 2: Scale(threshold=0.7)}  # of a logit of 1, probabilities of 0.5 and 0.73, the other's odds 1.2
     everywhere = torch.zeros_like(boxes())
     everywhere[0, 0, 10:14, 10:14, 4] = 1
@@ -134,12 +134,12 @@ def test_uncertain_voxels_are_ignored_on_request():
 
 
 @pytest.mark.parametrize("certain", [0.4, 1.01])
-def test_a_certain_out_of_range_is_refused(certain):
+def test_a_value_of_certain_out_of_range_is_refused(certain):
     with pytest.raises(SemclError, match=r"(?s)certain.*0\.5 to 1, or null"):
         QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, certain=certain)
 
 
-def test_nothing_to_query_is_background():
+def test_a_volume_without_queries_is_background():
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse)
     assert not inferer(volume(), copy_mask, attention=torch.zeros_like(boxes())).any()
 
@@ -239,7 +239,7 @@ def test_few_objects_are_kept_at_a_time(batch_size):
     assert most < batch_size
 
 
-def test_a_bare_tensor_is_taken_as_of_one_millimetre():
+def test_a_plain_tensor_is_assumed_to_have_1_mm_voxels():
     inferer = QueryInferer(QueryGrid(2, 16, [1, 1, 0], [-160, 240]), 8, no_coarse)
     assert torch.equal(inferer(torch.zeros(1, 1, 40, 36, 12), copy_mask, attention=boxes()), boxes())
 
@@ -273,7 +273,7 @@ def test_the_probability_of_a_single_object_is_its_score():
 @pytest.mark.parametrize(
     "call", [lambda made, *given: made(*given), lambda made, *given: made.probabilities(*given, 4)]
 )
-def test_a_network_that_gives_nan_is_an_error_that_names_case_and_organ_and_never_the_coarse_map(call, keep_slices):
+def test_nan_scores_are_an_error_that_names_case_and_organ(call, keep_slices):
     """Of the second object alone: the others are predicted as they should be."""
 
     def broken(patches):
@@ -289,7 +289,7 @@ def test_a_network_that_gives_nan_is_an_error_that_names_case_and_organ_and_neve
         call(inferer, image, broken)
 
 
-def test_without_names_an_object_that_is_nan_is_called_by_its_number():
+def test_without_names_an_object_with_nan_scores_is_named_by_its_number():
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, lambda inputs: boxes())
     with pytest.raises(SemclError, match=r"(?s)^the refining network gives no numbers.*scores of object 1"):
         inferer(volume(), lambda patches: copy_mask(patches) * torch.nan)

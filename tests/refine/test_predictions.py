@@ -87,7 +87,7 @@ def inference(tmp_path: Path) -> Inference:
     return Inference(tmp_path)
 
 
-def test_all_are_made_where_there_are_none(inference: Inference) -> None:
+def test_all_predictions_are_missing_at_first(inference: Inference) -> None:
     assert [case.id for case in inference.predictions().missing()] == list(NAMES)
     assert inference.run() == list(NAMES)
     assert inference.there() == list(NAMES)
@@ -99,7 +99,7 @@ def test_up_to_date_predictions_are_kept(inference: Inference, capsys: pytest.Ca
     assert "3 of 3 predictions are up to date and kept" in capsys.readouterr().out
 
 
-def test_a_run_that_was_interrupted_goes_on_with_the_rest(
+def test_an_interrupted_run_continues_with_the_missing_cases(
     inference: Inference, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert inference.run(stop_after=2) == ["a", "b"]
@@ -107,7 +107,7 @@ def test_a_run_that_was_interrupted_goes_on_with_the_rest(
     assert "2 of 3 predictions are up to date and kept" in capsys.readouterr().out
 
 
-def test_one_that_was_removed_is_made_again(inference: Inference) -> None:
+def test_a_removed_prediction_is_made_again(inference: Inference) -> None:
     inference.run()
     (inference.folder / "predictions" / "b.nii.gz").unlink()
     assert inference.run() == ["b"]
@@ -169,7 +169,7 @@ def test_outdated_predictions_are_made_again(inference: Inference, change: Calla
 
 
 @pytest.mark.parametrize("kind", ["scans", "attention"])
-def test_a_prediction_older_than_what_it_was_made_of_is_made_again(inference: Inference, kind: str) -> None:
+def test_a_prediction_older_than_its_sources_is_made_again(inference: Inference, kind: str) -> None:
     inference.run()
     age(inference.folder / kind / "b.nii.gz", -2 * MINUTE)
     age(inference.folder / "predictions" / "a.nii.gz", -1)
@@ -217,7 +217,7 @@ def test_a_case_that_cannot_be_read_keeps_no_prediction_of_other_weights(inferen
     assert inference.there() == ["b", "c"]
 
 
-def test_a_folder_of_an_earlier_version_is_taken_up(inference: Inference) -> None:
+def test_a_folder_of_an_earlier_version_is_adopted(inference: Inference) -> None:
     inference.run()
     (inference.folder / "predictions" / ".semcl.json").unlink()
     assert inference.run() == []
@@ -234,7 +234,7 @@ def test_predictions_do_not_lie_among_attention_maps(inference: Inference) -> No
         predictions.run(None)  # type: ignore[arg-type]  # refused before it runs
 
 
-def test_the_note_says_what_they_were_made_by(inference: Inference) -> None:
+def test_the_note_records_weights_and_config(inference: Inference) -> None:
     inference.run()
     note = json.loads((inference.folder / "predictions" / "predictions.json").read_text())
     assert set(note) >= {"weights", "config"}

@@ -55,7 +55,7 @@ def test_a_batch_is_image_and_attention_with_the_object_as_label():
 
 
 @pytest.mark.parametrize(("frozen", "rates"), [(False, [0.02, 0.005]), (True, [0.02])])
-def test_an_encoder_that_is_tuned_learns_at_its_own_rate(frozen, rates):
+def test_a_tuned_encoder_has_its_own_learning_rate(frozen, rates):
     network = refiner(freeze=frozen)
     groups = network.rates(0.02, 0.25)
     assert [group["lr"] for group in groups] == rates
@@ -63,7 +63,7 @@ def test_an_encoder_that_is_tuned_learns_at_its_own_rate(frozen, rates):
     assert learnt == {id(weight) for weight in network.parameters() if weight.requires_grad}
 
 
-def test_it_draws_at_the_size_of_the_patch_whatever_the_finest_map_is():
+def test_the_logit_has_the_patch_size_whatever_the_finest_map():
     network = refiner()
     network.encoder.body.conv1.stride = (2, 2)
     network.encoder.strides = [2, 4, 8, 16]

@@ -17,13 +17,13 @@ def stitched(patches, box=(8, 8, 1), grow=1):
     return made
 
 
-def test_a_single_patch_is_itself():
+def test_a_single_patch_is_unchanged():
     start, score = stitched({(3, 4, 2): 0.7}).stitch()
     assert start == [3, 4, 2]
     torch.testing.assert_close(score, torch.full((8, 8, 1), 0.7))
 
 
-def test_what_lies_outside_of_the_volume_is_cut_off():
+def test_parts_outside_of_the_volume_are_cut_off():
     start, score = stitched({(-2, 36, 4): 0.7}).stitch()
     assert start == [0, 36, 4]
     assert score.shape == (6, 4, 1)
@@ -38,7 +38,7 @@ def test_overlapping_patches_are_averaged_by_distance_from_their_centres():
     assert line[5] + line[6] == pytest.approx(1)
 
 
-def test_between_patches_that_do_not_meet_there_is_nothing():
+def test_gaps_between_patches_have_score_zero():
     _, score = stitched({(0, 0, 0): 1.0, (20, 0, 0): 1.0}).stitch()
     assert score[8:20].abs().max() == 0
 
@@ -46,36 +46,36 @@ def test_between_patches_that_do_not_meet_there_is_nothing():
 EVERYWHERE = torch.ones(SHAPE, dtype=torch.int16)
 
 
-def test_an_object_at_all_borders_asks_on_all_sides():
+def test_an_object_at_all_borders_requests_patches_on_all_sides():
     more = stitched({(16, 16, 2): 0.9}).request_more(EVERYWHERE, 0.5)
     assert sorted(more) == [(12, 16, 2), (16, 12, 2), (16, 20, 2), (20, 16, 2)]
 
 
-def test_an_object_that_ends_inside_asks_for_nothing():
+def test_an_object_inside_its_patch_requests_no_patches():
     assert stitched({(16, 16, 2): 0.4}).request_more(EVERYWHERE, 0.5) == []
 
 
-def test_at_the_volumes_end_it_asks_for_nothing():
+def test_no_patches_are_requested_beyond_the_volume():
     assert sorted(stitched({(0, 32, 2): 0.9}).request_more(EVERYWHERE, 0.5)) == [(0, 28, 2), (4, 32, 2)]
 
 
-def test_where_another_patch_goes_on_it_asks_for_nothing():
+def test_no_patches_are_requested_where_another_covers_the_border():
     more = stitched({(16, 16, 2): 0.9, (22, 16, 2): 0.9}).request_more(EVERYWHERE, 0.5)
     assert sorted(more) == [(12, 16, 2), (16, 12, 2), (16, 20, 2), (22, 12, 2), (22, 20, 2), (26, 16, 2)]
 
 
-def test_a_patch_of_another_slice_does_not_go_on():
+def test_a_patch_of_another_slice_does_not_cover_the_border():
     more = stitched({(16, 16, 2): 0.9, (22, 16, 3): 0.0}).request_more(EVERYWHERE, 0.5)
     assert (20, 16, 2) in more
 
 
-def test_where_the_attention_shows_nothing_it_does_not_ask():
+def test_no_patches_are_requested_outside_the_attention():
     objects = torch.zeros(SHAPE, dtype=torch.int16)
     objects[16:24, 20:26, 2] = 1
     assert stitched({(16, 16, 2): 0.9}).request_more(objects, 0.5) == [(12, 16, 2), (20, 16, 2), (16, 20, 2)]
 
 
-def test_it_asks_as_often_as_it_may_and_then_of_the_new_patches_alone():
+def test_requests_are_limited_and_check_only_new_patches():
     made = stitched({(16, 16, 2): 0.9}, grow=2)
     first = made.request_more(EVERYWHERE, 0.5)
     assert made.pending == len(first) == 4
@@ -85,6 +85,6 @@ def test_it_asks_as_often_as_it_may_and_then_of_the_new_patches_alone():
     assert made.request_more(EVERYWHERE, 0.5) == []
 
 
-def test_in_3d_it_asks_along_all_axes():
+def test_in_3d_patches_are_requested_along_all_axes():
     more = stitched({(16, 16, -2): 0.9}, box=(8, 8, 8)).request_more(EVERYWHERE, 0.5)
     assert sorted(more) == [(12, 16, -2), (16, 12, -2), (16, 20, -2), (20, 16, -2)]

@@ -26,7 +26,7 @@ def segment_mask(queries: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(("count", "flips"), [(1, ()), (3, ()), (5, ()), (6, (0,)), (10, (0,))])
 @pytest.mark.parametrize("network", [segment_image, segment_mask], ids=["image", "mask"])
-def test_an_equivariant_network_gives_nearly_what_it_gave(dims, count, flips, network):
+def test_an_equivariant_network_gives_nearly_the_same_logits(dims, count, flips, network):
     queries = blob(dims)
     plain, averaged = network(queries), AugmentedInference(count, flips)(network)(queries)
     assert averaged.shape == plain.shape
@@ -40,7 +40,7 @@ def test_one_view_is_the_network_itself():
     assert AugmentedInference(1)(segment_mask) is segment_mask
 
 
-def test_the_first_view_alone_counts_where_no_other_reaches():
+def test_only_the_first_view_counts_where_no_other_reaches():
     queries = torch.ones(1, 2, 16, 16)
     assert torch.isfinite(AugmentedInference(5)(segment_image)(queries)).all()
 

@@ -63,14 +63,14 @@ def test_without_an_attention_map_none_is_passed_on(tmp_path, table):
     assert (target, given) == (None, {})
 
 
-def test_a_scan_is_named_by_its_file_and_keeps_what_came_with_it(tmp_path, table):
+def test_a_scan_is_named_by_its_file_and_keeps_other_entries(tmp_path, table):
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
     sample = ReadVolume(table, str(tmp_path))({"image": str(path), "model": "semcl"})
     assert (sample["case"], sample["source"], sample["model"]) == ("a", str(path), "semcl")
     assert ReadVolume(table, str(tmp_path))({"image": str(path), "case": "b"})["case"] == "b"
 
 
-def test_an_error_the_case_did_not_cause_is_raised(table):
+def test_an_error_that_is_not_the_cases_is_raised(table):
     with pytest.raises(RuntimeError, match="applying transform") as caught:
         VolumeDataset([{"case": "a"}], ReadVolume(table, "nowhere"))[0]
     assert isinstance(caught.value.__cause__, KeyError)

@@ -122,7 +122,7 @@ def test_models_that_do_not_fit_the_configs_are_refused(trained, tmp_path):
         release(str(tmp_path), cohort=str(trained))
 
 
-def test_models_that_are_not_there_are_refused(tmp_path):
+def test_missing_models_are_refused(tmp_path):
     (tmp_path / "cohort" / "models").mkdir(parents=True)
     with pytest.raises(
         SemclError, match=r"(?s)the cohort has no models.*no coarse.pt, encoder.pt, model.pt, labels.yaml"
@@ -168,7 +168,7 @@ def test_the_zoos_unit_tests_pass(path, count, zoo, site):
     assert f"Ran {count} in" in done.stderr
 
 
-def test_the_models_that_came_with_it_segment_new_scans(bundle, site, trained, tmp_path):
+def test_the_released_models_segment_new_scans(bundle, site, trained, tmp_path):
     scan = next((trained / "predictions").glob("*.nii.gz")).name
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / scan).symlink_to(trained / "images" / scan)
