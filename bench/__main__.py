@@ -31,7 +31,7 @@ def kept() -> dict[str, str]:
 
 
 def main(names: list[str]) -> None:
-    """Measure the sections asked for, or all, and write them into the results; the others stay."""
+    """Measure the given sections, or all, and write them into the results; the others are kept."""
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
         sys.exit(f"unknown benchmark {unknown[0]}: there are {', '.join(SECTIONS)}")

@@ -48,7 +48,7 @@ Run = Callable[[], object]
 
 
 class Copier(nn.Module):
-    """An untrained refiner that draws what its attention mask shows, as a trained one about does."""
+    """An untrained refiner that predicts about its attention mask, as a trained one does."""
 
     def __init__(self, refiner: nn.Module) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Copier(nn.Module):
 
 
 class Scene:
-    """A phantom with its truth as attention, and the refiner with the numbers of common.yaml, untrained.
+    """A phantom with its ground truth as attention, and the untrained refiner with the numbers of common.yaml.
 
     Args:
         spacing: mm, of the volume.
@@ -118,7 +118,7 @@ class Scene:
         return run
 
     def loop(self) -> torch.Tensor:
-        """Object by object and slice by slice, a forward pass each, an organ's probability over the whole volume."""
+        """A loop over objects and slices, one forward pass each, with each organ's probability on the full volume."""
         image, objects = self.grid.image(self.image[0])[0], self.grid.objects(self.attention[0, 0], self.image[0])
         rows = self.grid.queries(objects.numpy())
 
@@ -187,7 +187,7 @@ def overhead(scene: Scene, rounds: int) -> str:
 
 
 def growth(organs: Sequence[int], paddings: Sequence[int], rounds: int, spacing: Sequence[float]) -> str:
-    """Time by what is looked for, and by how much air lies around it."""
+    """Time by the number of organs segmented, and by the amount of air around the body."""
     scenes = {(count, 0): Scene(spacing, count) for count in organs}
     scenes |= {(organs[-1], padding): Scene(spacing, organs[-1], padding) for padding in paddings}
     found = compare({str(key): scene.ours for key, scene in scenes.items()}, rounds)

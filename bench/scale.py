@@ -169,7 +169,7 @@ def of_a_query() -> dict[str, float]:
 
 
 def of_a_list(folder: Path, count: int, patients: int) -> dict[str, float]:
-    """What every start costs a case, done before anything is shared, and what a batch's draw costs a patient."""
+    """Costs per case of starting a stage, before work is shared, and per patient of sampling a batch."""
     cases = volumes(folder, count, (24, 24, 6))
     listed = [
         {"case": case.id, "patient": case.patient, "image": str(case.image), "label": str(case.label), "fold": 0}
@@ -250,7 +250,7 @@ class Plan:
             calls: collectives.
             read: core seconds of reading.
             files: opened by a rank.
-            draw: seconds of drawing the batch, by each rank.
+            draw: seconds of sampling the batch, on each rank.
         """
         reading = max(read / self.at.cores_a_gpu, files * self.gpus / self.at.metadata)
         several, beyond = self.gpus > 1, self.gpus > self.at.gpus_a_node

@@ -56,13 +56,15 @@ class Clock:
         self.last = time.perf_counter()
 
     def mark(self, part: str, engine: Engine | None = None) -> None:
-        """The time since the last mark went to this part."""
+        """Count the time since the last mark towards this part."""
         now = time.perf_counter()
         if self.steps:
             self.steps[-1][part] += now - self.last
         self.last = now
 
     def timed(self, prepare: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``prepare`` with its time counted towards the views."""
+
         def run(*arguments: Any, **options: Any) -> Any:
             self.mark("optimizer and handlers")
             prepared = prepare(*arguments, **options)

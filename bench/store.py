@@ -1,4 +1,4 @@
-"""The query store beside MONAI's PersistentDataset of whole volumes with a crop, and its memory as cohorts grow."""
+"""The query store compared with MONAI's PersistentDataset and a crop, and its memory as cohorts grow."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def opened(folder: Path, cases: Sequence[Case], patch: int = 128) -> QueryStore:
 
 
 def reading(folder: Path, count: int = 6, shape: Sequence[int] = LARGE, rounds: int = 9) -> str:
-    """Random patches from the store and from whole volumes kept by PersistentDataset."""
+    """Random patches from the store and from full volumes cached by PersistentDataset."""
     cases = volumes(folder, count, shape)
     store = opened(folder, cases)
     dataset, rng = QueryDataset(store), np.random.default_rng(0)

@@ -1,8 +1,8 @@
 """SemCL: semantic-aware contrastive learning for multi-object segmentation, as an extension of MONAI.
 
 Imported as ``scripts`` by the bundle's configs and as ``semcl`` where the package is installed. The names below are
-public; CHANGELOG.md says what that means. What only the configs need is in ``components``. All names are imported when
-they are first asked for, so that importing the package, and the command line's help, take no time.
+public; see CHANGELOG.md for what that means. What only the configs need is in ``components``. All names are imported
+on first use, so that importing the package, and the command line's help, take no time.
 """
 
 from __future__ import annotations

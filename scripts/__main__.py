@@ -27,7 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 COMMAND_AGAIN = "run the same command again"
 WHOLE = f"files are whole or not there; {COMMAND_AGAIN}"
-WHEN_STOPPED = {  # what a command that a signal stops says
+WHEN_STOPPED = {  # the message of a command stopped by a signal
     "phantom": WHOLE,
     "prepare": WHOLE,
     "check": f"nothing was changed; {COMMAND_AGAIN}",
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _explained(error: OSError) -> SemclError:
-    """Return the error that tells what to do; raise one that only its traceback explains."""
+    """Return the explanation of an error; raise an error without one."""
     from .job.plain_errors import explain
 
     explained = explain(error)

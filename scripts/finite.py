@@ -1,4 +1,4 @@
-"""What must be finite: weights, losses, probabilities."""
+"""Checks that weights, losses and scores are finite."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .errors import SemclError
 
 
 def not_finite(state: Mapping[str, Any]) -> list[str]:
-    """The entries of a state dict that hold NaN or infinity."""
+    """Return the entries of a state dict that hold NaN or infinity."""
     return [name for name, part in state.items() if isinstance(part, torch.Tensor) and not bool(part.isfinite().all())]
 
 
-def went_wrong(engine: Engine, found: str, step: int | None = None) -> SemclError:
-    """What to say of a training whose loss or weights are no numbers any more, in this epoch, at this step of it."""
+def training_failed(engine: Engine, found: str, step: int | None = None) -> SemclError:
+    """Return the error of a training whose loss or weights are not finite, with its epoch and step."""
     runs = getattr(engine.state, "round", 0)
     where = f"epoch {engine.state.epoch}" + (f", step {step}" if step else "") + (f", round {runs + 1}" if runs else "")
     return SemclError(
-        f"training went wrong in {where}",
+        f"training failed in {where}",
         found=found,
         expected="finite losses and weights",
-        remedy="train anew with a lower learning_rate, or --amp False; the last whole checkpoint and the weights of "
+        remedy="train again with a lower learning_rate, or --amp False; the last whole checkpoint and the weights of "
         "earlier runs are kept",
     )
 
 
 def refuse_broken(scores: torch.Tensor, network: str, what: str, case: str | None) -> None:
-    """Refuse what a network made of a case where it holds NaN or infinity: it would look like nothing drawn.
+    """Refuse scores of a network that are NaN or infinite: they would pass for background.
 
     Args:
         scores: of any shape.
@@ -44,7 +44,7 @@ def refuse_broken(scores: torch.Tensor, network: str, what: str, case: str | Non
     if bool(scores.isfinite().all()):
         return
     raise SemclError(
-        f"the {network} network gives no numbers",
+        f"the scores of the {network} network are not finite",
         case=case,
         found=f"NaN or infinity in the scores of {what}",
         expected="finite scores",

@@ -12,7 +12,7 @@ from .sidefiles import DAMAGE
 
 
 def stamp(path: Path | None) -> list[int] | None:
-    """Return size and time (ns) of a file, which differ for another file of that name; None where there is none."""
+    """Return size and time (ns) of a file, which differ for another file of that name; None without a file."""
     if path is None or not path.exists():
         return None
     stat = path.stat()
@@ -20,7 +20,7 @@ def stamp(path: Path | None) -> list[int] | None:
 
 
 def key(made_of: Any) -> str:
-    """Return a short hash of everything (plain data) that something is made of."""
+    """Return a short hash of all sources (plain data) of a result."""
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 

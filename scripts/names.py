@@ -72,7 +72,7 @@ def bad_cell(what: str, text: str, case: str | None = None) -> SemclError | None
 
 
 def twins(ids: Iterable[str]) -> list[SemclError]:
-    """The errors of ids that differ in nothing but what some disks do not tell apart."""
+    """The errors of ids that some disks cannot distinguish."""
     return [
         SemclError(
             "two case ids that are one file on many disks",

@@ -60,7 +60,7 @@ class Output:
             raise SemclError(
                 "a folder holds what is not this stage's own",
                 found=f"{self.folder} with {len(held)} files or folders, {held[0].name} the first, and "
-                f"{'no marker' if noted is None else f'a marker that says {noted}'}",
+                f"{'no marker' if noted is None else f'a marker of {noted}'}",
                 expected=f"an empty folder, or one of {self.holds} that the stage made ({MARKER})",
                 remedy=f"point {self.option} at a new folder; if these are {self.holds} of an earlier version that "
                 "may go, remove them first",
@@ -144,7 +144,7 @@ def refuse_strange(path: Path, ours: Callable[[str], bool], what: str, option: s
         found = False
     if not found:
         raise SemclError(
-            "a file of that name is there, and is not ours",
+            "a file of that name exists and is not ours",
             found=str(path),
             expected=f"no such file, or {what} that SemCL wrote",
             remedy=f"move it away, or point {option} elsewhere",

@@ -60,7 +60,7 @@ def read_text(path: Path, most: int = YAML_BYTES) -> str:
         most: bytes it may have.
 
     Raises:
-        SemclError: when there is no such file, it is too large, or its encoding is another one, which is named.
+        SemclError: when there is no such file, it is too large, or it has another encoding, which is named.
     """
     if not path.is_file():
         raise SemclError("there is no such file", found=f"no file {path}", expected="a file", remedy="check the path")
@@ -152,8 +152,8 @@ def read_json(path: Path, expected: str, problem: str | None = None, remedy: str
     Args:
         path: of the file.
         expected: what it should hold, for errors.
-        problem: what an error says first, where that is more than that it is not JSON.
-        remedy: what to do about it, where that is not to edit it.
+        problem: first line of an error, by default that it is not JSON.
+        remedy: what to do about it, by default to edit the file.
 
     Raises:
         SemclError: when it cannot be read, or is not JSON.

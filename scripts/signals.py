@@ -13,7 +13,7 @@ from typing import Any
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a scheduler or `kill`, a terminal that is closed
 INTERRUPTED = 75  # exit code: stopped by a signal or the time limit, can go on (EX_TEMPFAIL)
 BY_USER = 128 + signal.SIGINT  # exit code: stopped by Ctrl-C, as shells have it
-NO_READER = 128 + signal.SIGPIPE  # exit code: whoever read the output has gone
+NO_READER = 128 + signal.SIGPIPE  # exit code: the reader of the output has closed it
 
 Handlers = dict[signal.Signals, Any]
 

@@ -17,7 +17,7 @@ def read_csv(path: Path, problem: str) -> list[tuple[int, dict[str, str]]]:
 
     Args:
         path: of the CSV, in UTF-8, with a line of column names.
-        problem: what an error says first.
+        problem: first line of an error.
 
     Raises:
         SemclError: for a missing file, another encoding, an unclosed quote, a column named twice, a row with more cells

@@ -51,7 +51,7 @@ def real_data() -> Path:
 
 
 def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> Path:
-    """Write a NIfTI file for a test, with 1 mm voxels in RAS unless told otherwise."""
+    """Write a NIfTI file for a test, by default with 1 mm voxels in RAS."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(voxels, np.eye(4) if affine is None else affine), path)
     return path

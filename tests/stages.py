@@ -91,7 +91,7 @@ def run_here(stage: str, *overlays: Path, **overrides: object) -> None:
 
 @contextmanager
 def as_if_a_process_ended() -> Iterator[None]:
-    """Leave nothing of the runs inside: neither hook nor handlers, no lock held and no manifest that says running."""
+    """Clean up after the runs inside: hooks, handlers, locks, and manifests marked as running."""
     hook = sys.excepthook
     handlers = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM, signal.SIGCHLD)}
     begin, jobs = Job.begin, []
@@ -115,7 +115,7 @@ def as_if_a_process_ended() -> Iterator[None]:
 
 
 def refusal(stage: str, **overrides: object) -> str:
-    """What a stage says when it refuses."""
+    """The error message of a stage."""
     try:
         run_here(stage, **overrides)
     except Exception as error:
@@ -132,7 +132,7 @@ def run_small(stage: str, cwd: Path = ROOT, **overrides: object) -> subprocess.C
 
 
 def run_logged(log: Path, harm: Callable[[], None] | None, stage: str, *overlays: str | Path, **given: object) -> None:
-    """Run a stage in a process of its own, as a config ends it: what it says goes to ``log``, an error is exit code 1.
+    """Run a stage in a process of its own: its output goes to ``log``, an error is exit code 1.
 
     ``harm`` is done to the process first.
     """

@@ -1,4 +1,4 @@
-"""The bundle's folder, and what lies in it for all stages."""
+"""The bundle's folder and the files all stages share."""
 
 from pathlib import Path
 

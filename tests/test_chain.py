@@ -1,4 +1,4 @@
-"""The whole chain on a small phantom cohort, each stage a process of its own, and what each says to bad input."""
+"""The whole chain on a small phantom cohort, each stage in its own process, and errors for bad input."""
 
 import csv
 import shutil

@@ -283,7 +283,7 @@ def pretrained_by(phantoms, tmp_path_factory):
 
 
 def first_batch(config: ConfigParser) -> tuple[dict, torch.Tensor, object]:
-    """Of a config's pretraining: queries as they are drawn, inputs, and what the loss is told of them."""
+    """Of a config's pretraining: sampled queries, inputs, and labels for the loss."""
     views = config.get_parsed_content("train#views")
     views.set_random_state(0)
     batch = next(iter(config.get_parsed_content("train#dataloader")))

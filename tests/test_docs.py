@@ -1,4 +1,4 @@
-"""What the documentation shows can be run as it stands, agrees with the code, and is wrapped."""
+"""The documentation: examples run, tables agree with the code, lines are wrapped."""
 
 import inspect
 import re

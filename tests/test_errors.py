@@ -1,4 +1,4 @@
-"""Errors: what a message holds, several as one, and which is the cause."""
+"""Errors: parts of a message, several as one, and the root cause."""
 
 import pickle
 

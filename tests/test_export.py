@@ -33,7 +33,7 @@ def queries(phantoms, tmp_path_factory) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def network(queries, tmp_path_factory) -> tuple[torch.nn.Module, Path]:
-    """A refiner whose normalisations have seen these queries, its logits as far apart as trained ones, and its file."""
+    """A refiner with running statistics of these queries and logits as large as trained ones, and its file."""
     torch.manual_seed(0)
     network = parser("inference").get_parsed_content("network_def")
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Files: whole or not there, and volumes that come back as they went."""
+"""Files: complete or absent, and volumes that are read back unchanged."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""What is up to date: stamps of sources, keys of what something is made of, notes that may be damaged."""
+"""Freshness: stamps of sources, keys, and notes that may be damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what good input leaves behind, and how wrong input ends."""
+"""The command line: results of valid input, and errors of invalid input."""
 
 import csv
 import os
@@ -35,7 +35,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def refused(out: Path, *arguments: object) -> str:
-    """What a command that must fail tells the user: one message, exit code 2, nothing written."""
+    """The message of a command that must fail with exit code 2 and write nothing."""
     ended = run("prepare", *arguments, "--out", out)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
@@ -280,7 +280,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def not_evaluated(folder: Path, **options: object) -> str:
-    """What evaluate says when it refuses; nothing is written then."""
+    """The message of evaluate when it refuses; nothing is written."""
     given = {"pred": folder / "mine", "truth": folder / "truth", "out": folder / "out"} | options
     with pytest.raises(SemclError) as raised:
         evaluate(**{name: str(value) if isinstance(value, Path) else value for name, value in given.items()})

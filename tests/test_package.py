@@ -1,4 +1,4 @@
-"""The package as other projects meet it: what it needs, what it imports, what is public."""
+"""The package as other projects use it: requirements, imports, public names."""
 
 import ast
 import configparser

@@ -1,4 +1,4 @@
-"""Text, YAML and JSON from outside: what is read, what is refused, and how long that takes."""
+"""Text, YAML and JSON files of users: read, or refused quickly."""
 
 from __future__ import annotations
 

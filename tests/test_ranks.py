@@ -1,4 +1,4 @@
-"""The ranks of a job, without any."""
+"""The ranks of a job, with a single process."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Scans without label maps: attention, pretraining, and a second model that learns from what the first draws there."""
+"""Scans without label maps: attention, pretraining, and a second model trained on pseudo-labels."""
 
 import json
 import shutil

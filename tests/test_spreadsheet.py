@@ -1,4 +1,4 @@
-"""CSV from outside: what spreadsheets write, and what no one would."""
+"""CSV files of users: as spreadsheets write them, and invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training stages followed by MLflow and TensorBoard, switched on from outside as MONAI does it."""
+"""Training stages tracked by MLflow and TensorBoard, enabled as in MONAI."""
 
 import csv
 from collections.abc import Callable

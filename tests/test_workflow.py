@@ -1,4 +1,4 @@
-"""The bundle from Python, as another program runs it."""
+"""The bundle as a workflow in Python."""
 
 from monai.bundle import create_workflow
 

@@ -1,4 +1,4 @@
-"""``make demo``: away with the cohort of phantoms an earlier demo left, and with nothing else."""
+"""``make demo``: remove the cohort of phantoms of an earlier demo, and nothing else."""
 
 from __future__ import annotations
 

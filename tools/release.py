@@ -1,4 +1,4 @@
-"""``make bundle``: the bundle as the Model Zoo wants it, whole in one folder, and its zip."""
+"""``make bundle``: the bundle as the Model Zoo requires it, in one folder and as a zip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scripts.phantom.phantom import plan
 ROOT = Path(__file__).parent.parent
 NAME = "semantic_contrastive_organ_segmentation"
 JSON = ("train", "inference")  # also as JSON: monai.bundle.load reads nothing else
-NETWORKS = {  # weights -> who makes them, and a config and the id of the network they must fit
+NETWORKS = {  # weights -> the config that makes them, a config that loads them, and its id of the network
     "coarse.pt": ("coarse.yaml", "inference", "coarse_def"),
     "encoder.pt": ("pretrain.yaml", "train", "encoder"),
     "model.pt": ("train.yaml", "inference", "network_def"),
@@ -45,7 +45,7 @@ def release(
 
     Args:
         out: folder.
-        cohort: whose models go with it; without it there are none.
+        cohort: whose models are included; none unless given.
         overlay: YAML with numbers of common.yaml that the models were trained with.
         data_license: text on the cohort's scans, what they are in its first line; phantoms have one.
         url: where files of more than 25 MB will be downloaded from.
@@ -56,7 +56,7 @@ def release(
     """
     check_place(Path(out) / NAME)
     Path(out).mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=".release-") as aside:  # what is there stays until the new one is whole
+    with TemporaryDirectory(dir=out, prefix=".release-") as aside:  # the earlier one stays until then
         archive, large = build(Path(aside) / NAME, cohort, overlay, data_license, url)
         with written_whole(Path(out) / archive) as path:
             pack(Path(aside) / NAME, large, path)
@@ -67,7 +67,7 @@ def release(
 
 
 def check_place(bundle: Path) -> None:
-    """Refuse to replace a folder that is no release.
+    """Refuse to replace a folder that is not a release.
 
     Raises:
         SemclError: when it is another, or a repository.
@@ -79,7 +79,7 @@ def check_place(bundle: Path) -> None:
         ours = False
     if bundle.exists() and (not ours or (bundle / ".git").exists()):
         raise SemclError(
-            "a folder of the release's name is there, and is no release",
+            "a folder with the release's name exists and is not a release",
             found=str(bundle),
             expected="no such folder, or an earlier release",
             remedy="move it away, or give another --out",
@@ -117,7 +117,7 @@ def pack(bundle: Path, large: Sequence[Path], archive: Path) -> None:
 
 
 def set_numbers(path: Path, numbers: Mapping[str, Any]) -> None:
-    """Put numbers into a YAML file of one number a line, and leave its comments; others are named and left out."""
+    """Set numbers in a YAML file with one number per line, keeping comments; unknown ones are reported."""
     known = yaml.safe_load(path.read_text())
     lines = []
     for line in path.read_text().splitlines():
@@ -133,7 +133,7 @@ def set_numbers(path: Path, numbers: Mapping[str, Any]) -> None:
 
 
 def set_shapes(metadata: dict[str, Any], numbers: Mapping[str, Any]) -> None:
-    """Let metadata say the patches the networks take."""
+    """Set the patch shapes of the networks in the metadata."""
     shape = [numbers["patch_size"]] * numbers["spatial_dims"]
     more = numbers["image_channels"] - 1
     for form in (metadata["network_data_format"], metadata["pretrain_data_format"]):
@@ -146,7 +146,7 @@ def set_shapes(metadata: dict[str, Any], numbers: Mapping[str, Any]) -> None:
 
 
 def copy_models(models: Path, bundle: Path) -> None:
-    """Copy what inference and fine-tuning need, and see that the networks of the configs take it."""
+    """Copy the models that inference and fine-tuning need, and check that they fit the configs' networks."""
     missing = [name for name in (*NETWORKS, "labels.yaml") if not (models / name).is_file()]
     if missing:
         raise SemclError(
@@ -167,20 +167,20 @@ def copy_models(models: Path, bundle: Path) -> None:
 
 
 def license_data(cases: Sequence[Case], given: str | None, path: Path) -> None:
-    """Put the text on the scans the models were trained on where it belongs; that on phantoms lies there already."""
+    """Copy the text on the training scans to its place; the one on phantoms is there already."""
     if given is not None:
         shutil.copy(given, path)
     elif {case.id for case in cases} != {case.id for case in plan(Path(), len(cases))}:
         raise SemclError(
-            "models of scans of which nothing is said",
-            found=f"no data_license, and {cases[0].id} is no phantom",
+            "models of scans without a data license",
+            found=f"no data_license, and {cases[0].id} is not a phantom",
             expected="a text on what the scans are, whose, and under what terms models of them may be passed on",
             remedy="write it and give --data_license",
         )
 
 
 def describe_models(metadata: dict[str, Any], cohort: Path, bundle: Path) -> None:
-    """Let metadata say what the models were trained on, which organs they draw, and, where measured, how well."""
+    """Record in the metadata what the models were trained on, their organs and, if evaluated, their metrics."""
     organs = {str(organ.index): organ.name.replace("_", " ") for organ in LabelTable.load(bundle / "models").organs}
     metadata["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "background", **organs}
     metadata["data_source"] = (bundle / "docs" / "data_license.txt").read_text().splitlines()[0]

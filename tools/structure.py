@@ -38,7 +38,7 @@ ROOMS = (  # each may import those before it
     "auto3dseg",
     "commands",
 )
-ENTRANCES = {"__init__", "__main__"}  # they name everything, and nothing of the package imports them
+ENTRANCES = {"__init__", "__main__"}  # they export everything, and no module of the package imports them
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def mutual_rooms(known: Mapping[str, Module]) -> list[str]:
 
 
 def circle(known: Mapping[str, Module]) -> list[str]:
-    """Modules that import each other in a circle; none where there is no circle."""
+    """Modules that import each other in a circle; empty without one."""
     try:
         TopologicalSorter(arrows(known)).prepare()
     except CycleError as error:

@@ -19,7 +19,7 @@ COLUMNS = ("finding", "severity", "what is wrong", "expected", "what to do")
 
 
 def findings() -> str:
-    """The table of findings in Markdown; an asterisk marks those that leave nothing a stage could use."""
+    """The table of findings in Markdown; an asterisk marks those that make a case unusable."""
     rows: list[tuple[str, ...]] = [COLUMNS, ("---",) * len(COLUMNS)]
     for name, kind in FINDINGS.items():
         mark = "*" if kind.unusable else ""

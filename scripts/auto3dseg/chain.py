@@ -28,7 +28,7 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
     """Run coarse, pretrain, train and inference on the fold's cohort, and write its score where Auto3DSeg expects it.
 
     Called again after an interruption, it goes on in the stage it was in; called again after its end, or with other
-    numbers, it starts anew. Each stage writes its usual files: docs/runs.md.
+    numbers, it starts over. Each stage writes its usual files: docs/runs.md.
 
     Args:
         config_file: the files of configs/ of the generated folder, as a list or separated by commas.

@@ -18,7 +18,7 @@ from .source import image_of
 
 
 class InferClass:
-    """A trained algorithm, built by inference.yaml; MONAI asks for this name.
+    """A trained algorithm, built by inference.yaml; MONAI expects this name.
 
     Args:
         config_file: files of configs/ of the generated folder, as a list or separated by commas.

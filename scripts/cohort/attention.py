@@ -53,7 +53,7 @@ def as_stored(objects: torch.Tensor | NDArray[Any], image: MetaTensor) -> NDArra
 def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) -> torch.Tensor:
     """Object numbers 0..K (X, Y, Z) of an attention map on the voxels of ``image``; errors of ``read_objects``.
 
-    Ignored voxels become background: attention only says where to search.
+    Ignored voxels become background: attention only marks where to search.
     """
     return torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
 

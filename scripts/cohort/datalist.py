@@ -28,7 +28,7 @@ ENTRIES = "training and testing lists of {case, patient, phase, image, label, fo
 def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> None:
     """Write ``folder``/datalist.json; files inside the folder are named relative to it, others by full path.
 
-    ``split_of`` is the digest of the cohort that these cases split anew; its attention maps are valid here.
+    ``split_of`` is the digest of the cohort of which these cases are another split; its attention maps are valid here.
     """
 
     def name(path: Path | None) -> str | None:

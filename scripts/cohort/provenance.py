@@ -63,13 +63,13 @@ def stale_maps(folder: str | Path, note: Mapping[str, str]) -> bool:
 
 
 def note_of(weights: Path) -> dict[str, Any]:
-    """The note beside weights; empty where there is none.
+    """The note beside weights; empty without one.
 
     Raises:
         SemclError: when it cannot be read.
     """
     path = weights.with_suffix(".json")
-    expected, remedy = "the note a stage writes beside its weights", "make the weights again, or copy both files anew"
+    expected, remedy = "the note a stage writes beside its weights", "make the weights again, or copy both files again"
     return read_note(path, expected, remedy) if path.is_file() else {}
 
 
@@ -155,7 +155,7 @@ def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequenc
             case=seen[0].id,
             found=f"{len(seen)} of {len(tested)} tested cases in {path}, of cohort {note.get('cohort')}",
             expected=f"networks that have not seen them, as those made for cohort {' or '.join(splits)}",
-            remedy=f"{STAGES_AGAIN}; if it is somebody else of the same id, give patients other ids",
+            remedy=f"{STAGES_AGAIN}; if it is another person with the same id, give patients other ids",
         )
 
 

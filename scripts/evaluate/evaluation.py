@@ -81,7 +81,7 @@ class Evaluation:
             raise SemclError(
                 f"a method cannot be called {TRUTH}",
                 found=f"folder {self.methods[TRUTH]}",
-                expected=f"another name: method {TRUTH} stands for the true label maps",
+                expected=f"another name: method {TRUTH} is the ground truth",
                 remedy="rename or link the folder",
             )
         window_ends(torch.zeros(1), window)  # refuse an invalid window before anything is measured

@@ -23,7 +23,7 @@ def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) ->
     """One case for each label map in a folder.
 
     Args:
-        truth: folder of true label maps.
+        truth: folder of ground-truth label maps.
         images: folder of scans with the same names, for pictures.
         listed: CSV with columns case, patient and optionally phase and annotated; without it each case is a patient.
 
@@ -54,7 +54,7 @@ def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) ->
 
 
 def label_table_for(cases: list[Case], given: LabelTable | None, predicted: Sequence[Path] = ()) -> LabelTable:
-    """The given label table, or one made of every value in the true and predicted maps, with the cases' phases.
+    """The given label table, or one made of every value in the ground truth and predictions, with the cases' phases.
 
     Raises:
         SemclError: when the maps hold no labels, or a case names annotated organs that the table does not have.
@@ -88,7 +88,7 @@ def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
             "there is nothing to measure",
             found=f"no label in any of {len(cases)} label maps",
             expected="at least one organ in one case",
-            remedy="point --truth at the folder of true label maps",
+            remedy="point --truth at the folder of ground-truth label maps",
         )
     return tuple(Organ(f"label_{value}", value) for value in sorted(values))
 

@@ -22,8 +22,8 @@ from ..errors import SemclError, raise_all
 from ..files import written_whole
 from .metrics import BY_NAME, INTERSECTION, UNION, VOLUME, measure_organ
 
-BACKGROUND = "background"  # stands among the organs where all are annotated: its overlap with the ground truth's
-TRUTH = "truth"  # the method that stands for the true label maps
+BACKGROUND = "background"  # listed among the organs where all are annotated: its overlap with the ground truth's
+TRUTH = "truth"  # the name of the ground truth among the methods
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ ROW_COLUMNS = tuple(field.name for field in fields(Row))
 def measure_cases(
     cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTable, tolerance: float = 2.0, workers: int = 2
 ) -> list[Row]:
-    """Every metric of each method's label maps, on the voxels of each case's true label map.
+    """Every metric of each method's label maps, on the voxels of each case's ground truth.
 
     See ``measure_organ`` for organs that are missed or absent. An organ that is not annotated in a case
-    (``Case.annotated``) has no rows there. Voxels the true label map ignores count as background in both maps.
+    (``Case.annotated``) has no rows there. Voxels that the ground truth ignores count as background in both maps.
 
     Args:
         cases: cases with label maps.
@@ -83,7 +83,7 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
     annotated = table.names if case.annotated is None else case.annotated
     organs = [(number, organ) for number, organ in enumerate(table.organs, start=1) if organ.name in annotated]
-    true_boxes = boxes(truth, len(table))
+    truth_boxes = boxes(truth, len(table))
     rows: list[Row] = []
 
     def add(method: str, organ: str, values: Mapping[str, float]) -> None:
@@ -91,14 +91,14 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
         rows.extend(Row(*names, metric, value) for metric, value in values.items())
 
     for number, organ in organs:
-        box = true_boxes[number - 1]
+        box = truth_boxes[number - 1]
         add(TRUTH, organ.name, {VOLUME: float((truth[box] == number).sum() * voxel / 1000) if box else 0.0})
     for method, path in maps.items():
         objects = read_objects(path, label, case.id, table, like="true label map")
         prediction, _ = without_ignored(objects, labelled)
         predicted_boxes = boxes(prediction, len(table))
         for number, organ in organs:
-            box = _around(predicted_boxes[number - 1], true_boxes[number - 1])
+            box = _around(predicted_boxes[number - 1], truth_boxes[number - 1])
             masks = prediction[box] == number, truth[box] == number
             add(method, organ.name, measure_organ(*masks, sizes, organ.tolerance or tolerance, diagonal))
         if case.annotated is None:

@@ -27,7 +27,7 @@ OUTSIDE = re.compile(r"url\((?!\s*['\"]?#)|@import|expression|javascript:", re.I
 
 
 def safe_svg(text: str) -> str:
-    """The SVG, written anew from elements that are known to be harmless.
+    """The SVG, rewritten from elements that are known to be harmless.
 
     Raises:
         ValueError: for text that is not SVG, or SVG with anything else: scripts, handlers, links, foreign content.

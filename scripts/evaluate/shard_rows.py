@@ -57,7 +57,7 @@ class ShardRows:
         return found
 
     def _stamp(self, case: Case) -> list[Any]:
-        """Return what tells a case's files from others of the same id, and the case the rows belong to."""
+        """Return what identifies a case's files, and the case the rows belong to."""
         files = [case.label, *(maps.get(case.id) for maps in self.maps.values())]
         of = [case.patient, case.phase, None if case.annotated is None else list(case.annotated)]
         return [of, *map(freshness.stamp, files)]

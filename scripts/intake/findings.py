@@ -33,7 +33,7 @@ class Finding:
         case: case id; None when it concerns the cohort.
         name: of its kind, a key of ``FINDINGS``.
         found: what was there.
-        about: parts of ``found`` that identify somebody: paths, and other cases' ids.
+        about: parts of ``found`` that identify a person: paths, and other cases' ids.
         severity: that of the kind unless it was allowed.
         expected: that of the kind unless it is more specific.
     """
@@ -187,5 +187,5 @@ def stop(findings: Iterable[Finding]) -> None:
             f"{len(errors)} findings that are errors",
             found=", ".join(f"{count} {name}" for name, count in counts.items()),
             expected="none",
-            remedy=f"fix each as the table says, or accept it: --allow {','.join(counts)}",
+            remedy=f"fix each as the table recommends, or accept it: --allow {','.join(counts)}",
         )

@@ -16,7 +16,7 @@ LARGE = 10**6
 
 
 class Rule(Protocol):
-    """Decides whether a value is allowed; its text says which values are."""
+    """Decides whether a value is allowed; its text describes the allowed values."""
 
     def admits(self, value: Any) -> bool:
         """Whether a literal is allowed."""

@@ -13,7 +13,7 @@ from monai.transforms import Randomizable
 from torch import nn
 
 from .. import ranks
-from ..finite import not_finite, went_wrong
+from ..finite import not_finite, training_failed
 from .job import Job
 
 
@@ -28,8 +28,8 @@ class Checkpoint:
         job: the run.
         parts: what training changes, by name; each has state_dict and load_state_dict.
         sampler: of the loader; its ``epoch`` is set.
-        draws: transforms that draw at random in the main process, for the batch of all ranks.
-        own_draws: those that draw for this rank's samples alone.
+        draws: random transforms of the main process, for the batch of all ranks.
+        own_draws: random transforms of this rank's samples alone.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Checkpoint:
         self.sampler.epoch = epoch - 1
 
     def _numbers(self, words: Sequence[int]) -> list[int]:
-        """Return a seed for the generators of all libraries, then one for each transform that draws."""
+        """Return a seed for the generators of all libraries, then one for each random transform."""
         entropy = np.random.SeedSequence(words).generate_state(1 + len(self.draws) + len(self.own_draws))
         return [int(word) for word in entropy]
 
@@ -100,7 +100,7 @@ class Checkpoint:
         modules = [name for name, part in self.parts.items() if isinstance(part, nn.Module)]
         broken = [f"{name}.{entry}" for name in modules for entry in not_finite(state[name])]
         if broken:
-            raise went_wrong(engine, f"NaN or infinity in {len(broken)} weights after it, first {broken[0]}")
+            raise training_failed(engine, f"NaN or infinity in {len(broken)} weights after it, first {broken[0]}")
         if ranks.number():
             return
         counters = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}

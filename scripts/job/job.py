@@ -191,7 +191,7 @@ class Job:
                 "the checkpoint cannot be read",
                 found=f"{self.checkpoint}: {type(error).__name__}",
                 expected="a checkpoint as this stage writes it",
-                remedy="remove it and start the run anew",
+                remedy="remove it and start the run again",
             ) from error
         return state
 
@@ -203,7 +203,7 @@ class Job:
                 "the checkpoint is of another run",
                 found="\n            ".join(changed),
                 expected="the config, cohort and label table the run was started with",
-                remedy="run it as it was started, or leave out --resume to start anew",
+                remedy="run it as it was started, or leave out --resume to start over",
             )
 
     def _claim(self) -> None:
@@ -221,7 +221,7 @@ class Job:
 
         def stop(number: signal.Signals) -> None:
             why = "the time limit" if number == signal.SIGALRM else number.name
-            with suppress(OSError):  # a full disk is no reason to go on
+            with suppress(OSError):  # also on a full disk the run must stop
                 self._write("interrupted")
             how = "go on with --resume True" if self.checkpoint.is_file() else "run it again: what is written is whole"
             if self.leads:

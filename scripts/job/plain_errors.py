@@ -45,7 +45,7 @@ def plain_errors() -> None:
 
 
 def explain(error: BaseException) -> SemclError | None:
-    """Return the error that says what to do; None for one that only its traceback explains."""
+    """Return the error with a remedy; None for one that only its traceback explains."""
     own = root_cause(error)
     if own is not None:
         return own

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .. import ranks
 from ..files import write_text
-from ..finite import went_wrong
+from ..finite import training_failed
 from ..sidefiles import for_show
 
 
@@ -148,7 +148,7 @@ class LossCurve:
         both = torch.stack([self.finite_steps.double(), self.total.double()]).tolist()  # the device is waited for once
         finite, totals = zip(*ranks.gathered(both), strict=True)
         if min(finite) < self.steps:
-            raise went_wrong(engine, "a loss that is NaN or infinite", int(min(finite)) + 1)
+            raise training_failed(engine, "a loss that is NaN or infinite", int(min(finite)) + 1)
         more = self.metrics()
         engine.state.metrics.update(more)
         mean = sum(totals) / self.steps / ranks.count()

@@ -18,7 +18,7 @@ class Shared:
     """The content of common.yaml as part of a config that is being run.
 
     ``shared.window`` is the window that an overlay or the command line gives, else the one of common.yaml; in the same
-    way ``shared.encoder`` is the encoder, made when it is first asked for and the same wherever the config asks.
+    way ``shared.encoder`` is the encoder, made on first use and then the same everywhere in the config.
     Components of common.yaml refer to keys of the stage (``@cases``) and the stage overrides what it defines itself.
 
     Args:
@@ -34,7 +34,7 @@ class Shared:
         part = ConfigParser(more)
         part.globals = parser.globals  # what the config imports
         part.parse()
-        for item in part.ref_resolver.items.values():  # parsing the whole anew would forget what was made
+        for item in part.ref_resolver.items.values():  # parsing all of it again would forget what was made
             parser.ref_resolver.add_item(item)
 
     def __getattr__(self, name: str) -> Any:
@@ -57,7 +57,7 @@ def shared(bundle_root: str) -> Shared:
     parser = running_parser()
     if parser is None:
         raise SemclError(
-            "shared numbers are asked for outside of a config",
+            "shared numbers are used outside of a config",
             found="no config that is being resolved",
             expected='a key `shared: "$scripts.components.shared(@bundle_root)"`',
             remedy=f"read {Path(bundle_root) / 'configs' / 'common.yaml'} instead",

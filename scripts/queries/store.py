@@ -119,7 +119,7 @@ class QueryStore:
         write_text(mark, json.dumps({"format": FORMAT, "columns": INDEX_COLUMNS}, indent=1))
 
     def _key(self, case: Case) -> str:
-        """Of everything a case's files are made of."""
+        """The key of all sources of a case's files."""
         files = [case.image, case.label, attention_path(self.attention_dir, case.id)]
         stamps = [[path.name, *(freshness.stamp(path) or (None, None))] for path in files if path is not None]
         return freshness.key([self.grid.settings(), self.table.digest(), self.channels, stamps])

@@ -65,7 +65,7 @@ class Calibration:
         return {number: self.scales.get(name, Scale()) for number, name in enumerate(table.names, start=1)}
 
     def write(self, weights: Path, made_of: str) -> None:
-        """Write as JSON beside the weights it belongs to; ``made_of`` says which queries it was fitted to."""
+        """Write as JSON beside the weights it belongs to; ``made_of`` names the queries it was fitted to."""
         scales = {name: asdict(scale) for name, scale in self.scales.items()}
         content = {"made_of": made_of, "weights": checksum(weights), "scales": scales}
         write_text(calibration_path(weights), json.dumps(content, indent=1))

@@ -137,7 +137,7 @@ class Predictions:
 
 
 def _stamp(case: Case) -> list[int]:
-    """Size and time of a scan, which tell it from another scan of the same id."""
+    """Size and time of a scan, which differ for another scan of the same id."""
     found = stamp(case.image)
     if found is None:
         raise SemclError(

@@ -1,4 +1,4 @@
-"""Another algorithm, for an ensemble: it takes what is dense for class 1, and knows nothing of the others."""
+"""Another algorithm, for an ensemble: it segments everything dense as class 1 and no other class."""
 
 import os
 

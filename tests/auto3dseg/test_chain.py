@@ -1,4 +1,4 @@
-"""What happens around the stages: their order, resuming, starting anew, the score."""
+"""The chain of stages: their order, resuming, starting over, the score."""
 
 import shutil
 from contextlib import suppress

@@ -40,7 +40,7 @@ def test_the_inferer_interpolates_scores_and_then_decides():
 @pytest.mark.parametrize("what", [float("nan"), float("inf")])
 def test_a_coarse_network_that_gives_no_numbers_is_an_error_and_no_empty_map(what):
     image = MetaTensor(torch.zeros(1, 1, 4, 5, 6), meta={"case": ["case007"]})
-    with pytest.raises(SemclError, match=r"(?s)case case007: the coarse network gives no numbers.*the whole volume"):
+    with pytest.raises(SemclError, match=r"(?s)case007: the scores of the coarse network are not .*the whole volume"):
         CoarseInferer((4, 5, 6), [0, 200])(image, lambda inputs: by_threshold(inputs) * what)
 
 

@@ -1,4 +1,4 @@
-"""DICOM series: sorted by geometry, told apart, and read where they lie."""
+"""DICOM series: sorted by geometry, separated, and read with their geometry."""
 
 import nibabel as nib
 import numpy as np

@@ -1,4 +1,4 @@
-"""Partners by name: which names tell a side, and when that is not enough."""
+"""Partners by name: which names state a side, and when that is ambiguous."""
 
 import pytest
 

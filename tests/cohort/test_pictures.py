@@ -1,4 +1,4 @@
-"""Pictures as volumes: channels, palettes, and where they lie."""
+"""Pictures as volumes: channels, palettes, orientation."""
 
 import itk
 import numpy as np

@@ -1,4 +1,4 @@
-"""What files say of the split and the organs they were made with, and what stages refuse by that."""
+"""Provenance: the split and organs recorded beside files, and what stages refuse because of them."""
 
 import json
 from dataclasses import replace

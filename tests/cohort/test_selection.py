@@ -1,4 +1,4 @@
-"""Which scans a stage learns from: folds and shares of patients, hidden label maps, and maps drawn in their place."""
+"""Training scans: folds and shares of patients, hidden label maps, pseudo-labels."""
 
 import itertools
 from pathlib import Path

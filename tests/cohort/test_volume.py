@@ -22,7 +22,7 @@ AFFINES = {  # voxel index to RAS mm: a column an axis of the file
 
 
 def at_each_voxel(affine, shape):
-    """A number (X, Y, Z) that tells where a voxel lies, from its place in RAS mm."""
+    """A number (X, Y, Z) that identifies a voxel's position in RAS mm."""
     world = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
     return world @ np.array([1.0, 100.0, 10000.0])
 

@@ -1,4 +1,4 @@
-"""The semantic contrastive loss written out again, slowly: pair by pair, and as one matrix autograd can follow."""
+"""Slow reference implementations of the semantic contrastive loss: pair by pair, and as one matrix for autograd."""
 
 from __future__ import annotations
 

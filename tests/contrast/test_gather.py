@@ -1,4 +1,4 @@
-"""Many ranks, one batch: whatever its parts, the value and the gradient are those of one process with all of it."""
+"""A batch spread over ranks: value and gradient are those of one process with the whole batch."""
 
 import multiprocessing
 from datetime import timedelta
@@ -65,7 +65,7 @@ def batch(count, step, dtype=torch.float64, weighed=False, views=0, labelled=Fal
 
 
 def run(options, sizes, rank, wrap=None):
-    """What one rank sees of a scenario: values, gradients of its images and of the network, and who was left out."""
+    """The results of one rank: values, gradients of its images and of the network, and the anchors left out."""
     known = ("temperature", "learnable", "summation", "reduction")
     dtype, kept = options.get("dtype", torch.float64), options.get("memory", 0)
     loss = SemanticContrastiveLoss(

@@ -1,4 +1,4 @@
-"""The semantic contrastive loss against known values, two ways of writing it out, and two other libraries."""
+"""The semantic contrastive loss against known values, two reference implementations, and two other libraries."""
 
 import doctest
 import math

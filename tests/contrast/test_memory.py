@@ -1,4 +1,4 @@
-"""The memory of earlier embeddings: what it keeps, how a run goes on from it, and what the loss does with it."""
+"""The memory of earlier embeddings: what it keeps, how it is restored, and how the loss uses it."""
 
 import copy
 import io
@@ -16,7 +16,7 @@ from .oracles import dense_mean, loop, mean, sample
 
 
 def numbered(first, last):
-    """Vectors (n, 2), labels and intensities that all say their number."""
+    """Vectors (n, 2), labels and intensities that all encode their number."""
     numbers = torch.arange(first, last)
     return numbers[:, None].expand(-1, 2).float(), numbers, numbers / 100
 

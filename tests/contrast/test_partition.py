@@ -1,4 +1,4 @@
-"""Tiles of the similarity matrix: every pair once, the log-sum-exp and its gradient, and how little is held."""
+"""Tiles of the similarity matrix: every pair once, the log-sum-exp, its gradient, and its memory."""
 
 import math
 import subprocess

@@ -1,4 +1,4 @@
-"""A step of pretraining: views, network, loss and optimizer, without the host ever waiting for the device."""
+"""A step of pretraining never synchronises host and device: views, network, loss, optimizer."""
 
 from collections import Counter
 from typing import Any
@@ -95,7 +95,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 
 @pytest.fixture
 def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the CPU the loss looks for NaN, since nobody has to wait there; let it do what it does elsewhere."""
+    """Let the loss skip its check for NaN, as it does on devices where that would synchronise."""
     for module in (loss_module, terms_module):
         monkeypatch.setattr(module, "readable_without_sync", lambda tensor: False)
 

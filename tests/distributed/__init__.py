@@ -1,4 +1,4 @@
-"""Stages run by several ranks on this machine, as torchrun would start them, but each a fork of one warm process."""
+"""Stages run by several ranks on this machine as under torchrun, each forked from one warm process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORKED.set_forkserver_preload(["tests.distributed"])
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A free port."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Under torchrun itself: two nodes with an agent each, and a rank that is killed."""
+"""Real torchrun: two nodes with an agent each, and a rank that is killed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Several ranks write what one writes, once, and a run goes on with another number of ranks."""
+"""Several ranks write each file once, and a run resumes with another number of ranks."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Work on cases, shared by ranks or by independent runs, leaves what one process leaves."""
+"""Cases shared by ranks or by independent runs: the results are those of one process."""
 
 import csv
 import json

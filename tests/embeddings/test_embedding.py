@@ -1,4 +1,4 @@
-"""The embed stage: encoders whose result is known, what is written, and what is refused."""
+"""The embed stage: encoders with known results, files written, options refused."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Maps of embeddings: the same points for the same seed, and every query plotted in its colour under its name."""
+"""Maps of embeddings: reproducible points, and every query plotted in the colour of its label."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Neighbours: those that brute force finds, of other patients alone, and shares of them worked by hand."""
+"""Neighbours: against brute force, only of other patients, and measures calculated by hand."""
 
 import warnings
 

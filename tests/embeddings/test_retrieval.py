@@ -1,4 +1,4 @@
-"""Retrieval: which queries are pictured, how neighbours are framed, and the table of them."""
+"""Retrieval: the pictured queries, the frames of neighbours, and the table."""
 
 import csv
 import io

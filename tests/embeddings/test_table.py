@@ -1,4 +1,4 @@
-"""Embeddings: which queries are chosen, that a vector is the encoder's of its patch, and that files give them back."""
+"""Embeddings: sampled queries, vectors against the encoder, and files."""
 
 import csv
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the tests of evaluation share: a cohort of boxes, rows of values, a page that was read."""
+"""Shared by the tests of evaluation: a cohort of boxes, rows of values, a parsed page."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def every_metric(organ: str, dice: Sequence[Sequence[float]], phase: str = "port
 
 
 class Page(HTMLParser):
-    """A page taken apart: tags with attributes, text, the cells of tables by the section they are in."""
+    """A parsed page: tags with attributes, text, and the cells of tables by section."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The report in a headless browser: silent, on its own, as wide as its window, sorted by a click, whole on paper."""
+"""The report in a headless browser: no console output or requests, responsive, sortable, printable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage on a made cohort: what is written, the same each time, and what is refused."""
+"""The evaluate stage on a small cohort: files written, reproducibility, options refused."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Figures: where marks and pixels lie, and that the same numbers give the same bytes."""
+"""Figures: positions of marks and pixels, and reproducible bytes."""
 
 import io
 import re
@@ -76,7 +76,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def panels(picture: np.ndarray) -> list[np.ndarray]:
-    """The panels from left to right: what lies between columns and rows that are all but white."""
+    """The panels from left to right, separated by columns and rows that are almost white."""
     filled = (picture.min(2) < 200).mean(0) > 0.5
     edges = np.flatnonzero(np.diff(np.concatenate([[0], filled, [0]])))
     cut = []

@@ -1,4 +1,4 @@
-"""Folders of label maps as cases, and the label table they make where none is given."""
+"""Folders of label maps as cases, and the label table inferred when none is given."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ EMPTY = r"(?s)there are no (label maps|scans).*found: +no volumes in \S+/empty\n
 
 @pytest.fixture
 def truth(tmp_path: Path) -> Path:
-    """Three label maps of three formats, and a file that is none."""
+    """Three label maps of three formats, and another file."""
     folder = tmp_path / "truth"
     write_nifti(folder / "b.nii.gz", label_map())
     write_nifti(folder / "a.nii", label_map())

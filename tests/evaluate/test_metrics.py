@@ -1,4 +1,4 @@
-"""Measures: against loops in plain Python, MONAI's metrics, DeepMind's distances, and numbers worked by hand."""
+"""Metrics: against loops, MONAI's metrics, DeepMind's distances, and calculations by hand."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""The page: it needs nothing but itself, says what the summary says, and shows what stages left beside it."""
+"""The report: self-contained, in agreement with the summary, with the results of other stages."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Rows: what of each organ, scan and method gets one, wherever and however it is stored, and what is an error."""
+"""Rows: which organs, scans and methods have them, for any storage of the maps, and errors."""
 
 import csv
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Statistics: both tests against all signs tried, effect by hand, Holm against its procedure, verdicts in words."""
+"""Statistics: both tests against enumeration of signs, effect by hand, Holm's procedure, verdicts."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The summary: means over patients, false negatives and positives, and sentences, from rows worked out by hand."""
+"""The summary: means over patients, false negatives and positives, and sentences, against calculations by hand."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Words: the headline of each verdict, p-values as text, and how they were computed."""
+"""Sentences: the headline of each verdict, p-values as text, and the tests used."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pictures: which cases are the worst, and what is shown of them."""
+"""Pictures of the worst cases: which cases, and their panels."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Stages in processes of their own that something happens to at a moment a test chooses."""
+"""Stages in separate processes, into which a test injects a fault at a chosen moment."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Strike:
     """A signal that hits the process, or an error that is raised, at one call of a function.
 
     Args:
-        owner: where the function lies, "module" or "module:Class".
+        owner: of the function, "module" or "module:Class".
         name: the function.
         call: at which call of it, from 1.
         what: the signal or the error number.
@@ -156,7 +156,7 @@ class Offline:
 
 
 def start(stage: str, log: Path, harm: Callable[[], None] | None, overrides: dict[str, object]) -> Any:
-    """Start a stage with its smallest numbers in a process of its own; what it says is written to ``log``."""
+    """Start a stage with its smallest numbers in a process of its own; its output is written to ``log``."""
     process = FORKED.Process(target=run_logged, args=(log, harm, stage), kwargs=overrides)
     process.start()
     return process
@@ -164,7 +164,7 @@ def start(stage: str, log: Path, harm: Callable[[], None] | None, overrides: dic
 
 @dataclass(frozen=True)
 class Unread:
-    """Output that nobody reads any more, as of a command before `| head`."""
+    """Output whose reader has closed it, as of a command before `| head`."""
 
     def __call__(self) -> None:
         reader, writer = os.pipe()
@@ -173,7 +173,7 @@ class Unread:
 
 
 def run_command(arguments: list[str], log: Path, harm: Callable[[], None] | None = None) -> int:
-    """Run ``python -m scripts`` in a process of its own to its end; what it says is written to ``log``."""
+    """Run ``python -m scripts`` in a process of its own to its end; its output is written to ``log``."""
     process = FORKED.Process(target=_command, args=(arguments, log, harm))
     process.start()
     process.join()

@@ -1,4 +1,4 @@
-"""What the fuzz has done, said at the end of a run."""
+"""Report the fuzz test's counts at the end of a run."""
 
 from __future__ import annotations
 

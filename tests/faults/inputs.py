@@ -1,4 +1,4 @@
-"""Small scans to spoil: a CT of noise with a label map of three organs, in any format the intake reads."""
+"""Small scans for fault injection: a CT of noise with a label map of three organs, in any format."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def write_itk(path: Path, voxels: np.ndarray, spacing: tuple[float, ...] = (1.0,
 
 
 def write_forms(path: Path, voxels: np.ndarray, qform: tuple[np.ndarray, int], sform: tuple[np.ndarray, int]) -> None:
-    """NIfTI with each form as told, and its code."""
+    """NIfTI with the given qform and sform and their codes."""
     image = nib.Nifti1Image(voxels, None)
     image.set_qform(*qform)
     image.set_sform(*sform)

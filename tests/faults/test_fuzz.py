@@ -1,4 +1,4 @@
-"""A bounded, seeded fuzz of what comes from outside: a refusal or a result, soon, and no file changed or made.
+"""A bounded, seeded fuzz test of inputs: refused or read quickly, and no file is changed or written.
 
 ``SEMCL_FUZZ=2000`` in the environment makes that many probes of each kind, ``SEMCL_FUZZ_SEED=7`` other ones.
 """

@@ -1,4 +1,4 @@
-"""Who is who: ids that are no names, wherever they enter, and files of a split that are met by another."""
+"""Identities: invalid ids wherever they enter, and files of one split used with another."""
 
 import json
 import shutil
@@ -141,7 +141,7 @@ def test_prepare_writes_nothing_for_an_invalid_id(case, tmp_path):
 
 @pytest.fixture
 def resplit(phantoms: Path, tmp_path: Path) -> Path:
-    """A cohort with maps and models of one split, and a datalist of another, by which others are tested."""
+    """A cohort with maps and models of one split, and a datalist of another split with other testing patients."""
     folder = Path(shutil.copytree(phantoms, tmp_path / "cohort"))
     before, table = datalist.load(folder), LabelTable.load(folder)
     note = provenance({"labels": table.digest()}, before, table)

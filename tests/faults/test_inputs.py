@@ -1,4 +1,4 @@
-"""Inputs that are wrong, or unusual and fine: what the intake says of each, and that it says nothing else."""
+"""Invalid inputs, and unusual valid ones: the exact findings of the intake."""
 
 from __future__ import annotations
 
@@ -683,7 +683,7 @@ def kidneys_as_they_should_be_where_nobody_names_partners(f):
 
 
 def listed(f, case, patient="p", phase="ct"):
-    """A CSV of paths that names a scan and whose it is."""
+    """A CSV of paths that lists a scan and its patient."""
     f.image()
     row = ",".join(f'"{cell}"' for cell in (case, "images/a.nii.gz", patient, phase))
     return {"images": f.sheet(f"case,image,patient,phase\n{row}\n"), "label_maps": None}

@@ -1,4 +1,4 @@
-"""What interrupts a run, and what it ends with all the same: the weights, maps and curves of a run left alone."""
+"""Interrupted runs end with the weights, maps and curves of an uninterrupted one."""
 
 import json
 import os
@@ -133,7 +133,7 @@ def again(whole: dict[str, Run], tmp_path: Path) -> Any:
 
 
 def killed_at_random() -> Iterator[tuple[str, str, Strike, dict[str, Any]]]:
-    """A step of each epoch that has a checkpoint before it, or of each round, drawn at random."""
+    """A random step of each epoch that has a checkpoint before it, or of each round."""
     rng = random.Random(2024)
     for stage, epochs in {"pretrain": 3, "train": 3, "coarse": 6}.items():
         for first in range(EPOCH, epochs * EPOCH, EPOCH if stage != "coarse" else 2 * EPOCH):
@@ -197,7 +197,7 @@ def test_train_that_was_killed_after_its_weights_were_written_calibrates_them_wh
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("stage", ["coarse", "pretrain", "train"])
 def test_killed_runs_of_other_seeds_end_alike(stage, seed, again, tmp_path):
-    """Killed at a step drawn by the seed, beside a run of that seed that was left alone."""
+    """A run killed at a random step, and an uninterrupted run of the same seed."""
     alone, run = again(stage, out=tmp_path / "alone"), again(stage, out=tmp_path / "killed")
     assert alone(seed=seed) == 0, alone.log.read_text()
     assert run(Strike(*STEP, random.Random(seed).randint(EPOCH + 1, 3 * EPOCH)), seed=seed) == -signal.SIGKILL
@@ -305,7 +305,7 @@ def test_training_with_a_nan_loss_ends_and_keeps_earlier_weights(stage, whole, a
     models = Path(shutil.copytree(whole[stage].out / "models", run.out / "models", dirs_exist_ok=True))
     before = {path.name: path.read_bytes() for path in models.iterdir()}
     assert run(learning_rate="$1e20") == 1
-    assert re.search(r"error: training went wrong in epoch 1, step \d\n", run.log.read_text()), run.log.read_text()
+    assert re.search(r"error: training failed in epoch 1, step \d\n", run.log.read_text()), run.log.read_text()
     assert "the weights of earlier runs are kept" in run.log.read_text()
     assert run.status() == "failed"
     assert {path.name: path.read_bytes() for path in models.iterdir()} == before

@@ -1,4 +1,4 @@
-"""Stages write only into their own folders, and leave every other file as it was, also when they fail early."""
+"""Stages write only into their own folders and change no other file, also when they fail early."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tools.release import NAME, release
 
 NOT_OWN = "a folder holds what is not this stage's own"
 INPUT = "a stage would write over its own input"
-STRANGE = "a file of that name is there, and is not ours"
+STRANGE = "a file of that name exists and is not ours"
 
 
 def everything(folder: Path) -> dict[Path, bytes]:
@@ -55,7 +55,7 @@ def linked(cohort: Path) -> dict[str, Any]:
 
 
 def notes(cohort: Path) -> Path:
-    """A folder with somebody's files."""
+    """A folder with foreign files."""
     (cohort / "mine").mkdir()
     (cohort / "mine" / "notes.txt").write_text("mine")
     return cohort / "mine"
@@ -87,7 +87,7 @@ STAGES: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
 
 
 def named(cohort: Path, name: str) -> dict[str, Any]:
-    """Maps to measure, and somebody's file."""
+    """Maps to evaluate, and a foreign file."""
     (cohort / name).parent.mkdir(exist_ok=True)
     (cohort / name).write_text("mine")
     return {"methods": {"truth_again": str(cohort / "labels")}}
@@ -196,7 +196,7 @@ def test_label_maps_may_be_read_as_attention(predicted, tmp_path):
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Folder:
-    """Three pairs and a label table, in somebody's folder."""
+    """Three pairs and a label table, in a foreign folder."""
     folder = Folder(tmp_path / "scans")
     folder.pair("anna", "berta", "carl")
     (folder.root / "table.yaml").write_text("# mine\n" + yaml.safe_dump(TABLE.content()))

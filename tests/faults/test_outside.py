@@ -1,4 +1,4 @@
-"""Options and files from outside that no command can use: one message, exit code 2, and nothing written."""
+"""Invalid options and input files of commands: one message, exit code 2, and nothing written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOMB = "organs: {liver: 1}\n" + "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
 
 
 def refuses(said: str) -> Callable[[Callable[[Folder], Any]], Callable[[Folder], Any]]:
-    """Put a run into the table: a function that spoils a folder of two pairs and returns the words of a command."""
+    """Register a run: a function that damages a folder of two pairs and returns a command line."""
 
     def register(build: Callable[[Folder], Any]) -> Callable[[Folder], Any]:
         REFUSED[build.__name__] = (build, said)

@@ -1,4 +1,4 @@
-"""Side files that were cut, emptied or are something else: what is for show is left out, what decides is refused."""
+"""Damaged side files: those for display are left out with a warning, those decisions depend on are refused."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Commands that are stopped, or whose reader has gone: a line, an exit code, and nothing half-written."""
+"""Commands stopped by a signal or a closed pipe: one line, an exit code, and no partial file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def scans(tmp_path: Path) -> Folder:
 
 
 def arguments(command: str, scans: Folder, out: Path) -> list[str]:
-    """A command over the scans, on one thread where that can be said."""
+    """A command over the scans, on one thread where there is such an option."""
     table = ["--table", str(scans.root / "labels.yaml")]
     given = {
         "check": ["--images", str(scans.images), "--labels", str(scans.labels), "--workers", "1"],

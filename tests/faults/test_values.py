@@ -1,4 +1,4 @@
-"""Values nobody means: refused by their key before any work is done; those at their bounds are taken."""
+"""Values out of bounds: refused by their key before any work is done; those at their bounds are accepted."""
 
 from __future__ import annotations
 

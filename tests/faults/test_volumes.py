@@ -1,4 +1,4 @@
-"""Volumes and pictures that are damaged or odd: what the intake says of each, and that no stage reads it otherwise."""
+"""Damaged or unusual volumes and pictures: the findings of the intake, and that stages agree with it."""
 
 from __future__ import annotations
 
@@ -348,7 +348,7 @@ def grey_with_alpha(path: Path) -> Path:
 
 
 def turned(orientation: int) -> bytes:
-    """EXIF that says how a picture is to be turned."""
+    """EXIF data with an orientation."""
     return b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 274, 3, 1, orientation, 0) + bytes(4)
 
 
@@ -516,7 +516,7 @@ READERS: dict[str, tuple[str, Callable[[Case, Path], Any]]] = {
 
 
 def raised(case: str, why: object) -> None:
-    """What a job is told, which goes on with the others."""
+    """A job that records failed cases and continues."""
     raise why if isinstance(why, SemclError) else AssertionError(why)
 
 

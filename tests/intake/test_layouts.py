@@ -1,4 +1,4 @@
-"""Layouts: whose label map is whose, by names as they are found."""
+"""Layouts: images paired with label maps by their names."""
 
 import pytest
 

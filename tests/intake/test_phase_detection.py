@@ -1,4 +1,4 @@
-"""Phases: what says them, and which of two that say something is believed."""
+"""Phases: their sources, and the order of precedence."""
 
 from pathlib import Path
 

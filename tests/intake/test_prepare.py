@@ -1,4 +1,4 @@
-"""Intake: scans become a cohort when everything fits, and nothing is written when something does not."""
+"""Intake: scans become a cohort if all checks pass; otherwise nothing is written."""
 
 import csv
 from dataclasses import replace

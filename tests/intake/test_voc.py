@@ -1,4 +1,4 @@
-"""PASCAL VOC's layout: who is in it, and what is missing."""
+"""PASCAL VOC's layout: its cases, and missing files."""
 
 import pytest
 import yaml

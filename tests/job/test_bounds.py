@@ -1,4 +1,4 @@
-"""Bounds that repeat what other rooms define: the checker of configs, below them, cannot import them."""
+"""Bounds that repeat options of other rooms, which the config check, below them, cannot import."""
 
 from scripts.contrast.positives import MEANINGS
 from scripts.job.bounds import BOUNDS, OneOf

@@ -1,4 +1,4 @@
-"""Exact resume: a trainer that was cut short at any step and goes on ends with the weights of one that was not."""
+"""Exact resume: a trainer interrupted at any step and resumed ends with the weights of an uninterrupted one."""
 
 import random
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ STEPS, EPOCHS = 4, 3
 
 
 class Numbers(Dataset[dict[str, torch.Tensor]]):
-    """Samples that are what their index says, blurred by every generator there is."""
+    """Samples with the value of their index, plus noise from every random generator."""
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         value = index + torch.rand(1) + np.random.rand() + random.random()
@@ -281,8 +281,6 @@ def test_weights_that_are_not_finite_do_not_replace_the_checkpoint(tmp_path: Pat
             getattr(training.network[1], where).data[0] = torch.nan
 
     training.trainer.add_event_handler(Events.ITERATION_COMPLETED, harm)
-    with pytest.raises(
-        SemclError, match=rf"(?s)went wrong in epoch 2\n.*1 weights after it, first network\.1\.{where}"
-    ):
+    with pytest.raises(SemclError, match=rf"(?s)failed in epoch 2\n.*1 weights after it, first network\.1\.{where}"):
         training.trainer.run()
     assert torch.load(training.job.checkpoint, weights_only=True)["epoch"] == 1

@@ -1,4 +1,4 @@
-"""The config of a run: found where it runs, checked against the stage's own, told apart from another."""
+"""The config of a run: found where it runs, checked against the shipped one, compared with another."""
 
 import copy
 import inspect
@@ -36,7 +36,7 @@ def shipped(stage: str) -> dict:
 
 
 def found(stage: str = "pretrain", **changes: object) -> list[str]:
-    """What the check says to a stage's own config with some keys changed, "a#b" for nested ones."""
+    """The errors of a stage's own config with some keys changed, "a#b" for nested ones."""
     config = copy.deepcopy(shipped(stage))
     for path, value in changes.items():
         *groups, last = path.split("#")

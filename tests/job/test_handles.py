@@ -1,4 +1,4 @@
-"""File handles for loader processes: taken as far as the system gives them, else asked for."""
+"""File handles for loader processes: the limit is raised, or an error says what is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of a stage: what it checks before it starts, what it writes, and how it ends."""
+"""A run of a stage: its checks before it starts, its files, and its end."""
 
 import atexit
 import errno

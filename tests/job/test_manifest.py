@@ -1,4 +1,4 @@
-"""The manifest: what is known of a run when it starts and when it ends."""
+"""The manifest: what is recorded when a run starts and ends."""
 
 import os
 import re

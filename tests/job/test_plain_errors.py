@@ -1,4 +1,4 @@
-"""What ends a run: said in a few lines where the user can act on it, with its traceback where only that explains it."""
+"""Errors that end a run: a short message where the user can act on it, else a traceback."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ def caught(cause: BaseException, wrapped: bool = False) -> BaseException:
 
 @pytest.fixture
 def at_the_end(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[BaseException], str]]:
-    """What a process says that ends with an exception after ``plain_errors()``."""
+    """The output of a process that ends with an exception after ``plain_errors()``."""
     hook = sys.excepthook
     plain_errors()
 

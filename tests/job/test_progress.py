@@ -1,4 +1,4 @@
-"""Progress: bars that end at their total, curves that hold the mean loss of each epoch."""
+"""Progress bars, and curves of the mean loss per epoch."""
 
 import csv
 from collections.abc import Callable
@@ -197,7 +197,7 @@ def test_a_nan_loss_ends_the_run_and_its_step_is_named(
     path, trainer, after = tmp_path / "train.csv", engine(output), []
     LossCurve(str(path), "train").attach(trainer)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda trainer: after.append(trainer.state.epoch))
-    with pytest.raises(SemclError, match=r"(?s)went wrong in epoch 2, step 3\n.*NaN or infinite.*learning_rate.*kept"):
+    with pytest.raises(SemclError, match=r"(?s)failed in epoch 2, step 3\n.*NaN or infinite.*learning_rate.*kept"):
         trainer.run([1.0, 2.0, 3.0, 4.0, 1.0, 2.0, what, 4.0], max_epochs=3, epoch_length=4)
     assert rows(path) == [["stage", "run", "epoch", "loss"], ["train", "1", "1", "2.500000"]]
     assert after == [1]  # a checkpoint would not have been written
@@ -206,7 +206,7 @@ def test_a_nan_loss_ends_the_run_and_its_step_is_named(
 def test_a_nan_loss_in_a_later_round_is_named_with_its_round(tmp_path: Path) -> None:
     trainer = resuming(epoch=0, number=2)
     LossCurve(str(tmp_path / "coarse.csv"), "coarse").attach(trainer)
-    with pytest.raises(SemclError, match="went wrong in epoch 1, step 1, round 3"):
+    with pytest.raises(SemclError, match="failed in epoch 1, step 1, round 3"):
         trainer.run([float("nan"), 1.0], max_epochs=1)
 
 
@@ -214,7 +214,7 @@ def test_a_nan_loss_in_a_later_round_is_named_with_its_round(tmp_path: Path) -> 
 
 
 def resuming(epoch: int, number: int | None = None) -> Engine:
-    """An engine of two steps an epoch that goes on after an epoch, in a round where there are any."""
+    """An engine of two steps per epoch that resumes after an epoch, optionally in a round."""
     trainer = engine(OUTPUTS["dict"])
 
     def start(trainer: Engine) -> None:

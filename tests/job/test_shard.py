@@ -1,4 +1,4 @@
-"""Parts of a list, for runs that do not know of each other."""
+"""Shards: parts of a list for independent runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Hand-over: weights come back, and a file that is missing or of another origin or network is refused."""
+"""Weights: saved and loaded; files that are missing or of another origin or network are refused."""
 
 import json
 import os
@@ -183,7 +183,7 @@ def test_a_module_is_not_changed_by_a_file_that_does_not_fit(
 
 
 def harmed(what: float) -> nn.Sequential:
-    """A network one weight of which, or one running variance, is no number."""
+    """A network with one weight, or one running variance, that is not finite."""
     made = network()
     with torch.no_grad():
         (made[1].running_var if what > 0 else made[2].weight)[0] = what

@@ -1,4 +1,4 @@
-"""Batch norm over all ranks, on a CPU: of a single one it is PyTorch's; of two see tests/distributed."""
+"""Synchronised batch norm on a CPU; with a single rank it is PyTorch's, for two see tests/distributed."""
 
 from types import SimpleNamespace
 

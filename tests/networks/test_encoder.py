@@ -1,4 +1,4 @@
-"""The encoder and what is pretrained."""
+"""The encoder and its contract."""
 
 import subprocess
 import sys

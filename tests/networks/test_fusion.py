@@ -13,7 +13,7 @@ from scripts.refine.refiner import Refiner
 
 
 def trained(dims: int, block: str, skips: list[int]) -> Refiner:
-    """A refiner whose normalisations have seen something."""
+    """A refiner whose normalisations have running statistics."""
     torch.manual_seed(0)
     encoder = QueryEncoder(dims, block, [1, 1, 1, 1], [4, 4, 8, 8])
     decoder = AsppDecoder(dims, encoder.channels, width=16, dilations=[1, 2, 3], skips=skips, skip_width=4)

@@ -1,4 +1,4 @@
-"""Queries: which there are, and that their patches cover the object."""
+"""Queries: their positions, and that their patches cover the object."""
 
 import numpy as np
 import pytest

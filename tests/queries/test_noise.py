@@ -1,4 +1,4 @@
-"""Noise of 16 random bits: against the normal distribution, and the same again from its seed."""
+"""Noise of 16 random bits: against the normal distribution, and reproducible."""
 
 import numpy as np
 import pytest

@@ -37,7 +37,7 @@ each_uneven = pytest.mark.parametrize(("counts", "wanted"), UNEVEN.values(), ids
 
 
 def one_cluster(counts, wanted, batches=30, seed=0):
-    """Patients of the queries of a single cluster, and the batches drawn from it."""
+    """Patients of the queries of a single cluster, and the batches sampled from it."""
     patients = np.repeat(np.arange(len(counts)), counts)
     return patients, list(ClusterSampler(np.zeros_like(patients), patients, 1, wanted, batches, seed))
 

@@ -1,4 +1,4 @@
-"""The query store: built once, then opened; rebuilt where it is damaged; never written over anything else."""
+"""The query store: built once, reopened, rebuilt where damaged; foreign folders are refused."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Views: crop, scale, rotation, flip and elastic deformation of image and masks together, then intensities."""
+"""Views: image and masks are transformed together, then intensities are changed."""
 
 import itertools
 from pathlib import Path
@@ -36,7 +36,7 @@ def blobs(count: int, dims: int, size: int, seed: int = 0) -> tuple[torch.Tensor
 
 
 def still(patch_size: int, **changes) -> Views:
-    """Views that change nothing but what is asked for."""
+    """Views with only the given changes."""
     settings = {"area": (1, 1), "rotation": 0} | changes
     views = Views(patch_size, **settings)
     views.set_random_state(0)
@@ -44,7 +44,7 @@ def still(patch_size: int, **changes) -> Views:
 
 
 class Given(Views):
-    """Views whose draws are set beforehand."""
+    """Views with given random parameters."""
 
     def __init__(self, patch_size: int, **draws: np.ndarray) -> None:
         super().__init__(patch_size, elastic=1e-3 if "elastic" in draws else 0)
@@ -58,7 +58,7 @@ class Given(Views):
 
 
 def looked_up(draws: dict[str, np.ndarray], index: int, dims: int, patch: int, side: int) -> np.ndarray:
-    """Where a view's voxels lie in what was given, (dims, P, P[, P]) in its voxels, by the words of the docstring."""
+    """Positions of a view's voxels in the input, (dims, P, P[, P]), as the docstring defines them."""
     voxels = np.stack(np.meshgrid(*[np.arange(patch)] * dims, indexing="ij")).reshape(dims, -1)
     cos, sin = np.cos(draws["angle"][index]), np.sin(draws["angle"][index])
     turn = np.eye(dims)

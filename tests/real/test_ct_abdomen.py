@@ -19,7 +19,7 @@ BUDGET = {"pretrain": {}, "train": {"max_epochs": 12, "epoch_length": 20}}
 
 
 def spoiled(label: np.ndarray, step: tuple[int, int, int]) -> np.ndarray:
-    """A label map whose organs are too small and out of place, as a coarse one might be."""
+    """A label map whose organs are shrunk and shifted, as in a coarse map."""
     worse = np.zeros_like(label)
     for index in np.unique(label[label > 0]):
         eroded = binary_erosion(label == index).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Real scans as they were found: what the intake says of them."""
+"""The findings of the intake on real scans."""
 
 import nibabel as nib
 import numpy as np
@@ -27,7 +27,7 @@ def test_problems_of_the_hippocampus_set_are_reported(real_data):
 
 @pytest.fixture
 def abdomen():
-    """The table of the real CT: only the organs the phantoms have, with the sides told."""
+    """The table of the real CT: only the organs of the phantoms, with their sides."""
     partner = {"right_kidney": "left_kidney", "left_kidney": "right_kidney"}
     return LabelTable(tuple(Organ(name, index, partner.get(name)) for name, index in ORGANS.items()), ("ct",))
 

@@ -1,4 +1,4 @@
-"""Calibrations: what a scale does to logits, and the file beside the weights."""
+"""Calibrations: scales of logits, and the file beside the weights."""
 
 import json
 import shutil

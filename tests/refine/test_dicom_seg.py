@@ -1,4 +1,4 @@
-"""DICOM SEG: segments lie where the label map says, on the slices of the series."""
+"""DICOM SEG: segments agree with the label map, on the slices of the series."""
 
 from pathlib import Path
 

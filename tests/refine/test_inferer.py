@@ -285,11 +285,13 @@ def test_nan_scores_are_an_error_that_names_case_and_organ(call, keep_slices):
     image.meta["case"] = "case007"
     grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
     inferer = QueryInferer(grid, 8, lambda inputs: boxes(), keep_slices=keep_slices, names=("liver", "spleen", "aorta"))
-    with pytest.raises(SemclError, match=r"(?s)case case007: the refining network gives no numbers.*scores of liver\n"):
+    with pytest.raises(
+        SemclError, match=r"(?s)case007: the scores of the refining network are not .*scores of liver\n"
+    ):
         call(inferer, image, broken)
 
 
 def test_without_names_an_object_with_nan_scores_is_named_by_its_number():
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, lambda inputs: boxes())
-    with pytest.raises(SemclError, match=r"(?s)^the refining network gives no numbers.*scores of object 1"):
+    with pytest.raises(SemclError, match=r"(?s)^the scores of the refining network are not finite.*scores of object 1"):
         inferer(volume(), lambda patches: copy_mask(patches) * torch.nan)

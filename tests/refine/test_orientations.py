@@ -1,4 +1,4 @@
-"""Scans stored in each of the 48 orientations: every caller sees the patches and gives the map of the one in RAS."""
+"""Scans stored in each of the 48 orientations give the patches and maps of the scan in RAS."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def inferer_of(grid: QueryGrid) -> QueryInferer:
 
 
 def served(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
-    """As docs/serving.md does: the volume as it is read, the coarse network asked."""
+    """As in docs/serving.md: the volume as it is read, with the coarse network."""
     network, data = Watched(), ReadVolume(TABLE, "nowhere")({"image": str(image)})
     data["pred"] = inferer_of(grid)(data["image"][None], network)[0]
     return ToStoredLabels(TABLE)(data)["pred"][0], network.seen

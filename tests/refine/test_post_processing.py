@@ -1,4 +1,4 @@
-"""Islands are removed and lost slices restored."""
+"""Post-processing: small components are removed and lost slices restored."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Predictions of an earlier run: kept where they are up to date, made again otherwise."""
+"""Predictions of an earlier run: kept if up to date, else made again."""
 
 import json
 import os

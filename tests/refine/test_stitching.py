@@ -1,4 +1,4 @@
-"""One object put together from its patches, and the further ones it requests."""
+"""One object stitched from its patches, and the patches it requests."""
 
 import pytest
 import torch

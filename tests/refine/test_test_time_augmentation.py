@@ -1,4 +1,4 @@
-"""Test-time augmentation: views are undone where they came from, and left stays left."""
+"""Test-time augmentation: views are inverted, and left stays left."""
 
 import pytest
 import torch

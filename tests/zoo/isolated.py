@@ -1,4 +1,4 @@
-"""The release by itself: with the packages its metadata requires, without this repository and ``semcl``."""
+"""The release in isolation: with the packages its metadata requires, without this repository and ``semcl``."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_models_of_scans_need_a_data_license(trained, numbers, tmp_path):
     (cohort / "datalist.json").write_text(listed.replace('"case": "patient001', '"case": "somebody'))
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(numbers))
     given = {"out": str(tmp_path / "dist"), "cohort": str(cohort), "overlay": str(tmp_path / "small.yaml")}
-    with pytest.raises(SemclError, match=r"(?s)of which nothing is said.*somebody\w* is no phantom.*--data_license"):
+    with pytest.raises(SemclError, match=r"(?s)without a data license.*somebody\w* is not a phantom.*--data_license"):
         release(**given)
     (tmp_path / "terms.txt").write_text("CT of a hospital\nwith leave of its ethics committee\n")
     release(**given, data_license=str(tmp_path / "terms.txt"))
