@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with written_whole(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, lines: Iterable[Iterable[object]]) -> None:
+    """Write the lines of a CSV file, the column names first."""
+    with written_whole(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def checksum(path: Path) -> int:

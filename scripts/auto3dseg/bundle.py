@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from copy import deepcopy
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-from monai.bundle import ConfigParser
-
 from ..bundle_folder import bundle_folder
 from ..errors import SemclError, one_of, raise_all
-from ..job.config_check import check
+from ..job import config_check
+from ..job.overlays import merged
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -44,22 +40,11 @@ def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, .
     """
     for stage in numbers:
         one_of("stage", stage, ("common", *stages))
-    written = _configs(bundle_folder())
-    others = {key: value for config in written.values() if "run" in config for key, value in config.items()} | written[
-        "common"
-    ]
     errors: dict[str, SemclError] = {}
     for stage in stages:
-        parser = ConfigParser(deepcopy(written[stage]))
-        parser.update({**numbers.get("common", {}), **numbers.get(stage, {})})
-        merged: Any = parser.config
-        given = {key: value for key, value in merged.items() if not key.startswith("_")}
-        errors |= {str(error): error for error in check(given, written[stage], others)}
+        shipped = config_check.shipped(bundle_folder(), stage)
+        path = bundle_folder() / "configs" / f"{stage}.yaml"
+        found = merged([str(path)], {**numbers.get("common", {}), **numbers.get(stage, {})})
+        given = {key: value for key, value in found.items() if not key.startswith("_")}
+        errors |= {str(error): error for error in config_check.check(given, shipped.own, shipped.others)}
     raise_all(list(errors.values()), of="the numbers given to Auto3DSeg")
-
-
-@cache
-def _configs(folder: Path) -> dict[str, dict[str, Any]]:
-    """The content of a bundle's YAML configs, by name."""
-    paths = (folder / "configs").glob("*.yaml")
-    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}

@@ -56,28 +56,23 @@ class LabelTable:
 
     @classmethod
     def load(cls, folder: str | Path) -> LabelTable:
-        """Read ``folder``/labels.yaml.
-
-        Raises:
-            SemclError: when the file is missing or does not hold a label table.
-        """
-        path = Path(folder) / LABELS_FILE
-        if not path.is_file():
-            raise SemclError(
-                "there is no label table",
-                found=f"no {path}",
-                expected="labels.yaml with organs and phases",
-                remedy="make the cohort with `python -m scripts prepare`, see docs/cohort.md",
-            )
-        return cls.read(path)
+        """Read ``folder``/labels.yaml; errors of ``read``."""
+        return cls.read(Path(folder) / LABELS_FILE)
 
     @classmethod
     def read(cls, path: Path) -> LabelTable:
         """Read a label table file.
 
         Raises:
-            SemclError: when it does not hold a label table.
+            SemclError: when it is missing or does not hold a label table.
         """
+        if not path.is_file():
+            raise SemclError(
+                "there is no label table",
+                found=f"no {path}",
+                expected="a YAML file with organs and phases",
+                remedy="make the cohort with `python -m scripts prepare`, see docs/cohort.md",
+            )
         content = read_yaml(path, "a mapping `organs` and a list `phases`")
         return cls.parse(content, str(path))
 

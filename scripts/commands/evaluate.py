@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .label_table import read_label_table
 from .options import Count, CountOrNone, Limits, Millimetres, Repeated, checked
 
 
@@ -36,12 +35,13 @@ def evaluate(
         pictures: number of cases shown.
         workers: cases measured at once.
     """
+    from ..cohort.label_table import LabelTable
     from ..evaluate.evaluation import Evaluation, name_methods
     from ..evaluate.folders import cases_from_folders, label_table_for
 
     found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None)
     methods = name_methods(list(pred))
-    labelled = label_table_for(found, read_label_table(table) if table else None, list(methods.values()))
+    labelled = label_table_for(found, LabelTable.read(Path(table)) if table else None, list(methods.values()))
     Evaluation(
         found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,
         tolerance=tolerance, pictures=pictures if images else 0, workers=workers, seen=False,

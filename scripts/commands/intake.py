@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .label_table import read_label_table
 from .options import Count, Folds, Listed, NewPath, Seed, Share, checked
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class IntakeOptions:
         if self.hash_ids:
             shown = findings.hash_ids(shown, findings.hash_key(Path(self.hash_ids)))
         if self.csv:
-            findings.write_csv(Path(self.csv), shown)
+            findings.write_findings(Path(self.csv), shown)
         if shown:
             print(findings.as_text(shown))
         findings.stop(shown)
@@ -93,9 +92,10 @@ def prepare(
         seed: of the split.
         labelled_phases: phases whose training cases keep their label maps, as portal; all unless given.
     """
+    from ..cohort.label_table import LabelTable
     from ..intake import prepare as intake
 
-    organs = read_label_table(table)
+    organs = LabelTable.read(Path(table))
     found = source.survey(organs)
     made = intake.write(found, organs, Path(out), folds, test_share, seed, labelled_phases)
     testing = sum(case.fold is None for case in made)
@@ -109,5 +109,7 @@ def check(source: IntakeOptions, **unknown: object) -> None:
     Args:
         source: what is checked.
     """
-    found = source.survey(read_label_table(source.table) if source.table else None)
+    from ..cohort.label_table import LabelTable
+
+    found = source.survey(LabelTable.read(Path(source.table)) if source.table else None)
     print(f"{source.images}: {len(found.cases)} cases")

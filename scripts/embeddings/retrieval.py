@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from matplotlib.axes import Axes
 
 from ..errors import SemclError
 from ..evaluate.figures import figure_text, png, show_slice
-from ..files import written_whole
+from ..files import write_csv
 from ..queries.store import QueryStore
 from .neighbours import Neighbours
 from .table import Embeddings
@@ -70,14 +69,13 @@ def neighbour_sheet(neighbours: Neighbours, queries: Sequence[int], store: Query
 def write_neighbours(path: Path, neighbours: Neighbours) -> None:
     """Write a CSV with one line per query and neighbour."""
     table = neighbours.embeddings
-    with written_whole(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("query", "rank", "neighbour", "similarity", "case", "organ", "phase"))
-        for query, (line, cosines) in enumerate(zip(neighbours.index.tolist(), neighbours.similarity, strict=True)):
-            for rank, (other, cosine) in enumerate(zip(line, cosines.tolist(), strict=True), start=1):
-                if other >= 0:
-                    names = (table.cases[other], table.organs[other], table.phases[other])
-                    writer.writerow((table.queries[query], rank, table.queries[other], f"{cosine:.4f}", *names))
+    lines: list[tuple[object, ...]] = [("query", "rank", "neighbour", "similarity", "case", "organ", "phase")]
+    for query, (line, cosines) in enumerate(zip(neighbours.index.tolist(), neighbours.similarity, strict=True)):
+        for rank, (other, cosine) in enumerate(zip(line, cosines.tolist(), strict=True), start=1):
+            if other >= 0:
+                names = (table.cases[other], table.organs[other], table.phases[other])
+                lines.append((table.queries[query], rank, table.queries[other], f"{cosine:.4f}", *names))
+    write_csv(path, lines)
 
 
 def _caption(embeddings: Embeddings, query: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from .. import ranks
-from ..files import written_whole
+from ..files import write_csv, written_whole
 from ..networks.pooling import Pooling
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
@@ -65,11 +64,9 @@ class Embeddings:
 
     def write(self, folder: Path, name: str) -> None:
         """Write ``folder``/queries.csv, one line per query, and ``folder``/<name>.npy, their vectors in that order."""
-        with written_whole(folder / "queries.csv") as aside, open(aside, "w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(EMBEDDING_COLUMNS)
-            names = zip(self.queries.tolist(), self.cases, self.patients, self.organs, self.phases, strict=True)
-            writer.writerows([*line, *start] for line, start in zip(names, self.starts.tolist(), strict=True))
+        names = zip(self.queries.tolist(), self.cases, self.patients, self.organs, self.phases, strict=True)
+        lines = ([*line, *start] for line, start in zip(names, self.starts.tolist(), strict=True))
+        write_csv(folder / "queries.csv", [EMBEDDING_COLUMNS, *lines])
         with written_whole(folder / f"{name}.npy") as aside:
             np.save(aside, self.vectors.cpu().numpy())
 

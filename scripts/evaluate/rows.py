@@ -19,7 +19,7 @@ from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_objects, spacing
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
-from ..files import written_whole
+from ..files import write_csv
 from .metrics import BY_NAME, INTERSECTION, UNION, VOLUME, measure_organ
 
 BACKGROUND = "background"  # listed among the organs where all are annotated: its overlap with the ground truth's
@@ -121,10 +121,7 @@ def _around(one: Box | None, other: Box | None) -> Box:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write the table as CSV."""
-    with written_whole(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(ROW_COLUMNS)
-        writer.writerows([*astuple(row)[:-1], f"{row.value:.6f}"] for row in rows)
+    write_csv(path, [ROW_COLUMNS, *([*astuple(row)[:-1], f"{row.value:.6f}"] for row in rows)])
 
 
 def read_metrics(path: Path) -> list[Row]:

@@ -125,15 +125,13 @@ def hash_key(path: Path) -> bytes:
 
 
 def as_csv(findings: Iterable[Finding]) -> str:
-    """All findings as CSV with the columns case, finding, severity, found, expected, remedy."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        [FINDING_COLUMNS, *(map(plain_cell, item.row) for item in findings)]
-    )
+    """All findings as CSV with the columns ``FINDING_COLUMNS``."""
+    text, rows = io.StringIO(), (map(plain_cell, item.row) for item in findings)
+    csv.writer(text, lineterminator="\n").writerows([FINDING_COLUMNS, *rows])
     return text.getvalue()
 
 
-def write_csv(path: Path, findings: Iterable[Finding]) -> None:
+def write_findings(path: Path, findings: Iterable[Finding]) -> None:
     """Write the findings as CSV.
 
     Raises:
@@ -161,15 +159,6 @@ def as_text(findings: Sequence[Finding]) -> str:
     total = Counter(item.severity for item in findings)
     lines.append(", ".join(f"{total[severity]} {severity}{'s' * (total[severity] != 1)}" for severity in order))
     return printable("\n".join(lines))
-
-
-def findings_table() -> str:
-    """Every kind of finding as a Markdown table; a star marks those no stage can work with."""
-    rows = [("finding", "severity", "what is wrong", "expected", "what to do"), ("---",) * 5]
-    for name, kind in FINDINGS.items():
-        code = f"`{name}`{'*' if kind.unusable else ''}"
-        rows.append((code, kind.severity, kind.problem, kind.expected, kind.remedy))
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows) + "\n"
 
 
 def stop(findings: Iterable[Finding]) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from ..cohort.volume import window_ends
 from ..errors import SemclError
+from .overlays import is_expression
 
 LARGE = 10**6
 
@@ -51,7 +52,7 @@ class Bound:
         """Whether a number, or every number of a list, is within the bounds; expressions in a list count as within."""
         if isinstance(value, list | tuple):
             right = self.count in (None, len(value))
-            return right and all(_expression(part) or self.admits(part) for part in value)
+            return right and all(is_expression(part) or self.admits(part) for part in value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.zero and value == 0:
@@ -86,7 +87,7 @@ class WindowRule:
 
     def admits(self, value: Any) -> bool:
         """Whether it is one; a list that holds expressions counts as one."""
-        if isinstance(value, list) and any(map(_expression, value)):
+        if isinstance(value, list) and any(map(is_expression, value)):
             return True
         try:
             return len(window_ends(torch.zeros(1), value)) == 2
@@ -178,7 +179,7 @@ def indivisible(config: Mapping[str, Any]) -> Iterator[SemclError]:
     if not BOUNDS["coarse_size"].admits(size) or not BOUNDS["coarse_strides"].admits(strides):
         return
     steps = [stride if isinstance(stride, list) else [stride] * 3 for stride in strides]
-    if any(_expression(part) for row in [size, *steps] for part in row) or any(len(step) != 3 for step in steps):
+    if any(is_expression(part) for row in [size, *steps] for part in row) or any(len(step) != 3 for step in steps):
         return
     divisors = [math.prod(step[axis] for step in steps) for axis in range(3)]
     nearest = [max(divisor, round(side / divisor) * divisor) for side, divisor in zip(size, divisors, strict=True)]
@@ -189,7 +190,3 @@ def indivisible(config: Mapping[str, Any]) -> Iterator[SemclError]:
             expected=f"multiples of {divisors}, the products of the strides along each axis",
             remedy=f"set --coarse_size to {nearest}, say",
         )
-
-
-def _expression(value: Any) -> bool:
-    return isinstance(value, str) and value[:1] in ("$", "@", "%")

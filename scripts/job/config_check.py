@@ -138,7 +138,7 @@ def _fits(path: str, value: Any, expected: str) -> bool:
 
 def _kind(value: Any) -> str | None:
     """Return the kind of a literal; None for expressions, references and None, which may be anything."""
-    if value is None or (isinstance(value, str) and value[:1] in ("$", "@", "%")):
+    if value is None or overlays.is_expression(value):
         return None
     names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
     if type(value) in names:
@@ -176,7 +176,7 @@ def _arguments(path: str, component: Mapping[str, Any]) -> Iterator[SemclError]:
 
 
 def _locate(target: str) -> Any:
-    if target[:1] in ("$", "@", "%"):
+    if overlays.is_expression(target):
         return None
     path = target if "." in target else f"{ComponentLocator().get_component_module_name(target)}.{target}"
     module, _, name = path.rpartition(".")

@@ -26,8 +26,13 @@ def as_meant(key: str, value: Any, own: Mapping[str, Any]) -> Any:
     return DefaultParseValue(value)
 
 
+def is_expression(value: Any) -> bool:
+    """Whether MONAI evaluates a value: an expression, a reference or a macro."""
+    return isinstance(value, str) and value[:1] in ("$", "@", "%")
+
+
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value[:1] not in ("$", "@", "%")
+    return isinstance(value, str) and not is_expression(value)
 
 
 def merged(files: Sequence[str], overrides: Mapping[str, Any]) -> dict[str, Any]:

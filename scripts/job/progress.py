@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from .. import ranks
-from ..files import write_text
+from ..files import write_csv
 from ..finite import training_failed
 from ..sidefiles import for_show
 
@@ -154,10 +153,8 @@ class LossCurve:
         mean = sum(totals) / self.steps / ranks.count()
         figures = [mean, *more.values()]
         self.rows.append([self.stage, self.runs, engine.state.epoch, *(f"{figure:.6f}" for figure in figures)])
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([["stage", "run", "epoch", "loss", *more], *self.rows])
         if ranks.number() == 0:
-            write_text(self.path, text.getvalue())
+            write_csv(self.path, [["stage", "run", "epoch", "loss", *more], *self.rows])
         self.total, self.steps, self.finite_steps = 0.0, 0, 0
 
 

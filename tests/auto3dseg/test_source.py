@@ -125,7 +125,7 @@ def test_without_names_organs_are_numbered(tmp_path):
     [
         ({"class_names": [{"name": "a", "index": 2}]}, r"organs are not numbered .*\n  found:    numbers 2"),
         ({"class_names": [{"name": "a", "index": [1, 2]}]}, "a class of several labels"),
-        ({"label_table": "nowhere.yaml"}, r"there is no such file\n  found:    no file nowhere.yaml"),
+        ({"label_table": "nowhere.yaml"}, r"there is no label table\n  found:    no nowhere.yaml"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(tmp_path, more, message):

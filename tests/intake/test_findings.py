@@ -14,7 +14,6 @@ from scripts.intake.findings import (
     allow,
     as_csv,
     as_text,
-    findings_table,
     hash_ids,
     hash_key,
     stop,
@@ -92,13 +91,3 @@ def test_every_finding_has_a_remedy():
     assert all(kind.severity in ("error", "warning", "note") for kind in FINDINGS.values())
     assert all(kind.problem and kind.expected and kind.remedy for kind in FINDINGS.values())
     assert all(kind.severity == "error" for kind in FINDINGS.values() if kind.unusable)
-
-
-def test_the_table_of_kinds_has_a_row_per_kind_and_marks_the_unusable():
-    head, rule, *rows = findings_table().splitlines()
-    assert head == "| finding | severity | what is wrong | expected | what to do |"
-    assert set(rule) <= set("| -")
-    assert [row.split(" | ")[0] for row in rows] == [
-        f"| `{name}`{'*' if kind.unusable else ''}" for name, kind in FINDINGS.items()
-    ]
-    assert {row.count(" | ") for row in rows} == {4}

@@ -351,7 +351,7 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(make: Callable[..., Job]
     path = interrupted(make).checkpoint
     harm(path)
     before = path.read_bytes()
-    with pytest.raises(SemclError, match=r"(?s)the checkpoint cannot be read.*checkpoint\.pt.*start the run anew"):
+    with pytest.raises(SemclError, match=r"(?s)the checkpoint cannot be read.*checkpoint\.pt.*start the run again"):
         make(resume=True).begin()
     assert path.read_bytes() == before
 
