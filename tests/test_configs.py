@@ -12,8 +12,6 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_n
 from monai.losses import DiceLoss
 
 from scripts.contrast.loss import SemanticContrastiveLoss
-from scripts.errors import SemclError
-from scripts.job.shared import shared
 from scripts.job.weights import load_weights, save_weights
 from scripts.version import __version__
 
@@ -107,23 +105,6 @@ def test_one_key_swaps_the_encoder_of_every_stage(stage):
     config = parser(stage, encoder=other)
     found = config.get_parsed_content("untrained" if stage == "embed" else "network_def")
     assert getattr(found, "encoder", found).channels == [4, 6, 8, 10]
-
-
-def test_a_number_given_to_a_stage_reaches_what_it_shares(cohort):
-    config = parser("inference", patch_size=32, widths=[4, 6, 8, 10], ckpt_dir=str(cohort))
-    assert config.get_parsed_content("network_def").encoder.channels == [4, 6, 8, 10]
-    assert config.get_parsed_content("inferer").grid.patch_size == 32
-    assert config.get_parsed_content("inferer").grid is config.get_parsed_content("shared").grid
-
-
-def test_unknown_shared_names_are_attribute_errors():
-    with pytest.raises(AttributeError, match=r"common.yaml has no max_epochs"):
-        parser("train").get_parsed_content("shared").max_epochs  # noqa: B018
-
-
-def test_shared_numbers_need_a_config():
-    with pytest.raises(SemclError, match=r"(?s)outside of a config.*shared: .*common.yaml instead"):
-        shared("bundle")
 
 
 def test_every_number_of_a_config_is_explained():

@@ -67,16 +67,3 @@ def test_an_invalid_csv_is_refused(content, found, tmp_path):
 def test_the_longest_cell_is_longer_than_a_path(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + f"{'a' * (CELL - 1)},p,ct\n")
     assert len(read_csv(path, "no table")[0][1]["case"]) == CELL - 1
-
-
-@pytest.mark.parametrize("fold", ["1" * 5000, "1000", "-1", "0.7", "1e3", "½", "٣", "nan", "Test"])
-def test_an_invalid_fold_is_refused(fold, tmp_path):
-    path = written(tmp_path, f"case,patient,fold\na,p,{fold}\n")
-    with pytest.raises(SemclError, match=r"(?s)an invalid line .*line 2 of .*a number below 1000 or test"):
-        read_rows(path, ("case", "patient"))
-
-
-@pytest.mark.parametrize("fold", ["0", "12", "999", "test", ""])
-def test_a_valid_fold_is_kept(fold, tmp_path):
-    (row,) = read_rows(written(tmp_path, f"case,patient,fold\na,p,{fold}\n"), ("case", "patient"))
-    assert row.fold == (fold or None)

@@ -20,6 +20,7 @@ from tools.structure import (
     shared_names,
     structure,
     undocumented,
+    untested,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,16 @@ SHARED_NAMES = {  # public names that several modules define, and why
     "find": "what every layout defines, so that the list of layouts needs nothing else",
     "main": "what `python -m` runs",
     "Values": "an array of float64 in statistics, in the rooms that compute them",
+}
+UNTESTED = {  # modules without a test file of their name, and why
+    "auto3dseg.infer": "needs a trained fold: auto3dseg/test_tutorial.py",
+    "coarse.attention_folder": "tested with the rounds that write into it: coarse/test_cross_fitting.py",
+    "commands.evaluate": "commands are run as users do: test_main.py",
+    "commands.intake": "as above",
+    "commands.phantom": "as above",
+    "commands.study": "as above, and study/test_study.py",
+    "components": "a table, compared with the configs: test_package.py",
+    "intake.finding_kinds": "a table, each entry of which has an input: faults/test_volumes.py",
 }
 
 
@@ -65,6 +76,10 @@ def test_public_names_are_unique(known):
     assert set(shared_names(known)) == set(SHARED_NAMES)
 
 
+def test_modules_have_a_test_file_of_their_name(known):
+    assert set(untested(ROOT, known)) == set(UNTESTED)
+
+
 def module(name: str, text: str) -> Module:
     return Module(name, text, ast.parse(text))
 
@@ -82,6 +97,7 @@ def test_violations_are_found():
     assert backwards(tree) == ["cohort.volume imports job.job"]
     assert mutual_rooms(tree) == ["cohort and job"]
     assert set(circle(tree)) == {"cohort.volume", "job.job"}
+    assert untested(ROOT, {"job.nowhere": module("job.nowhere", "\n" * 41)}) == ["job.nowhere"]
     (run,) = functions(tree["job.job"])
     assert not annotated(run)
     assert undocumented(tree["job.job"]) == ["job.job.run"]

@@ -153,6 +153,13 @@ def shared_names(known: Mapping[str, Module]) -> dict[str, list[str]]:
     return {name: modules for name, modules in owners.items() if len(modules) > 1}
 
 
+def untested(root: Path, known: Mapping[str, Module], most: int = 40) -> list[str]:
+    """Modules of more than ``most`` lines without tests/<room>/test_<module>.py."""
+    long = [name for name, module in known.items() if module.text.count("\n") > most and name not in ENTRANCES]
+    rooms = {name: name.split(".") for name in long}
+    return [name for name, (*room, own) in rooms.items() if not Path(root, "tests", *room, f"test_{own}.py").is_file()]
+
+
 def annotated(function: Function) -> bool:
     """Whether all parameters but self and cls, and what is returned, have a type."""
     given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]

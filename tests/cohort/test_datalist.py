@@ -2,16 +2,14 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scripts.cohort import datalist
-from scripts.cohort.case import Case, digest, folds
+from scripts.cohort.case import Case
 from scripts.cohort.volume import read, read_label
-from scripts.cohort.volume_files import case_id, volumes
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
 
@@ -30,33 +28,6 @@ def listed(folder, training=(), testing=()):
 
 def entry(case, patient=None, **more):
     return {"case": case, "patient": patient or case, "phase": "portal", "image": f"{case}.nii.gz"} | more
-
-
-@pytest.mark.parametrize(
-    ("name", "case"),
-    [
-        ("a.nii", "a"),
-        ("a.nii.gz", "a"),
-        ("a.b.nii.gz", "a.b"),
-        ("a.nrrd", "a"),
-        ("a.mha", "a"),
-        ("a.mhd", "a"),
-        ("a.raw", None),
-        ("a.csv", None),
-        ("nii.gz", None),
-        (".12.a.nii.gz", None),
-    ],
-)
-def test_the_case_id_is_the_file_name_without_the_suffix(name, case):
-    assert case_id(Path("folder.nii") / name) == case
-
-
-def test_two_files_of_one_case_are_named(tmp_path):
-    scan(tmp_path / "a.nii")
-    scan(tmp_path / "a.nii.gz")
-    match = r"(?s)case a: two files of one case.*a\.nii and a\.nii\.gz.*one volume per case.*remove one"
-    with pytest.raises(SemclError, match=match):
-        volumes(tmp_path)
 
 
 def test_a_plain_folder_is_a_cohort_of_testing_cases(tmp_path):
@@ -200,24 +171,6 @@ def test_paths_given_from_the_working_directory_are_found_again(tmp_path, monkey
     cases = [Case("a", "a", "portal", scan(Path("cohort/a.nii"))), Case("b", "b", "portal", scan(Path("far/b.nii")))]
     datalist.save(cases, Path("cohort"))
     assert [case.image.resolve() for case in datalist.load("cohort")] == [case.image.resolve() for case in cases]
-
-
-def test_folds_are_those_of_the_training_cases_in_order():
-    one = Case("a", "p", "portal", Path("a.nii"))
-    assert folds([replace(one, fold=fold) for fold in (2, None, 0, 2, 1)]) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("change", [{"id": "z"}, {"patient": "z"}, {"phase": "z"}, {"fold": 1}, {"fold": None}])
-def test_the_digest_changes_with_cases_patients_phases_and_folds(change):
-    cases = [Case("a", "p1", "portal", Path("a.nii"), fold=0), Case("b", "p2", "portal", Path("b.nii"), fold=0)]
-    assert digest([cases[0], replace(cases[1], **change)]) != digest(cases)
-    assert digest(cases[:1]) != digest(cases)
-
-
-def test_the_digest_ignores_order_and_paths():
-    cases = [Case("a", "p1", "portal", Path("a.nii"), fold=0), Case("b", "p2", "portal", Path("b.nii"))]
-    moved = [replace(case, image=Path("far") / case.image) for case in reversed(cases)]
-    assert digest(moved) == digest(cases)
 
 
 def test_the_label_map_of_a_case_is_read_as_object_numbers(table, tmp_path):
