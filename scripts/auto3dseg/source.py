@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..cohort.case import Case, unlabelled
+from ..cohort.case import UNKNOWN_PHASE, Case, unlabelled
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import case_id
 from ..errors import SemclError, one_of, raise_all
-from ..intake.phase_detection import UNKNOWN_PHASE
 from ..intake.prepare import split
 from ..plain import LARGE_BYTES, parse_yaml, read_json, read_text
 

@@ -14,6 +14,8 @@ from ..errors import SemclError
 from ..names import bad_cell, bad_id, twins
 from ..plain import short
 
+UNKNOWN_PHASE = "unknown"  # of scans whose phase is not given
+
 
 @dataclass(frozen=True)
 class Case:

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import SemclError, one_of, raise_all
 from ..files import write_text
 from ..plain import read_json, short
-from .case import Case, check_split, digest, missing_files, name_errors
+from .case import UNKNOWN_PHASE, Case, check_split, digest, missing_files, name_errors
 from .folder import refuse_unfinished
 from .label_table import LABELS_FILE, LabelTable
 from .volume_files import VOLUME_SUFFIXES, volumes
@@ -80,7 +80,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
     if path.is_file():
         cases = _read(path)
     else:
-        cases = [Case(case, case, "unknown", file) for case, file in volumes(folder).items()]
+        cases = [Case(case, case, UNKNOWN_PHASE, file) for case, file in volumes(folder).items()]
     if not cases:
         raise SemclError(
             "dataset_dir holds no cases", found=f"no {DATALIST_FILE} and no volumes in {folder}",
@@ -128,7 +128,7 @@ def _read(path: Path) -> list[Case]:
             Case(
                 id=str(entry["case"]),
                 patient=str(entry["patient"]),
-                phase=_phase(entry.get("phase", "unknown")),
+                phase=_phase(entry.get("phase", UNKNOWN_PHASE)),
                 image=path.parent / entry["image"],
                 label=path.parent / entry["label"] if entry.get("label") else None,
                 fold=_fold(entry["fold"]) if section == "training" else None,

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import SemclError
 from ..names import shown, wrong_cell
 from ..plain import short
+from .case import UNKNOWN_PHASE
 
 IGNORED_INDEX = 65535  # index of ignored voxels in label maps, unless the table names another
 TABLE_KEYS = ("organs", "phases", "ignore")
@@ -42,7 +43,7 @@ class Checks:
         self._known_keys("", content, TABLE_KEYS)
         organs = [self.organ(str(name), given) for name, given in content["organs"].items()]
         self.partners({organ["name"]: organ["partner"] for organ in organs})
-        phases = self.phases(content.get("phases", ["unknown"]))
+        phases = self.phases(content.get("phases", [UNKNOWN_PHASE]))
         ignore = self.index("ignore", content.get("ignore", IGNORED_INDEX), IGNORED_INDEX)
         names, indices = [organ["name"] for organ in organs], [organ["index"] for organ in organs]
         for what, values in (("names", names), ("indices", indices), ("phases", list(phases))):

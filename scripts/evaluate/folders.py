@@ -8,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.case import Case, name_errors
+from ..cohort.case import UNKNOWN_PHASE, Case, name_errors
 from ..cohort.label_table import LabelTable, Organ
 from ..cohort.volume import read
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..intake import case_table
 from ..intake.survey import refuse_organs
-
-PHASE = "unknown"
 
 
 def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) -> list[Case]:
@@ -42,7 +40,7 @@ def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) ->
         Case(
             case,
             rows[case].patient if listed else case,
-            (rows[case].phase if listed else None) or PHASE,
+            (rows[case].phase if listed else None) or UNKNOWN_PHASE,
             scans[case],
             path,
             annotated=rows[case].annotated if listed else None,

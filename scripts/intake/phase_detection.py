@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..cohort.case import UNKNOWN_PHASE
 from ..errors import SemclError
 
-UNKNOWN_PHASE = "unknown"
 WORDS = {  # phase of a label table -> words for it in a SeriesDescription
     "noncontrast": {"noncontrast", "nativ", "native", "unenhanced", "plain", "nc", "nect"},
     "arterial": {"arterial", "arteriell", "art", "hap"},

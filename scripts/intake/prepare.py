@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..cohort import datalist
 from ..cohort.attention import write_label_map
-from ..cohort.case import Case, input_files
+from ..cohort.case import UNKNOWN_PHASE, Case, input_files
 from ..cohort.folder import check_cohort, merged_alone, unfinished
 from ..cohort.label_table import LabelTable
 from ..cohort.selection import hide_labels
@@ -19,7 +19,6 @@ from ..errors import SemclError, raise_all
 from ..outputs import Output
 from .findings import allow
 from .organ_masks import masks_of, merge
-from .phase_detection import UNKNOWN_PHASE
 from .survey import Sources, Survey, survey
 
 

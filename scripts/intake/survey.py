@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from ..cohort.case import Case
+from ..cohort.case import UNKNOWN_PHASE, Case
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import readers
 from ..errors import SemclError, one_of
@@ -19,7 +19,7 @@ from . import case_table, cohort_checks
 from .findings import Finding, unusable_cases
 from .layouts import find_scans
 from .layouts.scan import Scan
-from .phase_detection import UNKNOWN_PHASE, compile_pattern, phase_of
+from .phase_detection import compile_pattern, phase_of
 from .scan_checks import annotated_organs, check_voxels, open_scan
 
 MODALITIES = ("CT", "MR", "RGB")
