@@ -235,7 +235,7 @@ def test_a_label_table_cannot_run_code(phantoms: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"modality": "PET"}, r"(?s)modality has no such value.*found: +modality PET.*CT, MR"),
-        ({"allow": "label_emty"}, r"(?s)unknown finding to allow.*label_emty"),
+        ({"allow": "label_emty"}, r"(?s)allow has no such value.*label_emty.*did you mean label_empty"),
         ({"phase_pattern": "portal"}, "phase pattern cannot be used"),
         ({"modalty": "MR"}, r"(?s)check has no option --modalty.*did you mean --modality"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import SemclError, raise_all
+from ..errors import SemclError, one_of, raise_all
 from .case import Case, folds, unlabelled
 from .volume_files import volumes
 
@@ -93,14 +93,8 @@ def hide_labels(cases: Sequence[Case], phases: Collection[str], labelled: Collec
     Raises:
         SemclError: for an unknown phase, or when no training case keeps its label map.
     """
-    unknown = [phase for phase in labelled if phase not in phases]
-    if unknown:
-        raise SemclError(
-            "there is no such phase",
-            found=", ".join(unknown),
-            expected=f"phases of the label table: {', '.join(phases)}",
-            remedy="set --labelled_phases",
-        )
+    for phase in labelled:
+        one_of("labelled_phases", phase, list(phases))
     kept = [case if case.fold is None or case.phase in labelled else replace(case, label=None) for case in cases]
     if not any(case.label and case.fold is not None for case in kept):
         raise SemclError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..cohort.volume_errors import ERROR, NOTE, WARNING
-from ..errors import SemclError
+from ..errors import SemclError, one_of
 from ..files import write_text
 from ..outputs import refuse_strange
 from ..printable import plain_cell, printable
@@ -69,14 +69,8 @@ def allow(findings: Iterable[Finding], names: Collection[str]) -> list[Finding]:
     Raises:
         SemclError: for an unknown name.
     """
-    unknown = sorted(set(names) - set(FINDINGS))
-    if unknown:
-        raise SemclError(
-            "unknown finding to allow",
-            found=", ".join(unknown),
-            expected=f"some of {', '.join(FINDINGS)}",
-            remedy="see the list in docs/cohort.md",
-        )
+    for name in names:
+        one_of("allow", name, list(FINDINGS))
     allowed = [(item, item.name in names and item.severity == ERROR) for item in findings]
     return [replace(item, severity=WARNING) if accepted else item for item, accepted in allowed]
 

@@ -124,9 +124,12 @@ def test_label_maps_of_other_phases_are_hidden_from_training_and_kept_for_testin
 
 
 @pytest.mark.parametrize(
-    ("labelled_phases", "said"),
-    [(["venous"], "there is no such phase.*venous.*noncontrast, portal"), (["late"], "nothing is left to learn from")],
+    ("labelled_phases", "message"),
+    [
+        (["venous"], "labelled_phases has no such value.*venous.*noncontrast, portal"),
+        (["late"], "nothing is left to learn from"),
+    ],
 )
-def test_unknown_phases_and_those_that_leave_no_label_map_are_refused(labelled_phases, said):
-    with pytest.raises(SemclError, match=f"(?s){said}"):
+def test_unknown_phases_and_those_that_leave_no_label_map_are_refused(labelled_phases, message):
+    with pytest.raises(SemclError, match=f"(?s){message}"):
         selection.hide_labels(in_phases(), ("noncontrast", "portal", "late"), labelled_phases)

@@ -31,7 +31,7 @@ def test_an_allowed_error_is_a_warning_and_others_stay():
 
 
 def test_a_finding_that_does_not_exist_cannot_be_allowed():
-    with pytest.raises(SemclError, match=r"(?s)unknown finding to allow.*found: +duplicates\n.*duplicate_image"):
+    with pytest.raises(SemclError, match=r"(?s)allow has no such value.*found: +allow duplicates\n.*duplicate_image"):
         allow([], ["duplicates"])
 
 
