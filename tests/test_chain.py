@@ -49,10 +49,10 @@ def test_every_tested_case_has_a_prediction_in_its_own_geometry(chain):
     tested = datalist.load(chain, "testing")
     assert {path.name for path in (chain / "predictions").glob("*.nii.gz")} == {f"{case.id}.nii.gz" for case in tested}
     for case in tested:
-        image, drawn = nib.load(case.image), nib.load(chain / "predictions" / f"{case.id}.nii.gz")
-        assert drawn.shape == image.shape
-        assert np.allclose(drawn.affine, image.affine, atol=1e-5)
-        assert set(np.unique(drawn.dataobj).tolist()) <= indices
+        image, prediction = nib.load(case.image), nib.load(chain / "predictions" / f"{case.id}.nii.gz")
+        assert prediction.shape == image.shape
+        assert np.allclose(prediction.affine, image.affine, atol=1e-5)
+        assert set(np.unique(prediction.dataobj).tolist()) <= indices
 
 
 def test_rows_hold_both_methods_for_every_tested_case(chain):
@@ -86,8 +86,8 @@ def test_the_chain_runs_in_3d(chain, tmp_path):
     run_here("evaluate", **given)
     tested = datalist.load(chain, "testing")
     for case in tested:
-        image, drawn = nib.load(case.image), nib.load(tmp_path / "predictions" / f"{case.id}.nii.gz")
-        assert drawn.shape == image.shape
+        image, prediction = nib.load(case.image), nib.load(tmp_path / "predictions" / f"{case.id}.nii.gz")
+        assert prediction.shape == image.shape
     with open(tmp_path / "rows.csv", newline="") as file:
         dice = {(row["case"], row["organ"]): float(row["value"]) for row in csv.DictReader(file)
                 if row["metric"] == "dice" and row["method"] == "refined"}  # fmt: skip
@@ -107,9 +107,9 @@ def test_a_new_scan_without_attention_is_segmented_by_the_coarse_network_first(c
         "inference", dataset_dir=tmp_path / "scans", ckpt_dir=chain / "models", output_dir=tmp_path / "out"
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    drawn = np.asarray(nib.load(tmp_path / "out" / "predictions" / "new.nii.gz").dataobj)
+    prediction = np.asarray(nib.load(tmp_path / "out" / "predictions" / "new.nii.gz").dataobj)
     before = np.asarray(nib.load(chain / "predictions" / f"{scan.id}.nii.gz").dataobj)
-    assert np.array_equal(drawn, before)  # attention made on the way is the attention of the coarse stage
+    assert np.array_equal(prediction, before)  # attention made on the way is the attention of the coarse stage
 
 
 @pytest.mark.parametrize(("stage", "weights"), [("pretrain", "encoder.pt"), ("train", "model.pt")])

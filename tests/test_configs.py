@@ -273,8 +273,10 @@ def first_batch(config: ConfigParser) -> tuple[dict, torch.Tensor, object]:
 
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"scratch"}))
 def test_the_labels_of_a_strategy_are_those_of_its_meaning(name, pretrained_by):
-    batch, _, told = first_batch(pretrained_by(name))
-    labels = told[0] if name == "dcc" else told[::8] if name == "semantic-dense" else told  # of eight points each
+    batch, _, targets = first_batch(pretrained_by(name))
+    labels = (
+        targets[0] if name == "dcc" else targets[::8] if name == "semantic-dense" else targets
+    )  # of eight points each
     meaning = DIFFERENCES[name]["meaning"]
     views = 2 * len(batch["query"])
     labels, around = labels[:views], labels[views:]
@@ -352,14 +354,14 @@ def test_points_pretrain_the_decoder_that_training_goes_on_with(pretrained_by, t
 
 def test_dcc_weights_pairs_by_the_mean_intensities_under_their_masks(pretrained_by):
     config = pretrained_by("dcc")
-    _, inputs, told = first_batch(config)
-    labels, tones = told
+    _, inputs, targets = first_batch(config)
+    labels, tones = targets
     image, mask = inputs[:, 0].double().repeat(2, 1, 1), torch.cat([inputs[:, 2], inputs[:, 3]]).double()
     by_hand = ((image + 1) / 2 * mask).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
     by_hand = torch.where(mask.sum((1, 2)) > 0, by_hand.clamp(0, 1), 0.5)
     assert torch.allclose(tones.double(), by_hand, atol=1e-6)
     embeddings = torch.randn(len(labels), 256, generator=torch.Generator().manual_seed(0))
-    loss = config.get_parsed_content("train#trainer").loss_function(embeddings, told)
+    loss = config.get_parsed_content("train#trainer").loss_function(embeddings, targets)
     expected = SemanticContrastiveLoss(0.1)(embeddings, labels, by_hand.float())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert loss.item() != pytest.approx(SemanticContrastiveLoss(0.1)(embeddings, labels).item(), rel=1e-3)

@@ -151,8 +151,8 @@ def test_torch_loads_weights_only() -> None:
     found = [(where, call) for where, call in calls("torch") if call.func.attr == "load"]
     assert found
     for where, call in found:
-        said = {word.arg: ast.unparse(word.value) for word in call.keywords}
-        assert said.get("weights_only") == "True", where
+        message = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert message.get("weights_only") == "True", where
 
 
 def test_yaml_is_read_safely() -> None:

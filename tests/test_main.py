@@ -177,9 +177,9 @@ def test_check_lists_each_finding_once_stops_and_changes_nothing(tmp_path: Path,
     assert everything(tmp_path) == before
     assert ended.stdout.count("duplicate_image") == ended.stdout.count("label_empty") == 1
     assert ended.stdout.endswith("2 errors, 0 warnings, 0 notes\n")
-    said = ended.stderr[ended.stderr.index("error: ") :]
-    assert said.startswith("error: 2 findings that are errors\n  found:    1 label_empty, 1 duplicate_image\n")
-    assert "anna" not in said
+    printed = ended.stderr[ended.stderr.index("error: ") :]
+    assert printed.startswith("error: 2 findings that are errors\n  found:    1 label_empty, 1 duplicate_image\n")
+    assert "anna" not in printed
     accepted = run("check", *folders, "--allow", "duplicate_image,label_empty")
     assert accepted.returncode == 0, accepted.stderr
     assert accepted.stdout.endswith(f"0 errors, 2 warnings, 0 notes\n{faulty.images}: 4 cases\n")
@@ -255,7 +255,7 @@ def test_annotated_organs_must_be_in_the_table(tmp_path: Path, faulty: Folder) -
 
 
 @pytest.fixture
-def drawn(tmp_path: Path) -> Path:
+def label_maps(tmp_path: Path) -> Path:
     """Three true label maps, the maps of two tools beside them, one as NRRD and MHA, and scans."""
     truth = np.zeros((16, 12, 6), np.uint8)
     truth[2:10, 2:6, 1:5], truth[3:9, 7:11, 1:5] = 3, 8
@@ -288,10 +288,18 @@ def not_evaluated(folder: Path, **options: object) -> str:
     return str(raised.value)
 
 
-def test_evaluate_compares_folders_of_label_maps(drawn: Path) -> None:
-    out = drawn / "out"
+def test_evaluate_compares_folders_of_label_maps(label_maps: Path) -> None:
+    out = label_maps / "out"
     ended = run(
-        "evaluate", "--pred", drawn / "mine", "--pred", drawn / "other", "--truth", drawn / "truth", "--out", out
+        "evaluate",
+        "--pred",
+        label_maps / "mine",
+        "--pred",
+        label_maps / "other",
+        "--truth",
+        label_maps / "truth",
+        "--out",
+        out,
     )
     assert ended.returncode == 0, ended.stderr
     assert sorted(os.listdir(out)) == ["figures", "report.html", "rows.csv", "summary.json"]
@@ -314,12 +322,12 @@ def test_evaluate_compares_folders_of_label_maps(drawn: Path) -> None:
     assert "3 cases of 3 patients.</p>" in (out / "report.html").read_text()
 
 
-def test_evaluate_with_a_table_cases_and_scans(drawn: Path) -> None:
-    out = drawn / "out"
+def test_evaluate_with_a_table_cases_and_scans(label_maps: Path) -> None:
+    out = label_maps / "out"
     ended = run(
-        "evaluate", f"--pred={drawn / 'mine'}", "--truth", drawn / "truth", "--out", out, "--cases",
-        drawn / "cases.csv", "--table", drawn / "organs.yaml", "--images", drawn / "scans", "--pictures", 2,
-        "--tolerance", 2.5, "--window=0,100",
+        "evaluate", f"--pred={label_maps / 'mine'}", "--truth", label_maps / "truth", "--out", out, "--cases",
+        label_maps / "cases.csv", "--table", label_maps / "organs.yaml", "--images", label_maps / "scans",
+        "--pictures", 2, "--tolerance", 2.5, "--window=0,100",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     found = {(row["case"], row["patient"], row["phase"], row["organ"]) for row in read_rows(out / "rows.csv")}
@@ -335,14 +343,14 @@ def test_evaluate_with_a_table_cases_and_scans(drawn: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["1", "2026", "1.5"])
 def test_a_folder_named_by_a_number_is_evaluated(
-    drawn: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    label_maps: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (drawn / "mine").rename(drawn / folder)
-    monkeypatch.chdir(drawn)
+    (label_maps / "mine").rename(label_maps / folder)
+    monkeypatch.chdir(label_maps)
     monkeypatch.setattr(sys, "argv", ["scripts", "evaluate", "--pred", folder, "--truth", "truth"])
     main()
     assert f"over 3 cases of 3 patients ({folder})." in capsys.readouterr().out
-    assert (drawn / "evaluation" / "report.html").is_file()  # where results go unless told
+    assert (label_maps / "evaluation" / "report.html").is_file()  # the default of --out
 
 
 @pytest.mark.parametrize(
@@ -362,59 +370,63 @@ def test_a_folder_named_by_a_number_is_evaluated(
         pytest.param({"pictures": -1}, "-1", id="pictures below 0"),
     ],
 )
-def test_evaluate_refuses_what_it_cannot_use(drawn: Path, options: dict[str, object], message: str) -> None:
-    assert message in not_evaluated(drawn, **({"images": drawn / "scans"} | options))
+def test_evaluate_refuses_what_it_cannot_use(label_maps: Path, options: dict[str, object], message: str) -> None:
+    assert message in not_evaluated(label_maps, **({"images": label_maps / "scans"} | options))
 
 
-def test_a_misspelled_option_is_refused_with_the_nearest(drawn: Path) -> None:
-    assert not_evaluated(drawn, tabel="a").endswith("do this:  did you mean --table?")
+def test_a_misspelled_option_is_refused_with_the_nearest(label_maps: Path) -> None:
+    assert not_evaluated(label_maps, tabel="a").endswith("do this:  did you mean --table?")
 
 
-def test_a_missing_prediction_is_refused(drawn: Path) -> None:
-    (drawn / "mine" / "berta.nii.gz").unlink()
-    said = not_evaluated(drawn)
-    assert said.startswith("case berta: no label map of method mine\n")
-    assert f"no berta.nii.gz (nor .nii, .nrrd, .mha) in {drawn / 'mine'}" in said
-    assert said.endswith("add it, or leave the case out")
+def test_a_missing_prediction_is_refused(label_maps: Path) -> None:
+    (label_maps / "mine" / "berta.nii.gz").unlink()
+    printed = not_evaluated(label_maps)
+    assert printed.startswith("case berta: no label map of method mine\n")
+    assert f"no berta.nii.gz (nor .nii, .nrrd, .mha) in {label_maps / 'mine'}" in printed
+    assert printed.endswith("add it, or leave the case out")
 
 
-def test_a_prediction_of_another_geometry_is_refused(drawn: Path) -> None:
-    write_nifti(drawn / "mine" / "berta.nii.gz", np.zeros((16, 12, 5), np.uint8))
-    ended = run("evaluate", "--pred", drawn / "mine", "--truth", drawn / "truth", "--out", drawn / "out")
+def test_a_prediction_of_another_geometry_is_refused(label_maps: Path) -> None:
+    write_nifti(label_maps / "mine" / "berta.nii.gz", np.zeros((16, 12, 5), np.uint8))
+    ended = run("evaluate", "--pred", label_maps / "mine", "--truth", label_maps / "truth", "--out", label_maps / "out")
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
     message = ended.stderr[ended.stderr.index("error: ") :]
     assert message.startswith("error: case berta: true label map and label map differ in shape\n")
     assert "true label map 16 x 12 x 6, berta.nii.gz 16 x 12 x 5 voxels" in message
-    assert not (drawn / "out").exists()
+    assert not (label_maps / "out").exists()
 
 
 @pytest.mark.parametrize("folder", ["truth", "mine"])
-def test_probabilities_are_refused(drawn: Path, folder: str) -> None:
-    path = write_nifti(drawn / folder / "berta.nii.gz", np.full((16, 12, 6), 0.25, np.float32))
-    said = not_evaluated(drawn)
-    assert said.startswith("case berta: a label map holds values that are not labels\n  found:    0.25\n")
-    assert f"whole numbers from 0 in {path}\n" in said
-    assert said.endswith("point --truth and --pred at label maps, not at images or probabilities")
+def test_probabilities_are_refused(label_maps: Path, folder: str) -> None:
+    path = write_nifti(label_maps / folder / "berta.nii.gz", np.full((16, 12, 6), 0.25, np.float32))
+    printed = not_evaluated(label_maps)
+    assert printed.startswith("case berta: a label map holds values that are not labels\n  found:    0.25\n")
+    assert f"whole numbers from 0 in {path}\n" in printed
+    assert printed.endswith("point --truth and --pred at label maps, not at images or probabilities")
 
 
-def test_without_a_table_labels_of_predictions_alone_are_measured(drawn: Path) -> None:
+def test_without_a_table_labels_of_predictions_alone_are_measured(label_maps: Path) -> None:
     truth = np.zeros((16, 12, 6), np.uint8)
     truth[2:10, 2:6, 1:5] = 3
     for number, case in enumerate(("anna", "berta", "carl")):
-        write_nifti(drawn / "truth" / f"{case}.nii.gz", truth)
-        write_nifti(drawn / "mine" / f"{case}.nii.gz", truth + (8 if number == 1 else 0))
-    evaluate(str(drawn / "mine"), str(drawn / "truth"), str(drawn / "out"))
-    invented = {(row["case"], row["organ"]): float(row["value"]) for row in read_rows(drawn / "out" / "rows.csv")
+        write_nifti(label_maps / "truth" / f"{case}.nii.gz", truth)
+        write_nifti(label_maps / "mine" / f"{case}.nii.gz", truth + (8 if number == 1 else 0))
+    evaluate(str(label_maps / "mine"), str(label_maps / "truth"), str(label_maps / "out"))
+    invented = {(row["case"], row["organ"]): float(row["value"]) for row in read_rows(label_maps / "out" / "rows.csv")
                 if row["metric"] == "false_positive_ml" and float(row["value"])}  # fmt: skip
     there = (truth == 3).sum() / 1000
     assert invented == {("berta", "label_8"): pytest.approx(truth.size / 1000 - there),
                         ("berta", "label_11"): pytest.approx(there)}  # fmt: skip
 
 
-def test_evaluate_prints_only_its_result_and_progress(drawn: Path) -> None:
-    ended = run("evaluate", "--pred", drawn / "other", "--truth", drawn / "truth", "--out", drawn / "out")
-    assert ended.stdout == f"Mean Dice 1.000 over 3 cases of 3 patients (other).\nreport: {drawn}/out/report.html\n"
+def test_evaluate_prints_only_its_result_and_progress(label_maps: Path) -> None:
+    ended = run(
+        "evaluate", "--pred", label_maps / "other", "--truth", label_maps / "truth", "--out", label_maps / "out"
+    )
+    assert (
+        ended.stdout == f"Mean Dice 1.000 over 3 cases of 3 patients (other).\nreport: {label_maps}/out/report.html\n"
+    )
     assert "deprecated" not in ended.stderr
 
 
@@ -422,8 +434,8 @@ def test_embed_refuses_a_missing_bundle(tmp_path: Path) -> None:
     ended = run("embed", "--dataset_dir", tmp_path, "--bundle_root", tmp_path / "nowhere", "--organ", "liver")
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    said = ended.stderr[ended.stderr.index("error: ") :]
-    assert said.startswith("error: the bundle is missing\n")
-    assert f"no {tmp_path / 'nowhere' / 'configs' / 'embed.yaml'}\n" in said
-    assert "set --bundle_root" in said
+    printed = ended.stderr[ended.stderr.index("error: ") :]
+    assert printed.startswith("error: the bundle is missing\n")
+    assert f"no {tmp_path / 'nowhere' / 'configs' / 'embed.yaml'}\n" in printed
+    assert "set --bundle_root" in printed
     assert list(tmp_path.iterdir()) == []

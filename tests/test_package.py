@@ -137,12 +137,12 @@ def test_components_are_what_configs_use_beyond_the_public_names():
 def test_editors_see_the_same_names():
     tree = ast.parse(Path(inspect.getfile(scripts)).read_text())
     (block,) = [part for part in tree.body if isinstance(part, ast.If)]
-    told = {
+    listed = {
         name.asname or name.name: f"{part.module}:{name.name}" if name.asname else part.module
         for part in block.body
         for name in part.names
     }
-    assert told == scripts._PUBLIC
+    assert listed == scripts._PUBLIC
 
 
 def test_the_version_is_semantic():

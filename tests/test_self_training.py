@@ -43,17 +43,19 @@ def test_a_second_model_learns_from_confident_pseudo_labels(cohort, tmp_path):
         "inference", dataset_dir=cohort, output_dir=tmp_path / "first", ckpt_dir=cohort / "models",
         attention_dir=cohort / "attention", section="unlabelled", certain=0.8,
     )  # fmt: skip
-    drawn = {path.name.removesuffix(".nii.gz"): path for path in (tmp_path / "first" / "predictions").glob("*.nii.gz")}
-    assert set(drawn) == {case.id for case in datalist.load(cohort, "unlabelled")}
+    pseudo_labels = {
+        path.name.removesuffix(".nii.gz"): path for path in (tmp_path / "first" / "predictions").glob("*.nii.gz")
+    }
+    assert set(pseudo_labels) == {case.id for case in datalist.load(cohort, "unlabelled")}
     indices = {0, IGNORED_INDEX, *(organ.index for organ in LabelTable.load(cohort).organs)}
-    for path in drawn.values():
+    for path in pseudo_labels.values():
         found = set(np.unique(np.asarray(nib.load(path).dataobj)).tolist())
         assert IGNORED_INDEX in found
         assert found <= indices
     shutil.copytree(cohort / "models", tmp_path / "models")
     given = {"dataset_dir": cohort, "output_dir": tmp_path, "attention_dir": cohort / "attention"}
     run_here("train", **given, pseudo_dir=tmp_path / "first" / "predictions", calibration_batches=2)
-    for case in drawn:
+    for case in pseudo_labels:
         store = tmp_path / "store" / case / "target.npy"
         assert set(np.unique(np.load(store)).tolist()) >= {-1, 0}
     assert (tmp_path / "models" / "model.pt").read_bytes() != (cohort / "models" / "model.pt").read_bytes()

@@ -52,11 +52,11 @@ def test_a_written_picture_is_read_back(most, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("channels", "indices", "said"), [(1, False, "set image_channels to 3"), (1, True, "PNG with a palette")]
+    ("channels", "indices", "message"), [(1, False, "set image_channels to 3"), (1, True, "PNG with a palette")]
 )
-def test_an_unexpected_number_of_channels_is_refused_with_a_remedy(channels, indices, said, tmp_path):
+def test_an_unexpected_number_of_channels_is_refused_with_a_remedy(channels, indices, message, tmp_path):
     path = write_picture(tmp_path / "a.png", PIXELS)
-    with pytest.raises(SemclError, match=rf"(?s)case a: .*a\.png with 3 channels.*{said}"):
+    with pytest.raises(SemclError, match=rf"(?s)case a: .*a\.png with 3 channels.*{message}"):
         read(path, "a", channels, indices)
 
 

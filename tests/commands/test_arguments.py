@@ -15,10 +15,10 @@ def test_an_unknown_command_is_refused(given, near, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scripts", given, "x"])
     with pytest.raises(SystemExit, match="2"):
         command_line.main()
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: there is no command {given}\n")
-    assert f"one of {', '.join(command_line.COMMANDS)}\n" in said
-    assert (f"did you mean {near}?" if near else "--help") in said
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: there is no command {given}\n")
+    assert f"one of {', '.join(command_line.COMMANDS)}\n" in printed
+    assert (f"did you mean {near}?" if near else "--help") in printed
 
 
 @pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["check", "--", "--help"]])
@@ -27,8 +27,8 @@ def test_help_still_comes_from_fire(words, monkeypatch, capsys):
     monkeypatch.setenv("PAGER", "cat")
     with pytest.raises(SystemExit, match="0"):
         command_line.main()
-    assert "SYNOPSIS" in (said := "".join(capsys.readouterr()))
-    assert "METADATA" not in said
+    assert "SYNOPSIS" in (printed := "".join(capsys.readouterr()))
+    assert "METADATA" not in printed
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def sample(
     SEEN.update(locals())
 
 
-def said_to(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+def run_with(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     """The command line with one command of every kind of option."""
     monkeypatch.setitem(command_line.COMMANDS, "phantom", sample)
     monkeypatch.setattr(sys, "argv", ["scripts", "phantom", *words])
@@ -61,7 +61,7 @@ def said_to(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     "text", ["2024_01", "1e3", "a,b", "007", "True", "None", "[a]", "{x}", "'quoted'", "0x10", "1.0", "~", "ä b", "-"]
 )
 def test_a_path_stays_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    said_to(monkeypatch, f"--out={text}", f"--file={text}", f"--pred={text}")
+    run_with(monkeypatch, f"--out={text}", f"--file={text}", f"--pred={text}")
     assert (SEEN["out"], SEEN["file"], SEEN["pred"]) == (text, text, [text])
 
 
@@ -74,7 +74,7 @@ def test_an_output_folder_is_made_where_the_option_says(tmp_path: Path, monkeypa
 
 
 def test_default_values_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    said_to(monkeypatch, "--out", "x")
+    run_with(monkeypatch, "--out", "x")
     wanted = {"cases": 16, "names": ["a", "b"], "file": None, "workers": None, "pred": [], "window": "percentile"}
     assert {name: SEEN[name] for name in wanted} == wanted
 
@@ -105,7 +105,7 @@ READ = [
 
 @pytest.mark.parametrize(("name", "text", "meant"), READ)
 def test_a_value_is_converted_as_its_option_declares(name, text, meant, monkeypatch):
-    said_to(monkeypatch, "--out", "x", f"--{name}={text}")
+    run_with(monkeypatch, "--out", "x", f"--{name}={text}")
     assert SEEN[name] == meant
     assert type(SEEN[name]) is type(meant)
 
@@ -149,11 +149,11 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "text", "problem"), REFUSED)
 def test_an_invalid_value_is_refused_in_one_message(name, text, problem, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
-        said_to(monkeypatch, *(["--out", "x"] if name != "out" else []), f"--{name}={text}")
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: --{name} {problem}")
-    assert f"do this:  set --{name}\n" in said
-    assert len(said) < 6000
+        run_with(monkeypatch, *(["--out", "x"] if name != "out" else []), f"--{name}={text}")
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: --{name} {problem}")
+    assert f"do this:  set --{name}\n" in printed
+    assert len(printed) < 6000
 
 
 @pytest.mark.parametrize(
@@ -191,13 +191,13 @@ def test_a_file_to_write_is_neither_a_folder_nor_inside_a_file(tmp_path: Path) -
 def test_words_that_fire_would_misread_are_quoted(words, message, monkeypatch, capsys):
     SEEN.clear()
     with pytest.raises(SystemExit, match="2"):
-        said_to(monkeypatch, *words)
+        run_with(monkeypatch, *words)
     assert capsys.readouterr().err.startswith(f"error: {message}")
     assert not SEEN
 
 
 def test_several_folders_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    said_to(monkeypatch, "--out", "x", "--pred", "a", "--pred", "2024_01")
+    run_with(monkeypatch, "--out", "x", "--pred", "a", "--pred", "2024_01")
     assert SEEN["pred"] == ["a", "2024_01"]
 
 

@@ -1,10 +1,10 @@
 """Two ranks end with the weights of one with the same batch: 20 steps of each stage that trains, within 1e-5.
 
-Exact are: the batch, which ranks share evenly; its views and their noise, drawn for the batch of all ranks; the loss,
+Exact are: the batch, which ranks share evenly; its views and their noise, sampled for the batch of all ranks; the loss,
 over gathered embeddings or a mean over queries; batch norm over all ranks. What differs is the order of sums. In
 float32 such differences grow from step to step, as between one thread and two (AdamW's first steps are as long for a
-gradient of 1e-9 as for one of 1), so 20 steps are run in float64. The coarse stage's augmentation is drawn by each rank
-for its own volumes, and its Dice is of a rank's volumes together (`batch: true`): both are switched off here.
+gradient of 1e-9 as for one of 1), so 20 steps are run in float64. The coarse stage's augmentation is sampled by each
+rank for its own volumes, and its Dice is of a rank's volumes together (`batch: true`): both are switched off here.
 """
 
 import csv

@@ -249,7 +249,7 @@ def test_the_smallest_allowed_numbers_are_accepted(
     assert "Of the 1 nearest" in summary_of(tmp_path / "embeddings")["headline"]
 
 
-# what is said
+# what is printed
 
 
 def test_measures_separate_a_good_encoder_from_a_collapsed_one(made: Path) -> None:
@@ -431,7 +431,7 @@ def test_the_stage_gives_the_same_bytes_again(embedded_phantoms: Path, tmp_path:
 
 def test_the_stage_requires_an_encoder(embedded_phantoms: Path, tmp_path: Path) -> None:
     shutil.copy(embedded_phantoms / "labels.yaml", tmp_path)
-    said = refusal(
+    printed = refusal(
         "embed",
         dataset_dir=embedded_phantoms,
         attention_dir=embedded_phantoms / "labels",
@@ -439,13 +439,13 @@ def test_the_stage_requires_an_encoder(embedded_phantoms: Path, tmp_path: Path) 
         ckpt_dir=tmp_path,
         store_dir=embedded_phantoms / "store",
     )
-    assert f"no {tmp_path / 'encoder.pt'}" in said
-    assert "run pretrain.yaml first" in said
+    assert f"no {tmp_path / 'encoder.pt'}" in printed
+    assert "run pretrain.yaml first" in printed
     assert not (tmp_path / "out" / "embeddings").exists()
 
 
 def test_the_stage_refuses_an_unknown_organ(embedded_phantoms: Path, tmp_path: Path) -> None:
-    said = refusal(
+    printed = refusal(
         "embed",
         dataset_dir=embedded_phantoms,
         attention_dir=embedded_phantoms / "labels",
@@ -454,8 +454,8 @@ def test_the_stage_refuses_an_unknown_organ(embedded_phantoms: Path, tmp_path: P
         store_dir=embedded_phantoms / "store",
         organ="heart",
     )
-    assert said.startswith("there is no such query")
-    assert "organ heart, case any" in said
+    assert printed.startswith("there is no such query")
+    assert "organ heart, case any" in printed
 
 
 def test_the_command_passes_an_overlay_to_the_stage(embedded_phantoms: Path, tmp_path: Path) -> None:
@@ -470,6 +470,6 @@ def test_the_command_passes_an_overlay_to_the_stage(embedded_phantoms: Path, tmp
     given = {name: str(folder) for name, folder in given.items()}
     with as_if_a_process_ended(), pytest.raises(Exception) as raised:  # noqa: PT011  # MONAI wraps it
         command(str(embedded_phantoms), str(ROOT / "bundle"), str(overlay), **given)
-    said = str(root_cause(raised.value))
-    assert said.startswith("there is no such query")
-    assert "organ heart, case any" in said
+    printed = str(root_cause(raised.value))
+    assert printed.startswith("there is no such query")
+    assert "organ heart, case any" in printed

@@ -8,19 +8,19 @@ from tests.evaluate.test_report import SVG
 
 
 def test_comments_and_entities_hide_nothing():
-    drawn = safe_svg(SVG.replace("a map", "<!--><img src=x onerror=alert(1)>--><![CDATA[<script>1</script>]]>"))
-    assert "<img" not in drawn
-    assert "<script>" not in drawn
+    cleaned = safe_svg(SVG.replace("a map", "<!--><img src=x onerror=alert(1)>--><![CDATA[<script>1</script>]]>"))
+    assert "<img" not in cleaned
+    assert "<script>" not in cleaned
     bomb = '<!DOCTYPE x [<!ENTITY a "<script/>">]>' + SVG.replace("a map", "&a;")
     with pytest.raises(ValueError, match=r"SVG with \S+script|not SVG"):
         safe_svg(bomb)
 
 
 def test_ordinary_figures_are_unchanged():
-    drawn = safe_svg(curves_figure({"train": [[2.5, 1.5]]}))
-    assert drawn.startswith("<svg")
-    assert drawn.count("<path") == curves_figure({"train": [[2.5, 1.5]]}).count("<path")
-    assert ">train<" in drawn or "train" in drawn
+    cleaned = safe_svg(curves_figure({"train": [[2.5, 1.5]]}))
+    assert cleaned.startswith("<svg")
+    assert cleaned.count("<path") == curves_figure({"train": [[2.5, 1.5]]}).count("<path")
+    assert ">train<" in cleaned or "train" in cleaned
 
 
 @pytest.mark.parametrize("text", ["not SVG", "<html/>", "<svg/>", SVG.replace("<text>", "<script/><text>")])

@@ -8,6 +8,6 @@ from typing import Any
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how many probes of each kind were made."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    told = [value for report in reports for name, value in report.user_properties if name == "probes"]
-    if told:
-        terminalreporter.write_line("fuzz: " + "; ".join(told))
+    lines = [value for report in reports for name, value in report.user_properties if name == "probes"]
+    if lines:
+        terminalreporter.write_line("fuzz: " + "; ".join(lines))

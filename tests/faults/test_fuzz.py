@@ -204,7 +204,7 @@ def test_damaged_files_are_refused_or_read_at_once_and_nothing_is_written(
     name, plain, write, read = KINDS[kind]
     if kind == "calibration":
         plain = plain | {"weights": checksum(place / "model.pt")}
-    path, told = place / name, {"read": 0, "refused": 0}
+    path, counts = place / name, {"read": 0, "refused": 0}
     path.write_text(write(plain))
     read(place)  # undamaged, it is fine
     before = everything(place.parent, path)
@@ -220,16 +220,16 @@ def test_damaged_files_are_refused_or_read_at_once_and_nothing_is_written(
     @given(files(plain, write))
     def probe(content: bytes) -> None:
         path.write_bytes(content)
-        said, start = "", time.monotonic()
+        message, start = "", time.monotonic()
         try:
             read(place)
-            told["read"] += 1
+            counts["read"] += 1
         except SemclError as error:
-            told["refused"] += 1
-            said = str(error)
-        assert (time.monotonic() - start < LONGEST, len(said) < 20_000) == (True, True)
+            counts["refused"] += 1
+            message = str(error)
+        assert (time.monotonic() - start < LONGEST, len(message) < 20_000) == (True, True)
         assert everything(place.parent, path) == before
 
     probe()
-    record_property("probes", f"{kind} {told['read']} read, {told['refused']} refused")
-    assert told["refused"] > PROBES // 10
+    record_property("probes", f"{kind} {counts['read']} read, {counts['refused']} refused")
+    assert counts["refused"] > PROBES // 10

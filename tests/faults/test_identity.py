@@ -160,9 +160,9 @@ def resplit(phantoms: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("stage", ["pretrain", "train", "store"])
 def test_no_stage_trains_on_maps_of_another_split(stage, resplit):
-    said = refusal(stage, dataset_dir=resplit)
-    assert "the attention maps were made for another split of the cohort" in said
-    assert "run coarse.yaml again" in said
+    message = refusal(stage, dataset_dir=resplit)
+    assert "the attention maps were made for another split of the cohort" in message
+    assert "run coarse.yaml again" in message
 
 
 @pytest.mark.parametrize(
@@ -170,24 +170,24 @@ def test_no_stage_trains_on_maps_of_another_split(stage, resplit):
 )
 def test_no_patient_is_tested_by_a_network_trained_on_them(stage, file, resplit):
     before = {path: path.read_bytes() for path in (resplit / "predictions").iterdir()}
-    said = refusal(stage, dataset_dir=resplit)
-    assert "a patient who is tested is one that was learnt from" in said
-    assert file in said
+    message = refusal(stage, dataset_dir=resplit)
+    assert "a patient who is tested is one that was learnt from" in message
+    assert file in message
     assert {path: path.read_bytes() for path in (resplit / "predictions").iterdir()} == before
 
 
 def test_predictions_of_another_split_are_not_evaluated(resplit):
     (resplit / "attention" / "attention.json").unlink()
-    said = refusal("evaluate", dataset_dir=resplit)
-    assert "a patient who is tested is one that was learnt from" in said
-    assert "predictions.json" in said
+    message = refusal("evaluate", dataset_dir=resplit)
+    assert "a patient who is tested is one that was learnt from" in message
+    assert "predictions.json" in message
 
 
 def test_models_of_another_label_table_do_not_segment(resplit):
     table = LabelTable.load(resplit / "models")
     turned = replace(table, organs=table.organs[::-1])
     turned.save(resplit / "models")
-    said = refusal("inference", dataset_dir=resplit, section="training")
-    assert "made with the organs of another label table" in said
-    assert f"{table.organs_digest()} in {resplit}/models/model.json" in said
-    assert turned.organs_digest() in said
+    message = refusal("inference", dataset_dir=resplit, section="training")
+    assert "made with the organs of another label table" in message
+    assert f"{table.organs_digest()} in {resplit}/models/model.json" in message
+    assert turned.organs_digest() in message

@@ -340,9 +340,9 @@ def test_a_damaged_query_store_ends_training_at_its_checkpoint_and_is_rebuilt(ha
     store = Path(shutil.copytree(whole["pretrain"].out / "store", tmp_path / "store"))
     run = again("pretrain", store_dir=str(store), num_workers=workers)
     assert run(SpoiledStore(store, harm, EPOCH + 1)) == 1
-    said = run.log.read_text()
-    assert re.search(r"error: case \S+: the query store was changed while it was in use", said), said
-    assert "--resume True" in said
+    printed = run.log.read_text()
+    assert re.search(r"error: case \S+: the query store was changed while it was in use", printed), printed
+    assert "--resume True" in printed
     assert run.status() == "failed"
     assert torch.load(run.checkpoint, weights_only=True)["epoch"] >= 1
     assert run(resume=True) == 0, run.log.read_text()
@@ -442,8 +442,8 @@ def killed(whole: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> R
     return run
 
 
-@pytest.mark.parametrize(("change", "said"), CHANGES.values(), ids=CHANGES.keys())
-def test_a_run_of_another_config_or_cohort_is_not_resumed(change, said, killed, tmp_path):
+@pytest.mark.parametrize(("change", "printed"), CHANGES.values(), ids=CHANGES.keys())
+def test_a_run_of_another_config_or_cohort_is_not_resumed(change, printed, killed, tmp_path):
     change = dict(change)
     if "dataset_dir" in change:
         other = Path(shutil.copytree(killed.cohort, tmp_path / change["dataset_dir"]))
@@ -457,7 +457,7 @@ def test_a_run_of_another_config_or_cohort_is_not_resumed(change, said, killed, 
     assert killed(resume=True, **change) == 1
     message = killed.log.read_text()[already:]
     assert "error: the checkpoint is of another run" in message
-    assert said in message
+    assert printed in message
     assert killed.checkpoint.read_bytes() == before
 
 
@@ -557,5 +557,5 @@ def test_no_stage_accesses_the_internet(whole):
 
 def test_maps_made_offline_are_whole(whole):
     for case in datalist.load(whole["coarse"].cohort):
-        drawn = nib.load(whole["coarse"].out / "attention" / f"{case.id}.nii.gz")
-        assert np.asarray(drawn.dataobj).shape == nib.load(case.image).shape
+        coarse_map = nib.load(whole["coarse"].out / "attention" / f"{case.id}.nii.gz")
+        assert np.asarray(coarse_map.dataobj).shape == nib.load(case.image).shape

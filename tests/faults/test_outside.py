@@ -19,11 +19,11 @@ BOMB = "organs: {liver: 1}\n" + "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
 )  # fmt: skip
 
 
-def refuses(said: str) -> Callable[[Callable[[Folder], Any]], Callable[[Folder], Any]]:
+def refuses(printed: str) -> Callable[[Callable[[Folder], Any]], Callable[[Folder], Any]]:
     """Register a run: a function that damages a folder of two pairs and returns a command line."""
 
     def register(build: Callable[[Folder], Any]) -> Callable[[Folder], Any]:
-        REFUSED[build.__name__] = (build, said)
+        REFUSED[build.__name__] = (build, printed)
         return build
 
     return register
@@ -180,7 +180,7 @@ def an_empty_overlay(f):
 def test_a_command_refuses_invalid_input_in_one_message_and_writes_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build, said = REFUSED[name]
+    build, printed = REFUSED[name]
     folder = Folder(tmp_path)
     folder.pair("a", "b")
     words = [str(word) for word in build(folder)]
@@ -190,7 +190,7 @@ def test_a_command_refuses_invalid_input_in_one_message_and_writes_nothing(
         command_line.main()
     message = capsys.readouterr().err
     message = message[message.index("error: ") :]
-    assert said in message
+    assert printed in message
     assert [message.count(part) for part in ("error: ", "found: ", "expected: ", "do this: ")] == [1, 1, 1, 1]
     assert len(message) < 1500
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

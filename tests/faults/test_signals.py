@@ -11,8 +11,8 @@ from tests.faults import Strike, Unread, run_command
 from tests.faults.inputs import TABLE, Folder
 
 STOPPED: dict[str, tuple[str, Strike, int, str]] = {
-    f"{command}, by {number.name}": (command, Strike(*place, number), 128 + number, said)
-    for command, number, place, said in [
+    f"{command}, by {number.name}": (command, Strike(*place, number), 128 + number, printed)
+    for command, number, place, printed in [
         ("check", signal.SIGINT, ("scripts.intake.survey", "check_voxels", 2), "nothing was changed"),
         ("prepare", signal.SIGTERM, ("scripts.intake.survey", "check_voxels", 1), "files are whole or not there"),
         ("prepare", signal.SIGHUP, ("scripts.cohort.datalist", "write_text", 1), "files are whole or not there"),
@@ -42,11 +42,11 @@ def arguments(command: str, scans: Folder, out: Path) -> list[str]:
     return [command, *given[command], *([] if command == "phantom" else table)]
 
 
-@pytest.mark.parametrize(("command", "strike", "code", "said"), STOPPED.values(), ids=STOPPED.keys())
-def test_a_stopped_command_reports_what_is_kept_and_how_to_continue(command, strike, code, said, scans, tmp_path):
+@pytest.mark.parametrize(("command", "strike", "code", "printed"), STOPPED.values(), ids=STOPPED.keys())
+def test_a_stopped_command_reports_what_is_kept_and_how_to_continue(command, strike, code, printed, scans, tmp_path):
     log, out = tmp_path / "log", tmp_path / "out"
     assert run_command(arguments(command, scans, out), log, strike) == code, log.read_text()
-    line = f"{command}: stopped by {strike.what.name}; {said}; run the same command again"
+    line = f"{command}: stopped by {strike.what.name}; {printed}; run the same command again"
     assert log.read_text().splitlines().count(line) == 1
     assert "Traceback" not in log.read_text()
     assert {path.name for path in out.rglob(".*")} <= {".semcl.json", ".unfinished"}  # marks, no half-written files
@@ -60,6 +60,6 @@ def test_a_command_whose_output_is_closed_ends_quietly(broken, scans, tmp_path):
         (scans.images / "anna.nii.gz").write_bytes(b"no volume")
     log = tmp_path / "log"
     assert run_command(arguments("check", scans, tmp_path), log, Unread()) == 141
-    said = log.read_text()
-    assert "Traceback" not in said
-    assert "BrokenPipe" not in said
+    printed = log.read_text()
+    assert "Traceback" not in printed
+    assert "BrokenPipe" not in printed

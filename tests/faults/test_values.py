@@ -147,9 +147,11 @@ def test_a_wrong_coarse_size_is_refused_with_the_nearest_multiple(size, strides,
 
 def test_a_stage_reports_all_wrong_values_at_once_and_does_nothing(phantoms, tmp_path):
     given = {"patch_size": 63, "spacing": [-1, 1, 0], "margin": -5}
-    said = refusal("train", dataset_dir=phantoms, output_dir=tmp_path, attention_dir=str(phantoms / "labels"), **given)
-    assert "3 problems in the config" in said
-    assert all(f"--{key} is out of bounds" in said for key in given)
+    printed = refusal(
+        "train", dataset_dir=phantoms, output_dir=tmp_path, attention_dir=str(phantoms / "labels"), **given
+    )
+    assert "3 problems in the config" in printed
+    assert all(f"--{key} is out of bounds" in printed for key in given)
     assert not (tmp_path / "store").exists()
 
 
@@ -174,11 +176,11 @@ LISTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("content", "said"), LISTS.values(), ids=LISTS.keys())
-def test_a_datalist_with_implausible_values_is_refused(content, said, tmp_path):
+@pytest.mark.parametrize(("content", "printed"), LISTS.values(), ids=LISTS.keys())
+def test_a_datalist_with_implausible_values_is_refused(content, printed, tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"")
     (tmp_path / "datalist.json").write_text(json.dumps(content))
-    with pytest.raises(SemclError, match=rf"(?s)the datalist cannot be understood.*{said}"):
+    with pytest.raises(SemclError, match=rf"(?s)the datalist cannot be understood.*{printed}"):
         datalist.load(tmp_path)
 
 

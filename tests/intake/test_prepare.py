@@ -239,7 +239,7 @@ def test_a_table_of_cases_may_begin_as_spreadsheets_write_it(folders, table, tmp
     assert [case.patient for case in made] == [f"p{case}" for case in "abcdef"]
 
 
-def drawn(seed):
+def random_cases(seed):
     """Cases of 12 to 20 patients with one to three scans each, in any order."""
     rng = np.random.default_rng(seed)
     owners = [patient for patient in range(rng.integers(12, 21)) for _ in range(rng.integers(1, 4))]
@@ -249,7 +249,7 @@ def drawn(seed):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("folds", "share"), [(2, 0.0), (3, 0.4), (5, 0.5), (6, 0.4)])
 def test_a_split_is_by_patient_and_leaves_no_fold_empty(seed, folds, share):
-    cases = drawn(seed)
+    cases = random_cases(seed)
     made = split(cases, folds, share, seed)
     assert [(case.id, case.patient) for case in made] == [(case.id, case.patient) for case in cases]
     sides = {case.patient: set() for case in made}
@@ -265,7 +265,7 @@ def test_a_split_is_by_patient_and_leaves_no_fold_empty(seed, folds, share):
 
 
 def test_a_split_depends_on_the_seed_and_not_on_the_order():
-    cases = drawn(0)
+    cases = random_cases(0)
     made = split(cases, 3, 0.4, seed=1)
     assert sorted(split(cases[::-1], 3, 0.4, seed=1), key=str) == sorted(made, key=str)
     assert split(cases, 3, 0.4, seed=2) != made
@@ -274,7 +274,7 @@ def test_a_split_depends_on_the_seed_and_not_on_the_order():
 @pytest.mark.parametrize(("folds", "share"), [(-1, 0.4), (3, -0.1), (3, 1.0), (3, 40)])
 def test_a_split_that_cannot_be_made_is_refused(folds, share):
     with pytest.raises(SemclError, match="patients cannot be split like that") as raised:
-        split(drawn(0), folds, share, 0)
+        split(random_cases(0), folds, share, 0)
     assert raised.value.found == f"{folds} folds, a test share of {share}"
     assert raised.value.expected == "at least 2 folds, a test share from 0 to below 1"
     assert "--folds or --test_share" in raised.value.remedy

@@ -160,25 +160,25 @@ def test_a_run_does_not_depend_on_earlier_random_numbers(whole: Training, tmp_pa
 
 
 def test_epochs_and_rounds_have_their_own_seeds(tmp_path: Path) -> None:
-    training, drawn = Training(tmp_path), set()
+    training, sampled = Training(tmp_path), set()
     for number in range(3):
         training.checkpoint.round = number
         for epoch in range(4):
             training.trainer.state.epoch = epoch
             training.checkpoint.seed(training.trainer)
-            drawn |= {random.random(), np.random.rand(), torch.rand(1).item(), training.noise.R.rand()}
-    assert len(drawn) == 3 * 4 * 4
+            sampled |= {random.random(), np.random.rand(), torch.rand(1).item(), training.noise.R.rand()}
+    assert len(sampled) == 3 * 4 * 4
 
 
 def test_shared_random_numbers_are_equal_on_all_ranks_and_own_ones_differ(tmp_path, monkeypatch):
-    training, drawn = Training(tmp_path), []
+    training, sampled = Training(tmp_path), []
     own = Noise()
     training.checkpoint.own_draws.append(own)
     for number in range(3):
         monkeypatch.setattr(ranks, "number", lambda number=number: number)
         training.checkpoint.seed(training.trainer)
-        drawn.append((training.noise.R.rand(), own.R.rand(), torch.rand(1).item(), np.random.rand(), random.random()))
-    counts = [len(set(of_ranks)) for of_ranks in zip(*drawn, strict=True)]
+        sampled.append((training.noise.R.rand(), own.R.rand(), torch.rand(1).item(), np.random.rand(), random.random()))
+    counts = [len(set(of_ranks)) for of_ranks in zip(*sampled, strict=True)]
     assert counts == [1, 3, 3, 3, 3]
 
 

@@ -123,9 +123,9 @@ def test_a_key_unlike_any_other_is_refused_with_all_known_keys():
 
 def test_all_errors_are_reported_at_once():
     messages = found(temprature=0.2, max_epochs="many", **{"train#views#rotate": 1})
-    said = "\n".join(messages)
+    reported = "\n".join(messages)
     assert len(messages) == 3
-    assert all(part in said for part in ("--temprature", "--max_epochs", "--train#views#rotate"))
+    assert all(part in reported for part in ("--temprature", "--max_epochs", "--train#views#rotate"))
 
 
 def test_a_key_an_overlay_adds_is_accepted_where_something_refers_to_it():
@@ -344,7 +344,7 @@ def test_outside_of_a_config_no_config_is_found():
     assert running_config() == {}
 
 
-# told apart
+# they differ
 
 
 def test_a_config_is_flattened_by_its_paths():
@@ -371,7 +371,7 @@ def test_tracking_does_not_distinguish_runs(tmp_path, phantoms, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "reported"),
     [
         ({}, []),
         ({"seed": 1}, ["seed: 0 before, 1 now"]),
@@ -381,9 +381,9 @@ def test_tracking_does_not_distinguish_runs(tmp_path, phantoms, monkeypatch):
     ],
     ids=["none", "another value", "a new key", "nothing", "two"],
 )
-def test_differences_are_reported_key_by_key(now, said):
-    assert differences(FLAT, FLAT | now) == said
-    assert (config_digest(FLAT) == config_digest(FLAT | now)) == (not said)
+def test_differences_are_reported_key_by_key(now, reported):
+    assert differences(FLAT, FLAT | now) == reported
+    assert (config_digest(FLAT) == config_digest(FLAT | now)) == (not reported)
 
 
 def test_a_key_that_is_gone_is_a_difference():

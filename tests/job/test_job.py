@@ -232,9 +232,9 @@ def test_failed_cases_are_named_at_the_end(make: Callable[..., Job], capsys: pyt
     assert info.value.code == SOME_FAILED == 3
     assert noted(job)["failed_cases"] == ["ann1", "bob2"]
     assert noted(job)["status"] == "completed"
-    said = capsys.readouterr().err
-    assert "error: case ann1: a volume cannot be read" in said
-    assert "2 cases failed, the others are done: ann1, bob2" in said
+    printed = capsys.readouterr().err
+    assert "error: case ann1: a volume cannot be read" in printed
+    assert "2 cases failed, the others are done: ann1, bob2" in printed
 
 
 # the folder
@@ -357,7 +357,7 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(make: Callable[..., Job]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "printed"),
     [
         ({"max_epochs": 24}, "max_epochs: 12 before, 24 now"),
         ({"seed": 1}, "seed: 0 before, 1 now"),
@@ -366,12 +366,12 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(make: Callable[..., Job]
     ids=["config", "seed", "a new key"],
 )
 def test_a_checkpoint_of_another_config_is_refused(
-    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], said: str
+    make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], printed: str
 ) -> None:
     interrupted(make)
     monkeypatch.setattr(config_check, "check", lambda *_: [])
     monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 12, "seed": 0} | change)
-    with pytest.raises(SemclError, match=rf"(?s)the checkpoint is of another run.*{said}.*leave out --resume"):
+    with pytest.raises(SemclError, match=rf"(?s)the checkpoint is of another run.*{printed}.*leave out --resume"):
         make(resume=True).begin()
 
 

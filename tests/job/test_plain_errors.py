@@ -39,13 +39,13 @@ def at_the_end(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[BaseExc
     hook = sys.excepthook
     plain_errors()
 
-    def said(error: BaseException) -> str:
+    def printed(error: BaseException) -> str:
         sys.excepthook(type(error), error, error.__traceback__)
         out, err = capsys.readouterr()
         assert out == ""
         return err
 
-    yield said
+    yield printed
     sys.excepthook = hook
 
 
@@ -65,39 +65,39 @@ MEMORY: dict[str, BaseException] = {
         "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
     ),
     "of a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity"),
-    "of a GPU, said otherwise": RuntimeError("CUDA error: out of memory"),
+    "of a GPU, worded differently": RuntimeError("CUDA error: out of memory"),
 }
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("error", MEMORY.values(), ids=MEMORY.keys())
 def test_out_of_memory_names_the_numbers_to_lower(error: BaseException, wrapped: bool) -> None:
-    said = explain(caught(error, wrapped))
-    assert said is not None
-    assert said.problem == "out of memory"
-    assert type(error).__name__ in str(said.found)
-    assert "\n" not in str(said.found)
-    assert all(key in said.remedy for key in ("patch_size", "queries_per_cluster", "batch_size", "--amp True"))
+    explained = explain(caught(error, wrapped))
+    assert explained is not None
+    assert explained.problem == "out of memory"
+    assert type(error).__name__ in str(explained.found)
+    assert "\n" not in str(explained.found)
+    assert all(key in explained.remedy for key in ("patch_size", "queries_per_cluster", "batch_size", "--amp True"))
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_explained(number: int, wrapped: bool) -> None:
-    said = explain(caught(OSError(number, os.strerror(number), "store/a/image.npy"), wrapped))
-    assert said is not None
-    assert said.problem == "the disk is full"
-    assert "store/a/image.npy" in str(said.found)
-    assert "make room" in said.remedy
+    explained = explain(caught(OSError(number, os.strerror(number), "store/a/image.npy"), wrapped))
+    assert explained is not None
+    assert explained.problem == "the disk is full"
+    assert "store/a/image.npy" in str(explained.found)
+    assert "make room" in explained.remedy
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_killed_loader_process_suggests_fewer_workers(wrapped: bool) -> None:
     error = RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed. ")
-    said = explain(caught(error, wrapped))
-    assert said is not None
-    assert said.problem == "a loader process was killed"
-    assert "pid 4711" in str(said.found)
-    assert "--num_workers" in said.remedy
+    explained = explain(caught(error, wrapped))
+    assert explained is not None
+    assert explained.problem == "a loader process was killed"
+    assert "pid 4711" in str(explained.found)
+    assert "--num_workers" in explained.remedy
 
 
 # left to their traceback
@@ -140,13 +140,13 @@ def test_a_component_monai_cannot_build_is_named_by_its_path(
     workflow = workflow_of(stage, dataset_dir=phantoms, output_dir=tmp_path, **overrides)
     with pytest.raises(Exception, match=r".") as info:
         workflow.parser.get_parsed_content(path)
-    said = explain(info.value)
-    assert said is not None
+    explained = explain(info.value)
+    assert explained is not None
     path = {"network_def": "common#coarse_network"}.get(path, path)  # where it is defined
-    assert said.problem == f"{path} of the config cannot be made"
-    assert what in str(said.found)
-    assert f"check {path}" in said.remedy
-    assert "SEMCL_TRACEBACK=1" in said.remedy
+    assert explained.problem == f"{path} of the config cannot be made"
+    assert what in str(explained.found)
+    assert f"check {path}" in explained.remedy
+    assert "SEMCL_TRACEBACK=1" in explained.remedy
 
 
 def test_a_semcl_error_in_a_loader_process_is_reported_as_itself() -> None:
@@ -156,8 +156,8 @@ def test_a_semcl_error_in_a_loader_process_is_reported_as_itself() -> None:
         wrapper = ExceptionWrapper(where="in DataLoader worker process 0")
     with pytest.raises(Exception, match="no maps") as info:
         wrapper.reraise()
-    said = explain(info.value)
-    assert said is None or "no maps" in str(said)
+    explained = explain(info.value)
+    assert explained is None or "no maps" in str(explained)
 
 
 def bug() -> None:
@@ -184,10 +184,10 @@ def test_a_semcl_error_ends_the_process_with_one_message(
 
 
 def test_other_exceptions_keep_their_traceback(at_the_end: Callable[[BaseException], str]) -> None:
-    said = at_the_end(caught(KeyError("its cause"), wrapped=True))
-    assert said.count("Traceback (most recent call last)") == 2
-    assert said.splitlines()[-1].startswith("RuntimeError: Failed to evaluate")
-    assert "KeyError: 'its cause'" in said
+    printed = at_the_end(caught(KeyError("its cause"), wrapped=True))
+    assert printed.count("Traceback (most recent call last)") == 2
+    assert printed.splitlines()[-1].startswith("RuntimeError: Failed to evaluate")
+    assert "KeyError: 'its cause'" in printed
 
 
 @pytest.mark.parametrize(("value", "shown"), [("1", 1), ("0", 0), ("", 0)])
@@ -195,9 +195,9 @@ def test_the_traceback_of_an_explained_error_is_shown_on_request(
     value: str, shown: int, at_the_end: Callable[[BaseException], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEMCL_TRACEBACK", value)
-    said = at_the_end(caught(OSError(errno.ENOSPC, "No space left on device")))
-    assert said.count("Traceback (most recent call last)") == shown
-    assert said.rindex("error: the disk is full") > said.find("Traceback")
+    printed = at_the_end(caught(OSError(errno.ENOSPC, "No space left on device")))
+    assert printed.count("Traceback (most recent call last)") == shown
+    assert printed.rindex("error: the disk is full") > printed.find("Traceback")
 
 
 def test_a_stage_whose_config_cannot_be_built_ends_with_one_message(phantoms: Path, tmp_path: Path) -> None:
@@ -220,6 +220,6 @@ def test_a_stage_whose_config_cannot_be_built_ends_with_one_message(phantoms: Pa
     ids=["gloo", "nccl", "store"],
 )
 def test_a_lost_rank_is_explained(error):
-    said = str(explain(error))
-    assert "another rank was lost" in said
-    assert "go on with --resume True" in said
+    explained = str(explain(error))
+    assert "another rank was lost" in explained
+    assert "go on with --resume True" in explained

@@ -10,12 +10,12 @@ from scripts.queries.noise import LEVELS, Noise
 CPU = torch.device("cpu")
 
 
-def drawn(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def noise_of(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return Noise(seed + 1000 * np.arange(shape[0]), CPU).fill(torch.empty(shape, dtype=dtype))
 
 
 def test_it_is_normal():
-    noise = drawn(0, 4, 250_000).double().numpy().ravel()
+    noise = noise_of(0, 4, 250_000).double().numpy().ravel()
     assert kstest(noise, "norm").pvalue > 0.01
     assert noise.mean() == pytest.approx(0, abs=5e-3)
     assert noise.var() == pytest.approx(1, abs=7e-3)
@@ -24,7 +24,7 @@ def test_it_is_normal():
 
 
 def test_its_tails_are_normal_up_to_four_and_end_there():
-    noise = drawn(1, 4, 1_000_000).abs()
+    noise = noise_of(1, 4, 1_000_000).abs()
     for far in (2, 3, 3.5, 4):
         expected = 2 * norm.sf(far) * noise.numel()
         assert abs((noise > far).sum().item() - expected) < 5 * np.sqrt(expected)
@@ -32,7 +32,7 @@ def test_its_tails_are_normal_up_to_four_and_end_there():
 
 
 def test_every_level_occurs_and_matches_its_quantile():
-    levels = drawn(2, 1, 4_000_000).unique().double().numpy()
+    levels = noise_of(2, 1, 4_000_000).unique().double().numpy()
     assert len(levels) == LEVELS
     exact = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
     assert np.abs(levels - exact).max() < 1e-4
@@ -41,7 +41,7 @@ def test_every_level_occurs_and_matches_its_quantile():
 
 
 def test_neighbours_and_images_are_independent():
-    noise = drawn(3, 2, 200_000).double().numpy()
+    noise = noise_of(3, 2, 200_000).double().numpy()
     for apart in (1, 2, 3, 4, 5, 8):
         assert abs(np.corrcoef(noise[0, :-apart], noise[0, apart:])[0, 1]) < 0.01
         assert abs(np.corrcoef(noise[0, :-apart] ** 2, noise[0, apart:] ** 2)[0, 1]) < 0.01
@@ -53,17 +53,17 @@ def test_it_does_not_depend_on_how_a_batch_is_split(shape):
     noise = Noise(4 + 1000 * np.arange(5), CPU)
     parts = [slice(0, 2), slice(2, 3), slice(3, 5)]
     filled = [noise.fill(torch.empty(part.stop - part.start, *shape[1:]), part) for part in parts]
-    assert torch.equal(torch.cat(filled), drawn(4, *shape))
-    assert not torch.equal(filled[0], drawn(5, *shape)[:2])
+    assert torch.equal(torch.cat(filled), noise_of(4, *shape))
+    assert not torch.equal(filled[0], noise_of(5, *shape)[:2])
 
 
 def test_it_leaves_other_generators_alone():
     state = torch.get_rng_state()
-    drawn(6, 2, 10)
+    noise_of(6, 2, 10)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_in_double_precision_it_is_torchs():
     generators = [torch.Generator().manual_seed(seed) for seed in (7, 1007, 2007)]
     expected = [torch.randn(5, 11, generator=one, dtype=torch.float64) for one in generators]
-    assert torch.equal(drawn(7, 3, 5, 11, dtype=torch.float64), torch.stack(expected))
+    assert torch.equal(noise_of(7, 3, 5, 11, dtype=torch.float64), torch.stack(expected))

@@ -91,9 +91,9 @@ def test_no_query_is_repeated_before_all_of_its_cluster_are_sampled(counts, want
 def test_patients_take_turns_until_one_has_no_more(counts, wanted):
     patients, batches = one_cluster(counts, wanted)
     for batch in batches:
-        drawn = np.bincount(patients[batch[: sum(counts)]], minlength=len(counts))
-        can_give_more = drawn < counts
-        assert drawn[can_give_more].min(initial=99) >= drawn.max() - 1
+        taken = np.bincount(patients[batch[: sum(counts)]], minlength=len(counts))
+        can_give_more = taken < counts
+        assert taken[can_give_more].min(initial=99) >= taken.max() - 1
 
 
 def test_a_patient_with_many_queries_comes_no_more_often_than_one_with_few():
@@ -116,8 +116,8 @@ def test_all_clusters_are_used_when_there_are_fewer_than_requested():
 
 
 def test_every_query_is_sampled_eventually():
-    drawn = {query for batch in ClusterSampler(CLUSTERS, PATIENTS, 2, 3, batches=500) for query in batch}
-    assert drawn == set(range(len(CLUSTERS)))
+    taken = {query for batch in ClusterSampler(CLUSTERS, PATIENTS, 2, 3, batches=500) for query in batch}
+    assert taken == set(range(len(CLUSTERS)))
 
 
 def test_clusters_and_patients_may_have_any_numbers_in_any_order():
@@ -189,10 +189,10 @@ def test_a_batch_of_any_cohort_is_balanced(queries, clusters_per_batch, wanted, 
         assert len(names) == min(clusters_per_batch, len(set(clusters)))
         assert set(names.values()) == {wanted}
         for name in names:
-            drawn = [query for query in batch if clusters[query] == name]
+            taken = [query for query in batch if clusters[query] == name]
             there = np.flatnonzero(clusters == name)
-            assert len(set(patients[drawn])) == min(wanted, len(set(patients[there])))
-            times = [drawn.count(query) for query in there]
+            assert len(set(patients[taken])) == min(wanted, len(set(patients[there])))
+            times = [taken.count(query) for query in there]
             assert sum(times) == wanted
             assert max(times) <= -(-wanted // len(there))
             assert min(times) >= wanted // len(there)
@@ -208,7 +208,7 @@ def test_the_order_depends_on_seed_and_epoch():
     assert epochs(1) == epochs(1)
     assert epochs(1)[0] != epochs(1)[1]
     assert epochs(1) != epochs(2)
-    assert epochs(1)[1] != epochs(2)[0]  # seed and epoch are told apart
+    assert epochs(1)[1] != epochs(2)[0]  # seed and epoch are not interchangeable
 
 
 def test_an_epoch_can_be_sampled_again():
@@ -266,14 +266,14 @@ def test_the_ranks_together_sample_the_batch_of_one_process(monkeypatch, ranks, 
 def test_of_very_many_patients_few_are_sampled_without_repetition(monkeypatch):
     monkeypatch.setattr(drawing, "MANY_PATIENTS", 3)
     sampler = ClusterSampler(CLUSTERS, PATIENTS, 4, 4, 200)
-    drawn = Counter()
+    taken = Counter()
     for batch in sampler:
         assert len(batch) == 16
         first = [query for query in batch if CLUSTERS[query] == 0]
         assert len(set(PATIENTS[first])) == len(first) == 4
-        drawn.update(PATIENTS[first].tolist())
-    assert set(drawn) == set(range(5))
-    assert max(drawn.values()) < 1.2 * min(drawn.values())
+        taken.update(PATIENTS[first].tolist())
+    assert set(taken) == set(range(5))
+    assert max(taken.values()) < 1.2 * min(taken.values())
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
@@ -317,12 +317,12 @@ def test_the_share_is_that_of_a_loop_over_pairs(queries):
 def test_the_share_of_each_epoch_is_in_the_curve_and_among_the_metrics(tmp_path, workers):
     clusters, patients = np.repeat([0, 1, 2], 6), np.array([0] * 6 + [0, 1, 2] * 4)
     sampler = ClusterSampler(clusters, patients, 1, 2, batches=3)
-    expected, drawn = ClusterSampler(clusters, patients, 1, 2, batches=3), []
+    expected, taken = ClusterSampler(clusters, patients, 1, 2, batches=3), []
     for _ in range(4):
         list(expected)
-        drawn.append(expected.shared)
-    assert min(drawn) > 0
-    assert len(set(drawn)) > 1
+        taken.append(expected.shared)
+    assert min(taken) > 0
+    assert len(set(taken)) > 1
     loader = DataLoader(TensorDataset(torch.arange(18)), batch_sampler=sampler, num_workers=workers)
     engine = Engine(lambda engine, batch: {"loss": torch.zeros(())})
     LossCurve(str(tmp_path / "curve.csv"), "pretrain", sampler.metrics).attach(engine)
@@ -330,8 +330,8 @@ def test_the_share_of_each_epoch_is_in_the_curve_and_among_the_metrics(tmp_path,
     with open(tmp_path / "curve.csv", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["stage", "run", "epoch", "loss", "positives_of_other_patients"]
-    assert [float(row[4]) for row in rows] == pytest.approx(drawn, abs=1e-6)
-    assert engine.state.metrics == {"positives_of_other_patients": pytest.approx(drawn[-1])}
+    assert [float(row[4]) for row in rows] == pytest.approx(taken, abs=1e-6)
+    assert engine.state.metrics == {"positives_of_other_patients": pytest.approx(taken[-1])}
 
 
 REFUSED = {

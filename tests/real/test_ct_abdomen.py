@@ -57,10 +57,10 @@ def test_a_real_ct_with_given_attention_is_segmented(real_data, tmp_path):
         **GRID,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    drawn = nib.load(tmp_path / "out" / "predictions" / "ct.nii.gz")
-    assert drawn.shape == source.shape
-    assert np.allclose(drawn.affine, source.affine)
-    voxels = np.asarray(drawn.dataobj)
+    prediction = nib.load(tmp_path / "out" / "predictions" / "ct.nii.gz")
+    assert prediction.shape == source.shape
+    assert np.allclose(prediction.affine, source.affine)
+    voxels = np.asarray(prediction.dataobj)
     assert set(np.unique(voxels).tolist()) <= {0, *ORGANS.values()}
     before, after = dice(given, truth), dice(voxels, truth)
     print(dict(zip(ORGANS, zip(before, after, strict=True), strict=True)))

@@ -101,8 +101,8 @@ def by_the_command_line(grid: QueryGrid, image: Path, attention: Path) -> tuple[
     network, read = Watched(), Compose([ReadVolume(TABLE, str(attention))])
     (batch,) = DataLoader(VolumeDataset([{"case": "a", "image": str(image)}], read), batch_size=1)
     given, _, _, more = PrepareVolume()(batch, torch.device("cpu"))
-    drawn = inferer_of(grid)(given, network, **more)
-    return ToStoredLabels(TABLE)({"pred": drawn[0], "image": batch["image"][0]})["pred"][0], network.seen
+    predicted = inferer_of(grid)(given, network, **more)
+    return ToStoredLabels(TABLE)({"pred": predicted[0], "image": batch["image"][0]})["pred"][0], network.seen
 
 
 def by_auto3dseg(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
@@ -130,10 +130,10 @@ def in_ras(stored: Callable[[str], tuple[Path, Path]]) -> Callable[[str, str], t
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_patches_and_map_are_those_of_the_scan_in_ras(codes, caller, grid, stored, in_ras):
-    drawn, seen = CALLERS[caller](GRIDS[grid], *stored(codes))
+    predicted, seen = CALLERS[caller](GRIDS[grid], *stored(codes))
     expected, patches = in_ras(caller, grid)
     assert all(np.array_equal(one, other) for one, other in zip(seen, patches, strict=True))
-    assert np.array_equal(drawn, turned(np.asarray(expected, np.uint8), codes).get_fdata())
+    assert np.array_equal(predicted, turned(np.asarray(expected, np.uint8), codes).get_fdata())
 
 
 @pytest.mark.parametrize("grid", GRIDS)
