@@ -73,7 +73,7 @@ def read_text(path: Path, most: int = YAML_BYTES) -> str:
     wrong = _encoding(content)
     if wrong is not None:
         raise SemclError(f"{path} is not {NO_TEXT}", found=wrong, expected=NO_TEXT, remedy=AS_UTF8)
-    return content.decode("utf-8-sig")
+    return content.removeprefix(codecs.BOM_UTF8).decode()  # utf-8-sig lies in a file, which may be out of reach by now
 
 
 def _encoding(content: bytes) -> str | None:
@@ -85,7 +85,7 @@ def _encoding(content: bytes) -> str | None:
         wide = len(content) % 2 == 0 and content[:200].count(b"\0") >= len(content[:200]) // 3
         return "UTF-16 without a mark" if wide else f"a NUL byte in line {_line(content, content.index(0))}"
     try:
-        content.decode("utf-8-sig")
+        content.decode()
     except UnicodeDecodeError as error:
         byte = content[error.start]
         return f"byte 0x{byte:02x} in line {_line(content, error.start)}, as in Latin-1 or Windows-1252"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -106,6 +108,16 @@ def test_utf_8_is_read_with_and_without_byte_order_mark(tmp_path: Path) -> None:
     for content in ("ä".encode(), "ä".encode("utf-8-sig")):
         (tmp_path / "a.txt").write_bytes(content)
         assert read_text(tmp_path / "a.txt") == "ä"
+
+
+def test_utf_8_is_read_by_a_process_that_can_load_no_more_codecs(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("ä".encode("utf-8-sig"))
+    code = (
+        "import sys; from pathlib import Path; from scripts.plain import read_text; "
+        "sys.modules['encodings.utf_8_sig'] = None; print(ascii(read_text(Path(sys.argv[1]))))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.txt")], capture_output=True, check=False)
+    assert ended.stdout.split() == [b"'\\xe4'"], ended.stderr
 
 
 def test_a_path_that_is_not_a_file_is_refused_without_hanging(tmp_path: Path) -> None:

@@ -390,12 +390,18 @@ print(json.dumps(ended))
 """
 
 
-def run_all(commands: list[list[str]], size: int = 0) -> list[tuple[object, str]]:
-    """Commands in one process, of a user who owns nothing, or with small files only: exit code and output of each."""
+def run_all(
+    commands: list[list[str]], size: int = 0, cwd: Path = ROOT, bare: dict[str, str] | None = None
+) -> list[tuple[object, str]]:
+    """Commands in one process, of a user who owns nothing, or with small files only: exit code and output of each.
+
+    ``bare`` is the whole environment, where it is given.
+    """
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 and not size else []
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": "/tmp", "HOME": "/tmp"}
+    usual = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": "/tmp", "HOME": "/tmp"}
+    environment = usual if bare is None else bare
     program = [*nobody, sys.executable, "-c", RUN_ALL, json.dumps([size, *commands])]
-    ended = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(program, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if nobody and ended.returncode:
         pytest.skip(f"another user cannot run Python here: {ended.stderr[-200:]}")
     return [(code, output) for code, output in json.loads(ended.stdout.splitlines()[-1])]
@@ -459,6 +465,24 @@ def test_missing_permissions_are_reported_in_one_line(open_folder):
         ["images", "labels", "cases.csv", "table.yaml", "out"] * len(LOCKED)
     )
     assert list(open_folder.glob("*/out/*")) == []
+
+
+def test_a_user_without_home_language_or_a_readable_folder_can_prepare_a_cohort(open_folder):
+    folder = Folder(open_folder / "data")
+    folder.pair("anna", "berta", "carl")
+    folder.sheet("\ufeffcase,patient,phase\nanna,Zoë,ct\nberta,b,ct\ncarl,c,ct\n")
+    (folder.root / "table.yaml").write_text(yaml.safe_dump(TABLE.content()))
+    (folder.root / "out").mkdir(mode=0o777)
+    (folder.root / "out").chmod(0o777)
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o711)
+    named = {"images": "images", "labels": "labels", "table": "table.yaml", "cases": "cases.csv"}
+    given = [f"--{option}={folder.root / name}" for option, name in named.items()]
+    commands = [["check", *given], ["prepare", *given, "--folds=2", f"--out={folder.root / 'out' / 'cohort'}"]]
+    bare = {"LANG": "C", "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": f"{closed}:{ROOT}"}
+    for code, output in run_all(commands, cwd=closed, bare=bare):
+        assert code == 0, output
+    assert {case.patient for case in datalist.load(folder.root / "out" / "cohort")} == {"Zoë", "b", "c"}
 
 
 def test_a_full_disk_is_reported_in_one_line_and_leaves_no_partial_file(scans):
