@@ -143,6 +143,11 @@ _LABELS = {
         "`partner` beside the index of organs that come in pairs",
         "nothing, if the organs are a pair: views are then never mirrored",
     ),
+    "mask_not_binary": unusable(
+        "a mask of one organ that is not binary",
+        "0 and one whole number, as 0 and 1 or 0 and 255",
+        "threshold the mask, or resample it by nearest neighbour",
+    ),
     "masks_overlap": FindingKind(
         WARNING, "overlapping masks", "one organ per voxel", "nothing, if the later organ of the table may win"
     ),

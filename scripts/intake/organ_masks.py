@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import load_canonical
+
+SHOWN = 5  # values of a mask, in a finding
 
 
 def words(name: str) -> frozenset[str]:
@@ -24,14 +28,41 @@ def masks_of(masks: Sequence[tuple[str, Path]], table: LabelTable) -> dict[str, 
     return {name: known[words(name)] for name in table.names if words(name) in known}
 
 
-def merge(masks: dict[str, Path], table: LabelTable) -> tuple[NDArray[np.int16], int]:
-    """Object numbers (X, Y, Z) in RAS, and the number of voxels in several masks, which go to the later organ."""
+@dataclass(frozen=True)
+class Merged:
+    """Masks as one label map.
+
+    Args:
+        objects: object numbers (X, Y, Z) in RAS.
+        overlap: number of voxels in several masks, which go to the later organ.
+        odd: mask file -> its values, for masks that are not 0 and one whole number.
+    """
+
+    objects: NDArray[np.int16]
+    overlap: int
+    odd: dict[Path, str]
+
+
+def merge(masks: dict[str, Path], table: LabelTable) -> Merged:
+    """Merge the mask files of organs, in the table's order."""
     merged = np.zeros((0, 0, 0), np.int16)
-    overlap = 0
+    overlap, odd = 0, dict[Path, str]()
     for name, path in masks.items():
-        inside = load_canonical(path, indices=True)[0].numpy() > 0
+        voxels = load_canonical(path, indices=True)[0].numpy()
+        inside = voxels > 0
+        if strange := _strange(voxels[voxels != 0]):
+            odd[path] = strange
         if not merged.size:
             merged = np.zeros(inside.shape, np.int16)
         overlap += int((merged[inside] > 0).sum())
         merged[inside] = table.names.index(name) + 1
-    return merged, overlap
+    return Merged(merged, overlap, odd)
+
+
+def _strange(values: NDArray[Any]) -> str | None:
+    """The values of a mask besides 0, where they are not one whole number above 0."""
+    if not values.size or (values.min() == values.max() and values[0] > 0 and values[0] == np.round(values[0])):
+        return None
+    found = np.unique(values)
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"0, {', '.join(f'{value:g}' for value in found[:SHOWN])}{more}"

@@ -150,6 +150,6 @@ def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
     if case.label is not None or not scan.masks:
         return case
     path = out / datalist.MERGED / f"{case.id}.nii.gz"
-    objects, _ = merge(masks_of(scan.masks, table), table)
-    write_label_map(path, objects, load_canonical(case.image), table)
+    merged = merge(masks_of(scan.masks, table), table)
+    write_label_map(path, merged.objects, load_canonical(case.image), table)
     return replace(case, label=path)

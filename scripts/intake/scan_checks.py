@@ -81,15 +81,22 @@ def check_voxels(opened: Opened, table: LabelTable | None, modality: str) -> See
 
 def _check_masks(scan: Scan, image: Header, table: LabelTable, organs: Sequence[str] | None) -> Seen:
     try:
-        objects, overlap = merge(masks_of(scan.masks, table), table)
+        merged = merge(masks_of(scan.masks, table), table)
     except Exception as error:  # readers raise whatever they like
         folder = scan.masks[0][1].parent
         return Seen(
             [Finding(scan.case, kind_of(error), f"a mask in {folder}: {plain(error, folder)}", identifying(folder))]
         )
-    if not objects.any():
+    if merged.odd:
+        return Seen(
+            [
+                Finding(scan.case, "mask_not_binary", f"{values} in {path}", identifying(path))
+                for path, values in merged.odd.items()
+            ]
+        )
+    if not merged.objects.any():
         return Seen([Finding(scan.case, "label_empty", "masks that are 0 everywhere")])
-    seen = inspect_objects(objects, image.canonical().affine, scan.case, table, organs)
-    if overlap:
-        seen.findings.append(Finding(scan.case, "masks_overlap", f"{overlap} voxels of several organs"))
+    seen = inspect_objects(merged.objects, image.canonical().affine, scan.case, table, organs)
+    if merged.overlap:
+        seen.findings.append(Finding(scan.case, "masks_overlap", f"{merged.overlap} voxels of several organs"))
     return seen

@@ -240,6 +240,30 @@ def masks_that_overlap(f):
     return {"images": f.root / "set", "label_maps": None}
 
 
+def subject(f, **masks):
+    write_nifti(f.root / "set/a/ct.nii.gz", ct())
+    for name, mask in masks.items():
+        write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", mask)
+    return {"images": f.root / "set", "labels": None}
+
+
+@finds("partial_labels")
+def masks_of_0_and_255(f):
+    return subject(f, liver=(organs() == 1) * np.uint8(255), kidney_right=(organs() == 2) * np.float32(1))
+
+
+@finds("mask_not_binary", "partial_labels")
+def a_mask_of_probabilities(f):
+    mask = (organs() == 1) * np.float32(0.5)
+    mask[6, 3:5, 3:5] = 0.75
+    return subject(f, liver=mask, kidney_right=(organs() == 2).astype(np.uint8))
+
+
+@finds("mask_not_binary", "mask_not_binary", "partial_labels")
+def masks_of_several_values(f):
+    return subject(f, liver=organs(), kidney_right=-(organs() == 2).astype(np.int16))
+
+
 @finds("partial_labels", "origin_differs")
 def masks_that_all_lie_elsewhere_are_said_once(f):
     write_nifti(f.root / "set/a/ct.nii.gz", ct())
@@ -831,6 +855,12 @@ def a_table_of_cases_that_spreadsheets_write(f):
 @pytest.mark.parametrize("name", INPUTS)
 def test_the_intake_reports_exactly_these_findings(name, tmp_path):
     INPUTS.check(name, tmp_path)
+
+
+def test_a_mask_that_is_not_binary_is_named_with_its_values(tmp_path):
+    [found] = [item for item in INPUTS.survey("a_mask_of_probabilities", tmp_path).findings if item.severity == "error"]
+    assert found.found == f"0, 0.5, 0.75 in {tmp_path / 'set/a/segmentations/liver.nii.gz'}"
+    assert found.expected == "0 and one whole number, as 0 and 1 or 0 and 255"
 
 
 @pytest.mark.parametrize("name", [name for name, (_, expected) in INPUTS.items() if expected])
