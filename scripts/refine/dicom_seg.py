@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..cohort.dicom import find_series
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_errors import first_line
+from ..cohort.volume_files import case_id
 from ..errors import SemclError
 from ..files import written_whole
 from ..job.job import Job
@@ -59,7 +60,8 @@ class WriteDicomSeg:
     def __call__(self, engine: Engine) -> None:
         for sample in samples(engine) if self.wanted else ():
             source = Path(sample["source"])
-            if source.is_dir() and "failed" not in sample:
+            gone = not source.exists() and case_id(source) is None  # files of volumes get no segmentation
+            if (source.is_dir() or gone) and "failed" not in sample:
                 try:
                     self._write(sample, source)
                 except SemclError as error:
@@ -129,7 +131,7 @@ def _read_series(source: Path, case: str) -> list[Any]:
         series = [pydicom.dcmread(item.path) for item in find_series(source)[0].slices]
     except (OSError, ValueError) as error:  # it was readable when it was segmented
         raise SemclError(
-            "the series of a prediction cannot be read again",
+            f"{case}.dcm cannot be written: its series cannot be read again",
             case=case,
             found=f"{source}: {first_line(error)}",
             expected="the slices that were segmented",

@@ -1,5 +1,6 @@
 """DICOM SEG: segments agree with the label map, on the slices of the series."""
 
+import shutil
 from pathlib import Path
 
 import highdicom
@@ -127,3 +128,16 @@ def test_no_file_is_written_where_none_is_wanted(reason, tmp_path, table, job):
     write(table, tmp_path, job, sample, wanted=reason != "not wanted")
     assert not (tmp_path / "out" / "a.dcm").exists()
     assert job.failed == []
+
+
+def test_a_series_that_has_disappeared_is_named(tmp_path, table, job, capsys):
+    sample = predicted(write_series(tmp_path / "series"), table, tmp_path)
+    shutil.rmtree(tmp_path / "series")
+    write(table, tmp_path, job, sample)
+    assert job.failed == ["a"]
+    error = capsys.readouterr().err
+    assert (
+        f"case a: a.dcm cannot be written: its series cannot be read again\n  found:    {tmp_path / 'series'}: "
+        in error
+    )
+    assert not (tmp_path / "out" / "a.dcm").exists()
