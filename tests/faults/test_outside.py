@@ -12,6 +12,7 @@ import yaml
 
 from scripts import __main__ as command_line
 from tests.faults.inputs import TABLE, Folder
+from tests.stages import ROOT, workflow_of
 
 REFUSED: dict[str, tuple[Callable[[Folder], Any], str]] = {}
 BOMB = "organs: {liver: 1}\n" + "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -194,3 +195,14 @@ def test_a_command_refuses_invalid_input_in_one_message_and_writes_nothing(
     assert [message.count(part) for part in ("error: ", "found: ", "expected: ", "do this: ")] == [1, 1, 1, 1]
     assert len(message) < 1500
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_monai_fails_on_an_empty_overlay_before_the_bundle_can_say_so(tmp_path: Path) -> None:
+    """Where MONAI has learnt to read one, docs/runs.md need not mention it any more."""
+    assert "MONAI fails on an empty overlay" in " ".join((ROOT / "docs" / "runs.md").read_text().split())
+    (tmp_path / "mine.yaml").write_text("# nothing\n")
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'items'"):
+        workflow_of("train", tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("{}\n")
+    with_it, without = workflow_of("train", tmp_path / "mine.yaml"), workflow_of("train")
+    assert with_it.parser.get() == without.parser.get()
