@@ -66,12 +66,36 @@ class Output:
                 "may go, remove them first",
             )
 
+    def claim_files(self, names: Collection[str], earlier: Callable[[Path], bool], inputs: Iterable[Path] = ()) -> None:
+        """Mark files of a folder that several stages write into as the stages' own, before the first is written.
+
+        A run that is killed has then left its mark, and may write them again.
+
+        Args:
+            names: of the files, which may not exist.
+            earlier: whether a file the marker does not list was written by an earlier version, or was copied.
+            inputs: files the stage reads, which must not lie in the folder.
+
+        Raises:
+            SemclError: when one of the files is somebody's, or the folder holds an input or has the marker of another
+                content.
+        """
+        refuse_inputs(self.folder, inputs, self.option)
+        holds, listed = self._noted().get("holds", self.holds), self._listed()
+        paths = [self.folder / name for name in names if name not in listed or holds != self.holds]
+        strange = [path for path in paths if path.exists() and (holds != self.holds or not earlier(path))]
+        if strange or holds != self.holds:
+            found = strange[0] if strange else f"{self.folder} with a marker that says {holds}"
+            raise not_own(found, self.holds, self.option)
+        if paths:
+            self._note(sorted({*listed, *names}))
+
     def keep_only(self, names: Collection[str]) -> None:
         """Note the files the stage has written, and remove those noted earlier that were not written again."""
         if self._noted().get("holds") != self.holds:
             return
-        for old in self._noted().get("files", []):
-            if old not in names and os.path.basename(str(old)) == old:
+        for old in self._listed():
+            if old not in names and os.path.basename(old) == old:
                 (self.folder / old).unlink(missing_ok=True)
         self._note(sorted(names))
 
@@ -82,8 +106,23 @@ class Output:
         """The content of the marker; empty when it is missing or invalid."""
         try:
             return dict(json.loads((self.folder / MARKER).read_text(encoding="utf-8")))
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, RecursionError):
             return {}
+
+    def _listed(self) -> list[str]:
+        """The files that the marker lists."""
+        files = self._noted().get("files")
+        return [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
+
+
+def not_own(found: object, holds: str, option: str) -> SemclError:
+    """Return the error of a file in a folder that stages share, but that none of them wrote."""
+    return SemclError(
+        "a stage would write over, or among, files that are not its own",
+        found=found,
+        expected=f"no such file, or one of {holds} that a stage made",
+        remedy=f"move it away, or point {option} at another folder",
+    )
 
 
 def visible(folder: Path) -> list[Path]:

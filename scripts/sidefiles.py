@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,3 +58,11 @@ def for_show(path: Path, read: Callable[[Path], Content]) -> Content | None:
 def plain_note(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file, for ``for_show``; raise one of ``DAMAGE`` without one."""
     return read_note(path, "a JSON object", "remove it")
+
+
+def has_keys(path: Path, keys: AbstractSet[str]) -> bool:
+    """Whether a file is a JSON object with these keys; False where it is damaged or missing."""
+    try:
+        return keys <= set(plain_note(path))
+    except SemclError:
+        return False

@@ -208,6 +208,7 @@ class Job:
 
     def _claim(self) -> None:
         """Hold the stage's lock while the process lives; runs of shards share it, and each has one of its own."""
+        manifest.refuse_strange_run(self.folder, self.stage, self.name)
         self.locks.claim({self.stage: False} if self.shard is None else {self.stage: True, self.name: False})
 
     def _release(self) -> None:
@@ -235,8 +236,7 @@ class Job:
     def _write(self, status: str) -> None:
         if not self.leads:
             return
-        self.note |= manifest.closing(status, self.start)
-        self.note["failed_cases"] = self.failed
+        self.note |= manifest.closing(status, self.start) | {"failed_cases": self.failed}
         write_text(self.manifest, json.dumps(self.note, indent=1))
 
     def _left(self) -> None:

@@ -31,7 +31,7 @@ class Locks:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, is_shared in names.items():
             path = self.folder / f"{name}.lock"
-            self.held.append(open(path, "w"))  # noqa: SIM115  # held until the run ends
+            self.held.append(open(path, "a"))  # noqa: SIM115  # held until the run ends
             try:
                 fcntl.flock(self.held[-1], (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError as error:
@@ -46,7 +46,7 @@ class Locks:
     def one_at_a_time(self, what: str) -> Iterator[None]:
         """Keep other runs out of something short: wait for <what>.lock and hold it meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f"{what}.lock", "w") as lock:
+        with open(self.folder / f"{what}.lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -9,13 +9,36 @@ import subprocess
 import time
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..outputs import not_own
+from ..sidefiles import has_keys
 from ..version import __version__
 
 PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "nibabel", "itk")
+
+
+def refuse_strange_run(folder: Path, stage: str, name: str) -> None:
+    """Refuse to replace a manifest or checkpoint that is not a stage's; its lock is there before them.
+
+    Args:
+        folder: of all three.
+        stage: the stage's name.
+        name: of the run: the stage's, or that of one of its shards.
+
+    Raises:
+        SemclError: naming the first file that no stage wrote.
+    """
+    lock, manifest = folder / f"{stage}.lock", folder / f"{stage}.json"
+    if lock.is_file() and lock.stat().st_size == 0:
+        return
+    names = (f"{name}.json", f"{stage}.checkpoint.pt", f"{stage}.checkpoint.previous.pt")
+    for path in (folder / each for each in names):
+        if path.exists() and not has_keys(path if path.suffix == ".json" else manifest, {"stage", "status"}):
+            raise not_own(path, "runs", "--output_dir")
 
 
 def opening(stage: str, folder: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from .. import ranks
 from ..files import write_csv
 from ..finite import training_failed
+from ..outputs import Output
 from ..sidefiles import for_show
 
 
@@ -125,7 +127,13 @@ class LossCurve:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
-        """Begin a run, or go on after the rows of a resumed one."""
+        """Begin a run, or go on after the rows of a resumed one.
+
+        Raises:
+            SemclError: when there is a file of the curve's name that is not a curve.
+        """
+        folder = Output(self.path.parent, "curves of stages", "--output_dir")
+        ranks.first_alone(lambda: folder.claim_files([self.path.name], _is_curve))
         self.runs = getattr(engine.state, "round", self.runs) + 1
         if engine.state.epoch and self.path.is_file():  # resumed: keep what came before
             done = (self.runs, engine.state.epoch)
@@ -156,6 +164,12 @@ class LossCurve:
         if ranks.number() == 0:
             write_csv(self.path, [["stage", "run", "epoch", "loss", *more], *self.rows])
         self.total, self.steps, self.finite_steps = 0.0, 0, 0
+
+
+def _is_curve(path: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return path.read_text(encoding="utf-8").startswith("stage,run,epoch,loss")
+    return False
 
 
 def _rows_until(path: Path, done: tuple[int, int]) -> list[list[Any]]:

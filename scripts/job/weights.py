@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,18 +11,55 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from .. import ranks
-from ..cohort.label_table import LabelTable
+from ..cohort.case import Case, input_files
+from ..cohort.folder import as_written
+from ..cohort.label_table import LABELS_FILE, LabelTable
 from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..finite import not_finite
-from ..sidefiles import read_note
+from ..outputs import Output
+from ..sidefiles import has_keys, read_note
+
+
+def claim_weights(
+    folder: Path, names: Sequence[str], table: LabelTable | None = None, cases: Sequence[Case] = ()
+) -> None:
+    """Mark weights and their notes, and with a table its file too, as a stage's own, before they are written.
+
+    Args:
+        folder: of the weights; several stages write into it.
+        names: of the weights.
+        table: will be written as labels.yaml.
+        cases: whose images and label maps must not lie in the folder.
+
+    Raises:
+        SemclError: when there is a file of such a name that no stage wrote, or the folder is that of scans.
+    """
+
+    def earlier(path: Path) -> bool:
+        if path.name != LABELS_FILE:
+            return has_keys(path.with_suffix(".json"), {"stage", "cohort"})
+        try:
+            known = LabelTable.read(path)
+        except SemclError:
+            return False
+        return known == table or path.read_text(encoding="utf-8") == as_written(known)
+
+    notes = [Path(name).with_suffix(".json").name for name in names]
+    files = [*names, *notes, *([] if table is None else [LABELS_FILE])]
+    models(folder).claim_files(files, earlier, input_files(cases))
+
+
+def models(folder: Path) -> Output:
+    """Return the folder of weights as an output of stages."""
+    return Output(folder, "models", "--ckpt_dir")
 
 
 def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> None:
     """Write a plain state dict and beside it, as <name>.json, its origin (stage, cohort, label table).
 
     Raises:
-        SemclError: for weights that are not finite; an existing file stays.
+        SemclError: for weights that are not finite, and in place of a file that no stage wrote; an existing file stays.
     """
     broken = not_finite(module.state_dict())
     if broken:
@@ -32,6 +69,7 @@ def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> No
             expected="finite weights",
             remedy="lower learning_rate, or set amp to False, and train again; earlier weights are untouched",
         )
+    claim_weights(path.parent, [path.name])
     with written_whole(path) as aside, open(aside, "wb") as file:  # torch would write a path's name into the file
         torch.save(module.state_dict(), file)
     write_text(path.with_suffix(".json"), json.dumps(dict(origin), indent=1))
@@ -112,14 +150,28 @@ class SaveWeights:
         module: whose weights; None writes nothing.
         origin: noted beside it.
         table: written as labels.yaml into the same folder.
+        cases: the cohort, in whose folders of scans nothing is written.
     """
 
-    def __init__(self, path: str, module: nn.Module | None, origin: Mapping[str, str], table: LabelTable) -> None:
-        self.path, self.module, self.origin, self.table = Path(path), module, origin, table
+    def __init__(
+        self,
+        path: str,
+        module: nn.Module | None,
+        origin: Mapping[str, str],
+        table: LabelTable,
+        cases: Sequence[Case] = (),
+    ) -> None:
+        self.path, self.module, self.origin, self.table, self.cases = Path(path), module, origin, table, cases
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
+        if self.module is not None:
+            engine.add_event_handler(Events.STARTED, self.claim)
         engine.add_event_handler(Events.COMPLETED, self)
+
+    def claim(self, engine: Engine) -> None:
+        """Mark the files as the stage's own; errors of ``claim_weights``."""
+        ranks.first_alone(lambda: claim_weights(self.path.parent, [self.path.name], self.table, self.cases))
 
     def __call__(self, engine: Engine) -> None:
         if ranks.number() == 0 and self.module is not None:

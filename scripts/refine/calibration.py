@@ -14,7 +14,7 @@ import torch
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import checksum, write_text
-from ..sidefiles import DAMAGE
+from ..sidefiles import DAMAGE, has_keys
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,11 @@ class Calibration:
 def calibration_path(weights: Path) -> Path:
     """Path of the calibration of a weights file."""
     return weights.with_suffix(".calibration.json")
+
+
+def is_calibration(path: Path) -> bool:
+    """Whether a file is a calibration, by its keys."""
+    return has_keys(path, {"made_of", "weights", "scales"})
 
 
 def load_scales(weights: Sequence[str], table: LabelTable, wanted: bool = True) -> dict[int, Scale]:

@@ -17,8 +17,9 @@ from tqdm import tqdm
 from .. import ranks
 from ..cohort.label_table import LabelTable
 from ..finite import refuse_broken
+from ..job.weights import models
 from ..queries.views import Views
-from .calibration import Calibration, Scale
+from .calibration import Calibration, Scale, calibration_path, is_calibration
 from .refiner import PrepareQueries
 
 BINS, LARGEST_LOGIT = 400, 20.0  # of the histograms of logits; larger logits count as the largest
@@ -98,7 +99,17 @@ class Calibrate:
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
+        engine.add_event_handler(Events.STARTED, self.claim)
         engine.add_event_handler(Events.COMPLETED, self)
+
+    def claim(self, engine: Engine) -> None:
+        """Mark the file as the stage's own, before training.
+
+        Raises:
+            SemclError: when there is a file of its name that is not a calibration.
+        """
+        names = [calibration_path(self.path).name]
+        ranks.first_alone(lambda: models(self.path.parent).claim_files(names, is_calibration))
 
     def __call__(self, engine: Engine) -> None:
         counts = self.count().reshape(len(self.table) + 1, 2, BINS).cpu().numpy()

@@ -89,7 +89,7 @@ def test_a_checkpoint_knows_the_round(fitted):
 
 
 def test_weights_of_every_round_the_label_table_and_one_map_per_case_are_written(fitted, table):
-    models = {path.name for path in (fitted.out / "models").iterdir()}
+    models = {path.name for path in visible(fitted.out / "models")}
     weights = ["coarse_fold0.pt", "coarse_fold1.pt", "coarse.pt"]
     assert models == {"labels.yaml", *weights, "coarse_fold0.json", "coarse_fold1.json", "coarse.json"}
     assert LabelTable.load(fitted.out / "models") == table

@@ -160,7 +160,7 @@ MOMENTS: dict[str, tuple[str, Strike, dict[str, Any]]] = {
     "pretrain, when the weights are written": ("pretrain", Strike("scripts.job.job:Job", "finish", 1), {}),
     "pretrain, between curve and checkpoint": ("pretrain", Strike("scripts.job.checkpoint:Checkpoint", "save", 2), {}),
     "train, while a checkpoint is written": ("train", Strike("torch", "save", 2), {}),
-    "train, before a checkpoint is flushed": ("train", Strike("os", "fsync", 5), {}),
+    "train, before a checkpoint is flushed": ("train", Strike("os", "fsync", 8), {}),
 }
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from scripts.errors import SemclError
 from scripts.job.progress import LossCurve, Progress, mean_loss
+from scripts.outputs import visible
 
 OUTPUTS: dict[str, Callable[[float], Any]] = {
     "dict": lambda loss: {"loss": torch.tensor(loss)},
@@ -269,7 +270,7 @@ def test_a_curve_is_whole_after_each_epoch(tmp_path: Path) -> None:
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda trainer: seen.append(len(rows(path))))
     trainer.run([1.0, 2.0], max_epochs=3)
     assert seen == [2, 3, 4]
-    assert [file.name for file in tmp_path.iterdir()] == ["train.csv"]
+    assert [file.name for file in visible(tmp_path)] == ["train.csv"]
 
 
 def test_the_bar_of_a_resumed_run_begins_where_it_resumes(capsys: pytest.CaptureFixture[str]) -> None:

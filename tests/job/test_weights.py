@@ -1,7 +1,6 @@
 """Weights: saved and loaded; files that are missing or of another origin or network are refused."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import nn
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.job.weights import LoadWeights, SaveWeights, load_weights, save_weights, trained
+from scripts.outputs import visible
 
 ORIGIN = {"stage": "pretrain", "cohort": "a1b2c3", "labels": "d4e5f6"}
 
@@ -42,7 +42,7 @@ def test_saved_weights_are_loaded(saved: Path) -> None:
 
 
 def test_the_files_are_the_weights_and_a_note_of_their_origin(saved: Path) -> None:
-    assert sorted(os.listdir(saved.parent)) == ["encoder.json", "encoder.pt"]
+    assert [path.name for path in visible(saved.parent)] == ["encoder.json", "encoder.pt"]
     assert json.loads(saved.with_suffix(".json").read_text()) == ORIGIN
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_saved_by_a_run_that_fails(tmp_path: Path, table: LabelTable)
     SaveWeights(str(tmp_path / "encoder.pt"), network(), ORIGIN, table).attach(trainer)
     with pytest.raises(ArithmeticError, match="loss is not finite"):
         trainer.run([1], max_epochs=1)
-    assert os.listdir(tmp_path) == []
+    assert visible(tmp_path) == []
 
 
 def test_weights_are_loaded_before_the_first_step(saved: Path) -> None:
