@@ -31,13 +31,15 @@ from scripts.files import checksum
 from scripts.intake.findings import stop
 from scripts.intake.survey import Sources, survey
 from scripts.job import config_check, overlays
+from scripts.outputs import Output
 from scripts.refine.calibration import Calibration
 from scripts.study.strategy import read_overlay
 from tests.conftest import write_nifti
 from tests.faults.inputs import TABLE, ct, organs
 from tests.stages import ROOT
 
-PROBES = int(os.environ.get("SEMCL_FUZZ", "100"))
+USUAL = 100  # probes of each kind
+PROBES = int(os.environ.get("SEMCL_FUZZ", USUAL))
 SEED = int(os.environ.get("SEMCL_FUZZ_SEED", "0"))
 LONGEST = 10  # s a probe may take
 SHAPE = (5, 4, 3)
@@ -174,6 +176,10 @@ KINDS: dict[str, tuple[str, Any, Callable[[Any], str], Callable[[Path], Any]]] =
     "overlay": ("mine.yaml", OVERLAY, as_yaml, read_overlays),
     "note beside weights": ("model.json", NOTE, as_json, lambda folder: note_of(folder / "model.pt")),
     "note of label maps": ("predictions.json", {"made_by": [NOTE]}, as_json, notes_in),
+    "marker of a shared folder": (
+        ".semcl.json", {"holds": "models", "files": ["model.pt", "model.json"]}, as_json,
+        lambda folder: Output(folder, "models", "--ckpt_dir").claim_files(["model.pt"], lambda path: False),
+    ),
     "calibration": (
         "model.calibration.json", CALIBRATION, as_json, lambda folder: Calibration.read(folder / "model.pt")
     ),
@@ -233,3 +239,9 @@ def test_damaged_files_are_refused_or_read_at_once_and_nothing_is_written(
     probe()
     record_property("probes", f"{kind} {counts['read']} read, {counts['refused']} refused")
     assert counts["refused"] > PROBES // 10
+
+
+def test_the_number_of_probes_stands_in_the_documentation() -> None:
+    text = " ".join((ROOT / "docs" / "runs.md").read_text().split())
+    assert f"{USUAL * len(KINDS):,} probes, {USUAL} of each of {len(KINDS)} kinds" in text
+    assert "SEMCL_FUZZ=2000 SEMCL_FUZZ_SEED=7 python -m pytest tests/faults/test_fuzz.py" in text
