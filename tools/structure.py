@@ -32,6 +32,7 @@ ROOMS = (  # each may import those before it
     "coarse",
     "contrast",
     "refine",
+    "segment",
     "evaluate",
     "embeddings",
     "study",

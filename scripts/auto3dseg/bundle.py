@@ -46,5 +46,5 @@ def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, .
         path = bundle_folder() / "configs" / f"{stage}.yaml"
         found = merged([str(path)], {**numbers.get("common", {}), **numbers.get(stage, {})})
         given = {key: value for key, value in found.items() if not key.startswith("_")}
-        errors |= {str(error): error for error in config_check.check(given, shipped.own, shipped.others)}
+        errors |= {str(error): error for error in config_check.check_config(given, shipped.own, shipped.others)}
     raise_all(list(errors.values()), of="the numbers given to Auto3DSeg")

@@ -1,6 +1,8 @@
-"""Cross-fitting: every training case's attention map comes from a network that has not seen its patient.
+"""Training of the coarse network, and the attention maps of all cases.
 
-A map of a case the network was trained on would be far better than any that it gives at inference.
+A map of a case the network was trained on would be far better than any that it gives at inference. So a labelled
+training case's map comes from a network that has not seen its patient (cross-fitting), or is simulated from the label
+map. Cases without a label map are not learnt from: the network of all labelled cases segments them, as at inference.
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ from monai.engines import SupervisedTrainer
 
 from .. import ranks
 from ..cohort.attention import attention_path
-from ..cohort.case import Case, folds
+from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import note_attention, provenance
+from ..errors import one_of
 from ..job.checkpoint import Checkpoint
 from ..job.job import Job
-from ..job.weights import save_weights
+from ..job.weights import claim_weights, save_weights
 from .attention_folder import claim_attention, claim_partial
 from .fold_sampler import FoldSampler
 from .inferer import CoarseInferer
-from .maps import predict, weights_path
+from .maps import held_out_fold, held_out_folds, predict, weights_path
+from .simulated import simulate_maps
+
+LABELLED_MAPS = ("cross-fitted", "simulated", "none")
 
 
 def cross_fit(
@@ -39,8 +45,10 @@ def cross_fit(
     origin: Mapping[str, str],
     checkpoint: Checkpoint,
     maps: bool = True,
+    labelled_maps: str = "cross-fitted",
+    simulated_errors: float = 0.6,
 ) -> None:
-    """Train once without each fold and once on all training cases; write all cases' attention maps and the weights.
+    """Train once without each fold and once on all labelled cases; write all cases' attention maps and the weights.
 
     A case that cannot be read is reported, and the rest is done. Ranks train together and share the maps.
 
@@ -48,7 +56,8 @@ def cross_fit(
         trainer: run once per round.
         resets: what starts each round from its present state: "network", optimizer, scheduler.
         sampler: of the trainer's loader.
-        inferer: predicts the cases that the round has not seen: its fold or, in the last round, the test cases.
+        inferer: predicts the cases that the round has not seen: its fold or, in the last round, the test cases and
+            those without a label map.
         cases: all cases of the cohort.
         table: the label table.
         attention_dir: where <case>.nii.gz are written.
@@ -56,22 +65,27 @@ def cross_fit(
         origin: recorded beside the weights.
         checkpoint: of the trainer; when it resumes, rounds before its own are skipped.
         maps: False: write the weights only (``write_maps`` writes the maps).
+        labelled_maps: of the cases it is trained on: "cross-fitted", or without these rounds "simulated" or "none".
+        simulated_errors: of simulated maps, see ``simulate_map``.
 
     Raises:
         SemclError: when ``attention_dir`` holds scans, label maps or anything else that this stage did not write.
     """
+    one_of("labelled_maps", labelled_maps, LABELLED_MAPS)
     job, network = checkpoint.job, resets["network"]
     note = provenance(origin, cases, table)
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     partial = Path(f"{attention_dir}.partial")  # never maps of two runs in one folder
     if maps:
-        networks = {case.id: weights_path(ckpt_dir, case.fold) for case in cases}
+        networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
         ranks.first_alone(lambda: _claim(cases, attention_dir, partial, networks, job))
+    rounds = [*held_out_folds(cases), None] if labelled_maps == "cross-fitted" else [None]
+    names = [weights_path(ckpt_dir, fold).name for fold in rounds]
+    ranks.first_alone(lambda: claim_weights(Path(ckpt_dir), names, table, cases))
     first = checkpoint.resumed_round()
     if job.leads:
         table.save(ckpt_dir)
-    rounds = [*folds(cases), None]
-    done = {case.id for case in cases if case.fold in rounds[:first]}
+    done = {case.id for case in cases if held_out_fold(case) in rounds[:first]}
     job.failed = [case for case in job.failed if case in done]
     for number, fold in list(enumerate(rounds))[first:]:
         checkpoint.round = number
@@ -79,8 +93,12 @@ def cross_fit(
         if job.leads:
             save_weights(weights_path(ckpt_dir, fold), network, note)
         if maps:
-            unseen = ranks.own([case for case in cases if case.fold == fold])
+            unseen = ranks.own([case for case in cases if held_out_fold(case) == fold])
             predict(unseen, network, inferer, table, str(partial), trainer.state.device, job.fail)
+        job.share_failed()
+    if maps and labelled_maps == "simulated":
+        simulated = ranks.own([case for case in cases if held_out_fold(case) is not None])
+        simulate_maps(simulated, inferer, table, str(partial), simulated_errors, job.fail)
         job.share_failed()
     if maps and job.leads:
         note_attention(attention_dir, note)

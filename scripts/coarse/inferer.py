@@ -45,9 +45,9 @@ class CoarseInferer(Inferer):
             scores = network(resample(normalise(image, self.window), self.size)[None])[0]
         refuse_broken(scores, "coarse", "the whole volume", case_of(inputs))
         full = image.shape[1:]
-        return strongest(self._candidates(scores, full), resample(scores[:1], full)[0])[None, None]
+        return strongest(self.candidates(scores, full), resample(scores[:1], full)[0])[None, None]
 
-    def _candidates(
+    def candidates(
         self, scores: torch.Tensor, full: Sequence[int]
     ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
         """Scores of each organ, in the box where it can win.

@@ -28,6 +28,16 @@ def weights_path(ckpt_dir: str | Path, fold: int | None) -> Path:
     return Path(ckpt_dir) / ("coarse.pt" if fold is None else f"coarse_fold{fold}.pt")
 
 
+def held_out_fold(case: Case) -> int | None:
+    """The fold without which the network was trained that segments a case; None: the one of all labelled cases."""
+    return None if case.label is None else case.fold
+
+
+def held_out_folds(cases: Sequence[Case]) -> list[int]:
+    """The folds of the labelled training cases, in order: the rounds of cross-fitting before the last."""
+    return sorted({fold for case in cases if (fold := held_out_fold(case)) is not None})
+
+
 def write_maps(
     cases: Sequence[Case],
     network: nn.Module,
@@ -57,18 +67,18 @@ def write_maps(
     Raises:
         SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds files of something else.
     """
-    networks = {case.id: weights_path(ckpt_dir, case.fold) for case in cases}
+    networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
     ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job))
     made_from, note = {key: origin[key] for key in ("cohort", "labels")}, provenance(origin, cases, table)
-    for fold in dict.fromkeys(case.fold for case in cases if stale_maps(attention_dir, note)):
+    for fold in dict.fromkeys(held_out_fold(case) for case in cases if stale_maps(attention_dir, note)):
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)  # or no map may be removed
     ranks.wait()
     ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, job))
     missing: dict[int | None, list[Case]] = {}
     for case in job.part(cases):
-        sources = case.image, weights_path(ckpt_dir, case.fold)
+        sources = case.image, weights_path(ckpt_dir, held_out_fold(case))
         if not newer(attention_path(attention_dir, case.id), sources):
-            missing.setdefault(case.fold, []).append(case)
+            missing.setdefault(held_out_fold(case), []).append(case)
     ranks.wait()  # until every rank has its list: only then may the first map be written
     for fold, unseen in missing.items():
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)

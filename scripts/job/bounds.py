@@ -123,6 +123,17 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "dilations": Bound(1, 128, whole=True),
     "skips": Bound(0, 2, whole=True),
     "skip_width": Bound(1, 8192, whole=True),
+    # plain networks
+    "segment_dims": OneOf((2, 3)),
+    "segment_size": Bound(8, 4096, whole=True, multiple=8, count=2),
+    "segment_patch": Bound(8, 4096, whole=True, multiple=8, count=3),
+    "segment_spacing": Bound(0.001, 1000, zero=True, count=3),
+    "foreground": SHARE,
+    "overlap": Bound(0, 0.95),
+    "consistency": Bound(0, 1000),
+    "unlabelled_per_batch": COUNT,
+    "confidence": SHARE,
+    "momentum": SHARE,
     # coarse
     "coarse_size": THREE_SIDES,
     "coarse_channels": Bound(1, 8192, whole=True),
@@ -131,6 +142,8 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "rotation": Bound(0, math.pi, count=3),
     "scaling": Bound(0, 0.9, count=3),
     "translation": Bound(0, 4096, count=3),
+    "labelled_maps": OneOf(("cross-fitted", "simulated", "none")),
+    "simulated_errors": Bound(0, 10),
     # training
     "labelled": Bound(0, 1, above=True),
     "max_epochs": COUNT,
@@ -144,7 +157,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "embedding": COUNT,
     "temperature": Bound(0.001, 100),
     "memory": NATURAL,
-    "meaning": OneOf(("cluster", "object", "phase", "query")),
+    "meaning": OneOf(("cluster", "object", "phase", "query", "slice")),
     "pooling": OneOf(("patch", "regions", "points")),
     "points": COUNT,
     "margin": Bound(0, 1024, whole=True),
@@ -160,6 +173,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "perplexity": Bound(1),
     "map_points": Bound(2, whole=True),
     "tolerance": Bound(0, 1000, above=True),
+    "equivalence": SHARE,
     "pictures": NATURAL,
 }
 

@@ -75,7 +75,7 @@ def shipped(bundle_root: Path, stage: str) -> Shipped:
     return Shipped(stages[stage], others, written["common"])
 
 
-def check(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:
+def check_config(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:
     """Return the errors of a merged config: unknown keys, and values of the wrong kind or out of bounds.
 
     Args:

@@ -24,8 +24,8 @@ from .handles import require_handles
 from .lock import Locks
 from .shard import Shard
 
-RESUMED = ("coarse", "pretrain", "train")  # stages that write checkpoints
-SHARDED = ("maps", "store", "inference", "evaluate")  # stages over cases, which runs can share
+RESUMED = ("coarse", "pretrain", "train", "segment", "pretrain_slices")  # stages that write checkpoints
+SHARDED = ("maps", "store", "inference", "segment_inference", "evaluate")  # stages over cases, which runs can share
 SOME_FAILED = 3  # exit code: done but for some cases
 
 
@@ -81,7 +81,7 @@ class Job:
         running = config_check.running_config()
         shipped = config_check.shipped(self.bundle_root, self.stage)
         self.config = config_check.flatten({**running, "common": shipped.common})
-        wrong = [*self._not_for_the_stage(), *config_check.check(running, shipped.own, shipped.others)]
+        wrong = [*self._not_for_the_stage(), *config_check.check_config(running, shipped.own, shipped.others)]
         ranks.first_alone(lambda: self._open(wrong))
         workers = running.get("num_workers", 0)
         require_handles(workers if isinstance(workers, int) else int(shipped.common["num_workers"]))

@@ -47,7 +47,7 @@ def merged(files: Sequence[str], overrides: Mapping[str, Any]) -> dict[str, Any]
     except (LookupError, ValueError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
         raise SemclError(
             "overlays that cannot be merged",
-            found=f"{type(error).__name__} {short(str(error))} in {', '.join(files[1:])}",
+            found=f"{type(error).__name__} {short(str(error))} in {', '.join([*files[1:], *overrides])}",
             expected="keys of the stage's config, and + only before sections and lists",
             remedy="check keys with # or +",
         ) from error

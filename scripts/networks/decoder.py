@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 class AsppDecoder(nn.Module):
-    """ASPP with image pooling (DeepLabV3, arXiv 1706.05587), low-level skips (DeepLabV3+, arXiv 1802.02611), one logit.
+    """ASPP with image pooling (DeepLabV3, arXiv 1706.05587), low-level skips (DeepLabV3+, arXiv 1802.02611), logits.
 
     Without skips it is the paper's decoder, which classifies the 1/8 map and upsamples the logit. Fine edges are lost
     at 1/8, so skips from finer levels are the default.
@@ -24,6 +24,7 @@ class AsppDecoder(nn.Module):
         dilations: of the three 3 x 3 branches.
         skips: which of the finer maps are joined on the way up, 0 for the finest.
         skip_width: channels that each skip is reduced to.
+        outputs: logits per voxel: 1 for the object of a query, or one per class.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class AsppDecoder(nn.Module):
         dilations: Sequence[int] = (6, 12, 18),
         skips: Sequence[int] = (1, 2),
         skip_width: int = 48,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         self.mode = "bilinear" if spatial_dims == 2 else "trilinear"
@@ -56,15 +58,15 @@ class AsppDecoder(nn.Module):
             [convolution(before + skip_width, after, 3) for before, after in itertools.pairwise(widths)]
         )
         self.width = widths[-1]
-        self.logit = Convolution(spatial_dims, self.width, 1, kernel_size=1, conv_only=True)
+        self.logit = Convolution(spatial_dims, self.width, outputs, kernel_size=1, conv_only=True)
 
     def forward(self, features: list[torch.Tensor], size: list[int]) -> torch.Tensor:
-        """One object's logit (B, 1, *size) from the encoder's feature maps, finest first."""
+        """Logits (B, outputs, *size) from the encoder's feature maps, finest first."""
         logit: torch.Tensor = self.logit(self.decode(features))
         return functional.interpolate(logit, size=size, mode=self.mode)
 
     def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """The last map before the logit, (B, ``width``, *map of the finest skip)."""
+        """The last map before the logits, (B, ``width``, *map of the finest skip)."""
         last = features[-1]
         pyramid, pooled = self.pyramid(last), self.pooled(last.flatten(2).mean(2))
         for _ in range(last.ndim - 2):

@@ -152,7 +152,7 @@ class Plan:
                 expected=error.expected,
                 remedy=error.remedy,
             )
-            for error in config_check.check(merged, shipped.own, shipped.others)
+            for error in config_check.check_config(merged, shipped.own, shipped.others)
         ]
 
 

@@ -23,14 +23,18 @@ from tests.conftest import write_nifti
 from .networks import one_voxel_network
 
 
-def fit(folder, table, stop_after=3, harm=lambda images: None):
-    """Cross-fit six cases with a trainer that makes its network answer with the number of the round: 1, 2, 3."""
-    folds = {"a": 0, "b": 1, "c": 0, "d": 1, "e": None, "f": None}
-    cases = [
-        Case(name, name, "portal", write_nifti(folder / f"{name}.nii", np.zeros((4, 3, 2), np.int16)), None, fold)
-        for name, fold in folds.items()
-    ]
-    trained = [case for case in cases if case.fold is not None]
+def fit(folder, table, stop_after=3, harm=lambda images: None, **more):
+    """Cross-fit six cases with a trainer that makes its network answer with the number of the round: 1, 2, 3.
+
+    One is tested, and one of those to train on has no label map.
+    """
+    folds = {"a": 0, "b": 1, "c": 0, "d": 1, "e": None, "f": 1}
+    cases = []
+    for name, fold in folds.items():
+        image = write_nifti(folder / f"{name}.nii", np.zeros((4, 3, 2), np.int16))
+        label = write_nifti(folder / f"{name}_label.nii", np.zeros((4, 3, 2), np.uint8)) if name in "abcd" else None
+        cases.append(Case(name, name, "portal", image, label, fold))
+    trained = [case for case in cases if case.label is not None]
     sampler = FoldSampler([case.fold for case in trained], 8)
     network = one_voxel_network()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0, momentum=0.9)
@@ -54,7 +58,7 @@ def fit(folder, table, stop_after=3, harm=lambda images: None):
     harm({case.id: case.image for case in cases})
     trainer = SimpleNamespace(run=run, network=network, state=SimpleNamespace(device=torch.device("cpu")))
     folders = (str(out / "attention"), str(out / "models"))
-    cross_fit(trainer, resets, sampler, inferer, cases, table, *folders, {"stage": "coarse.yaml"}, checkpoint)
+    cross_fit(trainer, resets, sampler, inferer, cases, table, *folders, {"stage": "coarse.yaml"}, checkpoint, **more)
     return SimpleNamespace(cases=cases, rounds=rounds, out=out, job=job)
 
 
@@ -75,6 +79,26 @@ def test_no_training_case_is_predicted_by_a_network_that_saw_it(fitted):
 
 def test_a_round_sees_all_folds_but_its_own_and_the_last_sees_all(fitted):
     assert [turn.seen for turn in fitted.rounds] == [{"b", "d"}, {"a", "c"}, {"a", "b", "c", "d"}]
+
+
+@pytest.mark.parametrize(("labelled_maps", "mapped"), [("none", "ef"), ("simulated", "abcdef")])
+def test_without_cross_fitting_one_round_sees_all_and_maps_nobody_it_saw(labelled_maps, mapped, table, tmp_path):
+    made = fit(tmp_path, table, labelled_maps=labelled_maps)
+    assert [turn.seen for turn in made.rounds] == [{"a", "b", "c", "d"}]
+    assert {path.name for path in (made.out / "models").glob("*.pt")} == {"coarse.pt"}
+    maps = {
+        path.name[0]: np.unique(np.asarray(nib.load(path).dataobj))
+        for path in visible(made.out / "attention")
+        if path.suffix == ".gz"
+    }
+    assert set(maps) == set(mapped)
+    assert all(maps[name].tolist() == [5] for name in "ef")  # by the only round's network
+    assert all(maps[name].tolist() == [0] for name in set(mapped) - set("ef"))  # of label maps without an organ
+
+
+def test_other_maps_of_labelled_cases_are_refused(table, tmp_path):
+    with pytest.raises(SemclError, match=r"(?s)labelled_maps.*maybe.*cross-fitted, simulated"):
+        fit(tmp_path, table, labelled_maps="maybe")
 
 
 def test_each_round_starts_from_the_same_state(fitted):

@@ -244,7 +244,7 @@ def subject(f, **masks):
     write_nifti(f.root / "set/a/ct.nii.gz", ct())
     for name, mask in masks.items():
         write_nifti(f.root / f"set/a/segmentations/{name}.nii.gz", mask)
-    return {"images": f.root / "set", "labels": None}
+    return {"images": f.root / "set", "label_maps": None}
 
 
 @finds("partial_labels")

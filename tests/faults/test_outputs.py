@@ -361,7 +361,7 @@ def test_a_release_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
         release(str(tmp_path), cohort=str(tmp_path / "nowhere"))
     assert everything(tmp_path) == before
     (tmp_path / NAME / ".git").mkdir()
-    with pytest.raises(SemclError, match="is no release"):
+    with pytest.raises(SemclError, match="is not a release"):
         release(str(tmp_path))
     assert everything(tmp_path) == before
 

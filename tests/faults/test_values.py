@@ -14,7 +14,7 @@ from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.job.bounds import BOUNDS
-from tests.job.test_config_check import COMMON, CONFIGS, OTHERS, found, only
+from tests.job.test_config_check import COMMON, CONFIGS, OTHERS, PLAIN, found, only
 from tests.stages import refusal
 
 NAN, INF = math.nan, math.inf
@@ -105,16 +105,16 @@ def test_a_value_at_its_bound_is_accepted(stage, key, value):
 
 @pytest.mark.parametrize("path", sorted(BOUNDS))
 def test_every_key_that_has_bounds_is_one_of_a_config(path):
-    multi = yaml.safe_load((CONFIGS / "multi_gpu.yaml").read_text())
-    store = yaml.safe_load((CONFIGS / "store.yaml").read_text())
-    assert path in OTHERS | COMMON | multi | store | {"rank_patience": 120}
+    more = [yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name in ("multi_gpu", "store", *PLAIN)]
+    assert path in {key for config in (OTHERS, COMMON, *more) for key in config} | {"rank_patience"}
 
 
 def test_every_number_of_a_config_has_bounds():
     """But switches, paths, and what components check themselves."""
     numbers = {
         key
-        for key, value in (OTHERS | COMMON).items()
+        for config in (OTHERS, COMMON, *(yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name in PLAIN))
+        for key, value in config.items()
         if isinstance(value, int | float | list) and not isinstance(value, bool)
     }
     assert numbers - set(BOUNDS) == {"imports", "run", "handlers", "models", "others"}

@@ -22,7 +22,9 @@ def test_masks_are_matched_by_the_words_of_their_names_in_the_order_of_the_table
 
 
 def test_masks_are_merged_and_a_voxel_of_several_goes_to_the_later_organ(tmp_path):
-    found = merge({"right_kidney": mask(tmp_path, "k", 1, 1, 0, 0), "liver": mask(tmp_path, "l", 0, 255, 255, 0)}, TABLE)
+    found = merge(
+        {"right_kidney": mask(tmp_path, "k", 1, 1, 0, 0), "liver": mask(tmp_path, "l", 0, 255, 255, 0)}, TABLE
+    )
     assert sorted(found.objects.ravel().tolist()) == [0, 1, 2, 2]
     assert (found.overlap, found.odd) == (1, {})
 

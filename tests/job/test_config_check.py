@@ -13,7 +13,7 @@ from scripts.job.config_check import (
     NOT_COMPARED,
     _components,
     _locate,
-    check,
+    check_config,
     config_digest,
     differences,
     flatten,
@@ -23,6 +23,7 @@ from tests.stages import ROOT, refusal, workflow_of
 
 CONFIGS = ROOT / "bundle" / "configs"
 STAGES = ("coarse", "pretrain", "train", "inference", "embed", "evaluate")
+PLAIN = ("pretrain_slices", "segment", "segment_inference")  # of plain networks
 OTHERS = {
     key: value for stage in STAGES for key, value in yaml.safe_load((CONFIGS / f"{stage}.yaml").read_text()).items()
 }
@@ -44,7 +45,7 @@ def found(stage: str = "pretrain", **changes: object) -> list[str]:
         for group in groups:
             part = part[int(group)] if isinstance(part, list) else part[group]
         part[last] = value
-    return [str(error) for error in check(config, shipped(stage), OTHERS | COMMON)]
+    return [str(error) for error in check_config(config, shipped(stage), OTHERS | COMMON)]
 
 
 def only(messages: list[str]) -> str:
@@ -63,7 +64,7 @@ def test_a_shipped_config_has_no_errors(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_overlay_for_every_stage_is_accepted_by_each(stage):
     overlay = yaml.safe_load((ROOT / "tests" / "real" / "hippocampus.yaml").read_text())
-    assert [str(error) for error in check(shipped(stage) | overlay, shipped(stage), OTHERS | COMMON)] == []
+    assert [str(error) for error in check_config(shipped(stage) | overlay, shipped(stage), OTHERS | COMMON)] == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -170,7 +171,7 @@ def test_keys_monai_adds_for_tracking_are_accepted(tracking, tmp_path, phantoms)
     workflow = workflow_of("pretrain", dataset_dir=phantoms, output_dir=tmp_path, tracking=tracking)
     config = {key: value for key, value in workflow.parser.config.items() if not key.startswith("_")}
     assert ("tracking_uri" in config) == (tracking is not None)
-    assert [str(error) for error in check(config, shipped("pretrain"), OTHERS | COMMON)] == []
+    assert [str(error) for error in check_config(config, shipped("pretrain"), OTHERS | COMMON)] == []
 
 
 # kinds

@@ -369,7 +369,7 @@ def test_a_checkpoint_of_another_config_is_refused(
     make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], printed: str
 ) -> None:
     interrupted(make)
-    monkeypatch.setattr(config_check, "check", lambda *_: [])
+    monkeypatch.setattr(config_check, "check_config", lambda *_: [])
     monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 12, "seed": 0} | change)
     with pytest.raises(SemclError, match=rf"(?s)the checkpoint is of another run.*{printed}.*leave out --resume"):
         make(resume=True).begin()
@@ -394,7 +394,7 @@ def test_keys_that_do_not_affect_results_may_differ(
     make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     interrupted(make)
-    monkeypatch.setattr(config_check, "check", lambda *_: [])
+    monkeypatch.setattr(config_check, "check_config", lambda *_: [])
     monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 12, "seed": 0, key: 1})
     make(resume=True).begin()
 

@@ -17,6 +17,15 @@ def test_it_returns_one_logit_of_the_requested_size(dims, skips):
     assert decoder(features(dims), [48] * dims).shape == (2, 1, *[48] * dims)
 
 
+def test_one_logit_per_class_where_several_are_asked_for():
+    one = AsppDecoder(2, (4, 6, 8, 10), width=16, skip_width=4)
+    several = AsppDecoder(2, (4, 6, 8, 10), width=16, skip_width=4, outputs=5)
+    assert several(features(2), [32, 32]).shape == (2, 5, 32, 32)
+    own, other = ({name: weight.shape for name, weight in net.state_dict().items()} for net in (one, several))
+    assert own.keys() == other.keys()
+    assert {name.partition(".")[0] for name in own if own[name] != other[name]} == {"logit"}
+
+
 def test_without_skips_only_the_last_map_is_used():
     maps = features(2)
     changed = [each + 1 for each in maps[:3]] + maps[3:]

@@ -1,0 +1,29 @@
+"""The class with the highest score at each voxel, from scores on a coarser or finer grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from .components import Box, boxes
+from .resampling import reach, resample, strongest
+
+
+def winners(scores: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Object numbers (X, Y, Z), of a ``shape``, from scores (K + 1, *grid) of background and K organs.
+
+    Scores are interpolated before the highest is taken, so that edges are smooth: organ by organ, each in the box where
+    it can win, to save memory.
+    """
+    return strongest(_candidates(scores, shape), resample(scores[:1], shape)[0].clone())
+
+
+def _candidates(scores: torch.Tensor, shape: Sequence[int]) -> Iterator[tuple[int, Box, torch.Tensor]]:
+    """Each organ's number, box and scores; one exceeds background's only if it does so at a grid point around."""
+    above = (scores[1:] > scores[:1]).cpu().numpy()
+    for organ, mask in enumerate(above, start=1):
+        (box,) = boxes(mask, 1)
+        if box is not None:
+            region = reach([ends.start for ends in box], [ends.stop for ends in box], scores.shape[1:], shape)
+            yield organ, region, resample(scores[organ : organ + 1], shape, region)[0]

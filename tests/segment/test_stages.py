@@ -1,0 +1,136 @@
+"""The stages of plain networks, as they are run."""
+
+import json
+import shutil
+from itertools import count
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from scripts.segment.learning import PrepareSlices
+from tests.stages import ROOT, run_here
+
+STRATEGIES = ROOT / "bundle" / "configs" / "strategies"
+PATCHES = {"segment_patch": [32, 32, 16], "segment_spacing": [8, 8, 8], "batch_size": 1}
+
+
+def weights(folder):
+    return torch.load(folder / "models" / "segment.pt", weights_only=True)
+
+
+def same(one, other):
+    return all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
+
+
+@pytest.fixture
+def without_stages(tmp_path):
+    """An arm's overlay without what the study reads of it."""
+
+    def overlay(name):
+        content = yaml.safe_load((STRATEGIES / f"{name}.yaml").read_text())
+        assert sum(content.pop("stages").values()) == 1
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return overlay
+
+
+def test_a_network_is_trained_and_segments_the_test_cases(phantoms, tmp_path):
+    run_here("segment", dataset_dir=phantoms, output_dir=tmp_path)
+    note = json.loads((tmp_path / "models" / "segment.json").read_text())
+    assert note["stage"] == "segment.yaml"
+    assert (tmp_path / "models" / "labels.yaml").is_file()
+    assert len((tmp_path / "curves" / "segment.csv").read_text().splitlines()) == 3
+    run_here("segment_inference", dataset_dir=phantoms, output_dir=tmp_path)
+    tested = json.loads((phantoms / "datalist.json").read_text())["testing"]
+    for entry in tested:
+        made = nib.load(tmp_path / "predictions" / f"{entry['case']}.nii.gz")
+        scan = nib.load(phantoms / entry["image"])
+        assert made.shape == scan.shape
+        assert np.allclose(made.affine, scan.affine)
+
+
+@pytest.mark.parametrize("arm", ["dynunet", "segresnet"])
+def test_networks_of_monai_learn_from_patches(arm, phantoms, tmp_path, without_stages):
+    overlay = without_stages(arm)
+    run_here("segment", overlay, dataset_dir=phantoms, output_dir=tmp_path / "run", **PATCHES)
+    given = {key: PATCHES[key] for key in ("segment_patch", "segment_spacing")}
+    run_here("segment_inference", overlay, dataset_dir=phantoms, output_dir=tmp_path / "run", **given)
+    assert list((tmp_path / "run" / "predictions").glob("*.nii.gz"))
+
+
+def interrupt(monkeypatch, step):
+    """Make a run end before a step."""
+    calls, prepare = count(1), PrepareSlices.__call__
+
+    def stopped(self, *given, **more):
+        if next(calls) == step:
+            raise KeyboardInterrupt
+        return prepare(self, *given, **more)
+
+    monkeypatch.setattr(PrepareSlices, "__call__", stopped)
+
+
+@pytest.mark.parametrize("consistency", [0.0, 1.0])
+def test_a_resumed_run_ends_with_the_weights_it_would_have_had(consistency, phantoms, tmp_path, monkeypatch):
+    given = {"consistency": consistency, "confidence": 0.1}
+    run_here("segment", dataset_dir=phantoms, output_dir=tmp_path / "whole", **given)
+    interrupt(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        run_here("segment", dataset_dir=phantoms, output_dir=tmp_path / "parts", **given)
+    run_here("segment", dataset_dir=phantoms, output_dir=tmp_path / "parts", resume=True, **given)
+    assert weights(tmp_path / "whole").keys() == weights(tmp_path / "parts").keys()
+    assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_only_label_maps_of_the_datalist_are_read(cohort, tmp_path):
+    listed = json.loads((cohort / "datalist.json").read_text())
+    hidden = listed["training"][0].pop("label")
+    (cohort / "datalist.json").write_text(json.dumps(listed))
+    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "one")
+    (cohort / hidden).write_text("garbage")
+    shutil.rmtree(tmp_path / "one" / "jobs")
+    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "other")
+    assert same(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_teacher_learns_from_scans_without_labels(cohort, tmp_path):
+    given = {"consistency": 1.0, "confidence": 0.1}
+    listed = json.loads((cohort / "datalist.json").read_text())
+    del listed["training"][0]["label"]
+    (cohort / "datalist.json").write_text(json.dumps(listed))
+    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "with", **given)
+    image = cohort / listed["training"][0]["image"]
+    scan = nib.load(image)
+    nib.save(nib.Nifti1Image(np.full(scan.shape, -500, np.int16), scan.affine), image)
+    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "other", **given)
+    assert not same(tmp_path / "with", tmp_path / "other")
+    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "off")
+    nib.save(nib.Nifti1Image(np.full(scan.shape, 400, np.int16), scan.affine), image)
+    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "off again")
+    assert same(tmp_path / "off", tmp_path / "off again")
+
+
+@pytest.mark.parametrize("meaning", ["slice", "phase"])
+def test_training_goes_on_from_a_pretrained_encoder(meaning, phantoms, tmp_path):
+    run_here("pretrain_slices", dataset_dir=phantoms, output_dir=tmp_path, meaning=meaning)
+    encoder = torch.load(tmp_path / "models" / "encoder.pt", weights_only=True)
+    assert json.loads((tmp_path / "models" / "encoder.json").read_text())["stage"] == "pretrain_slices.yaml"
+    given = {"learning_rate": 1e-12, "encoder_weights": str(tmp_path / "models" / "encoder.pt")}
+    run_here("segment", dataset_dir=phantoms, output_dir=tmp_path, **given)
+    learnt = weights(tmp_path)
+    name = "body.conv1.weight"
+    torch.testing.assert_close(learnt[f"encoder.{name}"], encoder[name], atol=1e-6, rtol=0)
+
+
+def test_pretraining_reads_no_label_maps(cohort, tmp_path):
+    run_here("pretrain_slices", dataset_dir=cohort, output_dir=tmp_path / "one")
+    for path in (cohort / "labels").iterdir():
+        path.write_text("garbage")
+    run_here("pretrain_slices", dataset_dir=cohort, output_dir=tmp_path / "other")
+    one, other = (torch.load(tmp_path / run / "models" / "encoder.pt", weights_only=True) for run in ("one", "other"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
