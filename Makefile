@@ -4,8 +4,7 @@ BIN := .venv/bin
 SEED := 0
 CASES := 24
 COHORT := runs/demo
-STRATEGIES := scratch,simclr,supcon-phase,organ,semantic,dcc
-LABELS := 25%
+PRESET := smoke
 STAGES := coarse pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
@@ -22,8 +21,7 @@ demo: .venv/ready
 
 study: .venv/ready
 	test -f $(COHORT)/datalist.json || $(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
-	grep -qs '"completed"' $(COHORT)/jobs/coarse.json || $(RUN) --config_file bundle/configs/coarse.yaml
-	$(BIN)/python -m scripts study --dataset_dir $(COHORT) --preset fast --strategies $(STRATEGIES) --labels $(LABELS)
+	$(BIN)/python -m scripts study --dataset_dir $(COHORT) --preset $(PRESET)
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

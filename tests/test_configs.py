@@ -13,6 +13,8 @@ from monai.losses import DiceLoss
 
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.job.weights import load_weights, save_weights
+from scripts.study.stage_keys import StageKeys, group
+from scripts.study.strategy import ENDS, find_strategies
 from scripts.version import __version__
 
 CONFIGS = Path("bundle/configs")
@@ -25,8 +27,11 @@ STAGES = {
     "embed": None,
     "maps": None,
     "store": None,
+    "segment": "train",
+    "segment_inference": "infer",
+    "pretrain_slices": "train",
 }
-OVERLAYS = {"common", "faithful", "fast", "multi_gpu", "natural", "standard", "tensorboard"}
+OVERLAYS = {"common", "faithful", "multi_gpu", "natural", "standard", "tensorboard"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -199,16 +204,20 @@ def test_the_faithful_networks_fit_from_stage_to_stage():
 
 # strategies of a study: one difference each
 
-STRATEGIES = {path.stem: path for path in (CONFIGS / "strategies").glob("*.yaml")}
-DIFFERENCES = {
-    "scratch": {"encoder_weights": None},
+KEYS = StageKeys(CONFIGS.parent)
+STRATEGIES = {path.stem: find_strategies([path.stem], KEYS)[0] for path in (CONFIGS / "strategies").glob("*.yaml")}
+PRETRAINED = sorted(name for name, strategy in STRATEGIES.items() if "pretrain" in strategy.stages)
+STAGES_OF = [(name, stage) for name in sorted(STRATEGIES) for stage in STRATEGIES[name].stages]
+DIFFERENCES = {  # of refiners, which have a stage of pretraining or none
+    "coarse": {},
+    "scratch": {},
+    "scratch-short": {},
     "simclr": {"meaning": "query"},
     "simclr-image": {"meaning": "query", "show_attention": False, "pooling": "patch"},
     "supcon-phase": {"meaning": "phase"},
     "organ": {"meaning": "object"},
     "semantic": {"meaning": "cluster"},
     "semantic-labelled": {"meaning": "cluster", "unlabelled": False},
-    "semantic-self": {"meaning": "cluster", "certain": 0.8},
     "semantic-slices": {"meaning": "cluster", "whole_slices": True},
     "semantic-memory": {"meaning": "cluster", "memory": 1024},
     "semantic-dense": {
@@ -224,26 +233,39 @@ def merged(stage: str, *overlays: Path) -> dict:
     return ConfigParser.load_config_files([str(CONFIGS / f"{stage}.yaml"), *map(str, overlays)])
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
-@pytest.mark.parametrize("stage", ["pretrain", "train", "embed", "inference"])
-def test_a_strategy_differs_in_what_its_overlay_names_alone(stage, name):
-    plain, other = merged(stage), merged(stage, STRATEGIES[name])
-    assert yaml.safe_load(STRATEGIES[name].read_text()) == DIFFERENCES[name]
+@pytest.mark.parametrize("name", sorted(DIFFERENCES))
+def test_a_refiner_sets_what_it_is_about_alone(name):
+    assert STRATEGIES[name].numbers == DIFFERENCES[name]
+
+
+def test_every_other_strategy_segments_whole_slices_or_volumes():
+    for name in STRATEGIES.keys() - DIFFERENCES.keys():
+        assert list(STRATEGIES[name].stages)[-1] == "segment", name
+
+
+@pytest.mark.parametrize(("name", "stage"), STAGES_OF)
+def test_a_stage_of_a_strategy_differs_in_what_its_file_names_alone(name, stage):
+    plain, numbers = merged(stage), KEYS.part(stage, STRATEGIES[name].numbers)
+    config = ConfigParser(merged(stage))
+    config.update(numbers)
+    other = config.get()
     changed = {key for key in plain.keys() | other.keys() if plain.get(key, ...) != other.get(key, ...)}
-    already = {"meaning"} if name.startswith("semantic") and stage == "pretrain" else set()
-    assert changed == DIFFERENCES[name].keys() - already
-    assert {key: other[key] for key in DIFFERENCES[name]} == DIFFERENCES[name]
-    refers = re.findall(r"@(\w+)", json.dumps(plain))
-    used = {key for key in changed if key in refers}
-    expected = {
-        "pretrain": {
-            *("meaning", "show_attention", "intensity_weights", "pooling", "unlabelled", "whole_slices", "memory"),
-        },
-        "embed": {"show_attention", "pooling"},
-        "train": {"encoder_weights", "decoder_weights"},
-        "inference": {"certain"},
-    }
-    assert used == changed & expected[stage]
+    already = {group(key) for key, value in numbers.items() if plain.get(key, ...) == value}
+    assert changed == {group(key) for key in numbers} - already
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_every_number_of_a_strategy_is_read_by_one_of_its_stages(name):
+    stages = [one for stage in STRATEGIES[name].stages for one in (stage, ENDS.get(stage)) if one]
+    read = {key for stage in stages for key in KEYS.part(stage, dict.fromkeys(STRATEGIES[name].numbers, 0))}
+    assert read == {KEYS.split(key)[1] for key in STRATEGIES[name].numbers}
+
+
+def test_refiners_of_one_comparison_share_all_but_pretraining():
+    for name in ("simclr", "supcon-phase", "organ", "dcc", "semantic-labelled", "semantic-memory", "semantic-slices"):
+        assert STRATEGIES[name].stages == STRATEGIES["semantic"].stages
+        for stage in ("coarse", "store", "train", "inference"):
+            assert KEYS.part(stage, STRATEGIES[name].numbers) == {}
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +277,9 @@ def pretrained_by(phantoms, tmp_path_factory):
 
     def parse(*overlays: str) -> ConfigParser:
         config = ConfigParser()
-        config.read_config([str(CONFIGS / "pretrain.yaml"), *(str(STRATEGIES[name]) for name in overlays)])
+        config.read_config(str(CONFIGS / "pretrain.yaml"))
+        for name in overlays:
+            config.update(KEYS.part("pretrain", STRATEGIES[name].numbers))
         config.update(given | small)
         config.parse()
         return config
@@ -271,7 +295,7 @@ def first_batch(config: ConfigParser) -> tuple[dict, torch.Tensor, object]:
     return batch, *config.get_parsed_content("train#trainer").prepare_batch(batch, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"scratch"}))
+@pytest.mark.parametrize("name", PRETRAINED)
 def test_the_labels_of_a_strategy_are_those_of_its_meaning(name, pretrained_by):
     batch, _, targets = first_batch(pretrained_by(name))
     labels = (
@@ -302,7 +326,7 @@ def test_the_labels_of_a_strategy_are_those_of_its_meaning(name, pretrained_by):
 
 def test_all_strategies_see_the_same_batches(pretrained_by):
     plain, inputs, _ = first_batch(pretrained_by())
-    for name in set(STRATEGIES) - {"semantic-slices"}:
+    for name in set(PRETRAINED) - {"semantic-slices"}:
         batch, seen, _ = first_batch(pretrained_by(name))
         assert torch.equal(batch["query"], plain["query"])
         assert torch.equal(seen[:, :1], inputs[:, :1])
@@ -340,7 +364,7 @@ def test_a_memory_is_compared_with_and_kept_with_the_checkpoint(pretrained_by):
 def test_points_pretrain_the_decoder_that_training_goes_on_with(pretrained_by, tmp_path):
     config = pretrained_by("semantic-dense")
     network = config.get_parsed_content("network_def")
-    handlers = merged("pretrain", STRATEGIES["semantic-dense"])["train"]["handlers"]
+    handlers = merged("pretrain", STRATEGIES["semantic-dense"].overlay)["train"]["handlers"]
     saved = [handler["module"] for handler in handlers if handler["_target_"] == "scripts.components.SaveWeights"]
     assert saved == ["@encoder", "$@pool.decoder"]
     assert config.get_parsed_content("shared").decoder is network.pooling.decoder
@@ -376,12 +400,11 @@ def test_other_strategies_weight_all_pairs_alike(name, pretrained_by):
     assert loss.item() == SemanticContrastiveLoss(0.1)(embeddings, labels).item()
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
-def test_scratch_alone_starts_from_no_weights(name):
-    config = parser("train", dataset_dir="cohort", **yaml.safe_load(STRATEGIES[name].read_text()))
-    path = config.get_parsed_content("encoder_weights")
-    assert path == (None if name == "scratch" else "cohort/models/encoder.pt")
-    handlers = merged("train", STRATEGIES[name])["train"]["handlers"]
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_fine_tuning_goes_on_with_what_was_pretrained(name):
+    config = parser("train", dataset_dir="cohort", **KEYS.part("train", STRATEGIES[name].numbers))
+    assert config.get_parsed_content("encoder_weights") == "cohort/models/encoder.pt"
+    handlers = merged("train")["train"]["handlers"]
     assert [handler["path"] for handler in handlers if handler["_target_"] == "scripts.components.LoadWeights"] == [
         "@encoder_weights",
         "@decoder_weights",
@@ -390,10 +413,11 @@ def test_scratch_alone_starts_from_no_weights(name):
     assert decoder == ("cohort/models/decoder.pt" if name == "semantic-dense" else None)
 
 
-@pytest.mark.parametrize(("stage", "epochs"), [("pretrain", 8), ("train", 12)])
-def test_the_fast_preset_shortens_training_alone(stage, epochs):
-    config = ConfigParser()
-    config.read_config([str(CONFIGS / f"{stage}.yaml"), str(CONFIGS / "fast.yaml")])
-    assert config.get_parsed_content("max_epochs") == epochs
-    plain, other = merged(stage), merged(stage, CONFIGS / "fast.yaml")
-    assert [key for key in plain if plain[key] != other[key]] == ["max_epochs"]
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - DIFFERENCES.keys()))
+def test_the_network_of_a_strategy_fits_from_training_to_inference(name, phantoms):
+    given = {"dataset_dir": str(phantoms), "labels": "$scripts.LabelTable.load(@dataset_dir)"}
+    given |= KEYS.part("segment", STRATEGIES[name].numbers)
+    networks = [parser(stage, **given).get_parsed_content("network_def") for stage in ("segment", "segment_inference")]
+    networks[1].load_state_dict(networks[0].state_dict())
+    size = [32, 24, 16] if given.get("segment_dims") == 3 else [32, 24]
+    assert networks[0].eval()(torch.zeros(1, 1, *size)).shape == (1, 14, *size)

@@ -317,7 +317,7 @@ def test_evaluate_compares_folders_of_label_maps(label_maps: Path) -> None:
         ("label_8", True, "unknown"),
     }
     headline, report = ended.stdout.splitlines()
-    assert headline.startswith("Mean Dice 0.708 mine, 1.000 other (+0.292) over 3 cases of 3 patients: too few")
+    assert headline.startswith("Mean Dice 0.708 mine, 1.000 other (+0.292) over 3 cases of 3 patients: undecided")
     assert report == f"report: {out / 'report.html'}"
     assert "3 cases of 3 patients.</p>" in (out / "report.html").read_text()
 
@@ -337,7 +337,7 @@ def test_evaluate_with_a_table_cases_and_scans(label_maps: Path) -> None:
         ("carl", "p2", "portal", "liver"), ("carl", "p2", "portal", "spleen"), ("carl", "p2", "portal", "background"),
     }  # fmt: skip
     assert [path.name for path in visible(out / "pictures")] == ["berta.png", "carl.png"]
-    assert ended.stdout.startswith("Mean Dice 0.663 over 3 cases of 2 patients (mine).")
+    assert ended.stdout.startswith("Mean Dice 0.651 over 3 cases of 2 patients (mine).")
     assert "(liver 1, others 2.5 mm)" in (out / "report.html").read_text()
 
 

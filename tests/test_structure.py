@@ -25,10 +25,8 @@ from tools.structure import (
 
 ROOT = Path(__file__).parents[1]
 SHARED_NAMES = {  # public names that several modules define, and why
-    "check": "a command's function bears its name, and the study asks job/config_check.py for it",
     "find": "what every layout defines, so that the list of layouts needs nothing else",
     "main": "what `python -m` runs",
-    "Values": "an array of float64 in statistics, in the rooms that compute them",
 }
 UNTESTED = {  # modules without a test file of their name, and why
     "auto3dseg.infer": "needs a trained fold: auto3dseg/test_tutorial.py",

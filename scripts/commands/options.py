@@ -95,6 +95,18 @@ class Names:
         return [str(part).strip() for part in parts if str(part).strip()]
 
 
+class Numbers(Names):
+    """Several numbers above 0, separated by commas."""
+
+    def read(self, name: str, value: Any) -> list[Any]:
+        """Return the numbers."""
+        numbers = [_number(part) for part in super().read(name, value)]
+        found = [number for number in numbers if number is not None and math.isfinite(number) and number > 0]
+        if len(found) < len(numbers) or not found:
+            raise _refusal(f"--{name} is not a list of numbers", value, "numbers above 0, separated by commas", name)
+        return found
+
+
 class Paths(Text):
     """A path, or several by giving the option again."""
 
@@ -127,6 +139,8 @@ Folds = Annotated[int, Number("at least 2 folds", lambda folds: folds >= 2, whol
 FoldsOrNone = Annotated[int, Number("0, or at least 2 folds", lambda folds: folds == 0 or folds >= 2, whole=True)]
 Share = Annotated[float, Number("a share from 0 to below 1", lambda share: 0 <= share < 1)]
 Millimetres = Annotated[float, Number("mm above 0", lambda length: length > 0)]
+Seconds = Annotated[float, Number("seconds, 0 or more", lambda seconds: seconds >= 0)]
+Multiples = Annotated[str | Sequence[float], Numbers()]
 Listed = Annotated[str | Sequence[str], Names()]
 Repeated = Annotated[str | Sequence[str], Paths()]
 Limits = Annotated[str | Sequence[float], WindowOption()]

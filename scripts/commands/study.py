@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .options import Count, FoldsOrNone, Listed, Millimetres, checked
+from .options import Count, FoldsOrNone, Listed, Millimetres, Multiples, Seconds, checked
 
 
 @checked
 def study(
     dataset_dir: str,
-    strategies: Listed = "scratch,simclr,semantic",
-    seeds: Count = 3,
-    folds: FoldsOrNone = 0,
-    protocols: Listed = "frozen,tuned",
-    labels: Listed = "100%",
     preset: str | None = None,
-    overlay: str | None = None,
+    strategies: Listed | None = None,
+    labels: Listed | None = None,
+    budget: Seconds | None = None,
+    budgets: Multiples | None = None,
+    seeds: Count | None = None,
+    folds: FoldsOrNone | None = None,
     sweep: str | None = None,
     baseline: str | None = None,
+    overlay: str | None = None,
     out: str | None = None,
     attention_dir: str | None = None,
     tolerance: Millimetres = 2.0,
@@ -27,44 +28,49 @@ def study(
     bundle_root: str = "bundle",
     **unknown: object,
 ) -> None:
-    """Compare training strategies on a cohort with coarse maps: the paper's tables, with honest statistics.
+    """Compare training strategies on a cohort as whole pipelines: few labels, equal budgets, honest statistics.
 
     Args:
-        dataset_dir: the cohort, after coarse.yaml.
+        dataset_dir: the cohort.
+        preset: a design of configs/studies by name (smoke, small, hippocampus, gpu), or the path of your own.
         strategies: overlays of configs/strategies by name, or paths of your own, separated by commas.
-        seeds: training runs of each strategy.
+        labels: patients whose label maps a run may use, as numbers or shares: 2,10%,100%.
+        budget: training seconds of a device for all that a run does; 0 leaves the lengths to the configs.
+        budgets: multiples of the budget, each a table: 0.5,1,2.
+        seeds: runs of each strategy.
         folds: parts of the labelled patients, each tested once; 0 for the cohort's own testing cases.
-        protocols: frozen, tuned: the encoder while the decoder is trained.
-        labels: shares of the labelled patients the decoder learns from, as 10%,50%,100%.
-        preset: numbers for all stages: an overlay of configs by name, fast, standard or faithful.
-        overlay: config file of your own numbers, for all stages.
         sweep: key=value,value: every strategy once per value, such as temperature=0.05,0.1,0.2.
-        baseline: the strategy all are compared with, or coarse; scratch unless given. Changing it needs no new runs.
+        baseline: the strategy all are compared with, or "coarse map". Changing it needs no new runs.
+        overlay: numbers for all stages: a config of your own, or standard or faithful.
         out: the study's folder, <dataset_dir>/study unless given; a study that is there goes on.
-        attention_dir: attention maps of all cases, if not those of the cohort.
+        attention_dir: attention maps of all cases made elsewhere; no coarse network is trained then.
         tolerance: of NSD in mm, for organs to which the label table gives none.
         workers: processes at once; one per GPU, or one per core, unless given.
         shard: i/n, the part of the study that is run here; run again without it to gather.
         bundle_root: folder of the bundle.
     """
+    from ..study.design import read_design
     from ..study.study import Study, usual_workers
 
     root, cohort = Path(bundle_root), Path(dataset_dir)
-    overlays = [root / "configs" / f"{preset}.yaml"] if preset else []
+    given = {
+        "strategies": strategies,
+        "labels": labels,
+        "budget": budget,
+        "budgets": budgets,
+        "seeds": seeds,
+        "folds": folds,
+        "baseline": baseline,
+        "overlays": [overlay] if overlay else None,
+    }
     Study(
         dataset_dir=cohort,
         bundle_root=root,
         out=Path(out) if out else cohort / "study",
-        strategies=list(strategies),
-        seeds=seeds,
-        folds=folds,
-        protocols=list(protocols),
-        labels=list(labels),
-        overlays=[*overlays, *([Path(overlay)] if overlay else [])],
+        design=read_design(preset, root / "configs", given),
         sweep=sweep,
         attention_dir=Path(attention_dir) if attention_dir else None,
         tolerance=tolerance,
         workers=usual_workers() if workers is None else workers,
         share=shard,
-        baseline=baseline,
     ).run()

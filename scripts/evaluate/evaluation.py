@@ -23,6 +23,7 @@ from .report import Report
 from .rows import TRUTH, Row, measure_cases, write_rows
 from .shard_rows import ShardRows
 from .summary import Summary
+from .verdict import EQUIVALENCE
 from .worst_cases import case_picture, worst_cases
 
 
@@ -42,11 +43,12 @@ class Evaluation:
         others: more folders to compare, named by their last part.
         workers: how many cases are measured at once.
         seen: whether it is known which cases the networks were trained on.
+        equivalence: the largest difference of Dice, IoU and NSD that means nothing in practice; 0 for none.
         job: the run; with a shard, only that shard is measured, into rows/, where a run without one collects it.
 
     Raises:
-        SemclError: for two methods of the same name, one called truth, or an invalid tolerance, number of pictures or
-            window.
+        SemclError: for two methods of the same name, one called truth, or an invalid tolerance, number of pictures,
+            equivalence or window.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Evaluation:
         others: Sequence[str] = (),
         workers: int = 2,
         seen: bool = True,
+        equivalence: float = EQUIVALENCE,
         job: Job | None = None,
     ) -> None:
         for option, number, valid, expected in (
             ("tolerance", tolerance, 0 < tolerance < math.inf, "mm above 0"),
             ("pictures", pictures, pictures >= 0, "0 or more"),
+            ("equivalence", equivalence, 0 <= equivalence < 1, "0 or more, below 1"),
         ):
             if not valid:
                 raise SemclError(
@@ -87,6 +91,7 @@ class Evaluation:
         window_ends(torch.zeros(1), window)  # refuse an invalid window before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
         self.pictures, self.workers, self.seen, self.job = pictures, workers, seen, job
+        self.equivalence = equivalence
 
     def run(self) -> None:
         """Measure, compare and write; all ranks measure, the first does the rest.
@@ -107,7 +112,7 @@ class Evaluation:
                 remedy="check that the label maps are those of these scans",
             )
         claim(self.output_dir, self.cases, self.pictures > 0)
-        summary = Summary(rows, tuple(self.methods), self.table.names, self.table.phases)
+        summary = Summary(rows, tuple(self.methods), self.table.names, self.table.phases, self.equivalence)
         write_rows(self.output_dir / "rows.csv", rows)
         write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
         report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances())

@@ -67,6 +67,7 @@ class Report:
             by_name=BY_NAME,
             all_organs=ALL,
             tests=tests_in_words(),
+            equivalence=self.summary.equivalence,
             tolerances=self.tolerances,
             figures={name: Markup(figure) for name, figure in figures.items()},
             pictures=self.pictures,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,7 +11,9 @@ import numpy as np
 from . import wording
 from .metrics import BY_NAME, FALSE_POSITIVE, INTERSECTION, METRICS, MISSED, UNION, Metric
 from .rows import BACKGROUND, Row
-from .statistics import ALL, Comparison, Values, compare_methods
+from .statistics import ALL, Comparison, compare_methods, patient_means
+from .step_down import Values
+from .verdict import EQUIVALENCE
 
 
 @dataclass
@@ -24,12 +25,14 @@ class Summary:
         methods: names of the methods; the others are compared with the first.
         organs: names of the organs, in the order they are listed.
         phases: names of the phases.
+        equivalence: the largest difference of Dice, IoU and NSD that means nothing in practice.
     """
 
     rows: Sequence[Row]
     methods: tuple[str, ...]
     organs: tuple[str, ...]
     phases: tuple[str, ...]
+    equivalence: float = EQUIVALENCE
     _by_method: dict[tuple[str, str], list[Row]] = field(default_factory=dict, init=False, repr=False)
     _compared_with: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict, init=False, repr=False)
 
@@ -43,10 +46,13 @@ class Summary:
         return self.methods[min(1, len(self.methods) - 1)]
 
     def values(self, metric: Metric, method: str, organ: str = ALL, phase: str | None = None) -> Values:
-        """Values (patients,): each patient's mean over scans and, for all organs together, over organs."""
-        return patient_means(
-            row for row in self._rows(metric.name, method) if organ in (ALL, row.organ) and phase in (None, row.phase)
+        """Values (patients,): each patient's mean over scans and, for all organs together, then over organs."""
+        means = patient_means(
+            (row.patient, row.organ, row.value)
+            for row in self._rows(metric.name, method)
+            if organ in (ALL, row.organ) and phase in (None, row.phase)
         )
+        return np.array(list(means.values()))
 
     def means(self) -> list[dict[str, Any]]:
         """One line per metric, organ and method: mean, standard deviation, median and range over patients."""
@@ -118,7 +124,9 @@ class Summary:
         """A method against the first one: all organs together, then each organ."""
         key = (metric.name, second)
         if key not in self._compared_with:
-            self._compared_with[key] = compare_methods(self.rows, self.methods[0], second, self.organs, metric)
+            self._compared_with[key] = compare_methods(
+                self.rows, self.methods[0], second, self.organs, metric, self.equivalence
+            )
         return self._compared_with[key]
 
     def content(self) -> dict[str, Any]:
@@ -163,14 +171,6 @@ class Summary:
 
     def _rows(self, metric: str, method: str) -> list[Row]:
         return self._by_method.get((metric, method), [])
-
-
-def patient_means(rows: Iterable[Row]) -> Values:
-    """The mean value of each patient, in order of first appearance."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        values[row.patient].append(row.value)
-    return np.array([np.mean(found) for found in values.values()])
 
 
 def describe(values: Values) -> dict[str, float | None]:

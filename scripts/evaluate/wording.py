@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .statistics import EXACT, LEVEL, MANY, Comparison
+from .statistics import LEVEL, MANY, Comparison
+from .step_down import EXACT
+
+UNDECIDED = "undecided"
+VERDICTS = ("better", "worse", "equivalent", "no difference", UNDECIDED)
 
 
 def p_text(p: float | None, missing: str = "", bound: str = "< 0.001", form: str = ".3f") -> str:
@@ -27,12 +32,14 @@ def p_text(p: float | None, missing: str = "", bound: str = "< 0.001", form: str
 
 def headline(line: Comparison, first: str, second: str) -> str:
     """One sentence about a comparison of Dice."""
-    way = {"better, beyond chance": "better", "worse, beyond chance": "worse"}.get(line.verdict)
-    verdict = f"{way} than {first} beyond chance" if way else line.verdict
-    p = "" if line.p is None else f", p = {p_text(line.p, bound='', form='.2g')}"
+    verdict = line.verdict
+    for way in ("better", "worse"):
+        verdict = verdict.replace(way, f"{way} than {first}", 1)
+    if line.low is not None and "between" not in verdict and line.difference:
+        verdict += f", 95 % interval {line.low:+.3f} to {line.high:+.3f}"
     return (
         f"Mean Dice {line.first:.3f} {first}, {line.second:.3f} {second} ({line.difference:+.3f}) "
-        f"over {line.cases} cases of {line.patients} patients: {verdict}{p}."
+        f"over {line.cases} cases of {line.patients} patients: {verdict}."
     )
 
 
@@ -60,31 +67,36 @@ def detection_sentences(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def comparison_sentences(lines: Sequence[Comparison], first: str, second: str) -> list[str]:
-    """In which organs ``second`` is better, and what the number of patients can show; ``ALL`` comes first."""
+    """In which organs ``second`` is better, and which of that stands over patients; ``ALL`` comes first."""
     overall, *organs = lines
     better = [line for line in organs if line.better]
     worse = [line for line in organs if line.difference and not line.better]
     ways = f"By Dice, {second} is better than {first} in {len(better)} of {len(organs)} organs"
     ways += f", worse in {_listed(worse)}." if worse else " and worse in none."
-    smallest = min((line.smallest_p for line in organs), default=overall.smallest_p)
-    of_all, of_one = (p_text(p, bound="below 0.001", form=".2g") for p in (overall.smallest_p, smallest))
-    power = (
-        f"With {overall.patients} patients the smallest p that can be reached is {of_all} for all organs together and "
-        f"{of_one} for a single one after correction for {len(organs)} organs: "
+    by_word: dict[str, list[Comparison]] = {}
+    for line in organs:
+        by_word.setdefault(re.split("[,(]| after", line.verdict)[0].strip(), []).append(line)
+    found = "; ".join(
+        f"{word}: {(_with_ranges if word == UNDECIDED else _listed)(by_word[word])}"
+        for word in VERDICTS
+        if word in by_word
     )
-    beyond = [line for line in organs if line.verdict in ("better, beyond chance", "worse, beyond chance")]
-    if smallest >= LEVEL:
-        power += "whatever the difference, no single organ could be told from chance."
-    else:
-        power += f"told from chance: {_listed(beyond)}." if beyond else "no single organ is told from chance."
-    return [ways, power]
+    stands = f"Over patients like these {overall.patients}, corrected for {len(organs)} organs: {found}."
+    least = 2.0 ** (1 - overall.patients)
+    if least >= LEVEL:
+        stands += (
+            f" With so few patients no corrected p can be below {min(least, 1):.2g}, so no organ can be called better "
+            "or worse."
+        )
+    return [ways, stands]
 
 
 def tests_in_words() -> str:
     """How p-values were computed."""
     return (
         f"two-sided Wilcoxon signed-rank test over patients (exact, also with ties, for up to {MANY} that differ), and "
-        f"beside it the sign-flipping permutation test of the mean difference (all signs for up to {EXACT} patients)"
+        f"beside it the sign-flipping permutation test of the mean difference (all signs for up to {EXACT} patients); "
+        "corrected for the number of organs by flipping the signs of a patient's organs together (step-down max-T)"
     )
 
 
@@ -94,3 +106,9 @@ def _plain(organ: str) -> str:
 
 def _listed(lines: Iterable[Comparison]) -> str:
     return ", ".join(_plain(line.organ) for line in lines)
+
+
+def _with_ranges(lines: Iterable[Comparison]) -> str:
+    return ", ".join(
+        _plain(line.organ) + ("" if line.low is None else f" ({line.low:+.3f} to {line.high:+.3f})") for line in lines
+    )

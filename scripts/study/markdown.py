@@ -8,39 +8,38 @@ from typing import Any
 from ..evaluate.wording import p_text
 
 
-def markdown(content: Mapping[str, Any], methods: Sequence[str], name: str) -> str:
+def markdown(content: Mapping[str, Any], name: str) -> str:
     """All tables of a study.
 
     Args:
         content: what ``StudyReport.content`` returns.
-        methods: the coarse map, then the strategies.
         name: the cohort's name.
     """
-    parts = [f"Cohort `{name}`: {content['counts']} Dice, mean ± SD over patients of the mean over training runs."]
+    parts = [f"Cohort `{name}`: {content['counts']} Dice, mean ± SD over patients of the mean over runs."]
+    named = [line for table in content["tables"] for line in table["named"]]
+    if named:
+        parts.append(_differences("named before the run", named))
+    parts += content["limits"]
     for table in content["tables"]:
-        sentence = table["words"].removeprefix(f"{table['title']}: ")
-        parts += [f"**{table['title']}**: {sentence}", _by_organ(table, methods)]
+        parts += [f"**{table['title']}.** {' '.join(table['words'])}", _by_organ(table, content["methods"])]
         if len(table["phases"]) > 1:
-            parts.append(_by_phase(table, methods))
-        if table["against_baseline"]:
-            parts.append(_differences(table))
+            parts.append(_by_phase(table, content["methods"]))
+        if table["exploratory"]:
+            parts.append(_differences("exploratory", table["exploratory"]))
+        parts.append(_costs(table["costs"]))
     if content["embeddings"]:
-        parts.append(_embeddings(content["embeddings"], embedded(content["embeddings"], methods)))
-    parts.append(_costs(content["costs"]))
+        parts.append(_embeddings(content["embeddings"], embedded(content["embeddings"], content["methods"])))
     return "\n\n".join(parts) + "\n"
 
 
 def _by_organ(table: Mapping[str, Any], methods: Sequence[str]) -> str:
-    head = ["", *methods, "patients", "p, next best", f"p, {table['baseline']}"]
     return _table(
-        head,
+        ["", *methods, "patients"],
         (
             [
                 line["organ"].replace("_", " "),
                 *(_mean_and_sd(line["found"][method], method == line["best"]) for method in methods),
                 str(line["patients"]),
-                p_text(line["p_next"], "-"),
-                p_text(line["p_baseline"], "-"),
             ]
             for line in table["organs"]
         ),
@@ -57,19 +56,32 @@ def _by_phase(table: Mapping[str, Any], methods: Sequence[str]) -> str:
     )
 
 
-def _differences(table: Mapping[str, Any]) -> str:
-    """Every strategy against the baseline: on all scans, and on those of each phase where there are several."""
-    found = [("all", lines[0]) for lines in table["against_baseline"].values()]
-    if len(table["phases"]) > 1:
-        found += [(phase["phase"], line) for phase in table["phases"] for line in phase["against_baseline"]]
+def _differences(title: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Contrasts with their intervals, verdicts and chances."""
+    head = [title, "labels, budget", "difference", "95 % interval", "verdict"]
+    head += ["better / equivalent / worse", "p, corrected", "detectable"]
     return _table(
-        [f"all organs, over {table['baseline']}", "scans", "difference", "95 % interval", "p"],
+        head,
         (
-            [line["second"], scans, f"{line['difference']:+.4f}",
-             "-" if line["low"] is None else f"{line['low']:+.4f} to {line['high']:+.4f}", p_text(line["p"], "-")]
-            for scans, line in found
+            [
+                f"{line['first']} - {line['second']}",
+                line["table"],
+                f"{line['difference']:+.4f}",
+                *(
+                    ["-", line["verdict"], "-", "-", "-"]
+                    if line["tested"] is None
+                    else [
+                        f"{line['tested']['low']:+.4f} to {line['tested']['high']:+.4f}",
+                        line["verdict"],
+                        " / ".join(f"{line['tested'][name]:.0%}" for name in ("better", "equivalent", "worse")),
+                        p_text(line["p_corrected"], "-"),
+                        f"{line['tested']['detectable']:.3f}",
+                    ]
+                ),
+            ]
+            for line in lines
         ),
-    )  # fmt: skip
+    )
 
 
 def embedded(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[str]:
@@ -89,15 +101,22 @@ def _embeddings(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> s
 
 
 def _costs(costs: Iterable[Mapping[str, Any]]) -> str:
+    head = ["cost of a run", "training, s", "planned, s", "samples", "TFLOP", "inference, s", "memory, MiB"]
     return _table(
-        ["cost of a run", *("pretraining, s", "queries"), *("training, s", "queries"), "inference, s", "memory, MiB"],
+        head,
         (
-            [line["strategy"], f"{line['pretrain_seconds']:.0f}", f"{line['pretrain_queries']:,}",
-             f"{line['train_seconds']:.0f}", f"{line['train_queries']:,}", f"{line['inference_seconds']:.0f}",
-             f"{line['resident_mib']:,}"]
+            [
+                line["strategy"],
+                f"{line.get('training_seconds', 0):.0f}",
+                f"{line.get('planned_seconds', 0):.0f}",
+                f"{line.get('samples', 0):,.0f}",
+                f"{line.get('flops', 0) / 1e12:.1f}",
+                f"{line.get('inference_seconds', 0):.0f}",
+                f"{line.get('gpu_mib', line.get('resident_mib', 0)):,}",
+            ]
             for line in costs
         ),
-    )  # fmt: skip
+    )
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -1,150 +1,180 @@
-"""What a study runs: units, each a pretraining and the cells that build on it, with a folder of its own."""
+"""What a study runs: every strategy on every split, amount of labels, budget and seed."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-import yaml
 
 from ..cohort.attention import attention_path
-from ..cohort.case import digest
-from ..cohort.datalist import load
+from ..cohort.case import Case, digest
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError, raise_all
 from ..files import checksum
 from ..job import config_check, overlays
 from ..version import __version__
-from .cells import PROTOCOLS, Cell
-from .strategy import SELF_TRAINING, Strategy, group, nested, read_overlay
-from .unit_process import OWN_STORE
-
-FIRST = "first"  # folder within a self-training cell's, for the model whose predictions the second one learns from
+from .labels import Amount, with_labels_of
+from .splits import write_datalist
+from .stage_keys import StageKeys, short_hash
+from .strategy import ENDS, Strategy
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One pretraining (a strategy on a split with a seed) and the cells that start from its encoder."""
+class Cell:
+    """One table of a study: how many labels, and how much training.
+
+    Args:
+        labels: the patients whose label maps may be used.
+        budget: training seconds of a device; None where the configs' own lengths hold.
+    """
+
+    labels: Amount
+    budget: float | None
+
+    @property
+    def name(self) -> str:
+        """The cell in words."""
+        return self.labels.name + ("" if self.budget is None else f", {self.budget:g} s")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A strategy trained once: on a split, in a cell, with a seed."""
 
     split: str
-    strategy: Strategy
+    cell: Cell
     seed: int
-    folder: Path
-
-    def cell_folder(self, cell: Cell) -> Path:
-        """The folder of a cell."""
-        return self.folder / cell.name
+    strategy: Strategy
 
     @property
     def title(self) -> str:
-        """Strategy, split and seed in words."""
-        return f"{self.strategy.name}, split {self.split}, seed {self.seed}"
+        """The run in words."""
+        return f"{self.strategy.name}, {self.cell.name}, split {self.split}, seed {self.seed}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Everything a study runs.
 
     Args:
         out: the study's folder.
-        bundle_root: the bundle's folder.
-        overlays: config files given to every stage, in order.
+        keys_of: the bundle's configs.
         strategies: the strategies that are compared.
-        splits: name -> folder with the datalist.
+        splits: name -> cases.
+        cases: all cases of the cohort.
+        table: the label table.
+        cells: amounts of labels with budgets.
         seeds: how many seeds.
-        cells: the cells of each unit.
-        attention_dir: folder of the attention maps of all cases.
+        numbers: keys of the configs for all stages, from presets and overlays; ``stage.key`` for one stage alone.
+        attention_dir: folder of attention maps made elsewhere; None: the coarse stage makes them.
         tolerance: of NSD, mm, for organs without one in the label table.
-        data: split -> hash of its training and testing data.
+        embeddings: whether pretrained encoders are examined by the embed stage.
     """
 
     out: Path
-    bundle_root: Path
-    overlays: tuple[Path, ...]
+    keys_of: StageKeys
     strategies: tuple[Strategy, ...]
-    splits: dict[str, Path]
-    seeds: int
+    splits: Mapping[str, Sequence[Case]]
+    cases: Sequence[Case]
+    table: LabelTable
     cells: tuple[Cell, ...]
-    attention_dir: Path
+    seeds: int
+    numbers: Mapping[str, Any]
+    attention_dir: Path | None
     tolerance: float
-    data: dict[str, str]
+    embeddings: bool = True
 
-    def units(self) -> list[Unit]:
-        """All units, every strategy and split of a seed before the next seed, so that early results can be compared."""
+    def runs(self) -> list[Run]:
+        """All runs, every strategy of a cell and seed before the next seed, so that early results can be compared."""
         return [
-            Unit(split, strategy, seed, self.out / "runs" / split / quote(strategy.name, " =,") / f"seed {seed}")
+            Run(split, cell, seed, strategy)
             for seed in range(self.seeds)
             for split in self.splits
+            for cell in self.cells
             for strategy in self.strategies
         ]
 
-    def store(self, strategy: Strategy) -> Path:
-        """The query store of a strategy: one for all, except strategies whose queries may differ."""
-        return self.out / "stores" / (quote(strategy.name, " =,") if strategy.own_grid else "store")
+    @cached_property
+    def least(self) -> int:
+        """The fewest labelled patients that all strategies can learn from."""
+        return 2 if any(self.cross_fits(strategy) for strategy in self.strategies) else 1
 
-    def settings(self, unit: Unit) -> dict[str, Any]:
-        """All that a unit's results depend on: numbers, and hashes of the contents of files."""
-        stages = dict.fromkeys(step["stage"] for step in steps(self, unit))
-        files = [self.bundle_root / "configs" / f"{name}.yaml" for name in ("common", *stages)]
-        return {
-            **{path.name: _numbers(path.read_text(encoding="utf-8")) for path in files},
-            "overlays": [_numbers(path.read_text(encoding="utf-8")) for path in self.overlays],
-            "strategy": _numbers(unit.strategy.overlay.read_text(encoding="utf-8")),
-            "sweep": {key: str(value) for key, value in unit.strategy.overrides.items()},
-            "cohort": self.data[unit.split],
-            "tolerance": self.tolerance,
-            "version": __version__,
-        }
+    @cache  # noqa: B019  # a plan lives as long as its study
+    def members(self, split: str, labels: Amount, seed: int) -> list[Case]:
+        """The cases of a split, with the label maps that a seed draws."""
+        return with_labels_of(self.splits[split], labels, seed, self.table.names, self.least)
 
-    def check(self) -> None:
-        """Check every stage's config with its overlays and overrides, as the stages do, before anything runs.
+    def dataset_dir(self, split: str, labels: Amount, seed: int) -> Path:
+        """The folder of their datalist."""
+        return self.out / "splits" / split / labels.name / f"seed {seed}"
+
+    def write_datalists(self) -> None:
+        """Write the datalist of every split, amount of labels and seed, in which only the drawn label maps are named.
 
         Raises:
-            SemclError: naming the strategy, for unknown keys and values of the wrong type, and for strategies that need
-                unlabelled scans where there are none.
+            SemclError: where labels cannot be drawn.
         """
-        errors = [
-            SemclError(
-                f"{strategy.name} has nothing to learn from a second time",
-                found=f"no training scan without a label map in {folder}",
-                expected="unlabelled scans, which a first model segments and a second learns from",
-                remedy="leave the strategy out, or prepare the cohort with unlabelled scans, or --labelled_phases",
-            )
-            for strategy in self.strategies
-            if strategy.trains_itself
-            for folder in self.splits.values()
-            if all(case.label for case in load(folder, "training"))
-        ]
-        for strategy in self.strategies:
-            unit = Unit(next(iter(self.splits)), strategy, 0, self.out)
-            for step in {step["stage"]: step for step in steps(self, unit)}.values():
-                errors += self._step_errors(strategy, step)
-        raise_all(errors, of="the configs")
+        for split in self.splits:
+            for labels in dict.fromkeys(cell.labels for cell in self.cells):
+                for seed in range(self.seeds):
+                    folder = self.dataset_dir(split, labels, seed)
+                    write_datalist(self.members(split, labels, seed), folder, self.table, self.cases)
 
-    def _step_errors(self, strategy: Strategy, step: Mapping[str, Any]) -> list[SemclError]:
-        """The errors in the config of one stage of a strategy."""
-        stage = step["stage"]
-        shipped = config_check.shipped(self.bundle_root, stage)
-        misplaced = [
-            SemclError(
-                f"{strategy.name}: {stage} has no place for {key}",
-                found=f"{key} in {path}, which is given to all stages",
-                expected=f"a key within one that every stage has; {stage} has no {group(key)}",
-                remedy=f"set it for one stage alone: --sweep pretrain.{key}=... or train.{key}=...",
-            )
-            for path in step["files"][1:]
-            for key in nested(read_overlay(Path(path)))
-            if group(key) not in shipped.own
-        ]
-        if misplaced:  # MONAI cannot merge them
-            return misplaced
-        merged = overlays.merged(step["files"], step["overrides"])
+    @cache  # noqa: B019
+    def data(self, split: str, labels: Amount, seed: int) -> str:
+        """A hash of the label table, the cases and the label maps of a datalist."""
+        cases = self.members(split, labels, seed)
+        maps = [None if case.label is None else _checksum(case.label) for case in cases]
+        given = (
+            []
+            if self.attention_dir is None
+            else [_checksum(attention_path(self.attention_dir, case.id)) for case in cases]
+        )
+        return short_hash([self.table.content(), digest(cases), [case.annotated for case in cases], maps, given])
+
+    def numbers_of(self, strategy: Strategy, stage: str) -> dict[str, Any]:
+        """The keys that a strategy sets in a stage: of presets and overlays, then its own."""
+        return self.keys_of.part(stage, {**self.numbers, **strategy.numbers})
+
+    def cross_fits(self, strategy: Strategy) -> bool:
+        """Whether a strategy's coarse network is also trained without each fold."""
+        default = self.keys_of.contents["coarse"]["labelled_maps"]
+        maps = self.numbers_of(strategy, "coarse").get("labelled_maps", default)
+        return self.attention_dir is None and strategy.refines and maps == "cross-fitted"
+
+    def settings(self, strategy: Strategy) -> dict[str, Any]:
+        """All that a strategy's results depend on beside the data, by stage."""
+        found: dict[str, Any] = {"stages": strategy.stages, "version": __version__}
+        for stage in self.stages(strategy):
+            numbers = self.numbers_of(strategy, stage)
+            found[stage] = [self.keys_of.version(stage), {key: str(value) for key, value in sorted(numbers.items())}]
+        return found
+
+    def stages(self, strategy: Strategy) -> list[str]:
+        """The stages of a strategy, in order, without the store and embeddings."""
+        trained = [stage for stage in strategy.stages if stage != "coarse" or self.attention_dir is None]
+        end = ENDS[list(strategy.stages)[-1]]
+        return [*trained, *([end] if end else [])]
+
+    def check(self) -> None:
+        """Check the config of every stage of every strategy, as the stages do, before anything runs.
+
+        Raises:
+            SemclError: naming the strategy, for unknown keys and values of the wrong type.
+        """
+        stages = [(strategy, stage) for strategy in self.strategies for stage in self.stages(strategy)]
+        raise_all([error for strategy, stage in stages for error in self._wrong(strategy, stage)], of="the configs")
+
+    def _wrong(self, strategy: Strategy, stage: str) -> list[SemclError]:
+        """What is wrong with the config of a stage of a strategy."""
+        shipped = config_check.shipped(self.keys_of.folder.parent, stage)
+        file, numbers = str(self.keys_of.folder / f"{stage}.yaml"), self.numbers_of(strategy, stage)
+        try:
+            errors = config_check.check_config(overlays.merged([file], numbers), shipped.own, shipped.others)
+        except SemclError as error:
+            errors = [error]
         return [
             SemclError(
                 f"{strategy.name}, {stage}: {error.problem}",
@@ -152,66 +182,8 @@ class Plan:
                 expected=error.expected,
                 remedy=error.remedy,
             )
-            for error in config_check.check_config(merged, shipped.own, shipped.others)
+            for error in errors
         ]
 
 
-def hash_data(splits: dict[str, Path], attention_dir: Path) -> dict[str, str]:
-    """Split -> hash of its label table, its cases, and their attention and label maps."""
-    read = cache(checksum)
-    found = {}
-    for name, folder in splits.items():
-        cases = load(folder)
-        maps = [path for case in cases for path in (attention_path(attention_dir, case.id), case.label) if path]
-        members = [digest(cases), [case.annotated for case in cases]]
-        found[name] = _hash([LabelTable.load(folder).content(), members, [read(path) for path in maps]])
-    return found
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:12]
-
-
-@cache
-def _numbers(text: str) -> str:
-    """A hash of a config file's values, which comments do not change."""
-    return _hash(yaml.safe_load(text))
-
-
-def steps(plan: Plan, unit: Unit) -> list[dict[str, Any]]:
-    """The stages of a unit in order, as ``unit_process`` runs them: config files, and overrides with output folders."""
-    shared = [*map(str, plan.overlays), str(unit.strategy.overlay)]
-    base = {
-        "bundle_root": str(plan.bundle_root),
-        "dataset_dir": str(plan.splits[unit.split]),
-        "attention_dir": str(plan.attention_dir),
-        "seed": unit.seed,
-    }
-    store = {"store_dir": str(plan.store(unit.strategy))}
-    encoder = str(unit.folder / "models" / "encoder.pt")
-    found = []
-
-    def add(stage: str, folder: Path, title: str, **overrides: Any) -> None:
-        files = [str(plan.bundle_root / "configs" / f"{stage}.yaml"), *shared]
-        own = {**base, **unit.strategy.overrides_of(stage), "output_dir": str(folder), **overrides}
-        found.append({"stage": stage, "title": title, "files": files, "overrides": own})
-
-    if unit.strategy.pretrains:
-        add("pretrain", unit.folder, "pretrain", **store)
-        add("embed", unit.folder, "embed", map_points=600, **store)
-    for cell in plan.cells:
-        folder = unit.cell_folder(cell)
-        learn: dict[str, Any] = {"freeze_encoder": PROTOCOLS[cell.protocol], "labelled": cell.labelled}
-        if unit.strategy.pretrains:
-            learn["encoder_weights"] = encoder
-        if unit.strategy.trains_itself:
-            first = folder / FIRST
-            add("train", first, f"{cell.name} first train", **learn, **store)
-            add("inference", first, f"{cell.name} predicting unlabelled scans", section="unlabelled")
-            second = {"pseudo_dir": str(first / "predictions"), "store_dir": str(folder / OWN_STORE)}
-            add("train", folder, f"{cell.name} train", **learn, **second)
-            add("inference", folder, f"{cell.name} inference", **{SELF_TRAINING: None})
-        else:
-            add("train", folder, f"{cell.name} train", **learn, **store)
-            add("inference", folder, f"{cell.name} inference")
-    return found
+_checksum = cache(checksum)

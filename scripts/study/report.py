@@ -3,109 +3,136 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from ..evaluate.report import template
-from ..evaluate.statistics import ALL, LEVEL
+from ..evaluate.statistics import ALL
 from ..files import write_text
 from ..version import __version__
-from .figures import strategies_figure
+from .comparisons import FEW_SEEDS, compare_contrasts
+from .contrasts import Contrast
+from .design import Design, parse_contrasts
+from .figures import budgets_figure, contrasts_figure, strategies_figure
 from .markdown import embedded, markdown
 from .results import Results
-from .tables import Table, csv_text, organ_rows, share_of_runs
+from .strategy import FLOOR
+from .tables import Table, csv_text, limits, organ_rows
 
 
 class StudyReport:
     """The results of a study, written into its folder.
 
     Args:
-        results: the results of all units.
+        results: the results of all runs.
         name: the cohort's name.
-        folds: how many there are, 0 for the cohort's own testing cases.
-        baseline: what all strategies are compared with, as in ``Table``.
+        design: of the study.
+        named: the contrasts that were named before the run.
     """
 
-    def __init__(self, results: Results, name: str, folds: int, baseline: str | None = None) -> None:
-        self.results, self.name, self.folds = results, name, folds
-        self.tables = [Table(results, cell, baseline) for cell in results.plan.cells]
+    def __init__(self, results: Results, name: str, design: Design, named: Sequence[Contrast]) -> None:
+        self.results, self.name, self.design = results, name, design
+        arms = results.methods
+        self.baseline = design.baseline if design.baseline in arms else arms[0]
+        others = [Contrast(arm, (self.baseline,)) for arm in arms if arm != self.baseline]
+        later = [contrast for contrast in parse_contrasts(design.contrasts, arms) if contrast not in named]
+        measured = [results.measured(cell) for cell in results.plan.cells]
+        found = compare_contrasts(measured, list(named), [*later, *others], design.equivalence)
+        self.differences = [one for one in found if one.named]
+        self.tables = [
+            Table(
+                results,
+                cell,
+                [one for one in self.differences if one.table == cell.name],
+                [one for one in found if not one.named and one.table == cell.name],
+            )
+            for cell in results.plan.cells
+        ]
 
     def write(self) -> None:
-        """Write the tables (CSV, LaTeX, Markdown), summary.json, strategies.svg and report.html; print the results."""
-        out, figure, content = self.results.plan.out, strategies_figure(self.tables), self.content()
+        """Write the tables (CSV, LaTeX, Markdown), summary.json, figures and report.html; print the results."""
+        out, content = self.results.plan.out, self.content()
+        figures = {"strategies": strategies_figure(self.tables)}
+        if self.differences:
+            figures["contrasts"] = contrasts_figure(self.differences, self.design.equivalence)
+        if len({table.cell.budget for table in self.tables}) > 1:
+            figures["budgets"] = budgets_figure(self.tables)
         write_text(out / "rows.csv", csv_text(self.results.rows()))
         write_text(out / "results.csv", csv_text(organ_rows(self.tables)))
         write_text(out / "tables.tex", "\n".join(table.latex() for table in self.tables))
-        write_text(out / "tables.md", markdown(content, self.results.methods, self.name))
-        write_text(out / "strategies.svg", figure)
+        write_text(out / "tables.md", markdown(content, self.name))
+        for name, figure in figures.items():
+            write_text(out / f"{name}.svg", figure)
         write_text(out / "summary.json", json.dumps(content, indent=1))
-        write_text(out / "report.html", self.html(content, figure))
+        write_text(out / "report.html", self.html(content, figures))
         for table in content["tables"]:
-            print(table["words"])
+            print(f"{table['title']}: {' '.join(table['words'])}")
         print(f"report: {out / 'report.html'}")
 
     def content(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {
             "counts": self.counts(),
+            "methods": list(self.results.methods),
+            "baseline": self.baseline,
+            "equivalence": self.design.equivalence,
             "tables": [table.content() for table in self.tables],
+            "limits": limits(self.tables),
             "claims": self.claims(),
-            "costs": self.results.costs(),
             "embeddings": self.results.embeddings(),
         }
 
-    def html(self, content: dict[str, Any], figure: str) -> str:
+    def html(self, content: dict[str, Any], figures: dict[str, str]) -> str:
         """The page as HTML."""
-        methods = self.results.methods
+        strategies = [{"name": each.name, "about": each.about} for each in self.results.plan.strategies]
         return template("report.html.j2", Path(__file__).parent).render(
             **content,
             name=self.name,
-            strategies=[{"name": each.name, "about": each.about} for each in self.results.plan.strategies],
-            methods=methods,
-            embedded=embedded(content["embeddings"], methods),
-            figure=Markup(figure),
+            strategies=strategies,
+            embedded=embedded(content["embeddings"], self.results.methods),
+            figures={name: Markup(figure) for name, figure in figures.items()},
+            floor=FLOOR,
             all_organs=ALL,
             version=__version__,
         )
 
     def counts(self) -> str:
-        """What was compared: cases, patients, splits and training runs."""
-        (cases, patients), seeds = self.results.sizes, self.results.plan.seeds
-        split = f"{self.folds} folds, each tested once" if self.folds else "the cohort's own testing cases"
-        runs = "1 training run" if seeds == 1 else f"{seeds} training runs"
+        """What was compared: cases, patients, splits and runs."""
+        (cases, patients), seeds, folds = self.results.sizes, self.results.plan.seeds, self.design.folds
+        split = f"{folds} folds, each tested once" if folds else "the cohort's own testing cases"
+        runs = "1 run" if seeds == 1 else f"{seeds} runs"
         return f"{cases} cases of {patients} patients ({split}), {runs} of each strategy and split."
 
     def claims(self) -> list[str]:
         """What the numbers can and cannot say, in sentences."""
-        lines, seeds = [line for table in self.tables for line in table.overall()], self.results.plan.seeds
+        seeds, width = self.results.plan.seeds, self.design.equivalence
+        named = ", ".join(dict.fromkeys(one.contrast.name for one in self.differences)) or "none"
         sentences = [
-            "A difference counts when the t-test over seeds and patients says so: it asks whether other training "
-            "runs, on other patients like these, would show it too.",
-            "The best strategy was chosen by these same numbers, which favours it slightly over the next best; a "
-            "comparison chosen beforehand is free of that bias.",
+            f"Named before the run, and corrected together over all tables (Holm): {named}. All other comparisons are "
+            "exploratory: they suggest what to test next, on other patients.",
+            f"Differences within {width:g} Dice count as equivalent. Error terms are pooled over strategies that vary "
+            "alike; runs and patients are both random: would other runs, on other patients like these, show it too?",
+            "Every run sees the label maps of its own patients alone, in every stage, the coarse network's included; "
+            "its seed draws them.",
         ]
-        if lines:
-            hold = sum(line.p is not None and line.p < LEVEL for line in lines)
+        tested = [one.tested.detectable for one in self.differences if one.tested]
+        if tested:
             sentences.append(
-                "Wilcoxon's test of each run, as papers report it, ignores the variation between training runs: "
-                f"of all organs together it calls {share_of_runs(lines, LEVEL):.0%} of the single runs here "
-                f"significant (p < {LEVEL:g}); {hold} of {len(lines)} differences hold over seeds and patients."
+                f"Differences from {min(tested):.3f} to {max(tested):.3f} Dice, depending on the table, are the "
+                "smallest that this study would have found with a chance of 80 %."
             )
-        if seeds == 1:
-            sentences.append("With one seed the variation between training runs is unknown: run more with --seeds.")
-        elif seeds < 5:
+        if seeds < 2:
+            sentences.append("With one run the variation between runs is unknown: run more with --seeds.")
+        elif seeds < FEW_SEEDS:
+            sentences.append(f"With fewer than {FEW_SEEDS} runs no p below 0.01 is reported.")
+        if self.design.folds:
+            sentences.append("Patients of one fold share their networks, so folds count, not patients.")
+        if self.design.budget:
             sentences.append(
-                f"With {seeds} seeds the variation between training runs is known only roughly: take a p just below "
-                f"{LEVEL:g} as a reason to run more seeds."
-            )
-        if self.folds:
-            sentences.append(
-                "Training sets of folds overlap, so patients of different folds are not quite independent."
-            )
-        if self.folds or any(cell.labelled < 1 for cell in self.results.plan.cells):
-            sentences.append(
-                "The coarse maps come from all labelled cases, whatever a fold or a share of labels holds back."
+                "Budgets are training seconds of a device: steps were fixed from the cost of a step, measured once; "
+                "inference is not part of them."
             )
         return sentences

@@ -1,62 +1,56 @@
-"""The results of all cells of a study: values by organ, strategy, seed and patient; costs; embeddings."""
+"""The results of all runs of a study: values by strategy, seed and patient, organ by organ, and what they cost."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..cohort.attention import attention_path
 from ..errors import SemclError
-from ..evaluate.rows import Row, read_metrics
-from ..evaluate.statistics import ALL
+from ..evaluate.rows import Row, measure_cases, read_metrics, write_rows
+from ..evaluate.statistics import patient_means
+from ..evaluate.step_down import Values
 from ..sidefiles import for_show, plain_note
-from .cells import Cell
-from .plan import FIRST, Plan, Unit
+from .comparisons import Measured
+from .pipeline import Pipelines
+from .plan import Cell, Plan
+from .run_costs import cost_of
+from .stage_keys import short_hash
+from .step_process import METHOD
 from .strategy import FLOOR
-from .unit_process import QUERIES
-
-Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """One measured value (its method is the strategy) with the seed and the cell it belongs to."""
-
-    seed: int
-    cell: Cell
-    row: Row
 
 
 class Results:
-    """The measured cells of a plan.
+    """The measured runs of a plan.
 
     Args:
-        plan: the study, with all units done.
-        floor: split -> rows of the coarse maps of its testing cases.
-        organs: names of the organs, in the order of the label table.
-        phases: names of the phases.
+        plan: the study, with all runs done.
+        pipelines: of the plan.
 
     Attributes:
-        methods: the coarse map, then the strategies.
+        methods: the coarse map, where strategies refine one, then the strategies.
+        organs: those in the label maps of testing cases, in the order of the label table.
         sizes: how many cases and how many patients were tested.
 
     Raises:
-        SemclError: when nothing was measured.
+        SemclError: when nothing was measured, or strategies were tested on different cases.
     """
 
-    def __init__(
-        self, plan: Plan, floor: Mapping[str, Sequence[Row]], organs: Sequence[str], phases: Sequence[str]
-    ) -> None:
-        self.plan, self.phases = plan, tuple(phases)
-        self.methods = (FLOOR, *(strategy.name for strategy in plan.strategies))
-        self.measured = list(self._read(floor))
-        present = {found.row.organ for found in self.measured}
-        self.organs = tuple(organ for organ in organs if organ in present)
+    def __init__(self, plan: Plan, pipelines: Pipelines) -> None:
+        self.plan, self.pipelines = plan, pipelines
+        self._rows: dict[Cell, dict[tuple[str, int], list[Row]]] = {cell: defaultdict(list) for cell in plan.cells}
+        for cell, method, seed, rows in self._read():
+            self._rows[cell][method, seed] += rows
+        methods = {method for rows in self._rows.values() for method, _ in rows}
+        names = [strategy.name for strategy in plan.strategies]
+        self.methods = tuple(name for name in (FLOOR, *names) if name in methods)
+        tested = self._tested()
+        self.organs = tuple(organ for organ in plan.table.names if any(row.organ == organ for row in tested))
         if not self.organs:
             raise SemclError(
                 "there is nothing to compare",
@@ -64,116 +58,170 @@ class Results:
                 expected="at least one organ in one case",
                 remedy="check that the label maps are those of these scans",
             )
-        tested = {(found.row.case, found.row.patient) for found in self.measured}
-        self.sizes = len(tested), len({patient for _, patient in tested})
+        self.patients = sorted({row.patient for row in tested})
+        self.sizes = len({row.case for row in tested}), len(self.patients)
 
-    def _read(self, floor: Mapping[str, Sequence[Row]]) -> Iterable[StudyRow]:
-        for unit in self.plan.units():
-            for cell in self.plan.cells:
-                rows = read_metrics(unit.cell_folder(cell) / "rows.csv")
-                yield from (StudyRow(unit.seed, cell, row) for row in rows)
-        for of_split in floor.values():  # the same for every seed and cell
-            for row in of_split:
-                yield from (StudyRow(seed, cell, row) for seed in range(self.plan.seeds) for cell in self.plan.cells)
+    def _read(self) -> Iterable[tuple[Cell, str, int, list[Row]]]:
+        """Yield the rows of each run, and those of the coarse maps that runs start from."""
+        given = self._given_maps() if self.plan.attention_dir is not None else None
+        floors = set[tuple[str, Cell, int]]()
+        for run in self.plan.runs():
+            yield run.cell, run.strategy.name, run.seed, read_metrics(self.pipelines.steps(run)[-1].rows)
+            place, floor = (run.split, run.cell, run.seed), self.pipelines.coarse_map(run)
+            if place not in floors and (floor or (given and "train" in run.strategy.stages)):
+                floors.add(place)
+                yield run.cell, FLOOR, run.seed, read_metrics(floor.rows) if floor else (given or {})[run.split]
 
-    def values(self, cell: Cell, metric: str = "dice", phase: str | None = None) -> dict[str, dict[str, Values]]:
-        """Organ (or ``ALL``, a patient's mean over organs) -> method -> values (seeds, patients), averaged over scans.
+    def _given_maps(self) -> dict[str, list[Row]]:
+        """Split -> rows of attention maps made elsewhere, measured once."""
+        found = {}
+        for split, cases in self.plan.splits.items():
+            path = self.plan.out / "splits" / split / "attention.csv"
+            folder = self.plan.attention_dir
+            if not path.is_file() and folder is not None:
+                tested = [case for case in cases if case.fold is None and attention_path(folder, case.id).is_file()]
+                rows = measure_cases(tested, {METHOD: folder}, self.plan.table, self.plan.tolerance)
+                write_rows(path, [row for row in rows if row.method == METHOD])
+            found[split] = read_metrics(path)
+        return found
 
-        An organ's patients are those who have it, in alphabetical order.
+    def _tested(self) -> list[Row]:
+        """The Dice of one run of the first cell, after checking that every other one has the same cases and organs.
+
+        Raises:
+            SemclError: naming a strategy that has others.
         """
-        collected: dict[tuple[str, str, int, str], list[float]] = defaultdict(list)
-        for found in self.measured:
-            row = found.row
-            if found.cell == cell and row.metric == metric and phase in (None, row.phase):
-                for organ in (row.organ, ALL):
-                    collected[organ, row.method, found.seed, row.patient].append(row.value)
-        tables: dict[str, dict[str, Values]] = {}
-        for organ in (ALL, *self.organs):
-            patients = sorted({key[3] for key in collected if key[0] == organ})
-            if patients:
-                tables[organ] = {
-                    method: np.array(
-                        [
-                            [np.mean(collected[organ, method, seed, patient]) for patient in patients]
-                            for seed in range(self.plan.seeds)
-                        ]
+        first: list[Row] = []
+        for cell, by_run in self._rows.items():
+            for (method, seed), rows in by_run.items():
+                dice = [row for row in rows if row.metric == "dice"]
+                first = first or dice
+                ours, theirs = ({(row.case, row.organ) for row in found} for found in (dice, first))
+                if ours != theirs:
+                    case, organ = sorted(ours ^ theirs)[0]
+                    raise SemclError(
+                        "strategies were tested on different cases",
+                        case=case,
+                        found=f"{organ} {'only' if (case, organ) in ours else 'not'} in {method}, {cell.name}, "
+                        f"seed {seed}",
+                        expected="every testing case and organ in every run",
+                        remedy="remove the run's last folder in runs/, and run the study again",
                     )
-                    for method in self.methods
-                }
-        return tables
+        return first
+
+    def measured(self, cell: Cell, phase: str | None = None) -> Measured:
+        """The Dice of a cell, for ``compare_contrasts``; of the scans of one phase where one is given."""
+        by_organ: dict[str, Values] = {}
+        shape = len(self.methods), self.plan.seeds, len(self.patients)
+        overall = np.full(shape, np.nan)
+        scans: dict[str, Values] = {organ: np.full(shape, np.nan) for organ in self.organs}
+        for (method, seed), rows in self._rows[cell].items():
+            kept = [row for row in rows if row.metric == "dice" and phase in (None, row.phase)]
+            place = self.methods.index(method), seed
+            for patient, value in _by_patient(kept).items():
+                overall[(*place, self.patients.index(patient))] = value
+            for organ in self.organs:
+                for patient, value in _by_patient([row for row in kept if row.organ == organ]).items():
+                    scans[organ][(*place, self.patients.index(patient))] = value
+        by_organ = {organ: values for organ, values in scans.items() if not np.isnan(values).all()}
+        has = ~np.isnan(overall).any((0, 1))
+        return Measured(
+            table=cell.name,
+            arms=self.methods,
+            values=overall[..., has],
+            families=self.families,
+            folds=None
+            if self._folds is None
+            else [fold for fold, known in zip(self._folds, has, strict=True) if known],
+            organs={organ: values[..., has] for organ, values in by_organ.items()},
+        )
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """Strategy -> those that vary alike: refiners of one coarse run; networks of one kind; each other by itself."""
+        found = {FLOOR: FLOOR}
+        for strategy in self.plan.strategies:
+            if strategy.refines:
+                found[strategy.name] = "refiners"
+            elif "segment" in strategy.stages:
+                network = self.plan.numbers_of(strategy, "segment").get("network_def", "the plain network")
+                found[strategy.name] = f"networks {short_hash(network)}"
+            else:
+                found[strategy.name] = strategy.name
+        return found
+
+    @cached_property
+    def _folds(self) -> list[int] | None:
+        """The fold of each patient; None for one test set."""
+        if len(self.plan.splits) < 2:
+            return None
+        tested = {
+            case.patient: number
+            for number, cases in enumerate(self.plan.splits.values())
+            for case in cases
+            if case.fold is None
+        }
+        return [tested[patient] for patient in self.patients]
 
     def rows(self) -> list[dict[str, Any]]:
-        """All values, each with its seed, protocol and share of labels."""
+        """All values, each with its seed, labels and budget."""
         return [
             {
-                "seed": found.seed,
-                "protocol": found.cell.protocol,
-                "labelled": found.cell.labelled,
-                **{name: getattr(found.row, name) for name in Row.__dataclass_fields__},
+                "labels": cell.labels.name,
+                "budget": cell.budget,
+                "seed": seed,
+                **{name: getattr(row, name) for name in Row.__dataclass_fields__ if name != "method"},
+                "method": method,
             }
-            for found in self.measured
+            for cell, by_run in self._rows.items()
+            for (method, seed), rows in by_run.items()
+            for row in rows
         ]
 
-    def costs(self) -> list[dict[str, Any]]:
-        """One line per strategy: the cost of its stages on the machines they ran on, mean over seeds and splits."""
-        lines = []
-        for strategy in self.plan.strategies:
-            units = [unit for unit in self.plan.units() if unit.strategy == strategy]
-            notes = [note for unit in units for note in _read_all(unit, self.plan.cells, "jobs/*.json", _cost)]
-            shown = [seen for unit in units for seen in _read_all(unit, self.plan.cells, QUERIES, _queries)]
-            line: dict[str, Any] = {"strategy": strategy.name}
-            times = {"pretrain": len(units), **dict.fromkeys(("train", "inference"), len(units) * len(self.plan.cells))}
-            for stage, count in times.items():
-                line[f"{stage}_seconds"] = sum(note["seconds"] for note in notes if note["stage"] == stage) / count
-            for stage in ("pretrain", "train"):
-                line[f"{stage}_queries"] = round(sum(seen.get(stage, 0) for seen in shown) / times[stage])
-            for kind in ("resident_mib", "gpu_mib"):
-                peaks = [note["peak_memory"][kind] for note in notes if kind in note["peak_memory"]]
-                if peaks:
-                    line[kind] = max(peaks)
-            lines.append(line)
-        return lines
+    def costs(self, cell: Cell) -> list[dict[str, Any]]:
+        """One line per strategy: what a run cost, on the machine it ran on, mean over seeds and splits."""
+        runs = [run for run in self.plan.runs() if run.cell == cell]
+        return [
+            cost_of(name, [run for run in runs if run.strategy.name == name], self.pipelines)
+            for name in dict.fromkeys(run.strategy.name for run in runs)
+        ]
+
+    def learnt(self, cell: Cell) -> dict[str, Any]:
+        """How many patients and scans the numbers of a cell learnt from, over seeds and splits."""
+        members = [
+            self.plan.members(split, cell.labels, seed) for split in self.plan.splits for seed in range(self.plan.seeds)
+        ]
+        training = [[case for case in cases if case.fold is not None] for cases in members]
+        labelled = [[case for case in cases if case.label is not None] for cases in training]
+        return {
+            "patients": sorted({len({case.patient for case in cases}) for cases in labelled}),
+            "labelled_scans": sorted({len(cases) for cases in labelled}),
+            "scans": sorted({len(cases) for cases in training}),
+        }
 
     def embeddings(self) -> list[dict[str, Any]]:
-        """One line per measure of the embed stage: "untrained" or a strategy -> mean over seeds and splits."""
+        """One line per measure of the embed stage: "untrained" or a strategy -> mean over its runs."""
         found: dict[str, dict[str, list[float]]] = {}
-        for unit in self.plan.units():
-            path = unit.folder / "embeddings" / "summary.json"
-            if not path.is_file():
-                continue
-            for title, by_encoder in for_show(path, _measures) or []:
-                line = found.setdefault(title, {})
-                for method, encoder in ((unit.strategy.name, "pretrained"), ("untrained", "untrained")):
-                    value = by_encoder[encoder]
-                    if value is not None:
-                        line.setdefault(method, []).append(value)
+        for run in self.plan.runs():
+            for step in self.pipelines.steps(run):
+                path = step.folder / "embeddings" / "summary.json"
+                for title, by_encoder in (for_show(path, _measures) or []) if path.is_file() else []:
+                    line = found.setdefault(title, {})
+                    for method, encoder in ((run.strategy.name, "pretrained"), ("untrained", "untrained")):
+                        if (value := by_encoder[encoder]) is not None:
+                            line.setdefault(method, []).append(value)
         return [
             {"measure": title, **{method: float(np.mean(values)) for method, values in line.items()}}
             for title, line in found.items()
         ]
 
 
-def _read_all(
-    unit: Unit, cells: Sequence[Cell], pattern: str, read: Callable[[Path], dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The content of JSON files of a unit and its cells, without those that are damaged."""
-    of_cells = [unit.cell_folder(cell) for cell in cells]
-    folders = [unit.folder, *of_cells, *(folder / FIRST for folder in of_cells)]
-    found = [for_show(path, read) for folder in folders for path in sorted(folder.glob(pattern))]
-    return [note for note in found if note is not None]
-
-
-def _cost(path: Path) -> dict[str, Any]:
-    """Stage, seconds and peak memory of a manifest."""
-    note = plain_note(path)
-    peaks = note["peak_memory"]
-    if not all(isinstance(number, int | float) for number in (note["seconds"], *peaks.values())):
-        raise TypeError("values of other types than a run's")
-    return {"stage": str(note["stage"]), "seconds": note["seconds"], "peak_memory": peaks}
-
-
-def _queries(path: Path) -> dict[str, Any]:
-    return {stage: int(count) for stage, count in plain_note(path).items()}
+def _by_patient(rows: Iterable[Row]) -> dict[str, float]:
+    """Each patient's mean over organs of the mean over scans."""
+    return {
+        patient: float(value)
+        for patient, value in patient_means((row.patient, row.organ, row.value) for row in rows).items()
+    }
 
 
 def _measures(path: Path) -> list[tuple[str, dict[str, float | None]]]:

@@ -1,15 +1,17 @@
-"""Runs the units of a study in several processes of this machine, with a progress bar over their stages."""
+"""Runs the steps of a study in several processes of this machine, with a progress bar and an estimate of the end."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -17,122 +19,130 @@ from tqdm import tqdm
 from .. import signals
 from ..errors import SemclError
 from ..files import write_text
-from ..sidefiles import damaged, read_note
-from .plan import Plan, Unit, steps
-from .unit_process import has_completed
+from .step import Step
 
-POLL = 0.2  # seconds
-UNIT = "scripts.study.unit_process"  # its name within the bundle, where it is run
-TAIL = 12  # lines of a failed unit's log that are shown
+POLL = 0.5  # seconds
+PROCESS = "scripts.study.step_process"  # its name within the bundle, where it is run
+TAIL = 12  # lines of a failed process's log that are shown
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Steps that one process runs one after the other.
+
+    Args:
+        title: in words.
+        steps: in order.
+    """
+
+    title: str
+    steps: tuple[Step, ...]
+
+    @property
+    def completed(self) -> bool:
+        """Whether all of its steps have run to their end."""
+        return all(step.completed for step in self.steps)
+
+    @property
+    def needs(self) -> set[Step]:
+        """Steps of other tasks that have to be there."""
+        return {need for step in self.steps for need in step.needs} - set(self.steps)
+
+    @property
+    def note(self) -> Path:
+        """What its process is given."""
+        return self.steps[-1].folder / "task.json"
+
+    @property
+    def log(self) -> Path:
+        """What its process printed."""
+        return self.steps[-1].folder / "task.log"
 
 
 class Runner:
-    """Runs units, each in its own process that writes unit.log, and shows how many of their stages are done.
+    """Runs tasks, each in its own process that writes task.log, and shows how many of their steps are done.
 
     Args:
-        plan: the study.
+        bundle_root: the bundle's folder.
         workers: how many processes run at once; they share the cores and take turns on the GPUs.
+        tolerance: of NSD, mm.
     """
 
-    def __init__(self, plan: Plan, workers: int) -> None:
-        self.plan, self.workers = plan, workers
-        self.running: dict[int, tuple[Unit, subprocess.Popen[bytes]]] = {}  # by worker
-        self.failed: list[Unit] = []
+    def __init__(self, bundle_root: Path, workers: int, tolerance: float) -> None:
+        self.bundle_root, self.workers, self.tolerance = bundle_root, workers, tolerance
+        self.running: dict[int, tuple[Task, subprocess.Popen[bytes]]] = {}  # by worker
+        self.failed: list[Task] = []
+        self._done: set[Step] = set()  # steps known to have completed
 
-    def run(self, units: Sequence[Unit]) -> None:
-        """Run the units that are not done.
+    def run(self, tasks: Sequence[Task], title: str = "study", probe: bool = False) -> None:
+        """Run the tasks that have not completed.
 
         Raises:
-            SemclError: when a finished unit was run with other numbers, before anything runs; or, after all have run,
-                when some failed.
+            SemclError: after all others have run, when some failed.
         """
-        waiting = [unit for unit in units if not self.done(unit)]
+        waiting = [task for task in tasks if not all(map(self._has, task.steps))]
         if not waiting:
             return
-        print(f"study: {len(units) - len(waiting)} of {len(units)} units done, {len(waiting)} to run", flush=True)
+        steps = list(dict.fromkeys(step for task in waiting for step in task.steps))
+        todo = [step for step in steps if not self._has(step)]
+        print(f"{title}: {len(tasks) - len(waiting)} of {len(tasks)} tasks done, {len(waiting)} to run", flush=True)
         every = 0.1 if sys.stderr.isatty() else 30  # seconds; a log gets fewer lines than a terminal
-        total = sum(len(steps(self.plan, unit)) for unit in waiting)
-        ended = 0  # stages of units that ended
         try:
-            with tqdm(total=total, desc="study", unit="stage", mininterval=every, smoothing=0.1) as bar:
+            with tqdm(total=len(todo), desc=title, unit="step", mininterval=every, smoothing=0.1) as bar:
                 while waiting or self.running:
                     for place in range(self.workers):
-                        if waiting and place not in self.running:
-                            self.start(place, waiting.pop(0))
+                        if place not in self.running and (task := self._next(waiting)):
+                            self._start(place, task, probe)
+                    if waiting and not self.running:
+                        break  # what they need has failed
                     time.sleep(POLL)
-                    ended += sum(len(steps(self.plan, unit)) for unit in self.collect())
-                    bar.update(ended + sum(self.completed(unit) for unit, _ in self.running.values()) - bar.n)
+                    self._collect()
+                    bar.update(sum(map(self._has, todo)) - bar.n)
         finally:
             self.stop()
         if self.failed:
-            raise self.failure(len(units))
+            raise self._failure(len(tasks), waiting)
 
-    def note(self, unit: Unit) -> dict[str, Any]:
-        """What the unit's process is given."""
-        return {
-            "settings": self.plan.settings(unit),
-            "method": unit.strategy.name,
-            "split": str(self.plan.splits[unit.split]),
-            "tolerance": self.plan.tolerance,
-            "cells": {cell.name: str(unit.cell_folder(cell)) for cell in self.plan.cells},
-            "steps": steps(self.plan, unit),
-        }
+    def _has(self, step: Step) -> bool:
+        """Whether a step has completed; asked of its files until it has."""
+        if step not in self._done and step.completed:
+            self._done.add(step)
+        return step in self._done
 
-    def done(self, unit: Unit) -> bool:
-        """Whether every cell of a unit is there.
+    def _next(self, waiting: list[Task]) -> Task | None:
+        """Take the first task that can start: what it needs is there, and no other process makes one of its steps."""
+        busy = {step for task, _ in self.running.values() for step in task.steps}
+        for task in waiting:
+            left = {step for step in task.steps if not self._has(step)}
+            if all(map(self._has, task.needs)) and not busy & left:
+                waiting.remove(task)
+                return task
+        return None
 
-        Raises:
-            SemclError: when it was run with other numbers.
-        """
-        path = unit.folder / "unit.json"
-        if not path.is_file():
-            return False
-        remedy = "remove the unit's folder, and it is run again"
-        before, now = read_note(path, "what the unit was run with", remedy).get("settings"), self.plan.settings(unit)
-        if not isinstance(before, dict):
-            raise damaged(path, "no settings", "what the unit was run with", remedy)
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        if changed:
-            raise SemclError(
-                f"{unit.title} was run with other numbers",
-                found=f"{', '.join(changed)} changed since {path}",
-                expected="the configs, overlays, cohort and maps the study was started with",
-                remedy="undo the change, or start another study with --out",
-            )
-        return all((unit.cell_folder(cell) / "rows.csv").is_file() for cell in self.plan.cells)
-
-    def start(self, place: int, unit: Unit) -> None:
-        """Start a unit's process."""
-        path = unit.folder / "unit.json"
-        write_text(path, json.dumps(self.note(unit), indent=1))
+    def _start(self, place: int, task: Task, probe: bool) -> None:
+        note = {"steps": [step.described() for step in task.steps], "tolerance": self.tolerance}
+        write_text(task.note, json.dumps({**note, "title": task.title, "probe": probe}, indent=1))
         environment = dict(os.environ)
         if self.workers > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
             gpus = visible_gpus()
             if len(gpus) > 1:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
-        command = [sys.executable, "-m", UNIT, str(path)]
-        with open(unit.folder / "unit.log", "ab") as log:
+        command = [sys.executable, "-m", PROCESS, str(task.note)]
+        with open(task.log, "ab") as log:
             process = subprocess.Popen(
-                command, cwd=self.plan.bundle_root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, cwd=self.bundle_root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        self.running[place] = unit, process
+        self.running[place] = task, process
 
-    def collect(self) -> list[Unit]:
-        """Remove the units that have ended from those running, and return them."""
-        ended = []
-        for place, (unit, process) in list(self.running.items()):
+    def _collect(self) -> None:
+        """Remove the tasks that have ended from those running."""
+        for place, (task, process) in list(self.running.items()):
             if process.poll() is not None:
                 del self.running[place]
-                ended.append(unit)
                 if process.returncode:
-                    self.failed.append(unit)
-                    tqdm.write(f"study: {unit.title} failed, see {unit.folder / 'unit.log'}", file=sys.stderr)
-        return ended
-
-    def completed(self, unit: Unit) -> int:
-        """How many stages of a unit have completed."""
-        return sum(has_completed(step) for step in steps(self.plan, unit))
+                    self.failed.append(task)
+                    tqdm.write(f"study: {task.title} failed, see {task.log}", file=sys.stderr)
 
     def stop(self) -> None:
         """Stop what is still running in an orderly way, so that it can be resumed."""
@@ -142,19 +152,26 @@ class Runner:
             process.wait()
         self.running = {}
 
-    def failure(self, count: int) -> SemclError:
-        """The error for units that failed."""
-        first = self.failed[0]
-        log = (first.folder / "unit.log").read_bytes().decode(errors="replace")
+    def _failure(self, count: int, blocked: Sequence[Task]) -> SemclError:
+        """The error for tasks that failed, and those that could not run without them."""
+        log = self.failed[0].log.read_bytes().decode(errors="replace")
         lines = [line.rpartition("\r")[2] for line in log.split("\n") if line.strip()]  # a bar's last state
+        names = ", ".join(task.title for task in self.failed)
+        lost = f"; {len(blocked)} others need them" if blocked else ""
         return SemclError(
-            f"{len(self.failed)} of {count} units failed",
-            found="\n".join(
-                [f"{', '.join(unit.title for unit in self.failed)}; the log of the first ends", *lines[-TAIL:]]
-            ),
-            expected="units that complete",
-            remedy="fix the cause and run the study again: finished units are kept, the others are resumed",
+            f"{len(self.failed)} of {count} tasks failed{lost}",
+            found="\n".join([f"{names}; the log of the first ends", *lines[-TAIL:]]),
+            expected="tasks that complete",
+            remedy="fix the cause and run the study again: finished steps are kept, the others are resumed",
         )
+
+
+def drop_stores(tasks: Sequence[Task]) -> None:
+    """Remove the query stores that no task will read again; they are built anew where one is asked for after all."""
+    needed = {need for task in tasks if not task.completed for step in task.steps for need in (step, *step.needs)}
+    for step in {step for task in tasks for step in task.steps} - needed:
+        if step.stage == "store" and step.completed:
+            shutil.rmtree(step.folder / "store", ignore_errors=True)
 
 
 def visible_gpus() -> list[str]:
@@ -168,7 +185,7 @@ def listen() -> None:
     """Make signals end the study in an orderly way, with the exit code of an interrupted run."""
 
     def stop(number: signal.Signals) -> None:
-        signals.say(f"\nstudy: stopped by {number.name}; run it again to resume: finished stages are kept")
+        signals.say(f"\nstudy: stopped by {number.name}; run it again to resume: finished steps are kept")
         sys.exit(signals.BY_USER if number == signal.SIGINT else signals.INTERRUPTED)
 
     signals.catch(stop)

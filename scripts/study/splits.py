@@ -1,4 +1,4 @@
-"""Training and testing cases of a study: splits of a cohort, each with a datalist of its own."""
+"""Training and testing cases of a study: splits of a cohort, and the label maps each run may see, as datalists."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from ..errors import SemclError
 OWN_SPLIT = "own"  # the cohort's training and testing cases
 
 
-def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int, seed: int = 0) -> dict[str, Path]:
-    """Write the study's splits: the cohort's own for ``folds`` 0, else one for each fold that is tested.
+def split_cases(cases: Sequence[Case], folds: int, seed: int = 0) -> dict[str, list[Case]]:
+    """Split -> cases: the cohort's own split for ``folds`` 0, else one for each fold that is tested.
 
-    Returns split -> folder with its datalist. Patients with label maps are assigned to folds at random; the others are
-    trained on in every split (pretraining needs no label maps). Testing cases have label maps. Splits of different
-    numbers of folds lie side by side.
+    Patients with label maps are assigned to folds at random; the others are trained on in every split (pretraining
+    needs no label maps). Testing cases have label maps.
 
     Raises:
         SemclError: when there are fewer patients than folds, or no case to train on or to test.
@@ -51,13 +50,13 @@ def write_splits(cases: Sequence[Case], table: LabelTable, out: Path, folds: int
                 expected="at least one",
                 remedy="set --folds, or prepare the cohort with another --test_share",
             )
-    written = {}
-    for name, members in splits.items():
-        folder = out / "splits" / name
-        table.save(folder)
-        save(members, folder, split_of=digest(cases))
-        written[name] = folder
-    return written
+    return splits
+
+
+def write_datalist(members: Sequence[Case], folder: Path, table: LabelTable, cohort: Sequence[Case]) -> None:
+    """Write the datalist and label table that the stages of a run read; ``cohort`` holds all cases it splits."""
+    table.save(folder)
+    save(members, folder, split_of=digest(cohort))
 
 
 def _assigned(cases: Sequence[Case], part: dict[str, int], tested: int) -> Iterator[Case]:

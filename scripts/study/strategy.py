@@ -1,35 +1,28 @@
-"""Training strategies: each is an overlay over the configs of the same stages."""
+"""Training strategies: each a whole pipeline, its stages with their shares of the budget and a few numbers."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import SemclError
+from ..job.overlays import PATHS
 from ..plain import parse_yaml, read_text, read_yaml, short
+from .stage_keys import StageKeys, group
 
-FOLDER = "strategies"  # of the bundle's configs
+STRATEGIES = "strategies"  # of the bundle's configs
 KEYS = "YAML with keys of the configs"
-FLOOR = "coarse"  # the coarse map, which every strategy starts from
-NO_PRETRAINING = "encoder_weights"  # an overlay with this key is not pretrained
-SELF_TRAINING = "certain"  # an overlay with this threshold trains a second model, on the first one's maps too
+FLOOR = "coarse map"  # what the strategies that refine start from
+STAGES = "stages"  # key of a strategy: stage -> share of the training budget
+PIPELINE_STAGES = ("coarse", "pretrain", "train", "pretrain_slices", "segment")  # stages that spend it, in their order
+ENDS = {"coarse": None, "train": "inference", "segment": "segment_inference"}  # last stage -> the one that predicts
+NEEDS = {"train": "coarse", "pretrain": "train", "pretrain_slices": "segment"}  # stage -> one it makes no sense without
 GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store depends on
-FOLDERS = {
-    "bundle_root",
-    "dataset_dir",
-    "output_dir",
-    "ckpt_dir",
-    "attention_dir",
-    "store_dir",
-    "prediction_dir",
-    "pseudo_dir",
-}
-OWN = {*FOLDERS, NO_PRETRAINING, "section", "seed", "labelled", "freeze_encoder", "resume"}  # set by the study
-AFTER_PRETRAINING = ("train", "inference")
-STAGES = ("pretrain", "embed", *AFTER_PRETRAINING)  # of a unit; "stage.key" is a key for that stage alone
+OWN = {*PATHS, "section", "seed", "labelled", "resume"} - {"decoder_weights"}  # set by the study
+LENGTH_KEYS = {"max_epochs", "epoch_length"}  # set by the study where there is a budget
 
 
 @dataclass(frozen=True)
@@ -47,29 +40,20 @@ class Strategy:
     overrides: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def content(self) -> dict[str, Any]:
-        """The overlay's keys."""
-        return read_overlay(self.overlay)
-
-    def overrides_of(self, stage: str) -> dict[str, Any]:
-        """The overrides for a stage."""
-        given = {key: stages_and_key(key) for key in self.overrides}
-        return {own: self.overrides[key] for key, (stages, own) in given.items() if stage in stages}
+    def stages(self) -> dict[str, float]:
+        """The stages that train, in their order, each with its share of the budget."""
+        found = read_overlay(self.overlay)[STAGES]
+        return {stage: found[stage] for stage in PIPELINE_STAGES if stage in found}
 
     @property
-    def pretrains(self) -> bool:
-        """Whether an encoder is pretrained."""
-        return NO_PRETRAINING not in self.content
+    def numbers(self) -> dict[str, Any]:
+        """The overlay's keys and those of the sweep."""
+        return {key: value for key, value in read_overlay(self.overlay).items() if key != STAGES} | self.overrides
 
     @property
-    def trains_itself(self) -> bool:
-        """Whether a second model also learns from the first one's predictions on unlabelled scans."""
-        return self.content.get(SELF_TRAINING) is not None
-
-    @property
-    def own_grid(self) -> bool:
-        """Whether its queries may differ from those of other strategies."""
-        return not GRID.isdisjoint(map(group, (*self.content, *self.overrides)))
+    def refines(self) -> bool:
+        """Whether it refines the coarse network's maps, and so learns from them."""
+        return "coarse" in self.stages and len(self.stages) > 1
 
     @property
     def about(self) -> str:
@@ -96,84 +80,133 @@ def read_overlay(path: Path) -> dict[str, Any]:
     return found
 
 
-def group(key: str) -> str:
-    """The first part of a key of a config: ``train`` of ``train#views#area``."""
-    return key.replace("::", "#").partition("#")[0].lstrip("+")
+def refuse_own(keys: Iterable[str], where: str, keys_of: StageKeys, budget: bool) -> None:
+    """Refuse keys that the study sets itself, and those no stage reads.
 
-
-def nested(keys: Iterable[str]) -> list[str]:
-    """Those of a config's keys that lie within another: ``train#views#area``."""
-    return [key for key in keys if group(key) != key.lstrip("+")]
-
-
-def stages_and_key(key: str) -> tuple[tuple[str, ...], str]:
-    """The stages a sweep's key applies to, and the bare key: ``pretrain.temperature`` is for pretrain alone."""
-    stage, dot, own = key.partition(".")
-    return ((stage,), own) if dot and stage in STAGES else (STAGES, key)
-
-
-def refuse_own(keys: Sequence[str], where: str) -> None:
-    """Refuse keys that the study sets itself.
+    Args:
+        keys: of an overlay or a sweep; ``stage.key`` for one stage alone.
+        where: they were found.
+        keys_of: the bundle's configs.
+        budget: whether the study sets the stages' lengths.
 
     Raises:
         SemclError: naming them.
     """
-    taken = sorted({key for key in keys if group(key) in OWN})
+    bare = {group(keys_of.split(key)[1]) for key in keys}
+    taken = sorted(bare & (OWN | LENGTH_KEYS if budget else OWN))
     if taken:
         raise SemclError(
             f"the study sets {', '.join(taken)} itself",
             found=f"{', '.join(taken)} in {where}",
             expected="other keys of the configs",
-            remedy="use --seeds, --labels, --protocols, --folds, --attention_dir or --out",
+            remedy="use --seeds, --labels, --folds, --attention_dir or --out"
+            + ("; --budget 0 leaves the lengths to the configs" if LENGTH_KEYS & set(taken) else ""),
         )
+    keys_of.refuse_unknown(keys, where)
 
 
-def find_strategies(names: Sequence[str], bundle_root: Path) -> list[Strategy]:
-    """Strategies, each by the name of an overlay in the bundle's configs/strategies or by the path of another file.
+def shipped_files(folder: Path) -> dict[str, Path]:
+    """The files that ship in a folder of the bundle's configs, by name.
 
     Raises:
-        SemclError: for no strategy at all, a missing one, one given twice, or a file that is not an overlay.
+        SemclError: when there are none.
     """
-    folder = bundle_root / "configs" / FOLDER
-    shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    if not shipped:
+    found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if not found:
         raise SemclError(
             "the bundle is missing",
             found=f"no overlays in {folder}",
             expected="the bundle's folder",
             remedy="set --bundle_root",
         )
-    known = f"one of {', '.join(shipped)}, or the path of your own overlay"
+    return found
+
+
+def find_file(name: str, folder: Path, kind: str) -> Path:
+    """The path of a strategy or a preset, given by the name of a file that ships or by a path.
+
+    Raises:
+        SemclError: when there is neither, naming the nearest.
+    """
+    shipped = shipped_files(folder)
+    path = shipped.get(name, Path(name))
+    if not path.is_file():
+        near = difflib.get_close_matches(name, shipped, 1)
+        raise SemclError(
+            f"there is no such {kind}",
+            found=f"no {name}.yaml in {folder}, and no file {name}",
+            expected=f"one of {', '.join(shipped)}, or the path of your own overlay",
+            remedy=f"did you mean {near[0]}?" if near else "see docs/study.md for how to add one",
+        )
+    return path
+
+
+def find_strategies(names: Sequence[str], keys_of: StageKeys, budget: bool = True) -> list[Strategy]:
+    """Strategies, each by the name of an overlay in the bundle's configs/strategies or by the path of another file.
+
+    Args:
+        names: of overlays, or paths.
+        keys_of: the bundle's configs.
+        budget: whether the study sets the stages' lengths.
+
+    Raises:
+        SemclError: for no strategy at all, a missing one, one given twice, or a file that is not a strategy.
+    """
+    folder = keys_of.folder / STRATEGIES
     if not names:
-        raise SemclError("no strategy is given", found="none", expected=known, remedy="set --strategies")
+        known = ", ".join(shipped_files(folder))
+        raise SemclError("no strategy is given", found="none", expected=f"one of {known}", remedy="set --strategies")
     found: list[Strategy] = []
     for name in names:
-        path = shipped.get(name, Path(name))
-        if not path.is_file():
-            near = difflib.get_close_matches(name, shipped, 1)
-            raise SemclError(
-                "there is no such strategy",
-                found=f"no {name}.yaml in {folder}, and no file {name}",
-                expected=known,
-                remedy=f"did you mean {near[0]}?" if near else "see docs/study.md for how to add one",
-            )
-        if path.stem == FLOOR or path.stem in {strategy.name for strategy in found}:
+        path = find_file(name, folder, "strategy")
+        if path.stem in {strategy.name for strategy in found}:
             raise SemclError(
                 "two strategies of the same name",
-                found=f"{path.stem} twice" if path.stem != FLOOR else f"{path}: {FLOOR} is the map that all start from",
+                found=f"{path.stem} twice",
                 expected="different names",
                 remedy="give each once, or rename the overlay",
             )
         strategy = Strategy(path.stem, path.resolve())
-        refuse_own([key for key in strategy.content if key != NO_PRETRAINING], str(path))
+        _check_stages(path, read_overlay(path).get(STAGES))
+        refuse_own(strategy.numbers, str(path), keys_of, budget)
         found.append(strategy)
     return found
 
 
-def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list[Strategy]:
+def _check_stages(path: Path, stages: object) -> None:
+    """Refuse a strategy whose stages do not make a pipeline, or spend more than the budget.
+
+    Raises:
+        SemclError: saying what is missing.
+    """
+    shares = dict(stages) if isinstance(stages, Mapping) else {}
+    wrong = ""
+    if not shares:
+        wrong = f"no key {STAGES}"
+    elif unknown := [stage for stage in shares if stage not in PIPELINE_STAGES]:
+        wrong = f"no training stage {unknown[0]}"
+    elif not all(isinstance(share, int | float) and 0 < share <= 1 for share in shares.values()):
+        wrong = f"shares {', '.join(f'{stage} {share}' for stage, share in shares.items())}"
+    elif sum(shares.values()) > 1 + 1e-9:
+        wrong = f"shares that add up to {sum(shares.values()):g}"
+    elif lacking := [stage for stage, other in NEEDS.items() if stage in shares and other not in shares]:
+        wrong = f"{lacking[0]} without {NEEDS[lacking[0]]}"
+    elif max(shares, key=PIPELINE_STAGES.index) not in ENDS or {"coarse", "segment"} <= set(shares):
+        wrong = f"{', '.join(shares)}, which are not one pipeline"
+    if wrong:
+        raise SemclError(
+            f"{path} does not say how a strategy is trained",
+            found=wrong,
+            expected="stages with shares of the training budget that add up to at most 1, such as "
+            "stages: {coarse: 0.4, pretrain: 0.2, train: 0.4}, {coarse: 1.0} or {segment: 1.0}",
+            remedy=f"edit {path}",
+        )
+
+
+def swept(strategies: Sequence[Strategy], sweep: str, keys_of: StageKeys, budget: bool = True) -> list[Strategy]:
     """Each strategy once for every value of ``sweep``: "key=value,value,..." or "stage.key=value,value,...".
 
-    A strategy without pretraining is left as it is if only pretraining has the key.
+    A strategy none of whose stages has the key is left as it is.
 
     Raises:
         SemclError: when the sweep does not have this form, its key is one the study sets itself, or it varies for one
@@ -191,21 +224,19 @@ def swept(strategies: Sequence[Strategy], sweep: str, bundle_root: Path) -> list
             expected="key=value,value,... with a key of the configs, or stage.key for one stage alone; no value twice",
             remedy="for example --sweep temperature=0.05,0.1,0.2 or --sweep layers=[1,1,1,1],[2,2,2,2]",
         )
-    stages, own = stages_and_key(key)
-    refuse_own([own], f"--sweep {sweep}")
-    if own != key and group(own) in GRID:
+    refuse_own([key], f"--sweep {sweep}", keys_of, budget)
+    stage, own = keys_of.split(key)
+    if stage and group(own) in GRID:
         raise SemclError(
             "a sweep varies for one stage what all stages must share",
             found=repr(sweep),
             expected=f"the same {own} in all stages: they read one query store",
             remedy=f"set --sweep {own}={listed}",
         )
-    later = [stage for stage in stages if stage in AFTER_PRETRAINING]
-    files = [*later, "common"] if later else []
-    known = {name for file in files for name in read_overlay(bundle_root / "configs" / f"{file}.yaml")}
     found = []
     for strategy in strategies:
-        if strategy.pretrains or group(own) in known:
+        stages = [name for last in strategy.stages for name in (last, ENDS.get(last)) if name]
+        if any(keys_of.part(name, {key: values[0]}) for name in stages):
             found += [Strategy(f"{strategy.name} {key}={value}", strategy.overlay, {key: value}) for value in values]
         else:
             found.append(strategy)

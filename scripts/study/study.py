@@ -1,37 +1,38 @@
-"""A study from its first unit to its report."""
+"""A study from its plan to its report."""
 
 from __future__ import annotations
 
+import json
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..cohort.attention import require_attention
-from ..cohort.case import input_files
+from ..cohort.case import Case, input_files
 from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import require_split
+from ..cohort.provenance import has_note
 from ..errors import SemclError, one_of
-from ..evaluate.rows import Row, measure_cases, read_metrics, write_rows
+from ..files import write_text
+from ..job.lock import Locks
 from ..job.shard import Shard
 from ..outputs import Output
-from .cells import parse_cells
-from .plan import Plan, hash_data
-from .report import StudyReport
-from .results import Results
-from .runner import Runner, listen
-from .splits import write_splits
-from .strategy import FLOOR, find_strategies, read_overlay, refuse_own, swept
+from ..sidefiles import read_note
+from .costs import measure_costs
+from .design import Design, parse_contrasts
+from .pipeline import Pipelines
+from .plan import Plan, Run
+from .runner import Runner, Task, drop_stores, listen
+from .splits import split_cases
+from .stage_keys import StageKeys
+from .step import Step
+from .strategy import FLOOR, Strategy, find_strategies, refuse_own, swept
 
-BUILD = [
-    "$scripts.components.plain_errors()",
-    "$@store",
-]  # builds the query store alone
+PROTOCOL = "study.json"  # what a study was started with
 
 
 def usual_workers() -> int:
@@ -41,162 +42,207 @@ def usual_workers() -> int:
 
 @dataclass(frozen=True)
 class Study:
-    """A study: which strategies are compared, and on which cohort.
+    """A study of a cohort.
 
     Args:
-        dataset_dir: the cohort, with attention maps of all its cases (``coarse.yaml`` makes them, by cross-fitting).
+        dataset_dir: the cohort.
         bundle_root: the bundle's folder.
         out: the study's folder; an earlier study there is resumed.
-        strategies: names of overlays in configs/strategies, or paths of others.
-        seeds: training runs of each strategy.
-        folds: parts of the labelled patients, each tested once; 0 for the cohort's own testing cases.
-        protocols: "frozen", "tuned" or both.
-        labels: shares of the labelled patients that the decoder learns from.
-        overlays: config files given to all stages.
+        design: what is compared.
         sweep: "key=value,value": every strategy once for every value.
-        attention_dir: folder of the attention maps; None for the cohort's.
+        attention_dir: folder of attention maps made elsewhere; None: the coarse stage makes them from a run's labels.
         tolerance: of NSD, mm, for organs without one in the label table.
         workers: how many processes run at once.
-        share: "i/n", the part of the units that is run here; None for all.
-        baseline: the strategy that all are compared with, by its name in the report, or "coarse"; None for scratch.
+        share: "i/n", the part of the runs that is done here; None for all.
     """
 
     dataset_dir: Path
     bundle_root: Path
     out: Path
-    strategies: Sequence[str]
-    seeds: int
-    folds: int
-    protocols: Sequence[str]
-    labels: Sequence[str | float]
-    overlays: Sequence[Path]
+    design: Design
     sweep: str | None
     attention_dir: Path | None
     tolerance: float
     workers: int
     share: str | None
-    baseline: str | None
 
     def run(self) -> None:
-        """Run the units that are not done; once all are, compare and report.
+        """Run what is not done; once all is, compare and report.
 
         Raises:
-            SemclError: for an invalid strategy, split or number, missing attention maps, units run with other numbers,
-                or units that failed.
+            SemclError: for an invalid strategy, split or number, a budget that is too small, a study that was started
+                with other numbers, or runs that failed.
         """
-        plan, table = self.plan()
-        units = plan.units()
-        own = units if self.share is None else Shard.of(self.share).of_list(units)
-        runner = Runner(plan, self.workers)
+        plan = self.plan()
+        self._note_protocol(plan)
+        plan.write_datalists()
         listen()
-        if [unit for unit in own if not runner.done(unit)]:
-            self.build_stores(plan)
+        runner = Runner(plan.keys_of.folder.parent, self.workers, self.tolerance)
+        costs = measure_costs(plan, lambda step: self._alone(step, plan)) if self.design.budget else None
+        pipelines = Pipelines(plan, costs)
+        runs = plan.runs()
+        tasks = tasks_of(runs, pipelines)
+        own = tasks if self.share is None else tasks_of(_part(runs, Shard.of(self.share)), pipelines)
+        try:
             runner.run(own)
-        left = [unit for unit in units if not runner.done(unit)]
+        finally:
+            drop_stores(tasks)
+        left = [task for task in tasks if not task.completed]
         if left:
-            print(f"study: {len(units) - len(left)} of {len(units)} units are done; the report is made when all are")
+            print(f"study: {len(tasks) - len(left)} of {len(tasks)} tasks are done; the report is made when all are")
             return
-        self.report(plan, table)
+        self.report(plan, pipelines)
 
-    def plan(self) -> tuple[Plan, LabelTable]:
-        """The plan, with its splits written and its configs checked, and the label table."""
-        if self.seeds < 1 or self.workers < 1:
+    def plan(self) -> Plan:
+        """The plan, with its configs checked; nothing is run or written."""
+        if self.design.seeds < 1 or self.workers < 1:
             raise SemclError(
                 "a study needs at least one seed and one worker",
-                found=f"--seeds {self.seeds}, --workers {self.workers}",
+                found=f"--seeds {self.design.seeds}, --workers {self.workers}",
                 expected="1 or more",
                 remedy="set them",
             )
-        self._check_overlays()
-        strategies = find_strategies(self.strategies, self.bundle_root)
+        keys_of, budget = StageKeys(self.bundle_root.resolve()), bool(self.design.budget)
+        strategies = find_strategies(self.design.strategies, keys_of, budget)
         if self.sweep is not None:
-            strategies = swept(strategies, self.sweep, self.bundle_root)
-        if self.baseline is not None:
-            one_of("--baseline", self.baseline, [FLOOR, *(strategy.name for strategy in strategies)])
-        cells = parse_cells(self.protocols, self.labels)
+            strategies = swept(strategies, self.sweep, keys_of, budget)
+        numbers = self.design.all_numbers(keys_of.folder)
+        refuse_own(numbers, "the preset or overlays", keys_of, budget=False)
+        names = [strategy.name for strategy in strategies]
+        if self.design.baseline != "scratch":
+            one_of("--baseline", self.design.baseline, [FLOOR, *names])
         cases, table = load(self.dataset_dir), LabelTable.load(self.dataset_dir)
-        attention, out = (self.attention_dir or self.dataset_dir / "attention").resolve(), self.out.resolve()
-        require_attention(cases, attention)
-        require_split(str(attention), str(self.dataset_dir), table)
-        Output(out, "a study", "--out").claim(input_files(cases), lambda: any((out / "splits").glob("*/datalist.json")))
-        splits = write_splits(cases, table, out, self.folds)
         plan = Plan(
-            out=out,
-            bundle_root=self.bundle_root.resolve(),
-            overlays=tuple(overlay.resolve() for overlay in self.overlays),
+            out=self.out.resolve(),
+            keys_of=keys_of,
             strategies=tuple(strategies),
-            splits=splits,
-            seeds=self.seeds,
-            cells=cells,
-            attention_dir=attention,
+            splits=split_cases(cases, self.design.folds),
+            cases=cases,
+            table=table,
+            cells=self.design.cells,
+            seeds=self.design.seeds,
+            numbers=numbers,
+            attention_dir=self._attention(cases, strategies),
             tolerance=self.tolerance,
-            data=hash_data(splits, attention),
+            embeddings=self.design.embeddings,
         )
         plan.check()
-        return plan, table
+        claimed = plan.out / "splits"
+        Output(plan.out, "a study", "--out").claim(input_files(cases), lambda: any(claimed.glob("**/datalist.json")))
+        return plan
 
-    def _check_overlays(self) -> None:
-        """Refuse overlays that are missing, configs of stages, or set what the study sets itself."""
-        remedy = "set --overlay, or --preset to fast, standard or faithful"
-        for overlay in self.overlays:
-            if not overlay.is_file():
-                raise SemclError(
-                    "there is no such overlay", found=f"no {overlay}", expected="a config file", remedy=remedy
-                )
-            content = read_overlay(overlay)
-            if "run" in content:
-                raise SemclError(
-                    f"{overlay} is the config of a stage",
-                    found="a key run",
-                    expected="an overlay: values that replace those of the stages",
-                    remedy=remedy,
-                )
-            refuse_own([key for key in content if key != "freeze_encoder"], str(overlay))  # --protocols replaces it
-
-    def build_stores(self, plan: Plan) -> None:
-        """Decode every case once, before each unit would; units check that the stores are up to date.
+    def _attention(self, cases: Sequence[Case], strategies: Sequence[Strategy]) -> Path | None:
+        """The folder of attention maps made elsewhere.
 
         Raises:
-            SemclError: when that fails; the cause has been printed.
+            SemclError: for maps that the coarse stage made of this cohort's labels, which would bring all labels into
+                every run; for a strategy that is nothing but the coarse network.
         """
-        cases = load(self.dataset_dir)
-        for store, strategy in {plan.store(strategy): strategy for strategy in plan.strategies}.items():
-            if all((store / case.id / "case.json").is_file() for case in cases):
-                continue
-            files = [plan.bundle_root / "configs" / "pretrain.yaml", *plan.overlays, strategy.overlay]
-            given = {
-                "dataset_dir": self.dataset_dir.resolve(),
-                "attention_dir": plan.attention_dir,
-                "store_dir": store,
-                "training_cases": "@cases",
-                "run": BUILD,
-                **strategy.overrides_of("pretrain"),
-            }
-            command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(list(map(str, files)))]
-            command += [word for key, value in given.items() for word in (f"--{key}", str(value))]
-            environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-            done = subprocess.run(
-                command, cwd=plan.bundle_root, env=environment, stdout=subprocess.DEVNULL, check=False
+        if self.attention_dir is None:
+            return None
+        alone = [strategy.name for strategy in strategies if list(strategy.stages) == ["coarse"]]
+        if alone:
+            raise SemclError(
+                f"strategy {alone[0]} trains nothing but a coarse network, and the attention maps are given",
+                found=f"--strategies with {alone[0]}, --attention_dir {self.attention_dir}",
+                expected="strategies that refine the maps, or that need none",
+                remedy=f"leave out {alone[0]}: the maps themselves are measured as {FLOOR!r}",
             )
-            if done.returncode:
-                raise SemclError(
-                    "the query store cannot be built",
-                    found="the error above",
-                    expected=f"the cases of {self.dataset_dir} in {store}",
-                    remedy="fix the cause and run the study again",
-                )
+        if has_note(self.attention_dir):
+            raise SemclError(
+                "these attention maps have learnt from the cohort's own label maps",
+                found=f"maps of the coarse stage in {self.attention_dir}",
+                expected="maps made without this cohort's label maps, such as TotalSegmentator's",
+                remedy="leave out --attention_dir: each run then trains its coarse network on the labels it may use",
+            )
+        require_attention(cases, self.attention_dir.resolve())
+        return self.attention_dir.resolve()
 
-    def report(self, plan: Plan, table: LabelTable) -> None:
+    def _alone(self, step: Step, plan: Plan) -> None:
+        """Run one step while nothing else runs here, counting its operations."""
+        Runner(plan.keys_of.folder.parent, 1, self.tolerance).run([Task(step.key, (step,))], "costs", probe=True)
+
+    def _note_protocol(self, plan: Plan) -> None:
+        """Note what the study is started with, and refuse another start in the same folder.
+
+        Raises:
+            SemclError: naming the strategy, or the data, that has changed.
+        """
+        path = plan.out / PROTOCOL
+        names = [strategy.name for strategy in plan.strategies]
+        now = {
+            "contrasts": [contrast.name for contrast in parse_contrasts(self.design.contrasts, names)],
+            "equivalence": self.design.equivalence,
+            "strategies": {strategy.name: plan.settings(strategy) for strategy in plan.strategies},
+            "data": {
+                f"{split}, {cell.labels.name}, seed {seed}": plan.data(split, cell.labels, seed)
+                for split in plan.splits
+                for cell in plan.cells
+                for seed in range(plan.seeds)
+            },
+        }
+        with Locks(plan.out).one_at_a_time("study"):
+            before: Mapping[str, Any] = {}
+            if path.is_file():
+                before = read_note(path, "what a study was started with", "start another study with --out")
+            for part in ("strategies", "data"):
+                for name, settings in now[part].items():  # type: ignore[attr-defined]
+                    known = before.get(part, {}).get(name, settings)
+                    if known != settings:
+                        raise _changed(part, name, known, settings, path)
+            if before:
+                now |= {key: before[key] for key in ("contrasts", "equivalence") if key in before}
+                now |= {part: {**before.get(part, {}), **now[part]} for part in ("strategies", "data")}  # type: ignore[dict-item]
+            write_text(path, json.dumps(now, indent=1))
+
+    def report(self, plan: Plan, pipelines: Pipelines) -> None:
         """Compare the strategies and write the report."""
-        floor = {split: self.floor(split, plan, table) for split in plan.splits}
-        results = Results(plan, floor, table.names, table.phases)
-        StudyReport(results, self.dataset_dir.resolve().name, self.folds, self.baseline).write()
+        from .report import StudyReport  # figures need packages of the report extra
+        from .results import Results
 
-    def floor(self, split: str, plan: Plan, table: LabelTable) -> list[Row]:
-        """The rows of the coarse maps of a split's testing cases, measured once."""
-        path = plan.splits[split] / f"coarse.{plan.data[split]}.{self.tolerance:g}mm.csv"
-        if not path.is_file():
-            cases = load(plan.splits[split], "testing", need_label=True)
-            rows = measure_cases(cases, {FLOOR: plan.attention_dir}, table, self.tolerance)
-            write_rows(path, [row for row in rows if row.method == FLOOR])
-        return read_metrics(path)
+        started = read_note(plan.out / PROTOCOL, "what a study was started with", "run the study again")
+        names = [strategy.name for strategy in plan.strategies]
+        contrasts = parse_contrasts(self.design.contrasts, names)
+        named = [contrast for contrast in contrasts if contrast.name in started["contrasts"]]
+        results = Results(plan, pipelines)
+        StudyReport(results, self.dataset_dir.resolve().name, self.design, named).write()
+
+
+def tasks_of(runs: Sequence[Run], pipelines: Pipelines) -> list[Task]:
+    """The tasks of runs: a coarse network, which several strategies share, is one; the rest of a run is another."""
+    found: dict[Step, Task] = {}
+    for run in runs:
+        steps = pipelines.steps(run)
+        coarse = [step for step in steps if step.stage == "coarse"]
+        rest = [step for step in steps if step.stage != "coarse"]
+        for part in filter(None, (coarse, rest)):
+            title = (
+                f"coarse network, {run.cell.name}, split {run.split}, seed {run.seed}" if part is coarse else run.title
+            )
+            found.setdefault(part[-1], Task(title, tuple(part)))
+    return list(found.values())
+
+
+def _part(runs: Sequence[Run], shard: Shard) -> list[Run]:
+    """The runs of a shard: all strategies of a split, amount of labels and seed together, since they share steps."""
+    groups: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.split, run.cell.labels, run.seed), []).append(run)
+    return [run for group in shard.of_list(list(groups.values())) for run in group]
+
+
+def _changed(part: str, name: str, before: Any, now: Any, path: Path) -> SemclError:
+    if part == "data":
+        return SemclError(
+            "the cohort has changed since the study was started",
+            found=f"other cases, label maps or label table for {name} than in {path}",
+            expected="the cohort the study was started with",
+            remedy="undo the change, or start another study with --out",
+        )
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return SemclError(
+        f"strategy {name} was started with other numbers",
+        found=f"{', '.join(keys)} changed since {path}",
+        expected="the configs, overlays and version the study was started with",
+        remedy="undo the change, give the changed strategy another name, or start another study with --out",
+    )

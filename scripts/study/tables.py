@@ -1,4 +1,4 @@
-"""The study's tables, organ by strategy, as plain data, CSV and LaTeX."""
+"""The study's tables, one per amount of labels and budget, as plain data, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -12,114 +12,97 @@ from typing import Any
 import numpy as np
 
 from ..evaluate.statistics import ALL
-from ..evaluate.wording import p_text
-from .cells import Cell
-from .differences import Difference, compare_strategies
-from .results import Results, Values
-from .strategy import FLOOR
+from ..evaluate.step_down import Values
+from .comparisons import Difference, compare_organs
+from .contrasts import Contrast
+from .plan import Cell
+from .ranking import ranks
+from .results import Results
 
-BASELINE = "scratch"
+MORE = 0.01  # Dice that twice the budget has to give for training to be limited by compute
 
 
 class Table:
-    """One protocol and share of labels: each organ's mean Dice by method, and which differences are beyond chance.
+    """One amount of labels with one budget: each organ's mean Dice by strategy, comparisons, ranks and costs.
 
     Args:
         results: the study's results.
-        cell: the protocol and share of labels.
-        baseline: the strategy, or the coarse map, that all are compared with; None for ``scratch``, or for the coarse
-            map where ``scratch`` was not run or is the only strategy.
-
-    Attributes:
-        best: the strategy with the highest mean over all organs; ``next_best`` the one after it, None if there is none.
-        against_next: ``best`` against ``next_best``: all organs together, then each organ.
-        against_baseline: each strategy against the baseline.
+        cell: the amount of labels and the budget.
+        named: the comparisons that were named before the run, of this cell.
+        exploratory: all strategies against the baseline, of this cell.
     """
 
-    def __init__(self, results: Results, cell: Cell, baseline: str | None = None) -> None:
-        self.results, self.cell = results, cell
-        self.values = results.values(cell)
-        strategies = sorted(results.methods[1:], key=lambda name: -float(self.values[ALL][name].mean()))
-        self.best, self.next_best = strategies[0], strategies[1] if len(strategies) > 1 else None
-        self.baseline = baseline or (BASELINE if BASELINE in strategies and self.next_best else FLOOR)
-        organs = results.organs
-        self.against_next = compare_strategies(self.values, self.next_best, self.best, organs) if self.next_best else []
-        self.against_baseline = {
-            name: compare_strategies(self.values, self.baseline, name, organs)
-            for name in results.methods[1:]
-            if name != self.baseline
-        }
+    def __init__(
+        self, results: Results, cell: Cell, named: Sequence[Difference], exploratory: Sequence[Difference]
+    ) -> None:
+        self.results, self.cell, self.named, self.exploratory = results, cell, named, exploratory
+        self.measured = results.measured(cell)
 
     @property
     def title(self) -> str:
-        """The title: the protocol and share of labels."""
-        share = "" if self.cell.labelled == 1 else f", {self.cell.labelled * 100:g}% of the labelled patients"
-        return {"frozen": "Encoder frozen", "tuned": "Encoder tuned"}[self.cell.protocol] + share
+        """The amount of labels, and the budget."""
+        patients = _range(self.results.learnt(self.cell)["patients"])
+        counted = "" if self.cell.labels.patients else f" ({patients} patients)"
+        budget = "" if self.cell.budget is None else f", {self.cell.budget:g} s of training"
+        return f"Label maps of {self.cell.labels.name}{counted}{budget}"
 
     def lines(self) -> list[dict[str, Any]]:
-        """One line per organ, all together first: method -> (mean, standard deviation over patients)."""
-        return [
-            {
-                "organ": organ,
-                "patients": self.values[organ][FLOOR].shape[1],
-                "found": {method: mean_and_sd(self.values[organ][method]) for method in self.results.methods},
-                "best": max(self.results.methods, key=lambda method: self.values[organ][method].mean()),
-                "p_next": _p_of(self.against_next, organ),
-                "p_baseline": _p_of(self.against_baseline.get(self.best, []), organ),
-            }
-            for organ in (ALL, *self.results.organs)
-        ]
+        """One line per organ, all together first: strategy -> (mean, standard deviation over patients)."""
+        measured, found = self.measured, []
+        for organ, values in {ALL: measured.values, **measured.organs}.items():
+            kept = values[..., ~np.isnan(values).any((0, 1))]
+            by_method = dict(zip(measured.arms, map(mean_and_sd, kept), strict=True))
+            best = max(by_method, key=lambda method: by_method[method][0])
+            found.append({"organ": organ, "patients": kept.shape[2], "found": by_method, "best": best})
+        return found
 
     def phases(self) -> list[dict[str, Any]]:
-        """One line per phase: method -> (mean, SD over patients) of all organs, and strategies against the baseline."""
-        lines = []
-        for phase in self.results.phases:
-            values = self.results.values(self.cell, phase=phase)
-            if values:
-                found = {method: mean_and_sd(values[ALL][method]) for method in self.results.methods}
-                against = [
-                    _as_dict(compare_strategies(values, self.baseline, name, [])[0]) for name in self.against_baseline
-                ]
-                patients = values[ALL][FLOOR].shape[1]
-                lines.append({"phase": phase, "patients": patients, "found": found, "against_baseline": against})
-        return lines
-
-    def overall(self) -> list[Difference]:
-        """Every comparison of all organs together, each pair once."""
-        found = [lines[0] for lines in self.against_baseline.values()]
-        pairs = {frozenset((line.first, line.second)) for line in found}
-        return found + [line for line in self.against_next[:1] if {line.first, line.second} not in pairs]
+        """One line per phase: strategy -> (mean, SD over patients) of all organs."""
+        found = []
+        for phase in self.results.plan.table.phases:
+            measured = self.results.measured(self.cell, phase)
+            if measured.values.shape[2]:
+                by_method = dict(zip(measured.arms, map(mean_and_sd, measured.values), strict=True))
+                found.append({"phase": phase, "patients": measured.values.shape[2], "found": by_method})
+        return found
 
     def content(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {
             "title": self.title,
+            "labels": self.cell.labels.name,
+            "budget": self.cell.budget,
+            "learnt": self.results.learnt(self.cell),
             "words": self.in_words(),
-            "protocol": self.cell.protocol,
-            "labelled": self.cell.labelled,
-            "best": self.best,
-            "next_best": self.next_best,
-            "baseline": self.baseline,
             "organs": self.lines(),
             "phases": self.phases(),
-            "against_next": [_as_dict(line) for line in self.against_next],
-            "against_baseline": {
-                name: [_as_dict(line) for line in lines] for name, lines in self.against_baseline.items()
-            },
+            "named": [as_data(one) for one in self.named],
+            "exploratory": [as_data(one) for one in self.exploratory],
+            "by_organ": {contrast.name: [as_data(one) for one in lines] for contrast, lines in self.by_organ().items()},
+            "ranks": [asdict(rank) for rank in ranks(self.measured.values, self.measured.arms)],
+            "costs": self.results.costs(self.cell),
         }
 
-    def in_words(self) -> str:
-        """The result in one sentence."""
-        mean, floor = (float(self.values[ALL][name].mean()) for name in (self.best, FLOOR))
-        clauses = [f"{self.best} has the highest mean Dice of the strategies, {mean:.3f} (coarse map {floor:.3f})"]
-        compared = [lines[0] for lines in (self.against_next, self.against_baseline.get(self.best, [])) if lines]
-        clauses += list(dict.fromkeys(_in_words(line) for line in compared))  # the next best may be the baseline
-        return f"{self.title}: {'; '.join(clauses)}."
+    def by_organ(self) -> dict[Contrast, list[Difference]]:
+        """The named contrasts, organ by organ."""
+        equivalence = {one.contrast: one.equivalence for one in self.named}
+        return {contrast: compare_organs(self.measured, contrast, width) for contrast, width in equivalence.items()}
+
+    def in_words(self) -> list[str]:
+        """The result in sentences: the best strategy, then each named contrast."""
+        overall = self.lines()[0]
+        mean = overall["found"][overall["best"]][0]
+        sentences = [f"{overall['best']} has the highest mean Dice, {mean:.3f}."]
+        for one in self.named:
+            others = one.contrast.second
+            best = "" if one.tested is None else f"{one.tested.against}, "
+            other = others[0] if len(others) == 1 else f"{best}the best of {len(others)}"
+            sentences.append(f"{one.contrast.first} over {other}: {one.difference:+.3f} Dice, {one.verdict}.")
+        return sentences
 
     def latex(self) -> str:
         """The table for a paper (booktabs)."""
-        methods = self.results.methods
-        head = " & ".join(["Organ", *map(_tex, methods), "$p$ next", "$p$ " + _tex(self.baseline)])
+        methods = self.measured.arms
         body = []
         for line in self.lines():
             entries = []
@@ -127,22 +110,52 @@ class Table:
                 mean, sd = line["found"][method]
                 entry = f"{mean:.3f}" + ("" if sd is None else f" $\\pm$ {sd:.3f}")
                 entries.append(f"\\textbf{{{entry}}}" if method == line["best"] else entry)
-            cells = [
-                _tex(line["organ"]),
-                *entries,
-                *(p_text(line[key], "--", "$<$ 0.001") for key in ("p_next", "p_baseline")),
-            ]
-            body.append(" & ".join(cells) + r" \\")
-        rows = "\n".join([body[0], r"\midrule", *body[1:]])
+            body.append(" & ".join([_tex(line["organ"]), *entries]) + r" \\")
+        head = " & ".join(["Organ", *map(_tex, methods)])
         caption = (
             f"{_tex(self.title)}. Dice, mean $\\pm$ SD over {self.results.sizes[1]} patients of the mean over "
-            f"{self.results.plan.seeds} training runs. $p$: {_tex(self.best)} against the next best and against "
-            f"{_tex(self.baseline)}, t-test over training runs and patients, corrected over organs (Holm)."
+            f"{self.results.plan.seeds} runs."
         )
+        rows = "\n".join([body[0], r"\midrule", *body[1:]])
         return (
-            f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\begin{{tabular}}{{l{'c' * len(methods)}cc}}\n"
+            f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\begin{{tabular}}{{l{'c' * len(methods)}}}\n"
             f"\\toprule\n{head} \\\\\n\\midrule\n{rows}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
         )
+
+
+def limits(tables: Sequence[Table]) -> list[str]:
+    """Whether scratch is limited by compute or by labels, for each budget whose double was run too, in sentences."""
+    found = []
+    by_cell = {(table.cell.labels, table.cell.budget): table for table in tables if table.cell.budget}
+    for (labels, budget), table in by_cell.items():
+        double = by_cell.get((labels, 2 * (budget or 0)))
+        if double is None or "scratch" not in table.measured.arms:
+            continue
+        place = table.measured.arms.index("scratch")
+        more = float(double.measured.values[place].mean() - table.measured.values[place].mean())
+        limit = "compute: pretraining has to compete with longer training" if more > MORE else "labels, not by compute"
+        found.append(f"{table.title}: twice the budget gives scratch {more:+.3f} Dice, so it is limited by {limit}.")
+    return found
+
+
+def as_data(one: Difference) -> dict[str, Any]:
+    """A difference as plain data."""
+    return {
+        "contrast": one.contrast.name,
+        "first": one.contrast.first,
+        "second": one.tested.against if one.tested else ", ".join(one.contrast.second),
+        "table": one.table,
+        "organ": one.organ or ALL,
+        "named": one.named,
+        "difference": one.difference,
+        "tested": None if one.tested is None else {**asdict(one.tested), "equivalent": one.tested.equivalent},
+        "p": one.p,
+        "p_corrected": one.p_corrected,
+        "p_note": one.p_note,
+        "verdict": one.verdict,
+        "seeds": one.seeds,
+        "patients": one.patients,
+    }
 
 
 def mean_and_sd(values: Values) -> tuple[float, float | None]:
@@ -165,11 +178,11 @@ def csv_text(lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def organ_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """All tables in long form: one row per protocol, share of labels, organ and method."""
+    """All tables in long form: one row per amount of labels, budget, organ and strategy."""
     return [
         {
-            "protocol": table.cell.protocol,
-            "labelled": table.cell.labelled,
+            "labels": table.cell.labels.name,
+            "budget": table.cell.budget,
             "organ": line["organ"],
             "method": method,
             "patients": line["patients"],
@@ -183,27 +196,12 @@ def organ_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
     ]
 
 
-def _p_of(lines: Sequence[Difference], organ: str) -> float | None:
-    return next((line.corrected_p for line in lines if line.organ == organ), None)
-
-
-def _in_words(line: Difference) -> str:
-    p = p_text(line.p, bound="", form=".2g")
-    interval = "" if line.low is None else f" (95 % interval {line.low:+.3f} to {line.high:+.3f}, p = {p})"
-    return f"{line.difference:+.3f} over {line.first}{interval}: {line.verdict}"
-
-
-def _as_dict(line: Difference) -> dict[str, Any]:
-    return {**asdict(line), "verdict": line.verdict}
+def _range(numbers: Sequence[int]) -> str:
+    """One number, or the smallest and largest of several."""
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
 def _tex(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return re.sub(r"[\\~^_%&#${}]", lambda found: words.get(found[0], "\\" + found[0]), text)
-
-
-def share_of_runs(lines: Sequence[Difference], level: float) -> float:
-    """The share of single training runs that Wilcoxon's test by itself would call significant."""
-    found = [p for line in lines for p in line.runs if p is not None]
-    return float(np.mean([p < level for p in found])) if found else 0.0

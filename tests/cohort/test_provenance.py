@@ -21,7 +21,7 @@ from scripts.cohort.provenance import (
 )
 from scripts.errors import SemclError
 from scripts.job.weights import save_weights
-from scripts.study.splits import write_splits
+from scripts.study.splits import split_cases, write_datalist
 from tests.conftest import write_nifti
 
 TABLE = LabelTable.parse({"organs": {"liver": 1, "aorta": 2}, "phases": ["portal"]})
@@ -189,11 +189,15 @@ def test_a_study_learns_from_the_maps_of_the_cohort_it_splits_anew(tmp_path):
     cases = cohort(tmp_path, "ab")
     attention = str(tmp_path / "attention")
     note_attention(attention, provenance(ORIGIN, cases, TABLE))
-    for folder in write_splits(cases, TABLE, tmp_path / "study", 3).values():
+    for name, members in split_cases(cases, 3).items():
+        folder = tmp_path / "study" / name
+        write_datalist(members, folder, TABLE, cases)
         require_split(attention, str(folder), TABLE)
         require_unseen(datalist.load(folder, "testing"), str(folder), TABLE, folders=[attention])
     other = cohort(tmp_path, "bc")
-    for folder in write_splits(other, TABLE, tmp_path / "study", 3).values():
+    for name, members in split_cases(other, 3).items():
+        folder = tmp_path / "study" / name
+        write_datalist(members, folder, TABLE, other)
         with pytest.raises(SemclError, match="another split of the cohort"):
             require_split(attention, str(folder), TABLE)
 

@@ -96,26 +96,25 @@ def test_the_summary_is_strict_json_with_a_line_for_all_and_each_organ(made: Pat
     assert (lobe["first"], lobe["second"], lobe["difference"]) == pytest.approx((1 - lost, 1, lost))
     assert overall["difference"] == pytest.approx(lost / 2)
     assert overall["low"] < overall["difference"] < overall["high"]
-    assert (overall["p"], overall["p_permutation"], lobe["p_holm"], duct["p"]) == (2**-5, 2**-5, 2**-4, None)
-    verdicts = ["better, beyond chance", "too few patients to tell (6)", "no difference"]
+    assert (overall["p"], overall["p_permutation"], lobe["p_corrected"], duct["p"]) == (2**-5, 2**-5, 2**-5, None)
+    verdicts = ["better", "better", "no difference"]
     assert [line["verdict"] for line in (overall, lobe, duct)] == verdicts
+    assert [line["equivalence"] for line in lines[::3]] == [0.01, 0.01, 0.01, 0, 0]
     distance = next(line for line in lines if (line["metric"], line["organ"]) == ("hd95", "left_lobe"))
     assert (distance["difference"], distance["verdict"]) == (pytest.approx(-sum(SHIFTS) / 6), verdicts[1])
 
 
 def test_the_headline_is_the_same_everywhere(made: Path) -> None:
-    start = (
-        "Mean Dice 0.865 coarse, 1.000 refined (+0.135) over 6 cases of 6 patients: better than coarse beyond chance"
-    )
-    assert summary_of(made)["headline"] == f"{start}, p = 0.031."
-    assert f"{start}, p = 0.031." in page_of(made).text
+    start = "Mean Dice 0.865 coarse, 1.000 refined (+0.135) over 6 cases of 6 patients: better than coarse"
+    assert summary_of(made)["headline"] == f"{start}, 95 % interval +0.059 to +0.212."
+    assert f"{start}, 95 % interval +0.059 to +0.212." in page_of(made).text
 
 
 def test_the_headline_reports_a_worse_method(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluation(made, tmp_path, SWAPPED).run()
     shown = capsys.readouterr().out
     assert "Mean Dice 1.000 coarse, 0.865 refined (-0.135) over 6 cases" in shown
-    assert "worse than coarse beyond chance, p = 0.031." in shown
+    assert "worse than coarse, 95 % interval -0.212 to -0.059." in shown
     assert str(tmp_path / "report.html") in shown
 
 
@@ -323,7 +322,7 @@ def test_false_negatives_and_false_positives_are_in_the_summary(tmp_path: Path) 
 def test_a_cohort_of_one_patient_is_measured(tmp_path: Path) -> None:
     write_cohort(tmp_path, [2])
     evaluation(tmp_path, tmp_path / "out", pictures=1).run()
-    assert "too few patients to tell (1)" in summary_of(tmp_path / "out")["headline"]
+    assert "undecided (one patient: variation between patients unknown)" in summary_of(tmp_path / "out")["headline"]
 
 
 @pytest.mark.parametrize(
@@ -358,6 +357,17 @@ def test_tolerances_in_words(organs: tuple[Organ, ...], text: str) -> None:
     assert Evaluation([], table, {}, "out", "percentile", NAME).tolerances() == text
 
 
+def test_the_region_of_equivalence_changes_verdicts_alone(made: Path, tmp_path: Path) -> None:
+    evaluation(made, tmp_path, equivalence=0.25).run()
+    before, after = (
+        [{key: value for key, value in line.items() if key not in ("verdict", "equivalence")} for line in lines]
+        for lines in (summary_of(made)["comparisons"], summary_of(tmp_path)["comparisons"])
+    )
+    assert before == after
+    assert "equivalent (within 0.25), 95 % interval +0.059 to +0.212." in summary_of(tmp_path)["headline"]
+    assert "within 0.25 of 0 (Dice, IoU, NSD)" in page_of(tmp_path).text
+
+
 def test_the_tolerance_changes_nsd_alone(made: Path, tmp_path: Path) -> None:
     evaluation(made, tmp_path, tolerance=0.5).run()
     changed = {
@@ -374,3 +384,10 @@ def test_annotated_organs_come_from_the_datalist(tmp_path: Path) -> None:
     datalist.save([replace(case, annotated=("left_lobe",)) for case in cases], tmp_path)
     evaluation(tmp_path, tmp_path / "out").run()
     assert {row["organ"] for row in read_rows(tmp_path / "out")} == {"left_lobe"}
+
+
+@pytest.mark.parametrize("equivalence", [-0.01, 1.0])
+def test_a_region_of_equivalence_that_cannot_be_is_refused(equivalence: float) -> None:
+    table = LabelTable((Organ("a", 1),), ("portal",))
+    with pytest.raises(SemclError, match="equivalence cannot be"):
+        Evaluation([], table, {}, "out", "percentile", NAME, equivalence=equivalence)

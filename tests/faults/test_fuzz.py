@@ -151,7 +151,7 @@ def read_datalist(folder: Path) -> None:
 def read_overlays(folder: Path) -> None:
     read_overlay(folder / "mine.yaml")
     found = overlays.merged([str(folder / "pretrain.json"), str(folder / "mine.yaml")], {"seed": 1})
-    for error in config_check.check(found, SHIPPED.own, SHIPPED.others):
+    for error in config_check.check_config(found, SHIPPED.own, SHIPPED.others):
         str(error)
     config_check.config_digest(config_check.flatten(found))
 

@@ -12,7 +12,7 @@ from scripts.errors import SemclError
 from scripts.evaluate.report import read_curves, read_embeddings, read_runs
 from scripts.job.weights import load_weights, save_weights
 from scripts.refine.calibration import Calibration, Scale, calibration_path
-from scripts.study.unit_process import has_completed
+from scripts.study.step_process import has_completed
 from tests.evaluate.test_report import RUN, SVG, page_in, write_embeddings, write_run
 
 ORIGIN = {"stage": "train.yaml", "cohort": "beef", "labels": "c0ffee"}
@@ -197,7 +197,7 @@ def test_an_invalid_scale_is_refused(scale, tmp_path):
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 def test_a_stage_with_a_damaged_manifest_has_not_completed(spoil, tmp_path):
     write_run(tmp_path, "train")
-    step = {"stage": "train", "overrides": {"output_dir": str(tmp_path)}}
+    step = {"stage": "train", "folder": str(tmp_path)}
     assert has_completed(step)
     path = tmp_path / "jobs" / "train.json"
     path.write_bytes(spoil(path.read_bytes()))

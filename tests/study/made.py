@@ -1,10 +1,10 @@
-"""Studies the tests share: cases without scans, a bundle whose configs may be changed, cells without training."""
+"""Studies the tests share: cases without scans, a bundle whose configs may be changed, runs without training."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,31 @@ from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.evaluate.metrics import METRICS
 from scripts.evaluate.rows import Row, write_rows
-from scripts.study.cells import parse_cells
-from scripts.study.plan import Plan, Unit, hash_data
+from scripts.study.budget import Cost
+from scripts.study.design import Design
+from scripts.study.labels import parse_labels
+from scripts.study.pipeline import Pipelines, cost_key
+from scripts.study.plan import Cell, Plan, Run
 from scripts.study.results import Results
-from scripts.study.splits import write_splits
-from scripts.study.strategy import FLOOR, Strategy, find_strategies
+from scripts.study.splits import split_cases
+from scripts.study.stage_keys import StageKeys
+from scripts.study.step import Step
+from scripts.study.step_process import METHOD
+from scripts.study.strategy import FLOOR, find_strategies
 from tests.stages import ROOT
 
 BUNDLE = ROOT / "bundle"
+KEYS = StageKeys(BUNDLE)
+SHIPPED = sorted(path.stem for path in (BUNDLE / "configs" / "strategies").glob("*.yaml"))
 TABLE = LabelTable((Organ("liver", 5), Organ("bile_duct", 2), Organ("nobody's", 3)), ("noncontrast", "portal"))
+COSTS = {  # of stages on a device nobody has
+    "coarse": Cost(step=0.05, fixed=0.0, case=0.2, samples=1, flops=1e9),
+    "store": Cost(step=0.0, fixed=0.0, case=0.5),
+    "pretrain": Cost(step=0.1, fixed=0.3, case=0.0, samples=64, flops=4e9),
+    "train": Cost(step=0.08, fixed=1.0, case=0.0, samples=32, flops=6e9),
+    "pretrain_slices": Cost(step=0.2, fixed=0.0, case=0.3, samples=8, flops=8e9),
+    "segment": Cost(step=0.3, fixed=0.5, case=0.3, samples=8, flops=9e9),
+}
 
 
 def write_cases(folder: Path, labelled: int = 6, unlabelled: int = 2, testing: int = 2) -> list[Case]:
@@ -49,27 +65,84 @@ def copied_bundle(folder: Path) -> Path:
     return folder
 
 
-def made_plan(folder: Path, bundle: Path = BUNDLE, folds: int = 0, **changes: Any) -> Plan:
-    """A plan of two strategies, two seeds and one cell, unless changed."""
-    cases = write_cases(folder / "cohort")
-    splits = write_splits(cases, TABLE, folder / "study", folds)
-    attention = folder / "cohort" / "attention"
+def cells_of(labels: Iterable[str] = ("2",), budgets: Iterable[float | None] = (None,)) -> tuple[Cell, ...]:
+    """Every amount of labels with every budget."""
+    listed = list(budgets)
+    return tuple(Cell(amount, budget) for amount in parse_labels(list(labels)) for budget in listed)
+
+
+def made_plan(
+    folder: Path,
+    strategies: Sequence[str] = ("scratch", "semantic"),
+    bundle: Path = BUNDLE,
+    folds: int = 0,
+    **changes: Any,
+) -> Plan:
+    """A plan of two strategies, two seeds and one cell of two labelled patients, unless changed."""
+    cases = changes.pop("cases", None) or write_cases(folder / "cohort")
+    keys_of = StageKeys(bundle)
     given = {
         "out": folder / "study",
-        "bundle_root": bundle,
-        "overlays": (),
-        "strategies": tuple(find_strategies(["scratch", "semantic"], bundle)),
-        "splits": splits,
+        "keys_of": keys_of,
+        "strategies": tuple(find_strategies(strategies, keys_of)),
+        "splits": split_cases(cases, folds),
+        "cases": cases,
+        "table": TABLE,
+        "cells": cells_of(),
         "seeds": 2,
-        "cells": parse_cells(["frozen"], ["100%"]),
-        "attention_dir": attention,
+        "numbers": {},
+        "attention_dir": None,
         "tolerance": 2.0,
-        "data": hash_data(splits, attention),
     }
     return Plan(**(given | changes))
 
 
-def rows_of(method: str, dice: dict[tuple[str, str], float]) -> list[Row]:
+def costs_of(plan: Plan, known: Mapping[str, Cost] = COSTS) -> dict[str, Cost]:
+    """A cost of every stage of every strategy, and of the store."""
+    return {
+        cost_key(plan, strategy, stage): known[stage]
+        for strategy in plan.strategies
+        for stage in ("store", *strategy.stages)
+    }
+
+
+def made_pipelines(plan: Plan) -> Pipelines:
+    """Pipelines whose lengths are fitted to made-up costs where the plan has a budget."""
+    return Pipelines(plan, costs_of(plan) if any(cell.budget for cell in plan.cells) else None)
+
+
+def run_of(plan: Plan, strategy: str, seed: int = 0, cell: int = 0, split: str | None = None) -> Run:
+    """One of a plan's runs."""
+    (found,) = (
+        run
+        for run in plan.runs()
+        if (run.strategy.name, run.seed, run.cell) == (strategy, seed, plan.cells[cell]) and split in (None, run.split)
+    )
+    return found
+
+
+def steps_of(pipelines: Pipelines, strategy: str, **which: Any) -> dict[str, Step]:
+    """Stage -> step of one run."""
+    return {step.stage: step for step in pipelines.steps(run_of(pipelines.plan, strategy, **which))}
+
+
+def design_of(**changes: Any) -> Design:
+    """The design that ``made_plan`` and ``made_results`` follow, unless changed."""
+    given: dict[str, Any] = {
+        "strategies": ["scratch", "semantic"],
+        "labels": ["2"],
+        "seeds": 2,
+        "budget": 0,
+        "budgets": [1],
+        "folds": 0,
+        "contrasts": ["semantic - scratch"],
+        "equivalence": 0.01,
+        "baseline": "scratch",
+    }
+    return Design(**(given | changes))
+
+
+def rows_of(method: str, dice: Mapping[tuple[str, str], float]) -> list[Row]:
     """Rows of one scan per patient from (patient, organ) -> Dice, with other metrics made of it and a volume."""
     found = []
     for (patient, organ), value in dice.items():
@@ -89,54 +162,54 @@ def dice_of(patients: int, level: float, rng: np.random.Generator) -> dict[tuple
     }
 
 
-def write_unit(plan: Plan, unit: Unit, rows: Sequence[Sequence[Row]]) -> None:
-    """What a unit leaves behind, without its networks: rows of each cell, manifests, queries seen, embeddings."""
-    seconds = {"pretrain": 10.0, "embed": 1.0} if unit.strategy.pretrains else {}
-    if unit.strategy.pretrains:
-        (unit.folder / "embeddings").mkdir(parents=True)
+def write_step(step: Step, seconds: float = 10.0, rows: Sequence[Row] = ()) -> None:
+    """What a step leaves behind, without its networks: manifest, cost, rows of what it predicts, embeddings."""
+    note = {"status": "completed", "stage": step.stage, "peak_memory": {"resident_mib": 100 + int(seconds)}}
+    step.manifest.parent.mkdir(parents=True, exist_ok=True)
+    step.manifest.write_text(json.dumps(note))
+    cost = {"training": 0.8 * seconds, "steps": 100, "samples": 640} if step.counts and step.stage != "store" else {}
+    (step.folder / "cost.json").write_text(json.dumps({**cost, "whole": seconds}))
+    if step.predicts:
+        write_rows(step.rows, rows)
+    if step.stage == "embed":
+        (step.folder / "embeddings").mkdir()
         measures = [
-            {"title": "same organ", "found": [0.25, 0.5 + unit.seed / 4, 0.1]},
+            {"title": "same organ", "found": [0.25, 0.5 + step.overrides["seed"] / 4, 0.1]},
             {"title": "rank", "found": [0.5, None, None]},
         ]
         content = {"encoders": ["untrained", "pretrained", "chance"], "measures": measures}
-        (unit.folder / "embeddings" / "summary.json").write_text(json.dumps(content))
-    write_jobs(unit.folder, seconds, {"pretrain": 520} if seconds else {})
-    for cell, of_cell in zip(plan.cells, rows, strict=True):
-        folder = unit.cell_folder(cell)
-        write_jobs(folder, {"train": 20.0 + unit.seed, "inference": 4.0}, {"train": 640})
-        write_rows(folder / "rows.csv", of_cell)
+        (step.folder / "embeddings" / "summary.json").write_text(json.dumps(content))
 
 
-def write_jobs(folder: Path, seconds: dict[str, float], queries: dict[str, int]) -> None:
-    (folder / "jobs").mkdir(parents=True, exist_ok=True)
-    for stage, took in seconds.items():
-        note = {
-            "stage": stage,
-            "status": "completed",
-            "seconds": took,
-            "peak_memory": {"resident_mib": 100 + int(took)},
-        }
-        (folder / "jobs" / f"{stage}.json").write_text(json.dumps(note))
-    if queries:
-        (folder / "queries_seen.json").write_text(json.dumps(queries))
+def made_results(
+    plan: Plan, levels: Mapping[str, float], patients: int = 6, seed: int = 0, per_fold: bool = False
+) -> Results:
+    """A finished study: strategy -> mean Dice; the coarse map is at 0.5 unless ``FLOOR`` is given.
 
-
-def made_results(plan: Plan, levels: dict[str, float], patients: int = 6, seed: int = 0) -> Results:
-    """A finished study: strategy -> mean Dice; the coarse map is at 0.5."""
-    rng = np.random.default_rng(seed)
-    floor = [row for row in rows_of(FLOOR, dice_of(patients, 0.5, rng)) if row.metric != "volume_ml"]
-    for unit in plan.units():
-        level = levels[unit.strategy.name]
-        write_unit(plan, unit, [rows_of(unit.strategy.name, dice_of(patients, level, rng)) for _ in plan.cells])
-    return Results(plan, dict.fromkeys(plan.splits, floor), TABLE.names, TABLE.phases)
+    ``per_fold``: of each split only the patients whose number says so are tested.
+    """
+    rng, pipelines, splits = np.random.default_rng(seed), made_pipelines(plan), list(plan.splits)
+    for run in plan.runs():
+        for step in pipelines.steps(run):
+            if not step.completed:
+                is_map = step.stage == "coarse" and run.strategy.refines
+                level = levels.get(FLOOR, 0.5) if is_map else levels[run.strategy.name]
+                dice = dice_of(patients, level, rng)
+                if per_fold:
+                    part = splits.index(run.split)
+                    dice = {key: value for key, value in dice.items() if int(key[0][1:]) % len(splits) == part}
+                write_step(step, rows=rows_of(METHOD, dice))
+    return Results(plan, pipelines)
 
 
 def overlay(folder: Path, name: str, text: str) -> Path:
+    """A file of a strategy, or of numbers."""
     path = folder / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
 
 
-def strategy_of(folder: Path, name: str, text: str) -> Strategy:
-    return Strategy(name, overlay(folder, name, text))
+def strategy_file(folder: Path, name: str, text: str = "{}", stages: str = "{coarse: 0.4, train: 0.6}") -> str:
+    """The path of a strategy of one's own."""
+    return str(overlay(folder, name, f"stages: {stages}\n" + ("" if text == "{}" else text)))

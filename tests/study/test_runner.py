@@ -1,4 +1,4 @@
-"""The runner, with small programs in place of units."""
+"""The runner, with a small program in place of the stages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,172 +17,238 @@ import torch
 
 from scripts.errors import SemclError
 from scripts.signals import BY_USER, INTERRUPTED
-from scripts.study import runner as runner_module
-from scripts.study.cells import parse_cells
-from scripts.study.plan import Plan, steps
-from scripts.study.runner import Runner, visible_gpus
+from scripts.study import runner as module
+from scripts.study.runner import Runner, Task, drop_stores, visible_gpus
+from scripts.study.step import Step
 from tests.stages import ROOT
-from tests.study.made import copied_bundle, made_plan
 
-UNIT = """
+PROGRAM = """
 import json, os, sys, time
 from pathlib import Path
 
 path = Path(sys.argv[1])
 note = json.loads(path.read_text())
-with open(path.parents[4] / "order.txt", "a") as file:
-    file.write(f"{note['method']} {path.parent.name}\\n")
+root = Path(__file__).parents[2]
+
+def say(what):
+    with open(root / "order.txt", "a") as file:
+        file.write(what + "\\n")
+
+say(f"start {note['title']}")
 (path.parent / "environment.json").write_text(json.dumps(dict(os.environ)))
 for step in note["steps"]:
-    folder = Path(step["overrides"]["output_dir"]) / "jobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "aside").write_text(json.dumps({"status": "completed"}))
-    (folder / "aside").replace(folder / f"{step['stage']}.json")
-#HERE
-for cell in note["cells"].values():
-    Path(cell, "rows.csv").write_text("rows")
+    folder = Path(step["folder"])
+    if (folder / "jobs" / f"{step['stage']}.json").is_file():
+        continue
+    try:
+        os.open(folder / "at work", os.O_CREAT | os.O_EXCL)  # no other process makes it
+    except FileExistsError:
+        sys.exit(f"two processes make {folder.name}")
+    #HERE
+    (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    (folder / "jobs" / "aside").write_text(json.dumps({"status": "completed"}))
+    (folder / "jobs" / "aside").replace(folder / "jobs" / f"{step['stage']}.json")
+    os.remove(folder / "at work")
+    if step["predicts"]:
+        (folder / "rows.csv").write_text("rows")
+say(f"end {note['title']}")
 """
 FAIL = """
-if note["method"] == "semantic" and path.parent.name == "seed 0":
+if folder.name == "{name}":
     print("begins\\n" + "before the end\\n" * 20 + "bar 1%\\rbar 100%\\nerror: out of luck")
+    os.remove(folder / "at work")
     sys.exit(1)
 """
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    """Four units that the program is run for: from a bundle whose ``scripts`` is that program alone."""
-    made = made_plan(tmp_path, copied_bundle(tmp_path / "bundle"))
-    (tmp_path / "bundle" / "fake").mkdir()
-    return made
+Write = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def unit(monkeypatch: pytest.MonkeyPatch, plan: Plan):
-    """Writes the program that stands for a unit; without more it completes."""
-    monkeypatch.setattr(runner_module, "UNIT", "fake.unit")
-    monkeypatch.setattr(runner_module, "POLL", 0.02)
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Write:
+    """Writes the program that stands for the steps' process; without more every step completes."""
+    monkeypatch.setattr(module, "PROCESS", "fake.process")
+    monkeypatch.setattr(module, "POLL", 0.02)
+    (tmp_path / "bundle" / "fake").mkdir(parents=True)
 
     def write(more: str = "") -> None:
-        (plan.bundle_root / "fake" / "unit.py").write_text(UNIT.replace("#HERE", textwrap.dedent(more)))
+        text = PROGRAM.replace("#HERE", textwrap.indent(textwrap.dedent(more), "    ").strip())
+        (tmp_path / "bundle" / "fake" / "process.py").write_text(text)
 
     write()
     return write
 
 
-def order(plan: Plan) -> list[str]:
-    return (plan.out / "order.txt").read_text().splitlines()
-
-
-def test_all_units_are_run(plan):
-    Runner(plan, 1).run(plan.units())
-    assert order(plan) == ["scratch seed 0", "semantic seed 0", "scratch seed 1", "semantic seed 1"]
-    assert all(Runner(plan, 1).done(unit) for unit in plan.units())
-
-
-def test_a_unit_is_given_all_it_needs(plan):
-    unit = plan.units()[1]
-    Runner(plan, 1).run([unit])
-    note = json.loads((unit.folder / "unit.json").read_text())
-    assert note == json.loads(json.dumps({
-        "settings": plan.settings(unit), "method": "semantic", "split": str(plan.splits["own"]), "tolerance": 2.0,
-        "cells": {"frozen-100%": str(unit.folder / "frozen-100%")}, "steps": steps(plan, unit),
-    }))  # fmt: skip
-
-
-def test_what_is_done_is_not_run_again(plan, capsys):
-    Runner(plan, 1).run(plan.units()[:1])
-    (plan.units()[1].folder).mkdir(parents=True)
-    Runner(plan, 2).run(plan.units())
-    assert len(order(plan)) == 4
-    assert "study: 1 of 4 units done, 3 to run" in capsys.readouterr().out
-    Runner(plan, 1).run(plan.units())
-    assert len(order(plan)) == 4
-
-
-def test_what_stopped_half_way_is_run_again(plan):
-    Runner(plan, 1).run(plan.units())
-    (plan.units()[2].folder / "frozen-100%" / "rows.csv").unlink()
-    Runner(plan, 1).run(plan.units())
-    assert order(plan)[4:] == ["scratch seed 1"]
-
-
-def test_cells_and_seeds_may_be_added(plan):
-    Runner(plan, 1).run(plan.units())
-    more = replace(plan, cells=parse_cells(["frozen", "tuned"], ["100%"]), seeds=3)
-    Runner(more, 1).run(more.units())
-    assert len(order(plan)) == 4 + 6
-    assert (more.units()[5].folder / "tuned-100%" / "rows.csv").is_file()
-
-
-def test_a_changed_number_is_refused_before_anything_runs(plan):
-    Runner(plan, 1).run(plan.units()[3:])
-    config = plan.bundle_root / "configs" / "train.yaml"
-    config.write_text(config.read_text().replace("margin: 8", "margin: 9"))
-    message = (
-        r"(?s)semantic, split own, seed 1 was run with other numbers.*train\.yaml changed since .*unit\.json.*--out"
+def step_of(folder: Path, name: str, needs: Sequence[Step] = (), predicts: bool = False) -> Step:
+    """A step whose stage is the first word of its name."""
+    (folder / "study" / name).mkdir(parents=True, exist_ok=True)
+    where = folder / "study" / name
+    return Step(
+        name.split(maxsplit=1)[0], name, where, (), {}, tuple(needs), where / "predictions" if predicts else None
     )
-    with pytest.raises(SemclError, match=message):
-        Runner(plan, 1).run(plan.units())
-    assert order(plan) == ["semantic seed 1"]
 
 
-def test_a_unit_that_fails_is_named_and_the_others_are_run(plan, unit):
-    unit(FAIL)
-    with pytest.raises(SemclError) as failure:
-        Runner(plan, 2).run(plan.units())
-    said = str(failure.value)
-    assert said.startswith("1 of 4 units failed")
-    assert "semantic, split own, seed 0; the log of the first ends" in said
-    assert "bar 100%\nerror: out of luck" in said
-    assert "bar 1%" not in said  # only a bar's last state
-    assert "begins" not in said  # only the end of the log
-    assert said.count("before the end") == 10
-    assert len(order(plan)) == 4
-    assert [Runner(plan, 1).done(one) for one in plan.units()] == [True, False, True, True]
-    unit()
-    Runner(plan, 2).run(plan.units())
-    assert order(plan)[4:] == ["semantic seed 0"]
+def task_of(folder: Path, name: str, needs: Sequence[Step] = ()) -> Task:
+    """A task of one step."""
+    return Task(name, (step_of(folder, name, needs, predicts=True),))
 
 
-def test_the_log_of_a_unit_keeps_those_of_earlier_runs(plan, unit):
-    unit(FAIL)
-    for _ in range(2):
-        with pytest.raises(SemclError, match="1 of 1 units failed"):
-            Runner(plan, 1).run(plan.units()[1:2])
-    log = (plan.units()[1].folder / "unit.log").read_text()
-    assert log.count("error: out of luck") == 2
+def pipelines_of(folder: Path) -> list[Task]:
+    """The tasks of a seed: two strategies on one coarse network and one query store."""
+    coarse = task_of(folder, "coarse")
+    store = step_of(folder, "store", coarse.steps)
+    tasks = []
+    for name in ("scratch", "semantic"):
+        train = step_of(folder, f"train {name}", (coarse.steps[0], store))
+        tasks.append(Task(name, (store, train, step_of(folder, f"inference {name}", (train,), predicts=True))))
+    return [*tasks, coarse]  # what is needed comes last
 
 
-def test_workers_run_at_once_and_share_the_cores(plan, unit, monkeypatch):
+def runner_of(folder: Path, workers: int = 1) -> Runner:
+    return Runner(folder / "bundle", workers, 2.0)
+
+
+def order(folder: Path) -> list[str]:
+    return (folder / "order.txt").read_text().splitlines()
+
+
+def test_all_tasks_are_run_in_their_order(tmp_path: Path) -> None:
+    tasks = [task_of(tmp_path, name) for name in "abc"]
+    runner_of(tmp_path).run(tasks)
+    assert order(tmp_path) == [f"{what} {name}" for name in "abc" for what in ("start", "end")]
+    assert all(task.completed for task in tasks)
+
+
+def test_what_is_needed_is_run_first(tmp_path: Path) -> None:
+    runner_of(tmp_path).run(pipelines_of(tmp_path))
+    assert [line for line in order(tmp_path) if line.startswith("start")] == [
+        "start coarse", "start scratch", "start semantic",
+    ]  # fmt: skip
+
+
+def test_steps_within_a_task_need_no_other(tmp_path: Path) -> None:
+    scratch, _, coarse = pipelines_of(tmp_path)
+    assert scratch.needs == set(coarse.steps)
+    assert coarse.needs == set()
+
+
+def test_a_process_is_given_all_it_needs(tmp_path: Path) -> None:
+    scratch, _, coarse = pipelines_of(tmp_path)
+    runner_of(tmp_path).run([scratch, coarse], probe=True)
+    note = json.loads((tmp_path / "study" / "inference scratch" / "task.json").read_text())
+    assert note == {
+        "title": "scratch", "tolerance": 2.0, "probe": True, "steps": [step.described() for step in scratch.steps],
+    }  # fmt: skip
+
+
+def test_what_is_done_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = [task_of(tmp_path, name) for name in "abcd"]
+    runner_of(tmp_path).run(tasks[:1])
+    runner_of(tmp_path, 2).run(tasks, "costs")
+    assert "costs: 1 of 4 tasks done, 3 to run" in capsys.readouterr().out
+    assert sorted(order(tmp_path)) == sorted(f"{what} {name}" for name in "abcd" for what in ("start", "end"))
+    runner_of(tmp_path).run(tasks)
+    assert len(order(tmp_path)) == 8
+
+
+def test_what_was_not_measured_is_run_again(tmp_path: Path) -> None:
+    tasks = [task_of(tmp_path, name) for name in "ab"]
+    runner_of(tmp_path).run(tasks)
+    tasks[1].steps[0].rows.unlink()
+    (tasks[1].steps[0].manifest).unlink()
+    runner_of(tmp_path).run(tasks)
+    assert order(tmp_path)[4:] == ["start b", "end b"]
+
+
+def test_no_two_processes_make_one_step(tmp_path: Path, program: Write) -> None:
+    """The second strategy waits for the store that the first one makes, and no longer than that."""
+    program("""
+        if step["stage"] == "train":
+            for _ in range(500):
+                if (root / "order.txt").read_text().count("start s") == 2:
+                    break
+                time.sleep(0.02)
+            else:
+                sys.exit("the other never started")
+        time.sleep(0.1)
+    """)
+    runner_of(tmp_path, 2).run(pipelines_of(tmp_path))
+    assert len(order(tmp_path)) == 6
+
+
+def test_workers_run_at_once_and_share_the_cores(
+    tmp_path: Path, program: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    unit("""
-        count = len(list(path.parents[1].parent.glob("*/*/environment.json")))
-        for _ in range(400):
-            if len(list(path.parents[1].parent.glob("*/*/environment.json"))) >= 2:
+    program("""
+        for _ in range(500):
+            if (root / "order.txt").read_text().count("start") >= 2:
                 break
             time.sleep(0.02)
         else:
             sys.exit(1)
     """)
-    Runner(plan, 2).run(plan.units())
-    for one in plan.units():
-        environment = json.loads((one.folder / "environment.json").read_text())
+    tasks = [task_of(tmp_path, name) for name in "ab"]
+    runner_of(tmp_path, 2).run(tasks)
+    for task in tasks:
+        environment = json.loads((task.steps[-1].folder / "environment.json").read_text())
         assert environment["OMP_NUM_THREADS"] == "4"
 
 
-def test_threads_that_were_asked_for_stay(plan, monkeypatch):
+def test_threads_that_were_asked_for_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    Runner(plan, 2).run(plan.units()[:1])
-    assert json.loads((plan.units()[0].folder / "environment.json").read_text())["OMP_NUM_THREADS"] == "3"
+    task = task_of(tmp_path, "a")
+    runner_of(tmp_path, 2).run([task])
+    assert json.loads((task.steps[0].folder / "environment.json").read_text())["OMP_NUM_THREADS"] == "3"
+
+
+# failures
+
+
+def test_a_task_that_fails_is_named_and_the_others_are_run(tmp_path: Path, program: Write) -> None:
+    program(FAIL.format(name="b"))
+    tasks = [task_of(tmp_path, name) for name in "abcd"]
+    with pytest.raises(SemclError) as failure:
+        runner_of(tmp_path, 2).run(tasks)
+    said = str(failure.value)
+    assert said.startswith("1 of 4 tasks failed\n")
+    assert "b; the log of the first ends" in said
+    assert "bar 100%\nerror: out of luck" in said
+    assert "bar 1%" not in said  # only a bar's last state
+    assert "begins" not in said  # only the end of the log
+    assert said.count("before the end") == 10
+    assert [task.completed for task in tasks] == [True, False, True, True]
+    program()
+    runner_of(tmp_path, 2).run(tasks)
+    assert order(tmp_path)[-2:] == ["start b", "end b"]
+
+
+def test_a_failure_blocks_what_needs_it_and_nothing_else(tmp_path: Path, program: Write) -> None:
+    program(FAIL.format(name="coarse"))
+    tasks = [*pipelines_of(tmp_path), task_of(tmp_path, "other")]
+    with pytest.raises(SemclError, match=r"(?s)^1 of 4 tasks failed; 2 others need them\n.*coarse; the log of"):
+        runner_of(tmp_path, 2).run(tasks)
+    assert sorted(order(tmp_path)) == ["end other", "start coarse", "start other"]
+
+
+def test_the_log_of_a_task_keeps_those_of_earlier_runs(tmp_path: Path, program: Write) -> None:
+    program(FAIL.format(name="a"))
+    task = task_of(tmp_path, "a")
+    for _ in range(2):
+        with pytest.raises(SemclError, match="1 of 1 tasks failed"):
+            runner_of(tmp_path).run([task])
+    assert task.log.read_text().count("error: out of luck") == 2
+
+
+# GPUs
 
 
 @pytest.mark.parametrize(
     ("count", "visible", "found"),
     [(2, None, ["0", "1"]), (2, "5,7", ["5", "7"]), (1, "GPU-ab", ["GPU-ab"]), (0, "", []), (0, None, [])],
 )
-def test_gpus_are_called_as_the_environment_calls_them(monkeypatch, count, visible, found):
+def test_gpus_are_called_as_the_environment_calls_them(
+    monkeypatch: pytest.MonkeyPatch, count: int, visible: str | None, found: list[str]
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
@@ -190,12 +256,29 @@ def test_gpus_are_called_as_the_environment_calls_them(monkeypatch, count, visib
     assert visible_gpus() == found
 
 
-def test_units_take_turns_on_the_gpus(plan, monkeypatch):
-    monkeypatch.setattr(runner_module, "visible_gpus", lambda: ["5", "7"])
-    monkeypatch.setattr(runner_module, "POLL", 1.0)
-    Runner(plan, 4).run(plan.units())
-    given = [json.loads((one.folder / "environment.json").read_text())["CUDA_VISIBLE_DEVICES"] for one in plan.units()]
-    assert given == ["5", "7", "5", "7"]
+def test_tasks_take_turns_on_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "visible_gpus", lambda: ["5", "7"])
+    monkeypatch.setattr(module, "POLL", 1.0)
+    tasks = [task_of(tmp_path, name) for name in "abcd"]
+    runner_of(tmp_path, 4).run(tasks)
+    given = [json.loads((task.steps[0].folder / "environment.json").read_text()) for task in tasks]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in given] == ["5", "7", "5", "7"]
+
+
+# query stores
+
+
+def test_stores_are_dropped_once_no_task_reads_them(tmp_path: Path) -> None:
+    tasks = pipelines_of(tmp_path)
+    store = tasks[0].steps[0]
+    (store.folder / "store").mkdir()
+    runner_of(tmp_path).run([tasks[0], tasks[2]])
+    drop_stores(tasks)
+    assert (store.folder / "store").is_dir()  # the other strategy will read it
+    runner_of(tmp_path).run(tasks)
+    drop_stores(tasks)
+    assert not (store.folder / "store").exists()
+    assert all(task.completed for task in tasks)
 
 
 # stopped
@@ -206,12 +289,11 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from scripts.study import runner
-from tests.study.made import copied_bundle, made_plan
-runner.UNIT, runner.POLL = "fake.unit", 0.02
-plan = made_plan(Path({folder!r}), Path({folder!r}) / "bundle")
+from tests.study.test_runner import runner_of, task_of
+runner.PROCESS, runner.POLL = "fake.process", 0.02
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with it ignored
 runner.listen()
-runner.Runner(plan, 2).run(plan.units())
+runner_of(Path({folder!r}), 2).run([task_of(Path({folder!r}), name) for name in "abc"])
 """
 ORDERLY = """
     import signal
@@ -233,41 +315,48 @@ def alive(pid: int) -> bool:
     return True
 
 
+def started(folder: Path, name: str) -> int | None:
+    """The number of a task's process, once it has started."""
+    path = folder / "study" / name / "pid"
+    return int(path.read_text()) if path.is_file() and path.read_text() else None
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, INTERRUPTED), (signal.SIGINT, BY_USER)])
-def test_a_study_that_is_stopped_stops_its_units_in_an_orderly_way(plan, unit, tmp_path, number, code):
-    unit(ORDERLY)
-    program = STUDY.format(root=str(ROOT), folder=str(tmp_path))
+def test_a_study_that_is_stopped_stops_its_processes_in_an_orderly_way(
+    tmp_path: Path, program: Write, number: signal.Signals, code: int
+) -> None:
+    program(ORDERLY)
     process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        start_new_session=True,
+        [sys.executable, "-c", STUDY.format(root=str(ROOT), folder=str(tmp_path))],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
     )  # fmt: skip
-    running = [plan.out / "runs" / "own" / name / "seed 0" for name in ("scratch", "semantic")]
-    while not all((folder / "pid").is_file() and (folder / "pid").read_text() for folder in running):
-        assert process.poll() is None, process.stderr.read()
+    while not (started(tmp_path, "a") and started(tmp_path, "b")):
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
-    for folder in running:
-        assert (folder / "orderly").is_file()
-        assert not alive(int((folder / "pid").read_text()))
-    assert not (plan.out / "runs" / "own" / "scratch" / "seed 1").exists()
+    for name in "ab":
+        assert (tmp_path / "study" / name / "orderly").is_file()
+        assert not alive(started(tmp_path, name) or 0)
+    assert started(tmp_path, "c") is None
     assert f"study: stopped by {number.name}; run it again to resume" in said
     assert "Traceback" not in said
 
 
-def test_units_are_stopped_when_the_runner_fails_itself(plan, unit, monkeypatch):
-    unit(ORDERLY)
-    runner = Runner(plan, 2)
+def test_processes_are_stopped_when_the_runner_fails_itself(
+    tmp_path: Path, program: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(ORDERLY)
+    runner = runner_of(tmp_path, 2)
 
-    def broken(*given: object) -> None:
-        first = plan.units()[0].folder / "pid"
-        while not (first.is_file() and first.read_text()):
+    def broken() -> None:
+        while not started(tmp_path, "a"):
             time.sleep(0.05)
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(runner, "collect", broken)
+    monkeypatch.setattr(runner, "_collect", broken)
     with pytest.raises(OSError, match="the disk is full"):
-        runner.run(plan.units())
-    assert not alive(int((plan.units()[0].folder / "pid").read_text()))
+        runner.run([task_of(tmp_path, name) for name in "ab"])
+    assert not alive(started(tmp_path, "a") or 0)
     assert runner.running == {}

@@ -1,58 +1,64 @@
-"""Strategies: found by name or path, refused, swept."""
+"""Strategies: found by name or path, checked, refused, swept."""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from scripts.errors import SemclError
-from scripts.study.strategy import Strategy, find_strategies, group, swept
-from tests.study.made import BUNDLE, overlay, strategy_of
+from scripts.study.strategy import PIPELINE_STAGES, find_strategies, swept
+from tests.study.made import BUNDLE, KEYS, SHIPPED, overlay, strategy_file
 
-SHIPPED = ["dcc", "organ", "scratch", "semantic", "semantic-dense", "semantic-labelled", "semantic-memory"]
-SHIPPED += ["semantic-self", "semantic-slices", "simclr", "simclr-image", "supcon-phase"]
+FOLDER = BUNDLE / "configs" / "strategies"
 
 
-def test_strategies_are_found_by_name_in_the_order_given():
-    found = find_strategies(["semantic", "scratch"], BUNDLE)
+def test_strategies_are_found_by_name_in_the_order_given() -> None:
+    found = find_strategies(["semantic", "scratch"], KEYS)
     assert [one.name for one in found] == ["semantic", "scratch"]
-    assert [one.overlay for one in found] == [
-        (BUNDLE / "configs" / "strategies" / f"{name}.yaml").resolve() for name in ("semantic", "scratch")
-    ]
+    assert [one.overlay for one in found] == [(FOLDER / f"{name}.yaml").resolve() for name in ("semantic", "scratch")]
 
 
-def test_every_overlay_that_ships_is_a_strategy_with_a_description():
-    assert sorted(path.stem for path in (BUNDLE / "configs" / "strategies").glob("*.yaml")) == SHIPPED
-    for strategy in find_strategies(SHIPPED, BUNDLE):
-        assert strategy.about.endswith(".") or strategy.about.endswith(").")
-        assert "#" not in strategy.about
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_overlay_that_ships_is_a_strategy_with_a_description(name: str) -> None:
+    (found,) = find_strategies([name], KEYS)
+    assert found.about.endswith((".", ")."))
+    assert "#" not in found.about
+    assert set(found.stages) <= set(PIPELINE_STAGES)
+    assert 0 < sum(found.stages.values()) <= 1 + 1e-9
+    assert name == "scratch-short" or sum(found.stages.values()) == pytest.approx(1)
 
 
-def test_only_scratch_does_not_pretrain():
-    assert [one.name for one in find_strategies(SHIPPED, BUNDLE) if not one.pretrains] == ["scratch"]
-
-
-def test_none_of_those_that_ship_cuts_queries_of_its_own():
-    assert not any(one.own_grid for one in find_strategies(SHIPPED, BUNDLE))
-
-
-def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path, monkeypatch):
-    overlay(
-        tmp_path / "my own", "warm start", "# Warm,\n# and slow.\ntemperature: 0.2  # high\n# not of the description\n"
+def test_scratch_has_the_budget_that_pretraining_would_take() -> None:
+    by_name = {one.name: one for one in find_strategies(["scratch", "scratch-short", "semantic"], KEYS)}
+    assert by_name["scratch"].stages["train"] == pytest.approx(
+        by_name["semantic"].stages["pretrain"] + by_name["semantic"].stages["train"]
     )
+    assert by_name["scratch-short"].stages["train"] == by_name["semantic"].stages["train"]
+    assert len({one.stages["coarse"] for one in by_name.values()}) == 1
+
+
+def test_the_coarse_network_alone_refines_nothing() -> None:
+    coarse, scratch = find_strategies(["coarse", "scratch"], KEYS)
+    assert (coarse.refines, scratch.refines) == (False, True)
+
+
+def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "# Warm,\n# and slow.\nstages: {train: 0.5, coarse: 0.5}\ntemperature: 0.2  # high\n# not of the description\n"
+    )
+    overlay(tmp_path / "my own", "warm start", text)
     monkeypatch.chdir(tmp_path)
-    (found,) = find_strategies(["my own/warm start.yaml"], BUNDLE)
-    assert (found.name, found.content, found.about) == ("warm start", {"temperature": 0.2}, "Warm, and slow.")
+    (found,) = find_strategies(["my own/warm start.yaml"], KEYS)
+    assert (found.name, found.numbers, found.about) == ("warm start", {"temperature": 0.2}, "Warm, and slow.")
+    assert list(found.stages) == ["coarse", "train"]  # in the order they run
     assert found.overlay.is_absolute()
 
 
 @pytest.mark.parametrize("text", ["", "# As it ships.\n", "null"])
-def test_an_overlay_that_is_empty_is_refused_as_monai_cannot_read_it(tmp_path, text):
-    with pytest.raises(SemclError, match=r"(?s)plain\.yaml is not an overlay\n.*the file is empty.*write \{\} into"):
-        find_strategies([str(overlay(tmp_path, "plain", text))], BUNDLE)
-
-
-def test_an_overlay_without_keys_changes_nothing(tmp_path):
-    (found,) = find_strategies([str(overlay(tmp_path, "plain", "# As it ships.\n{}\n"))], BUNDLE)
-    assert found.content == {}
-    assert found.pretrains
+def test_an_overlay_that_is_empty_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SemclError, match=r"(?s)plain\.yaml is not an overlay\n.*the file is empty"):
+        find_strategies([str(overlay(tmp_path, "plain", text))], KEYS)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_an_overlay_without_keys_changes_nothing(tmp_path):
     [
         (
             "semantik",
-            r"(?s)no such strategy.*no semantik\.yaml in .*no file semantik.*one of dcc, .*did you mean semantic",
+            r"(?s)no such strategy.*no semantik\.yaml in .*no file semantik.*one of coarse, .*did you mean semantic",
         ),
         (
             "mine/warm.yaml",
@@ -68,100 +74,132 @@ def test_an_overlay_without_keys_changes_nothing(tmp_path):
         ),
     ],
 )
-def test_an_unknown_strategy_is_refused_and_the_nearest_named(name, message):
+def test_an_unknown_strategy_is_refused_and_the_nearest_named(name: str, message: str) -> None:
     with pytest.raises(SemclError, match=message):
-        find_strategies([name], BUNDLE)
+        find_strategies([name], KEYS)
 
 
-def test_no_strategy_at_all_is_refused():
-    with pytest.raises(SemclError, match=r"(?s)no strategy is given.*one of dcc.*set --strategies"):
-        find_strategies([], BUNDLE)
+def test_no_strategy_at_all_is_refused() -> None:
+    with pytest.raises(SemclError, match=r"(?s)no strategy is given.*one of coarse.*set --strategies"):
+        find_strategies([], KEYS)
 
 
-def test_a_folder_that_is_no_bundle_is_named(tmp_path):
+def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(SemclError, match=r"(?s)the bundle is missing.*no overlays in .*strategies.*set --bundle_root"):
-        find_strategies(["semantic"], tmp_path)
+        find_strategies(["semantic"], type(KEYS)(tmp_path))
 
 
-def test_names_are_given_once(tmp_path):
-    mine = str(overlay(tmp_path, "semantic", "temperature: 0.2"))
+def test_names_are_given_once(tmp_path: Path) -> None:
+    mine = strategy_file(tmp_path, "semantic")
     for names in (["semantic", "semantic"], ["semantic", mine]):
         with pytest.raises(SemclError, match=r"(?s)two strategies of the same name.*semantic twice"):
-            find_strategies(names, BUNDLE)
-
-
-def test_the_name_of_the_coarse_map_is_taken(tmp_path):
-    with pytest.raises(SemclError, match=r"(?s)two strategies of the same name.*coarse is the map that all start from"):
-        find_strategies([str(overlay(tmp_path, "coarse", "temperature: 0.2"))], BUNDLE)
+            find_strategies(names, KEYS)
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [("- a\n- b\n", r"\['a', 'b'\]"), ("word", "word"), ("1: 2", r"\{1: 2\}"), ("a: [1", "while parsing")],
 )
-def test_a_file_that_is_not_an_overlay_is_refused(tmp_path, text, found):
+def test_a_file_that_is_not_an_overlay_is_refused(tmp_path: Path, text: str, found: str) -> None:
     path = overlay(tmp_path, "odd", text)
     with pytest.raises(
         SemclError, match=rf"(?s)odd\.yaml is (not an overlay|not YAML).*{found}.*keys of the configs.*edit "
     ):
-        find_strategies([str(path)], BUNDLE)
+        find_strategies([str(path)], KEYS)
 
 
-@pytest.mark.parametrize("key", ["seed", "labelled", "freeze_encoder", "output_dir", "store_dir", "resume"])
-def test_a_strategy_does_not_set_what_the_study_sets(tmp_path, key):
-    path = overlay(tmp_path, "mine", f"temperature: 0.2\n{key}: 1\n")
-    with pytest.raises(
-        SemclError, match=rf"(?s)the study sets {key} itself.*{key} in .*mine\.yaml.*use --seeds, --labels"
-    ):
-        find_strategies([str(path)], BUNDLE)
+WRONG = {  # what is said of stages that make no pipeline
+    "{}": "no key stages",
+    "3": "no key stages",
+    "[coarse, train]": "no key stages",
+    "{coarse: 0.5, trian: 0.5}": "no training stage trian",
+    "{coarse: 0.5, inference: 0.5}": "no training stage inference",
+    "{coarse: 0, train: 1.0}": r"shares coarse 0, train 1\.0",
+    "{coarse: -0.5, train: 1.0}": r"shares coarse -0\.5",
+    "{coarse: 1.5}": r"shares coarse 1\.5",
+    "{coarse: half}": "shares coarse half",
+    "{coarse: .nan}": "shares coarse nan",
+    "{coarse: null}": "shares coarse None",
+    "{coarse: 0.6, train: 0.6}": r"shares that add up to 1\.2",
+    "{train: 1.0}": "train without coarse",
+    "{coarse: 0.5, pretrain: 0.5}": "pretrain without train",
+    "{pretrain: 0.5, train: 0.5}": "train without coarse",
+    "{pretrain_slices: 1.0}": "pretrain_slices without segment",
+    "{coarse: 0.5, segment: 0.5}": "coarse, segment, which are not one pipeline",
+    "{coarse: 0.3, train: 0.3, segment: 0.4}": "coarse, train, segment, which are not one pipeline",
+}
+
+
+@pytest.mark.parametrize(("stages", "found"), WRONG.items(), ids=WRONG.keys())
+def test_stages_that_make_no_pipeline_are_refused_with_what_is_wrong(tmp_path: Path, stages: str, found: str) -> None:
+    path = strategy_file(tmp_path, "odd", stages=stages)
+    message = rf"(?s)odd\.yaml does not say how a strategy is trained.*{found}.*stages: \{{coarse.*edit .*odd\.yaml"
+    with pytest.raises(SemclError, match=message):
+        find_strategies([path], KEYS)
+
+
+def test_an_overlay_without_stages_is_no_strategy(tmp_path: Path) -> None:
+    with pytest.raises(SemclError, match=r"(?s)how a strategy is trained.*no key stages"):
+        find_strategies([str(overlay(tmp_path, "old", "temperature: 0.2"))], KEYS)
 
 
 @pytest.mark.parametrize(
-    ("text", "pretrains", "own_grid"),
-    [
-        ("encoder_weights: null", False, False),
-        ("encoder_weights: other/encoder.pt", False, False),
-        ("temperature: 0.2", True, False),
-        ("patch_size: 32", True, True),
-        ("grid#extend: 0", True, True),
-        ("train::views::rotation: 3.0", True, False),
-    ],
+    "stages",
+    ["{coarse: 1.0}", "{coarse: 0.2, train: 0.2}", "{coarse: 0.1, pretrain: 0.2, train: 0.7}", "{coarse: 1}"],
 )
-def test_what_a_strategy_needs_of_its_own(tmp_path, text, pretrains, own_grid):
-    strategy = strategy_of(tmp_path, "mine", text)
-    assert (strategy.pretrains, strategy.own_grid) == (pretrains, own_grid)
+def test_pipelines_may_spend_the_budget_or_less(tmp_path: Path, stages: str) -> None:
+    assert find_strategies([strategy_file(tmp_path, "mine", stages=stages)], KEYS)
 
 
-def test_groups_of_keys():
-    assert [group(key) for key in ("seed", "grid#extend", "train::views::area", "+train#handlers")] == [
-        "seed", "grid", "train", "train",
-    ]  # fmt: skip
+@pytest.mark.parametrize("key", ["seed", "labelled", "output_dir", "store_dir", "resume", "section"])
+def test_a_strategy_does_not_set_what_the_study_sets(tmp_path: Path, key: str) -> None:
+    path = strategy_file(tmp_path, "mine", f"temperature: 0.2\n{key}: 1\n")
+    with pytest.raises(
+        SemclError, match=rf"(?s)the study sets {key} itself.*{key} in .*mine\.yaml.*use --seeds, --labels"
+    ):
+        find_strategies([path], KEYS)
+
+
+@pytest.mark.parametrize("key", ["max_epochs", "train.epoch_length"])
+def test_a_strategy_sets_lengths_where_there_is_no_budget_alone(tmp_path: Path, key: str) -> None:
+    path = strategy_file(tmp_path, "mine", f"{key}: 3\n")
+    with pytest.raises(SemclError, match=r"(?s)the study sets (max_epochs|epoch_length) itself.*--budget 0 leaves"):
+        find_strategies([path], KEYS)
+    assert find_strategies([path], KEYS, budget=False)[0].numbers == {key: 3}
+
+
+def test_a_key_that_no_stage_reads_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    path = strategy_file(tmp_path, "mine", "temprature: 0.2\n")
+    with pytest.raises(SemclError, match=r"(?s)no stage reads temprature.*mine\.yaml.*did you mean temperature"):
+        find_strategies([path], KEYS)
 
 
 # sweeps
 
 
-def test_a_sweep_runs_every_strategy_once_per_value():
-    found = swept(find_strategies(["semantic", "simclr"], BUNDLE), "temperature=0.05, 0.1", BUNDLE)
+def test_a_sweep_runs_every_strategy_once_per_value() -> None:
+    found = swept(find_strategies(["semantic", "simclr"], KEYS), "temperature=0.05, 0.1", KEYS)
     assert [(one.name, one.overrides) for one in found] == [
         ("semantic temperature=0.05", {"temperature": 0.05}),
         ("semantic temperature=0.1", {"temperature": 0.1}),
         ("simclr temperature=0.05", {"temperature": 0.05}),
         ("simclr temperature=0.1", {"temperature": 0.1}),
     ]
+    assert found[0].numbers == {"meaning": "cluster", "temperature": 0.05}
+    assert found[0].stages == found[1].stages
 
 
-def test_a_sweep_of_pretraining_leaves_scratch_as_it_is():
-    found = swept(find_strategies(["scratch", "semantic"], BUNDLE), "temperature=0.05,0.1", BUNDLE)
-    assert [one.name for one in found] == ["scratch", "semantic temperature=0.05", "semantic temperature=0.1"]
+def test_a_sweep_leaves_strategies_without_such_a_stage_as_they_are() -> None:
+    found = swept(find_strategies(["coarse", "scratch", "semantic"], KEYS), "temperature=0.05,0.1", KEYS)
+    names = ["coarse", "scratch", "semantic temperature=0.05", "semantic temperature=0.1"]
+    assert [one.name for one in found] == names
+    found = swept(find_strategies(["coarse", "scratch"], KEYS), "patch_size=32,64", KEYS)
+    assert [one.name for one in found] == ["coarse", "scratch patch_size=32", "scratch patch_size=64"]
 
 
-def test_a_sweep_of_what_all_stages_take_is_of_scratch_too():
-    found = swept(find_strategies(["scratch"], BUNDLE), "patch_size=32,64", BUNDLE)
-    assert [(one.name, one.own_grid) for one in found] == [
-        ("scratch patch_size=32", True),
-        ("scratch patch_size=64", True),
-    ]
+def test_a_sweep_may_be_of_what_inference_reads() -> None:
+    found = swept(find_strategies(["scratch"], KEYS), "certain=0.5,0.8", KEYS)
+    assert [one.name for one in found] == ["scratch certain=0.5", "scratch certain=0.8"]
 
 
 @pytest.mark.parametrize(
@@ -172,40 +210,45 @@ def test_a_sweep_of_what_all_stages_take_is_of_scratch_too():
         ("layers=[1,1,1,1],[2, 2, 2, 2]", [[1, 1, 1, 1], [2, 2, 2, 2]]),
     ],
 )
-def test_values_of_a_sweep_are_read_as_in_a_config(sweep, values):
-    found = swept([Strategy("semantic", BUNDLE / "configs" / "strategies" / "semantic.yaml")], sweep, BUNDLE)
+def test_values_of_a_sweep_are_read_as_in_a_config(sweep: str, values: list[object]) -> None:
+    found = swept(find_strategies(["semantic"], KEYS), sweep, KEYS)
     assert [next(iter(one.overrides.values())) for one in found] == values
 
 
 @pytest.mark.parametrize(
     "sweep", ["temperature", "temperature=", "=0.1", "temperature=,", "temperature=0.1,0.1", "widths=[8,16"]
 )
-def test_an_invalid_sweep_is_refused(sweep):
+def test_an_invalid_sweep_is_refused(sweep: str) -> None:
     with pytest.raises(
         SemclError, match=r"(?s)a sweep cannot be understood.*key=value,value.*for example --sweep temp"
     ):
-        swept(find_strategies(["semantic"], BUNDLE), sweep, BUNDLE)
+        swept(find_strategies(["semantic"], KEYS), sweep, KEYS)
 
 
-def test_a_sweep_may_be_of_one_stage_alone():
-    scratch, *semantic = swept(
-        find_strategies(["scratch", "semantic"], BUNDLE), "pretrain.clusters_per_batch=4,8", BUNDLE
-    )
+def test_a_sweep_may_be_of_one_stage_alone() -> None:
+    scratch, *semantic = swept(find_strategies(["scratch", "semantic"], KEYS), "pretrain.clusters_per_batch=4,8", KEYS)
     assert scratch.overrides == {}
     assert [one.name for one in semantic] == [f"semantic pretrain.clusters_per_batch={count}" for count in (4, 8)]
-    assert [one.overrides_of("pretrain") for one in semantic] == [{"clusters_per_batch": 4}, {"clusters_per_batch": 8}]
-    assert not any(one.overrides_of("train") for one in semantic)
-    (tuned,) = swept(find_strategies(["scratch"], BUNDLE), "train.learning_rate=0.1", BUNDLE)
-    assert (tuned.overrides_of("train"), tuned.overrides_of("pretrain")) == ({"learning_rate": 0.1}, {})
+    assert [KEYS.part("pretrain", one.overrides) for one in semantic] == [
+        {"clusters_per_batch": 4},
+        {"clusters_per_batch": 8},
+    ]
+    assert not any(KEYS.part("train", one.overrides) for one in semantic)
 
 
-def test_queries_are_cut_alike_in_all_stages():
+def test_queries_are_cut_alike_in_all_stages() -> None:
     with pytest.raises(SemclError, match=r"(?s)one stage what all stages must share.*set --sweep patch_size=32,64"):
-        swept(find_strategies(["scratch"], BUNDLE), "train.patch_size=32,64", BUNDLE)
+        swept(find_strategies(["scratch"], KEYS), "train.patch_size=32,64", KEYS)
 
 
-def test_a_sweep_does_not_set_what_the_study_sets():
-    with pytest.raises(
-        SemclError, match=r"(?s)the study sets labelled itself.*in --sweep labelled=0\.1,1.*use .*--labels"
-    ):
-        swept(find_strategies(["semantic"], BUNDLE), "labelled=0.1,1", BUNDLE)
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ("labelled=0.1,1", r"the study sets labelled itself.*in --sweep labelled=0\.1,1.*use .*--labels"),
+        ("train.max_epochs=1,2", r"the study sets max_epochs itself.*--budget 0"),
+        ("temprature=1,2", r"no stage reads temprature.*did you mean temperature"),
+    ],
+)
+def test_a_sweep_does_not_set_what_the_study_sets_nor_what_nobody_reads(sweep: str, message: str) -> None:
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        swept(find_strategies(["semantic"], KEYS), sweep, KEYS)

@@ -1,183 +1,46 @@
-"""Studies from the command line: killed, restarted and in parts they end as one left alone; what they refuse."""
+"""Studies without training: what is planned, refused, run in parts, reported, and read from the command line."""
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import re
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import yaml
 
 from scripts import __main__ as command_line
 from scripts.cohort import datalist
+from scripts.cohort.provenance import note_attention
 from scripts.errors import SemclError
-from scripts.outputs import visible
 from scripts.signals import ENDING, release
+from scripts.study import plan as plan_module
+from scripts.study import study as module
+from scripts.study.design import read_design
+from scripts.study.plan import Plan
+from scripts.study.runner import Runner, Task
+from scripts.study.step_process import METHOD
+from scripts.study.strategy import PIPELINE_STAGES
 from scripts.study.study import Study, usual_workers
-from tests.stages import ROOT, SMALL
-from tests.study.made import BUNDLE, TABLE, overlay, write_cases
-
-TINY = {
-    **{key: yaml.safe_load(str(value)) for key, value in SMALL["train"].items()},
-    **{"max_epochs": 2, "epoch_length": 3, "clusters_per_batch": 4, "calibration_batches": 1},
-    **{"queries_per_organ": 2, "organ": "liver"},  # of embed: fewer pictures
-}
-REPORT = {"report.html", "results.csv", "rows.csv", "strategies.svg", "summary.json", "tables.md", "tables.tex"}
-
-
-class Started:
-    """``python -m semcl study`` on phantoms, from a folder elsewhere: 2 strategies x 2 seeds x 1 protocol.
-
-    Label maps are the attention maps, so that no coarse network has to be trained.
-    """
-
-    def __init__(self, cohort: Path, elsewhere: Path) -> None:
-        self.cohort, self.elsewhere = cohort, elsewhere
-        elsewhere.mkdir()
-        (elsewhere / "semcl").symlink_to(ROOT / "scripts")
-        (elsewhere / "tiny numbers.yaml").write_text(yaml.safe_dump(TINY))
-
-    def start(self, out: str, *more: str) -> subprocess.Popen[str]:
-        command = [
-            sys.executable, "-m", "semcl", "study", "--dataset_dir", str(self.cohort), "--bundle_root", str(BUNDLE),
-            "--strategies", "scratch,semantic", "--seeds", "2", "--protocols", "tuned",
-            "--overlay", "tiny numbers.yaml", "--attention_dir", str(self.cohort / "labels"), "--workers", "2",
-            "--out", out, *more,
-        ]  # fmt: skip
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        return subprocess.Popen(
-            command, cwd=self.elsewhere, env=environment | {"OMP_NUM_THREADS": "1"}, start_new_session=True, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def run(self, out: str, *more: str) -> str:
-        process = self.start(out, *more)
-        said, _ = process.communicate()
-        assert process.returncode == 0, said
-        return said
-
-
-def made(folder: Path) -> set[str]:
-    return {path.name for path in visible(folder) if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def started(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Started:
-    return Started(phantoms, tmp_path_factory.mktemp("studies") / "else where")
-
-
-@pytest.fixture(scope="module")
-def alone(started: Started) -> Path:
-    """A study left alone."""
-    said = started.run("left alone")
-    assert "study: 0 of 4 units done, 4 to run" in said
-    assert "Encoder tuned: " in said
-    return started.elsewhere / "left alone"
-
-
-def test_a_study_leaves_its_report(alone: Path, started: Started) -> None:
-    assert made(alone) == REPORT
-    with open(alone / "results.csv", newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert {line["method"] for line in lines} == {"coarse", "scratch", "semantic"}
-    coarse = {float(line["mean"]) for line in lines if line["method"] == "coarse"}
-    assert coarse == {1.0}  # it is the truth
-    assert all(0 <= float(line["mean"]) < 1 for line in lines if line["method"] != "coarse")
-    content = json.loads((alone / "summary.json").read_text())
-    tested = datalist.load(started.cohort, "testing")
-    assert content["counts"].startswith(f"{len(tested)} cases of {len({case.patient for case in tested})} patients")
-    assert [line["strategy"] for line in content["costs"]] == ["scratch", "semantic"]
-    assert [line["pretrain_queries"] for line in content["costs"]] == [0, 2 * 3 * 4 * 4]
-    assert [line["train_queries"] for line in content["costs"]] == [2 * 3 * 4 * 2] * 2
-    assert all(line["train_seconds"] > 0 for line in content["costs"])
-    assert all(
-        {"untrained", "semantic"} <= line.keys() for line in content["embeddings"] if "nearest" in line["measure"]
-    )
-
-
-def test_runs_of_other_seeds_differ(alone: Path) -> None:
-    with open(alone / "rows.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "dice" and row["method"] == "semantic"]
-    by_seed = [[row["value"] for row in rows if row["seed"] == seed] for seed in "01"]
-    assert len(by_seed[0]) == len(by_seed[1]) > 0
-    assert by_seed[0] != by_seed[1]
-
-
-def test_a_study_in_parts_one_of_which_is_killed_ends_as_one_left_alone(alone: Path, started: Started) -> None:
-    out = started.elsewhere / "in parts"
-    process = started.start("in parts", "--shard", "2/2")
-    while not list(out.glob("runs/own/semantic/seed */jobs/pretrain.checkpoint.pt")):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not list(out.glob("runs/own/semantic/*/*/rows.csv"))
-    said = started.run("in parts", "--shard", "2/2")
-    assert "study: 2 of 4 units are done; the report is made when all are" in said
-    assert not made(out) & REPORT
-    started.run("in parts", "--shard", "1/2")
-    assert made(out) == REPORT
-    for name in ("results.csv", "rows.csv", "tables.tex"):
-        assert (out / name).read_bytes() == (alone / name).read_bytes()
-
-
-@pytest.fixture
-def terminated() -> Iterator[None]:
-    """What signals do is left as it was."""
-    handlers = {number: signal.getsignal(number) for number in ENDING}
-    yield
-    release(handlers)
-
-
-def again(started: Started, out: Path, **changes: Any) -> None:
-    given: dict[str, Any] = {
-        "dataset_dir": started.cohort, "bundle_root": BUNDLE, "out": out, "strategies": ["scratch", "semantic"],
-        "seeds": 2, "folds": 0, "protocols": ["tuned"], "labels": ["100%"],
-        "overlays": [started.elsewhere / "tiny numbers.yaml"], "sweep": None,
-        "attention_dir": started.cohort / "labels", "tolerance": 2.0, "workers": 1, "share": None,
-        "baseline": None,
-    }  # fmt: skip
-    Study(**(given | changes)).run()
-
-
-@pytest.mark.usefixtures("terminated")
-def test_a_finished_study_is_only_reported_again(
-    alone: Path, started: Started, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = {name: (alone / name).read_bytes() for name in REPORT}
-    logs = {path: path.stat().st_mtime_ns for path in alone.rglob("unit.log")}
-    again(started, alone)
-    assert "to run" not in capsys.readouterr().out
-    assert {path: path.stat().st_mtime_ns for path in alone.rglob("unit.log")} == logs
-    for name in ("results.csv", "rows.csv", "tables.tex", "summary.json"):
-        assert (alone / name).read_bytes() == before[name]
-
-
-@pytest.mark.usefixtures("terminated")
-@pytest.mark.parametrize(
-    ("changes", "changed"),
-    [({"tolerance": 1.0}, "tolerance"), ({"overlays": []}, "overlays"), ({"attention_dir": None}, None)],
-    ids=["another tolerance", "without the overlay", "other maps"],
+from tests.stages import ROOT
+from tests.study.made import (
+    BUNDLE,
+    TABLE,
+    copied_bundle,
+    costs_of,
+    design_of,
+    dice_of,
+    overlay,
+    rows_of,
+    strategy_file,
+    write_cases,
+    write_step,
 )
-def test_a_finished_study_with_other_numbers_is_refused(
-    alone: Path, started: Started, changes: dict[str, Any], changed: str | None
-) -> None:
-    message = rf"(?s)was run with other numbers.*{changed} changed since" if changed else "attention maps are missing"
-    with pytest.raises(SemclError, match=message):
-        again(started, alone, **changes)
-
-
-# what is refused before anything runs
 
 
 @pytest.fixture
@@ -187,49 +50,334 @@ def study(tmp_path: Path) -> Study:
     datalist.save(write_cases(cohort), cohort)
     TABLE.save(cohort)
     return Study(
-        dataset_dir=cohort, bundle_root=BUNDLE, out=tmp_path / "out", strategies=["semantic"], seeds=1, folds=0,
-        protocols=["frozen"], labels=["100%"], overlays=[], sweep=None, attention_dir=None, tolerance=2.0, workers=1,
-        share=None, baseline=None,
+        dataset_dir=cohort, bundle_root=BUNDLE, out=tmp_path / "out", design=design_of(), sweep=None,
+        attention_dir=None, tolerance=2.0, workers=1, share=None,
     )  # fmt: skip
 
 
+def with_design(study: Study, **changes: Any) -> Study:
+    return replace(study, design=replace(study.design, **changes))
+
+
+class Trained:
+    """Stands for the runner: steps complete at once."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    def run(self, tasks: Sequence[Task], title: str = "study", probe: bool = False) -> None:
+        for task in tasks:
+            if not task.completed:
+                self.titles.append(task.title)
+            for step in task.steps:
+                if not step.completed:
+                    rng = np.random.default_rng(int(step.key, 16) % 1000)
+                    write_step(step, rows=rows_of(METHOD, dice_of(6, 0.5, rng)))
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trained]:
+    """No step takes any time, and none is measured; what signals do is left as it was."""
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    made = Trained()
+    monkeypatch.setattr(Runner, "run", made.run)
+    monkeypatch.setattr(module, "measure_costs", lambda plan, run: costs_of(plan))
+    monkeypatch.setattr(plan_module, "_checksum", plan_module.checksum)  # files change within a test
+    yield made
+    release(handlers)
+
+
+# plans
+
+
 def test_a_plan_is_made_of_what_was_asked_for(study: Study) -> None:
-    plan, table = replace(study, strategies=["scratch", "dcc"], seeds=2, folds=3, sweep="temperature=0.1,0.2").plan()
+    asked = replace(with_design(study, strategies=["scratch", "dcc"], folds=3), sweep="temperature=0.1,0.2")
+    plan = asked.plan()
     assert [one.name for one in plan.strategies] == ["scratch", "dcc temperature=0.1", "dcc temperature=0.2"]
-    assert len(plan.units()) == 3 * 3 * 2
-    assert plan.attention_dir == study.dataset_dir.resolve() / "attention"
-    assert table == TABLE
+    assert len(plan.runs()) == 3 * 3 * 2
+    assert plan.table == TABLE
+    assert plan.attention_dir is None
+    assert not [path for path in study.out.rglob("*") if not path.name.startswith(".")]
 
 
 def test_folders_may_be_relative(study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    plan, _ = replace(study, dataset_dir=Path("cohort"), out=Path("out"), attention_dir=Path("cohort/attention")).plan()
-    absolute, _ = study.plan()
-    assert plan == absolute
-    assert plan.out.is_absolute()
+    plan = replace(study, dataset_dir=Path("cohort"), out=Path("out"), attention_dir=Path("cohort/attention")).plan()
+    assert (plan.out, plan.attention_dir) == (tmp_path / "out", tmp_path / "cohort" / "attention")
+    plan.write_datalists()
+    for folder in plan.out.glob("splits/*/*/*"):
+        assert all(path.is_absolute() for case in datalist.load(folder) for path in (case.image, case.label) if path)
+
+
+def test_numbers_of_overlays_hold_for_all_strategies(study: Study, tmp_path: Path) -> None:
+    mine = str(overlay(tmp_path, "mine", "widths: [4, 4, 4, 4]\ntrain.max_epochs: 3\n"))
+    plan = with_design(study, overlays=[mine]).plan()
+    for strategy in plan.strategies:
+        assert plan.numbers_of(strategy, "train") == {"widths": [4, 4, 4, 4], "max_epochs": 3}
+
+
+# from plan to report
+
+
+REPORT = {"report.html", "results.csv", "rows.csv", "strategies.svg", "contrasts.svg", "summary.json", "tables.md"}
+REPORT |= {"tables.tex"}
+
+
+def made(folder: Path) -> set[str]:
+    """The files of a report in a study's folder."""
+    return {path.name for path in folder.iterdir() if path.is_file()} & REPORT
+
+
+def test_a_study_runs_a_coarse_network_for_each_draw_and_every_strategy_on_it(study: Study, trained: Trained) -> None:
+    with_design(study, labels=["2", "4"]).run()
+    assert trained.titles == [
+        f"{what}, {labels} patients, split own, seed {seed}"
+        for seed in (0, 1)
+        for labels in (2, 4)
+        for what in ("coarse network", "scratch", "semantic")
+    ]
+    assert made(study.out) == REPORT
+
+
+def test_a_finished_study_is_only_reported_again(study: Study, trained: Trained) -> None:
+    study.run()
+    before = {name: (study.out / name).read_bytes() for name in REPORT}
+    trained.titles.clear()
+    study.run()
+    assert trained.titles == []
+    assert {name: (study.out / name).read_bytes() for name in REPORT} == before
+
+
+def test_seeds_strategies_and_labels_may_be_added(study: Study, trained: Trained) -> None:
+    study.run()
+    trained.titles.clear()
+    with_design(study, seeds=3, strategies=["scratch", "organ", "semantic"]).run()
+    assert sorted(trained.titles) == sorted([
+        "organ, 2 patients, split own, seed 0", "organ, 2 patients, split own, seed 1",
+        *(f"{what}, 2 patients, split own, seed 2" for what in ("coarse network", "scratch", "organ", "semantic")),
+    ])  # fmt: skip
+
+
+def test_parts_share_the_runs_and_the_last_one_reports(
+    study: Study, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = with_design(study, seeds=3)
+    done: list[set[str]] = []
+    for part in ("1/2", "2/2"):
+        assert not made(study.out) if study.out.exists() else True
+        trained.titles.clear()
+        replace(asked, share=part).run()
+        done.append(set(trained.titles))
+        if part == "1/2":
+            count = len(done[0])
+            assert f"study: {count} of 9 tasks are done; the report is made when all are" in capsys.readouterr().out
+    assert not done[0] & done[1]
+    assert len(done[0] | done[1]) == 9
+    for titles in done:  # whole draws, since strategies share their coarse network
+        assert {title.rpartition(",")[2] for title in titles if title.startswith("coarse")} == {
+            title.rpartition(",")[2] for title in titles
+        }
+    assert made(study.out) == REPORT
+
+
+def test_contrasts_are_those_named_when_the_study_was_started(study: Study, trained: Trained) -> None:
+    study.run()
+    with_design(study, contrasts=["semantic - scratch", "scratch - semantic"]).run()
+    content = json.loads((study.out / "summary.json").read_text())
+    (table,) = content["tables"]
+    assert [line["contrast"] for line in table["named"]] == ["semantic - scratch"]
+    assert "scratch - semantic" in [line["contrast"] for line in table["exploratory"]]
+
+
+def test_another_baseline_needs_no_new_runs(study: Study, trained: Trained) -> None:
+    study.run()
+    trained.titles.clear()
+    with_design(study, baseline="coarse map").run()
+    assert trained.titles == []
+    assert json.loads((study.out / "summary.json").read_text())["baseline"] == "coarse map"
+
+
+# a study that is started again
+
+
+def started(study: Study) -> None:
+    """Note what a study is started with, as half a run leaves it."""
+    study._note_protocol(study.plan())
+
+
+CHANGED = {
+    "a number of all stages": ({"numbers": {"widths": [8, 8, 8, 8]}}, r"strategy scratch .*other numbers.*train, inf"),
+    "a number of pretraining": ({"numbers": {"temperature": 0.2}}, r"strategy semantic .*other numbers.*pretrain ch"),
+    "a number of the coarse stage": (
+        {"numbers": {"coarse.batch_size": 2}},
+        r"strategy scratch .*other.*coarse changed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), CHANGED.values(), ids=CHANGED.keys())
+def test_a_changed_number_in_a_half_run_study_names_strategy_and_stage_before_anything_runs(
+    study: Study, trained: Trained, changes: dict[str, Any], message: str
+) -> None:
+    started(study)
+    with pytest.raises(SemclError, match=rf"(?s){message}.*study\.json.*another name, or start another study with"):
+        with_design(study, **changes).run()
+    assert trained.titles == []
+    assert not (study.out / "runs").exists()
+
+
+def test_a_changed_strategy_in_a_half_run_study_is_named(study: Study, trained: Trained, tmp_path: Path) -> None:
+    mine = strategy_file(tmp_path, "mine", "temperature: 0.2\n", "{coarse: 0.4, pretrain: 0.2, train: 0.4}")
+    asked = with_design(study, strategies=["scratch", mine])
+    started(asked)
+    strategy_file(tmp_path, "mine", "temperature: 0.3\n", "{coarse: 0.4, pretrain: 0.2, train: 0.4}")
+    with pytest.raises(SemclError, match=r"(?s)strategy mine was started with other numbers.*pretrain changed since"):
+        asked.run()
+    strategy_file(tmp_path, "mine", "temperature: 0.2\n", "{coarse: 0.3, pretrain: 0.3, train: 0.4}")
+    with pytest.raises(SemclError, match=r"(?s)strategy mine was started with other numbers.*stages changed since"):
+        asked.run()
+    assert trained.titles == []
+
+
+def test_a_changed_config_of_the_bundle_is_named(study: Study, trained: Trained, tmp_path: Path) -> None:
+    asked = replace(study, bundle_root=copied_bundle(tmp_path / "bundle"))
+    started(asked)
+    config = tmp_path / "bundle" / "configs" / "train.yaml"
+    config.write_text(config.read_text().replace("margin: 8", "margin: 9"))
+    with pytest.raises(SemclError, match=r"(?s)strategy scratch was started with other numbers.*train changed since"):
+        asked.run()
+    assert trained.titles == []
+
+
+def label_maps(plan: Plan) -> tuple[list[Path], list[Path]]:
+    """Training label maps that some seed draws, and those that none does."""
+    members = [plan.members("own", plan.cells[0].labels, seed) for seed in range(plan.seeds)]
+    drawn = {case.label for cases in members for case in cases if case.fold is not None and case.label is not None}
+    return sorted(drawn), sorted(
+        case.label for case in plan.cases if case.fold is not None and case.label and case.label not in drawn
+    )
+
+
+def test_a_changed_cohort_is_refused_where_a_run_may_see_it(study: Study, trained: Trained) -> None:
+    started(study)
+    drawn, others = label_maps(study.plan())
+    others[0].write_text("another drawing, which nobody sees")
+    started(study)
+    drawn[0].write_text("another drawing")
+    with pytest.raises(
+        SemclError, match=r"(?s)the cohort has changed since the study was started.*for own, 2 patients"
+    ):
+        study.run()
+    assert trained.titles == []
+
+
+def test_another_label_table_is_another_cohort(study: Study, trained: Trained) -> None:
+    started(study)
+    replace(TABLE, phases=TABLE.phases[::-1]).save(study.dataset_dir)
+    with pytest.raises(SemclError, match="the cohort has changed since the study was started"):
+        study.run()
+
+
+def test_the_place_the_workers_and_the_baseline_may_change(study: Study, trained: Trained) -> None:
+    started(study)
+    started(replace(with_design(study, baseline="semantic"), workers=3, share="1/2"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_note_of_the_start_is_named(study: Study, trained: Trained, content: str) -> None:
+    started(study)
+    (study.out / "study.json").write_text(content)
+    with pytest.raises(SemclError, match=r"(?s)study\.json cannot be used.*start another study with --out"):
+        study.run()
+
+
+# what is refused before anything runs
 
 
 REFUSED = {
     "no seed": ({"seeds": 0}, r"at least one seed and one worker.*--seeds 0, --workers 1"),
-    "no worker": ({"workers": -1}, r"at least one seed and one worker.*--workers -1"),
     "no strategy": ({"strategies": []}, "no strategy is given"),
-    "an unknown preset": (
-        {"overlays": [BUNDLE / "configs" / "fats.yaml"]},
-        r"no such overlay.*no .*fats\.yaml.*--preset",
-    ),
-    "a stage as a preset": ({"overlays": [BUNDLE / "configs" / "train.yaml"]}, r"train\.yaml is the config of a stage"),
-    "no such protocol": ({"protocols": ["thawed"]}, "--protocols thawed.*one of frozen, tuned"),
-    "an invalid share": ({"labels": ["200%"]}, "a share of labels"),
+    "an unknown overlay": ({"overlays": ["fats"]}, r"no such overlay.*no fats.*--overlay"),
+    "a stage as an overlay": ({"overlays": ["train"]}, r"train\.yaml is the config of a stage"),
+    "a typo in the numbers": ({"numbers": {"temprature": 1}}, "no stage reads temprature.*did you mean temperature"),
+    "no amount of labels": ({"labels": ["200%"]}, "not an amount of labels"),
+    "a share that leaves too few patients": ({"labels": ["10%"]}, r"10% of labels cannot be drawn.*1 of 6.*2 or more"),
+    "more patients than there are": ({"labels": ["2", "7"]}, r"7 patients of labels cannot be drawn.*7 of 6"),
     "too many folds": ({"folds": 20}, "--folds 20, 8 patients"),
-    "a baseline that is not run": (
-        {"baseline": "scratch"},
-        "--baseline scratch.*one of coarse, semantic",
+    "a baseline that is not run": ({"baseline": "organ"}, "baseline.*organ"),
+    "a contrast that is none": ({"contrasts": ["semantic"]}, "a contrast cannot be understood"),
+    "budgets given twice": ({"budget": 60, "budgets": [1, 1]}, "budgets must be given, each only once"),
+    "a budget below what is fixed": ({"budget": 5}, r"the budget is too small for \w+: \w+ could not train.*at least"),
+    "a length in the strategy's place": (
+        {"budget": 60, "strategies": ["{folder}/long.yaml"]}, "the study sets max_epochs itself.*--budget 0",
     ),
-    "a typo in a sweep": ({"sweep": "temprature=1,2"}, "unknown key --temprature.*did you mean --temperature"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_invalid_studies_are_refused(
+    study: Study, trained: Trained, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    strategy_file(tmp_path, "long", "max_epochs: 3\n")
+    given = {
+        key: [one.format(folder=tmp_path) for one in value] if key == "strategies" else value
+        for key, value in changes.items()
+    }
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        with_design(study, **given).run()
+    assert trained.titles == []
+    assert not (study.out / "runs").exists()
+
+
+PLACES = {
+    "no worker": ({"workers": -1}, r"at least one seed and one worker.*--workers -1"),
+    "a typo in a sweep": ({"sweep": "temprature=1,2"}, "no stage reads temprature.*did you mean temperature"),
     "no cohort": ({"dataset_dir": Path("nowhere")}, "dataset_dir is not a folder"),
     "no bundle": ({"bundle_root": Path("nowhere")}, r"the bundle is missing.*set --bundle_root"),
-    "no attention": ({"attention_dir": Path("nowhere")}, r"attention maps are missing.*14 of 14 cases.*coarse\.yaml"),
+    "no attention": ({"attention_dir": Path("nowhere")}, r"attention maps are missing.*14 of 14 cases"),
+    "a part that is none": ({"share": "3/2"}, "3/2"),
 }
+
+
+@pytest.mark.parametrize(("changes", "message"), PLACES.values(), ids=PLACES.keys())
+def test_invalid_places_are_refused(study: Study, trained: Trained, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        replace(study, **changes).run()
+    assert trained.titles == []
+
+
+def test_attention_maps_of_the_coarse_stage_are_refused(study: Study, trained: Trained) -> None:
+    """They have learnt from label maps of the cohort, so that they would bring all of them into every run."""
+    folder = study.dataset_dir / "attention"
+    note_attention(folder, {"cohort": "c0ffee"})
+    message = r"(?s)have learnt from the cohort's own label maps.*maps of the coarse stage.*leave out --attention_dir"
+    with pytest.raises(SemclError, match=message):
+        replace(study, attention_dir=folder).run()
+    assert not study.out.exists()
+
+
+def test_an_organ_that_a_draw_leaves_without_labels_is_named(study: Study, trained: Trained) -> None:
+    partly = [
+        replace(case, annotated=("liver", "nobody's") if case.patient not in ("p1", "p8", "p9") else None)
+        for case in datalist.load(study.dataset_dir)
+    ]
+    datalist.save(partly, study.dataset_dir)
+    with pytest.raises(SemclError, match=r"(?s)2 patients of labels leave bile_duct without any.*seed \d draws"):
+        with_design(study, seeds=8).run()
+    assert trained.titles == []
+
+
+def test_a_folder_of_something_else_is_not_written_into(study: Study, trained: Trained) -> None:
+    with pytest.raises(SemclError):
+        replace(study, out=study.dataset_dir / "images").run()
+    assert trained.titles == []
+
+
+@pytest.mark.parametrize("key", ["seed", "encoder_weights", "labelled", "store_dir"])
+def test_an_overlay_does_not_set_what_the_study_sets(study: Study, tmp_path: Path, key: str) -> None:
+    path = str(overlay(tmp_path, "mine", f"{key}: 1\nfreeze_encoder: true\n"))
+    with pytest.raises(SemclError, match=rf"(?s)the study sets {key} itself\n.*the preset or overlays"):
+        with_design(study, overlays=[path]).plan()
 
 
 SWEEPS = re.findall(r"--sweep ([^`\s]+)", (ROOT / "docs" / "study.md").read_text())
@@ -237,34 +385,14 @@ SWEEPS = re.findall(r"--sweep ([^`\s]+)", (ROOT / "docs" / "study.md").read_text
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_sweeps_of_the_docs_are_valid(study: Study, sweep: str) -> None:
-    plan, _ = replace(study, strategies=["semantic"], sweep=sweep).plan()
+    plan = replace(with_design(study, strategies=["semantic"]), sweep=sweep).plan()
     assert len(plan.strategies) > 1
 
 
-@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_invalid_studies_are_refused(study: Study, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(SemclError, match=f"(?s){message}"):
-        replace(study, **changes).run()
-    assert not (study.out / "runs").exists()
-
-
-@pytest.mark.parametrize("key", ["seed", "encoder_weights", "labelled", "store_dir"])
-def test_an_overlay_does_not_set_what_the_study_sets(study: Study, tmp_path: Path, key: str) -> None:
-    path = overlay(tmp_path, "mine", f"{key}: 1\nfreeze_encoder: true\n")
-    with pytest.raises(SemclError, match=rf"(?s)the study sets {key} itself\n.*mine\.yaml"):
-        replace(study, overlays=[path]).plan()
-
-
-def test_the_faithful_preset_freezes_as_the_protocol_says(study: Study) -> None:
-    plan, _ = replace(study, overlays=[BUNDLE / "configs" / "faithful.yaml"]).plan()
-    assert [path.name for path in plan.overlays] == ["faithful.yaml"]
-
-
-def test_a_store_that_cannot_be_built_is_an_error(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
-    plan, _ = study.plan()
-    with pytest.raises(SemclError, match=r"(?s)the query store cannot be built.*the error above.*run the study again"):
-        study.build_stores(plan)
-    assert "error: " in capfd.readouterr().err  # the scans are words
+def test_stages_that_spend_the_budget_are_those_of_the_docs() -> None:
+    text = (ROOT / "docs" / "study.md").read_text()
+    assert all(stage in text for stage in ("coarse", "pretrain", "train"))
+    assert PIPELINE_STAGES[:3] == ("coarse", "pretrain", "train")
 
 
 # the command line
@@ -276,11 +404,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def read(*words: str) -> Study:
         found: list[Study] = []
-
-        def run(study: Study) -> None:
-            found.append(study)
-
-        monkeypatch.setattr(Study, "run", run)
+        monkeypatch.setattr(Study, "run", lambda study: found.append(study))  # noqa: PLW0108  # it is a method
         monkeypatch.setattr(sys, "argv", ["semcl", "study", *words])
         command_line.main()
         return found[0]
@@ -288,29 +412,29 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
     return read
 
 
-def test_the_command_line_s_defaults(given: Any) -> None:
-    study = given("--dataset_dir", "cohort")
-    assert study == Study(
+def test_the_command_line_s_defaults_are_the_preset_s(given: Any) -> None:
+    assert given("--dataset_dir", "cohort") == Study(
         dataset_dir=Path("cohort"), bundle_root=Path("bundle"), out=Path("cohort/study"),
-        strategies=["scratch", "simclr", "semantic"], seeds=3, folds=0, protocols=["frozen", "tuned"], labels=["100%"],
-        overlays=[], sweep=None, attention_dir=None, tolerance=2.0, workers=usual_workers(), share=None,
-        baseline=None,
+        design=replace(read_design("small", BUNDLE / "configs", {}), overlays=[]), sweep=None, attention_dir=None,
+        tolerance=2.0, workers=usual_workers(), share=None,
     )  # fmt: skip
 
 
 def test_the_command_line_s_words(given: Any) -> None:
     study = given(
-        "cohort", "--strategies", "semantic,my own/warm start.yaml", "--labels", "10%,0.5,1", "--protocols", "tuned",
-        "--preset", "fast", "--overlay", "my numbers.yaml", "--sweep", "temperature=0.1,0.2", "--shard", "1/12",
-        "--workers", "2", "--seeds", "5", "--folds", "4", "--out", "2026", "--bundle_root", "b", "--tolerance", "1",
-        "--baseline", "warm start",
+        "cohort", "--preset", "smoke", "--strategies", "semantic,my own/warm start.yaml", "--labels", "2,10%,100%",
+        "--budget", "30", "--budgets", "0.5,1,2", "--overlay", "my numbers.yaml", "--sweep", "temperature=0.1,0.2",
+        "--shard", "1/12", "--workers", "2", "--seeds", "5", "--folds", "4", "--out", "2026", "--tolerance", "1",
+        "--baseline", "warm start", "--attention_dir", "maps",
     )  # fmt: skip
-    assert study.strategies == ["semantic", "my own/warm start.yaml"]
-    assert (study.labels, study.protocols) == (["10%", "0.5", "1"], ["tuned"])
-    assert study.overlays == [Path("b/configs/fast.yaml"), Path("my numbers.yaml")]
+    design = study.design
+    assert design.strategies == ["semantic", "my own/warm start.yaml"]
+    assert [amount.name for amount in design.amounts] == ["2 patients", "10%", "100%"]
+    assert [cell.budget for cell in design.cells[:3]] == [15, 30, 60]
+    assert (design.overlays, design.baseline, design.seeds, design.folds) == (["my numbers.yaml"], "warm start", 5, 4)
     assert (study.sweep, study.share, study.out) == ("temperature=0.1,0.2", "1/12", Path("2026"))
-    assert study.baseline == "warm start"
-    assert (study.workers, study.seeds, study.folds, study.tolerance) == (2, 5, 4, 1)
+    assert (study.workers, study.tolerance, study.attention_dir) == (2, 1, Path("maps"))
+    assert design.contrasts == read_design("smoke", BUNDLE / "configs", {}).contrasts
 
 
 @pytest.mark.parametrize(
@@ -319,6 +443,9 @@ def test_the_command_line_s_words(given: Any) -> None:
         (["--seeds", "2.5"], "--seeds is not a whole number"),
         (["--folds", "many"], "--folds is not a number"),
         (["--workers", "0.5"], "--workers is not a whole number"),
+        (["--budget", "-1"], "--budget cannot be -1"),
+        (["--budgets", "1,none"], "--budgets is not a list of numbers"),
+        (["--preset", "smkoe"], "there is no such preset.*did you mean smoke"),
         (["--strategy", "semantic"], "study has no option --strategy.*did you mean --strategies"),
     ],
 )

@@ -1,0 +1,184 @@
+"""What each stage costs, measured once, alone, by short runs, before the lengths of stages are fitted to the budget."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from ..cohort.attention import attention_path, write_label_map
+from ..cohort.case import Case
+from ..cohort.volume import read, read_label
+from ..files import write_text
+from ..job.lock import Locks
+from ..sidefiles import read_note
+from .budget import Cost
+from .pipeline import READS_VOLUMES, cost_key
+from .plan import Plan
+from .splits import write_datalist
+from .step import Step
+from .strategy import Strategy
+
+FEW, CASES = 2, 12  # scans that the short runs read
+PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
+AGAIN = "remove it, and the costs are measured again"
+
+
+def measure_costs(plan: Plan, run: Callable[[Step], None]) -> dict[str, Cost]:
+    """The cost of every stage of every strategy, those known from before read from the study's folder.
+
+    The short runs see the label maps that a run may see. These maps are their attention maps too: a network that was
+    hardly trained finds no organ. Runs of other shards wait meanwhile.
+
+    Args:
+        plan: the study.
+        run: runs a step, and returns when it has completed.
+    """
+    folder = plan.out / "costs"
+    with Locks(folder).one_at_a_time("costs"):
+        probe = _Probe(plan, folder)
+        return {key: probe.cost(strategy, stage, key, run) for key, (strategy, stage) in _wanted(plan).items()}
+
+
+def machine() -> str:
+    """The device that costs hold for, in words."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _wanted(plan: Plan) -> dict[str, tuple[Strategy, str]]:
+    """Key -> strategy and stage, of all stages that spend the budget, each once; the store before those it serves."""
+    found: dict[str, tuple[Strategy, str]] = {}
+    for strategy in plan.strategies:
+        stages = [stage for stage in plan.stages(strategy) if stage in strategy.stages]
+        if {"pretrain", "train"} & set(stages):
+            stages = ["store", *stages]
+        for stage in stages:
+            found.setdefault(cost_key(plan, strategy, stage), (strategy, stage))
+    return found
+
+
+class _Probe:
+    """Short runs of stages on a few scans.
+
+    Args:
+        plan: the study.
+        folder: of the short runs and of what they showed.
+    """
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan, self.folder = plan, folder
+
+    def cost(self, strategy: Strategy, stage: str, key: str, run: Callable[[Step], None]) -> Cost:
+        """The cost of a stage, from before or from a short run."""
+        path = self.folder / f"{key}.json"
+        if not path.is_file():
+            print(f"study: measuring what {stage} of {strategy.name} costs", file=sys.stderr, flush=True)
+            seen = [self._seen(strategy, stage, key, count, run) for count in _counts(stage)]
+            cost = _cost(seen)
+            write_text(path, json.dumps({**asdict(cost), "machine": machine()}, indent=1))
+        known = read_note(path, "the cost of a stage", AGAIN)
+        known.pop("machine", None)
+        return Cost(**known)
+
+    def _seen(
+        self, strategy: Strategy, stage: str, key: str, count: int, run: Callable[[Step], None]
+    ) -> tuple[int, Mapping[str, float]]:
+        """How many scans a short run of a stage read, and what it noted."""
+        cases = self._scans(count)
+        step = self._step(strategy, stage, f"{key} {count}", self._dataset_dir(count))
+        run(step)
+        return len(cases), step.cost
+
+    def _dataset_dir(self, count: int) -> Path:
+        return self.folder / f"{count} scans"
+
+    def _scans(self, count: int) -> list[Case]:
+        """A few scans of a run with the most label maps, in two folds, with attention maps; written once.
+
+        Those of other patients come before a second scan of one, so that there are two folds.
+        """
+        folder = self._dataset_dir(count)
+        plan, split = self.plan, next(iter(self.plan.splits))
+        most = max((cell.labels for cell in plan.cells), key=lambda labels: labels.count(len(plan.cases)))
+        training = [case for case in plan.members(split, most, 0) if case.fold is not None]
+        scans: dict[tuple[str, bool], list[str]] = {}
+        for case in training:
+            scans.setdefault((case.patient, case.label is None), []).append(case.id)
+        order = {name: number for names in scans.values() for number, name in enumerate(names)}
+        chosen = sorted(training, key=lambda case: (case.label is None, order[case.id]))[:count]
+        patients = list(dict.fromkeys(case.patient for case in chosen))
+        cases = [replace(case, fold=patients.index(case.patient) % 2) for case in chosen]
+        if not (folder / "datalist.json").is_file():
+            self._write_attention(cases, folder / "attention")
+            write_datalist(cases, folder, plan.table, plan.cases)
+        return cases
+
+    def _write_attention(self, cases: Sequence[Case], folder: Path) -> None:
+        """Write label maps as attention maps; that of the first case, stretched, for those without one."""
+        table, first = self.plan.table, torch.empty(0)
+        for case in cases:
+            image = read(case.image, case.id, self._channels())
+            if case.label is not None:
+                objects = torch.from_numpy(read_label(case, image, table))
+                first = first if len(first) else objects
+            else:
+                objects = functional.interpolate(first[None, None].float(), image.shape[1:])[0, 0].to(first.dtype)
+            write_label_map(attention_path(folder, case.id), objects, image, table)
+
+    def _channels(self) -> int:
+        number = self.plan.numbers.get("image_channels", self.plan.keys_of.contents["common"]["image_channels"])
+        return int(number)
+
+    def _step(self, strategy: Strategy, stage: str, name: str, dataset_dir: Path) -> Step:
+        numbers = self.plan.numbers_of(strategy, stage)
+        given: dict[str, Any] = {
+            "bundle_root": str(self.plan.keys_of.folder.parent),
+            "dataset_dir": str(dataset_dir),
+            "output_dir": str(self.folder / name),
+        }
+        read = self.plan.keys_of.read_by(stage)
+        if stage != "coarse" and "attention_dir" in read:
+            given["attention_dir"] = str(dataset_dir / "attention")
+        if stage == "coarse" and self.plan.least < 2 and numbers.get("labelled_maps") != "simulated":
+            given["labelled_maps"] = "none"  # a single patient cannot be held out
+        if "max_epochs" in read:
+            given |= PROBE_LENGTHS
+        given |= {name: None for name in ("encoder_weights", "decoder_weights") if name in read}
+        return Step(
+            stage=stage,
+            key=name,
+            folder=self.folder / name,
+            files=(str(self.plan.keys_of.folder / f"{stage}.yaml"),),
+            overrides={**numbers, **given},
+        )
+
+
+def _counts(stage: str) -> list[int]:
+    """How many scans the short runs of a stage read: two numbers where its cost grows with the cohort."""
+    return [FEW, CASES] if stage in READS_VOLUMES else [CASES]
+
+
+def _cost(runs: Sequence[tuple[int, Mapping[str, float]]]) -> Cost:
+    """The cost that one or two short runs showed, each with the number of scans it read."""
+    cases, seen = runs[-1]
+    steps, fixed = seen.get("steps", 0), seen["whole"] - seen.get("training", 0)
+    fewer, before = runs[0]
+    more = fixed - (before["whole"] - before.get("training", 0))
+    case = max(more / (cases - fewer), 0.0) if cases > fewer else 0.0
+    return Cost(
+        step=seen.get("step", 0.0),
+        fixed=max(fixed - case * cases, 0.0),
+        case=case,
+        epoch=seen.get("epoch", 0.0),
+        samples=seen.get("samples", 0) / steps if steps else 0.0,
+        flops=seen.get("flops", 0),
+    )

@@ -1,0 +1,148 @@
+"""The design of a study: what is compared with what, on how many labels, with which budgets and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import SemclError
+from .contrasts import Contrast
+from .labels import Amount, parse_labels
+from .plan import Cell
+from .strategy import FLOOR, find_file, read_overlay
+
+STUDIES = "studies"  # of the bundle's configs
+DEFAULT = "small"
+
+
+@dataclass(frozen=True)
+class Design:
+    """A study's own numbers, from a preset and the command line.
+
+    Args:
+        strategies: names of overlays in configs/strategies, or paths of others.
+        labels: numbers or shares of the labelled patients whose label maps a run may use.
+        seeds: runs of each strategy.
+        budget: training seconds of a device for all that a run does; 0: the configs' own lengths hold.
+        budgets: multiples of it, each a table.
+        folds: parts of the labelled patients, each tested once; 0 for the cohort's own testing cases.
+        contrasts: "first - second" or "first - second, third": the best of several; those decide.
+        equivalence: the largest difference in Dice that means nothing in practice.
+        baseline: the strategy all are compared with for exploration, or "coarse map".
+        overlays: names of configs, or paths, whose keys hold for all stages.
+        numbers: keys of the configs for all stages; ``stage.key`` for one stage alone.
+        embeddings: whether pretrained encoders are examined too.
+    """
+
+    strategies: Sequence[str]
+    labels: Sequence[str | float]
+    seeds: int
+    budget: float
+    budgets: Sequence[float]
+    folds: int
+    contrasts: Sequence[str]
+    equivalence: float
+    baseline: str
+    overlays: Sequence[str] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    embeddings: bool = True
+
+    @property
+    def amounts(self) -> tuple[Amount, ...]:
+        """The amounts of labels."""
+        return parse_labels(self.labels)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every amount of labels with every budget."""
+        budgets = [float(self.budget * factor) for factor in self.budgets] if self.budget else [None]
+        if not budgets or len(set(budgets)) < len(budgets) or any(one is not None and one <= 0 for one in budgets):
+            raise SemclError(
+                "budgets must be given, each only once",
+                found=f"budget {self.budget:g}, times {', '.join(map(str, self.budgets)) or 'nothing'}",
+                expected="multiples above 0, without repeats",
+                remedy="set --budget, the seconds, and --budgets, multiples such as 0.5,1,2",
+            )
+        return tuple(Cell(labels, budget) for labels in self.amounts for budget in budgets)
+
+    def all_numbers(self, configs: Path) -> dict[str, Any]:
+        """The keys for all stages: of the overlays in order, then the design's own."""
+        found: dict[str, Any] = {}
+        for overlay in self.overlays:
+            path = configs / f"{overlay}.yaml"
+            found |= _overlay(path if path.is_file() else Path(overlay))
+        return {**found, **self.numbers}
+
+
+def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> Design:
+    """The design that a preset and the command line make; what is given there replaces the preset's.
+
+    Args:
+        preset: name of a file in configs/studies, or the path of another; None for the default.
+        configs: the bundle's configs.
+        given: fields of the design; None where the preset's holds. Overlays come after the preset's.
+
+    Raises:
+        SemclError: for an unknown preset, or one that lacks a field or has another.
+    """
+    path = find_file(preset or DEFAULT, configs / STUDIES, "preset")
+    content = read_overlay(path)
+    known = {one.name: one for one in fields(Design)}
+    wrong = sorted(set(content) - set(known)) + sorted(
+        key for key in list(known)[: list(known).index("overlays")] if key not in content
+    )
+    if wrong:
+        raise SemclError(
+            f"{path} is not the design of a study",
+            found=f"{wrong[0]} {'unknown' if wrong[0] in content else 'missing'}",
+            expected=f"the keys {', '.join(known)}",
+            remedy=f"compare it with {configs / STUDIES / DEFAULT}.yaml",
+        )
+    design = Design(**content)
+    more = [*design.overlays, *(given.get("overlays") or [])]
+    return replace(design, **{key: value for key, value in given.items() if value is not None} | {"overlays": more})
+
+
+def parse_contrasts(texts: Sequence[str], names: Sequence[str]) -> list[Contrast]:
+    """The contrasts of a design, those of strategies that are run; against the best of several, of those that are run.
+
+    Raises:
+        SemclError: for a text of another form.
+    """
+    found = []
+    for text in texts:
+        first, dash, others = (part.strip() for part in str(text).partition(" - "))
+        second = [other.strip() for other in others.split(",") if other.strip()]
+        if not first or not dash or not second or first in second:
+            raise SemclError(
+                "a contrast cannot be understood",
+                found=repr(text),
+                expected="first - second, or first - second, third for the best of several",
+                remedy="for example: semantic - scratch",
+            )
+        present = tuple(other for other in second if other in (*names, FLOOR))
+        if first in names and present:
+            found.append(Contrast(first, present))
+    return list(dict.fromkeys(found))
+
+
+def _overlay(path: Path) -> dict[str, Any]:
+    """The keys of an overlay of stages.
+
+    Raises:
+        SemclError: when it is missing, or the config of a stage.
+    """
+    remedy = "set --overlay to a file of your own numbers, or to standard or faithful"
+    if not path.is_file():
+        raise SemclError("there is no such overlay", found=f"no {path}", expected="a config file", remedy=remedy)
+    content = read_overlay(path)
+    if "run" in content:
+        raise SemclError(
+            f"{path} is the config of a stage",
+            found="a key run",
+            expected="an overlay: values that replace those of the stages",
+            remedy=remedy,
+        )
+    return content

@@ -1,0 +1,177 @@
+"""The steps of a run: a strategy's stages with their folders, lengths and what they need, shared where they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..coarse.maps import held_out_folds
+from ..version import __version__
+from .budget import Cost, Length, length_of, usual_length
+from .plan import Plan, Run
+from .stage_keys import short_hash
+from .step import Step
+from .strategy import ENDS, LENGTH_KEYS, OWN, Strategy
+
+READS_VOLUMES = {"coarse", "store", "segment", "pretrain_slices"}  # stages whose costs grow with the cohort
+
+
+class Pipelines:
+    """Makes the steps of runs; equal steps are one.
+
+    Args:
+        plan: the study.
+        costs: of each stage of each strategy, by ``cost_key``; None: the configs' own lengths hold.
+    """
+
+    def __init__(self, plan: Plan, costs: Mapping[str, Cost] | None) -> None:
+        self.plan, self.costs = plan, costs
+        self._made: dict[Path, Step] = {}
+
+    def steps(self, run: Run) -> list[Step]:
+        """The steps of a run in order; the last one, or the only one, leaves predictions.
+
+        Raises:
+            SemclError: when the budget is too small for a stage.
+        """
+        found: dict[str, Step] = {}
+        for stage in run.strategy.stages:
+            if stage == "coarse":
+                if self.plan.attention_dir is None:
+                    found["coarse"] = self._coarse(run)
+            elif stage in ("pretrain", "train"):
+                self._of_queries(run, stage, found)
+            else:
+                weights = _weights(found, "pretrain_slices") if stage == "segment" else {}
+                found[stage] = self._step(run, stage, list(found.values()), weights)
+        last = list(run.strategy.stages)[-1]
+        end = ENDS[last]
+        if end is not None:
+            needs = [step for step in found.values() if step.stage in (last, "coarse")]
+            folders = {"ckpt_dir": str(found[last].folder / "models"), **self._attention(found)}
+            found[end] = self._step(run, end, needs, folders, predicts=True, counts=False)
+        return list(found.values())
+
+    def coarse_map(self, run: Run) -> Step | None:
+        """The step whose maps a strategy refines; None for a strategy that refines none, or maps made elsewhere."""
+        return next((step for step in self.steps(run) if step.stage == "coarse" and run.strategy.refines), None)
+
+    def cost(self, strategy: Strategy, stage: str) -> Cost | None:
+        """What a stage of a strategy costs, if it was measured."""
+        return (self.costs or {}).get(cost_key(self.plan, strategy, stage))
+
+    def _coarse(self, run: Run) -> Step:
+        alone = {} if run.strategy.refines else {"labelled_maps": "none"}
+        return self._step(run, "coarse", [], alone, predicts=True)
+
+    def _of_queries(self, run: Run, stage: str, found: dict[str, Step]) -> None:
+        """Add pretraining or training on queries, and before the first of them the query store."""
+        attention = self._attention(found)
+        if "store" not in found:
+            found["store"] = self._step(run, "store", list(found.values()), attention)
+        folders = {**attention, "store_dir": str(found["store"].folder / "store")}
+        needs = [found[name] for name in ("coarse", "store", "pretrain") if name in found]
+        weights = _weights(found, "pretrain") if stage == "train" else {}
+        found[stage] = self._step(run, stage, needs, folders | weights)
+        if stage == "pretrain" and self.plan.embeddings:
+            examined = {"ckpt_dir": str(found[stage].folder / "models"), "map_points": 600}
+            found["embed"] = self._step(
+                run, "embed", [*needs, found[stage]], folders | examined, counts=False, optional=True
+            )
+
+    def _attention(self, found: Mapping[str, Step]) -> dict[str, str]:
+        made = found["coarse"].folder / "attention" if "coarse" in found else self.plan.attention_dir
+        return {} if made is None else {"attention_dir": str(made)}
+
+    def _step(
+        self,
+        run: Run,
+        stage: str,
+        needs: Sequence[Step],
+        given: Mapping[str, Any],
+        predicts: bool = False,
+        counts: bool = True,
+        optional: bool = False,
+    ) -> Step:
+        """A step, the one made before where it is the same.
+
+        Args:
+            run: which it belongs to.
+            stage: of the step.
+            needs: steps whose output it reads.
+            given: keys that the study sets: folders of other steps, which ``needs`` stand for, and switches.
+            predicts: whether it leaves predictions.
+            counts: whether it spends the training budget.
+            optional: whether the run goes on without it.
+        """
+        plan, split, labels = self.plan, run.split, run.cell.labels
+        numbers = plan.numbers_of(run.strategy, stage)
+        length = self.length(run, stage) if counts else None
+        switches = {key: value for key, value in given.items() if key not in OWN}
+        own = {**numbers, **(length.numbers if length else {}), **switches}
+        made_of = {
+            "numbers": {key: str(value) for key, value in own.items()},
+            "data": plan.data(split, labels, run.seed),
+            "seed": run.seed,
+            "needs": sorted(step.key for step in needs),
+            "files": plan.keys_of.version(stage),
+            "version": __version__,
+        }
+        key = short_hash([stage, made_of])
+        folder = plan.out / "runs" / split / labels.name / f"seed {run.seed}" / f"{stage} {key}"
+        if folder not in self._made:
+            base = {"bundle_root": str(plan.keys_of.folder.parent), "seed": run.seed, "output_dir": str(folder)}
+            base["dataset_dir"] = str(plan.dataset_dir(split, labels, run.seed))
+            self._made[folder] = Step(
+                stage=stage,
+                key=key,
+                folder=folder,
+                files=(str(plan.keys_of.folder / f"{stage}.yaml"),),
+                overrides={**own, **given, **base},
+                needs=tuple(needs),
+                predicts=folder / ("attention" if stage == "coarse" else "predictions") if predicts else None,
+                counts=counts,
+                seconds=length.seconds if length else None,
+                optional=optional,
+            )
+        return self._made[folder]
+
+    def length(self, run: Run, stage: str) -> Length | None:
+        """How long a stage of a run trains; None where the config's own length holds, and for the store.
+
+        Raises:
+            SemclError: when the budget is too small.
+        """
+        strategy, budget = run.strategy, run.cell.budget
+        if budget is None or self.costs is None or stage not in strategy.stages:
+            return None
+        cost = self.costs[cost_key(self.plan, strategy, stage)]
+        members = self.plan.members(run.split, run.cell.labels, run.seed)
+        training = [case for case in members if case.fold is not None]
+        rounds = len(held_out_folds(members)) + 1 if stage == "coarse" and self.plan.cross_fits(strategy) else 1
+        before = 0.0
+        if stage == next(iter(other for other in strategy.stages if other in ("pretrain", "train")), None):
+            store = self.costs[cost_key(self.plan, strategy, "store")]
+            before = store.fixed + store.case * len(training)
+        share = strategy.stages[stage]
+        if self.plan.attention_dir is not None and stage == list(strategy.stages)[-1]:
+            share += strategy.stages.get("coarse", 0.0)  # maps made elsewhere cost nothing here
+        numbers = self.plan.numbers_of(strategy, stage)
+        usual = usual_length(self.plan.keys_of.contents[stage], numbers)
+        names = strategy.name, stage, run.cell.name
+        cases = len(training) if stage in READS_VOLUMES else 0
+        return length_of(share * budget, cost, before, cases, rounds, usual, names)
+
+
+def cost_key(plan: Plan, strategy: Strategy, stage: str) -> str:
+    """A hash of all that the cost of a step of a stage depends on."""
+    numbers = {key: value for key, value in plan.numbers_of(strategy, stage).items() if key not in LENGTH_KEYS}
+    shown = {key: str(value) for key, value in numbers.items()}
+    return f"{stage} {short_hash([plan.keys_of.version(stage), shown, __version__])}"
+
+
+def _weights(found: Mapping[str, Step], stage: str) -> dict[str, Any]:
+    """The encoder to start from: of a pretraining before, or none."""
+    made = found.get(stage)
+    return {"encoder_weights": None if made is None else str(made.folder / "models" / "encoder.pt")}

@@ -1,0 +1,99 @@
+"""Which keys of the configs a stage reads, so that two strategies share the stages that are the same for both."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import SemclError
+
+OF_SHARED = re.compile(r"shared\.(\w+)")
+KEY_REFERENCE = re.compile(r"@(\w+)")
+
+
+class StageKeys:
+    """The keys of a bundle's configs.
+
+    Args:
+        bundle_root: the bundle's folder.
+    """
+
+    def __init__(self, bundle_root: Path) -> None:
+        self.folder = bundle_root / "configs"
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return {path.stem: path.read_text("utf-8") for path in sorted(self.folder.glob("*.yaml"))}
+
+    @cached_property
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """The content of every config that is a stage, and of common.yaml."""
+        found = {name: yaml.safe_load(text) for name, text in self._texts.items()}
+        return {name: content for name, content in found.items() if "run" in content or name == "common"}
+
+    @cached_property
+    def known(self) -> set[str]:
+        """The keys of all stages and of common.yaml."""
+        return {key for content in self.contents.values() for key in content}
+
+    def read_by(self, stage: str) -> set[str]:
+        """The keys a stage reads: its own, and those of common.yaml that it refers to, directly or through others."""
+        common = self.contents["common"]
+        found, waiting = set(self.contents[stage]), set(OF_SHARED.findall(self._texts[stage])) & set(common)
+        while waiting:
+            key = waiting.pop()
+            found.add(key)
+            waiting |= set(KEY_REFERENCE.findall(json.dumps(common[key]))) & set(common) - found
+        return found
+
+    def part(self, stage: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of ``numbers`` that a stage reads, by their bare keys; ``stage.key`` is for one stage alone."""
+        read = self.read_by(stage)
+        given = {key: (self.split(key), value) for key, value in numbers.items()}
+        mine = [(of, key, value) for (of, key), value in given.values() if of in (None, stage) and group(key) in read]
+        return {key: value for _, key, value in sorted(mine, key=lambda one: one[0] is not None)}  # its own come last
+
+    def split(self, key: str) -> tuple[str | None, str]:
+        """The stage of ``stage.key`` and the bare key; None for a key without a stage."""
+        stage, dot, bare = key.partition(".")
+        return (stage, bare) if dot and stage in self.contents and stage != "common" else (None, key)
+
+    def refuse_unknown(self, numbers: Iterable[str], where: str) -> None:
+        """Refuse keys that no stage reads, or that the stage they are meant for does not.
+
+        Raises:
+            SemclError: naming the first, and the nearest known one.
+        """
+        for key in numbers:
+            stage, bare = self.split(key)
+            known = self.known if stage is None else self.read_by(stage)
+            if group(bare) not in known:
+                near = difflib.get_close_matches(group(bare), known, 1)
+                raise SemclError(
+                    f"{stage or 'no stage'} {'does not read' if stage else 'reads'} {group(bare)}",
+                    found=f"{key} in {where}",
+                    expected="keys of the stages' configs or of common.yaml",
+                    remedy=f"did you mean {near[0]}?" if near else "see docs/configs.md",
+                )
+
+    def version(self, stage: str) -> str:
+        """A hash of the values in a stage's config and common.yaml, which comments do not change."""
+        return short_hash([self.contents[stage], self.contents["common"]])
+
+
+def group(key: str) -> str:
+    """The first part of a key of a config: ``train`` of ``train#views#area``."""
+    return key.replace("::", "#").partition("#")[0].lstrip("+")
+
+
+def short_hash(content: Any) -> str:
+    """A short hash of plain data."""
+    return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,0 +1,74 @@
+"""A step of a study: one stage with all that its result depends on, in a folder named after that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..freshness import noted
+from ..sidefiles import for_show, plain_note
+from .clock import FILE_NAME as COST
+
+STEP_ROWS = "rows.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One stage of a strategy on the label maps of a cell. Strategies that agree in all of it share the step.
+
+    Args:
+        stage: name of the stage's config.
+        key: a hash of all that its result depends on.
+        folder: its output.
+        files: config files: the stage's.
+        overrides: keys of the config, with folders.
+        needs: steps whose output it reads.
+        predicts: folder of the label maps of testing cases that it leaves, to be measured; None for none.
+        counts: whether it spends the training budget.
+        seconds: device seconds it should take; None where no budget was set.
+    """
+
+    stage: str
+    key: str
+    folder: Path
+    files: tuple[str, ...]
+    overrides: Mapping[str, Any]
+    needs: tuple[Step, ...] = ()
+    predicts: Path | None = None
+    counts: bool = True
+    seconds: float | None = None
+    optional: bool = field(default=False)
+
+    @property
+    def manifest(self) -> Path:
+        """The path of its manifest."""
+        return self.folder / "jobs" / f"{self.stage}.json"
+
+    @property
+    def rows(self) -> Path:
+        """The path of its measurements."""
+        return self.folder / STEP_ROWS
+
+    @property
+    def completed(self) -> bool:
+        """Whether it has run to its end, and its predictions have been measured."""
+        note = for_show(self.manifest, plain_note) if self.manifest.is_file() else None
+        return note is not None and note.get("status") == "completed" and (not self.predicts or self.rows.is_file())
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What it has cost, as ``Clock`` noted it."""
+        return noted(self.folder / COST)
+
+    def described(self) -> dict[str, Any]:
+        """What the process that runs it needs to know."""
+        return {
+            "stage": self.stage,
+            "folder": str(self.folder),
+            "files": list(self.files),
+            "overrides": dict(self.overrides),
+            "predicts": str(self.predicts) if self.predicts else None,
+            "optional": self.optional,
+        }

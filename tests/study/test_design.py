@@ -1,0 +1,200 @@
+"""Designs: presets, what the command line changes in them, cells, contrasts and overlays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.errors import SemclError
+from scripts.study.contrasts import Contrast
+from scripts.study.design import DEFAULT, parse_contrasts, read_design
+from scripts.study.labels import Amount
+from scripts.study.plan import Cell
+from scripts.study.strategy import FLOOR, find_strategies
+from tests.study.made import BUNDLE, KEYS, design_of, made_pipelines, made_plan, overlay
+
+CONFIGS = BUNDLE / "configs"
+PRESETS = sorted(path.stem for path in (CONFIGS / "studies").glob("*.yaml"))
+
+
+# presets
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_a_design_whose_runs_can_be_planned(tmp_path: Path, preset: str) -> None:
+    design = read_design(preset, CONFIGS, {})
+    strategies = find_strategies(design.strategies, KEYS, bool(design.budget))
+    numbers = design.all_numbers(CONFIGS)
+    KEYS.refuse_unknown(numbers, preset)
+    cells = tuple({Cell(Amount(patients=2), cell.budget): None for cell in design.cells})
+    plan = made_plan(tmp_path, design.strategies, cells=cells, seeds=design.seeds, numbers=numbers)
+    plan.check()
+    assert len(plan.runs()) == len(strategies) * len(cells) * design.seeds
+    pipelines = made_pipelines(plan)
+    assert all(pipelines.steps(run)[-1].predicts for run in plan.runs())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_contrast_of_a_preset_is_of_its_strategies(preset: str) -> None:
+    design = read_design(preset, CONFIGS, {})
+    found = parse_contrasts(design.contrasts, design.strategies)
+    named = {name for contrast in found for name in (contrast.first, *contrast.second)}
+    assert named <= {*design.strategies, FLOOR}
+    assert len(found) >= 2
+    assert design.baseline in (*design.strategies, FLOOR)
+
+
+def test_the_default_preset_ships() -> None:
+    assert DEFAULT in PRESETS
+    assert read_design(None, CONFIGS, {}) == read_design(DEFAULT, CONFIGS, {})
+
+
+def test_every_number_of_a_preset_is_explained() -> None:
+    for preset in PRESETS:
+        lines = (CONFIGS / "studies" / f"{preset}.yaml").read_text().splitlines()
+        assert lines[0].startswith("# "), preset
+        assert all(" # " in line for line in lines if line[:1].isalpha() and line.split(":")[0] != "strategies"), preset
+
+
+def preset_of(folder: Path, **changes: Any) -> Path:
+    """A preset of one's own; None leaves a key out."""
+    content = {key: value for key, value in (vars(design_of()) | changes).items() if value is not None}
+    content = {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}
+    return overlay(folder, "mine", yaml.safe_dump(content))
+
+
+def test_a_preset_of_ones_own_is_a_path(tmp_path: Path) -> None:
+    path = preset_of(tmp_path, seeds=7, numbers={"train.margin": 9})
+    found = read_design(str(path), CONFIGS, {})
+    assert (found.seeds, found.numbers) == (7, {"train.margin": 9})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": None}, r"is not the design of a study.*seeds missing.*compare it with"),
+        ({"sedes": 3}, r"is not the design of a study.*sedes unknown.*the keys strategies, labels"),
+    ],
+)
+def test_a_preset_that_is_no_design_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        read_design(str(preset_of(tmp_path, **changes)), CONFIGS, {})
+
+
+def test_an_unknown_preset_is_refused_and_the_nearest_named() -> None:
+    with pytest.raises(SemclError, match=r"(?s)there is no such preset.*no smkoe\.yaml in .*did you mean smoke"):
+        read_design("smkoe", CONFIGS, {})
+
+
+@pytest.mark.parametrize("text", ["", "- a\n"])
+def test_a_preset_without_keys_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SemclError, match=r"mine\.yaml is not an overlay"):
+        read_design(str(overlay(tmp_path, "mine", text)), CONFIGS, {})
+
+
+# the command line
+
+
+def test_what_is_given_replaces_the_preset_s(tmp_path: Path) -> None:
+    path = str(preset_of(tmp_path))
+    given = {"strategies": ["organ"], "labels": ["10%"], "seeds": 4, "budget": 30.0, "budgets": [0.5], "folds": 3}
+    found = read_design(path, CONFIGS, {**given, "baseline": None, "overlays": None})
+    assert found == design_of(**given, overlays=[])
+    assert read_design(path, CONFIGS, dict.fromkeys(given)) == design_of(overlays=[])
+
+
+def test_a_budget_of_nothing_replaces_the_preset_s_too(tmp_path: Path) -> None:
+    found = read_design(str(preset_of(tmp_path, budget=60)), CONFIGS, {"budget": 0.0})
+    assert found.budget == 0
+    assert [cell.budget for cell in found.cells] == [None]
+
+
+def test_overlays_come_after_the_preset_s(tmp_path: Path) -> None:
+    path = str(preset_of(tmp_path, overlays=["standard"]))
+    assert read_design(path, CONFIGS, {"overlays": ["mine.yaml"]}).overlays == ["standard", "mine.yaml"]
+    assert read_design(path, CONFIGS, {"overlays": None}).overlays == ["standard"]
+
+
+# cells
+
+
+def test_cells_are_every_amount_of_labels_with_every_budget() -> None:
+    found = design_of(labels=["2", "50%"], budget=60, budgets=[0.5, 1, 2]).cells
+    assert found == tuple(
+        Cell(amount, budget) for amount in (Amount(patients=2), Amount(share=0.5)) for budget in (30.0, 60.0, 120.0)
+    )
+    assert [cell.name for cell in found[:2]] == ["2 patients, 30 s", "2 patients, 60 s"]
+
+
+def test_without_a_budget_the_configs_lengths_hold() -> None:
+    assert design_of(budget=0, budgets=[1, 2]).cells == (Cell(Amount(patients=2), None),)
+
+
+@pytest.mark.parametrize("changes", [{"budgets": []}, {"budgets": [1, 1.0]}, {"budgets": [0]}, {"budget": -1}])
+def test_budgets_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(SemclError, match=r"(?s)budgets must be given, each only once.*set --budget"):
+        _ = design_of(**({"budget": 60} | changes)).cells
+
+
+def test_labels_of_a_design_are_checked() -> None:
+    with pytest.raises(SemclError, match="not an amount of labels"):
+        _ = design_of(labels=["0.5"]).cells
+
+
+# numbers for all stages
+
+
+def test_numbers_are_those_of_overlays_in_order_then_the_design_s_own(tmp_path: Path) -> None:
+    one = str(overlay(tmp_path, "one", "amp: true\npatch_size: 32\nwidths: [4, 4, 4, 4]\n"))
+    other = str(overlay(tmp_path, "other", "patch_size: 48\ncoarse.max_epochs: 3\n"))
+    found = design_of(overlays=[one, other], numbers={"amp": False}).all_numbers(CONFIGS)
+    assert found == {"amp": False, "patch_size": 48, "coarse.max_epochs": 3, "widths": [4, 4, 4, 4]}
+
+
+def test_overlays_that_ship_are_found_by_name() -> None:
+    assert design_of(overlays=["faithful"]).all_numbers(CONFIGS) == yaml.safe_load(
+        (CONFIGS / "faithful.yaml").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("fats", r"there is no such overlay.*no fats.*set --overlay"), ("train", r"train\.yaml is the config of a stage")],
+)
+def test_what_is_no_overlay_is_refused(name: str, message: str) -> None:
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        design_of(overlays=[name]).all_numbers(CONFIGS)
+
+
+# contrasts
+
+
+def test_contrasts_are_of_two_or_of_one_and_the_best_of_several() -> None:
+    found = parse_contrasts(["semantic - scratch", "semantic - a,  b , c"], ["semantic", "scratch", "a", "b", "c"])
+    assert found == [Contrast("semantic", ("scratch",)), Contrast("semantic", ("a", "b", "c"))]
+
+
+def test_names_with_dashes_are_parted_at_spaced_ones() -> None:
+    names = ["semantic-dense", "scratch-short"]
+    assert parse_contrasts(["semantic-dense - scratch-short"], names) == [
+        Contrast("semantic-dense", ("scratch-short",))
+    ]
+
+
+def test_contrasts_of_strategies_that_are_not_run_are_left_out() -> None:
+    texts = ["semantic - scratch", "semantic - a, b", "c - scratch", f"semantic - {FLOOR}", "semantic - scratch, c"]
+    assert parse_contrasts(texts, ["semantic", "scratch", "b"]) == [
+        Contrast("semantic", ("scratch",)),
+        Contrast("semantic", ("b",)),
+        Contrast("semantic", (FLOOR,)),
+    ]
+    assert parse_contrasts(["semantic - a"], ["semantic"]) == []
+
+
+@pytest.mark.parametrize("text", ["semantic", "semantic-scratch", "semantic - ", " - scratch", "a - a", "a - b, a", 3])
+def test_a_contrast_that_cannot_be_understood_is_refused(text: Any) -> None:
+    with pytest.raises(SemclError, match=r"(?s)a contrast cannot be understood.*first - second.*for example: semantic"):
+        parse_contrasts([text], ["semantic", "scratch", "a", "b"])

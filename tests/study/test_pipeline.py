@@ -1,0 +1,287 @@
+"""The steps of runs: what is shared, what is trained anew, what needs what, and how long each stage takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.coarse.maps import held_out_folds
+from scripts.cohort import datalist
+from scripts.errors import SemclError
+from scripts.study.budget import Cost
+from scripts.study.pipeline import Pipelines
+from scripts.study.step import Step
+from tests.study.made import (
+    COSTS,
+    SHIPPED,
+    cells_of,
+    copied_bundle,
+    costs_of,
+    made_pipelines,
+    made_plan,
+    run_of,
+    steps_of,
+    strategy_file,
+)
+
+BUDGET = 120.0
+
+
+@pytest.fixture
+def pipelines(tmp_path: Path) -> Pipelines:
+    """Six strategies without a budget."""
+    return made_pipelines(made_plan(tmp_path, ["coarse", "scratch", "scratch-short", "simclr", "organ", "semantic"]))
+
+
+def budgeted(folder: Path, strategies: list[str], budgets: tuple[float, ...] = (BUDGET,)) -> Pipelines:
+    return made_pipelines(made_plan(folder, strategies, cells=cells_of(["2", "100%"], budgets)))
+
+
+# order and needs
+
+
+def test_the_stages_of_strategies_in_order(pipelines: Pipelines) -> None:
+    assert [step.stage for step in pipelines.steps(run_of(pipelines.plan, "coarse"))] == ["coarse"]
+    assert list(steps_of(pipelines, "scratch")) == ["coarse", "store", "train", "inference"]
+    assert list(steps_of(pipelines, "semantic")) == ["coarse", "store", "pretrain", "embed", "train", "inference"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_strategy_ends_with_predictions_and_no_step_comes_before_what_it_needs(tmp_path: Path, name: str) -> None:
+    found = made_pipelines(made_plan(tmp_path, [name]))
+    steps = found.steps(found.plan.runs()[0])
+    assert steps[-1].predicts is not None
+    for number, step in enumerate(steps):
+        assert set(step.needs) <= set(steps[:number])
+    assert len({step.folder for step in steps}) == len(steps)
+    assert {"store", "inference", "coarse"} >= {step.stage for step in steps} - set(found.plan.strategies[0].stages) - {
+        "embed", "segment_inference",
+    }  # fmt: skip
+
+
+def test_stages_read_what_those_before_them_left(pipelines: Pipelines) -> None:
+    found = steps_of(pipelines, "semantic")
+    for stage in ("store", "pretrain", "embed", "train", "inference"):
+        assert found[stage].overrides["attention_dir"] == str(found["coarse"].folder / "attention")
+        assert found["coarse"] in found[stage].needs
+    for stage in ("pretrain", "embed", "train"):
+        assert found[stage].overrides["store_dir"] == str(found["store"].folder / "store")
+        assert found["store"] in found[stage].needs
+    assert found["train"].overrides["encoder_weights"] == str(found["pretrain"].folder / "models" / "encoder.pt")
+    assert found["embed"].overrides["ckpt_dir"] == str(found["pretrain"].folder / "models")
+    assert found["inference"].overrides["ckpt_dir"] == str(found["train"].folder / "models")
+    assert found["coarse"].predicts == found["coarse"].folder / "attention"
+    assert found["inference"].predicts == found["inference"].folder / "predictions"
+
+
+def test_without_pretraining_the_encoder_starts_from_random_weights(pipelines: Pipelines) -> None:
+    assert steps_of(pipelines, "scratch")["train"].overrides["encoder_weights"] is None
+
+
+def test_every_stage_reads_the_datalist_of_its_share(tmp_path: Path) -> None:
+    found = made_pipelines(made_plan(tmp_path, cells=cells_of(["2", "4"])))
+    found.plan.write_datalists()
+    for run in found.plan.runs():
+        for step in found.steps(run):
+            cases = datalist.load(step.overrides["dataset_dir"])
+            known = {case.patient for case in cases if case.fold is not None and case.label is not None}
+            assert len(known) == run.cell.labels.patients
+            assert step.overrides["seed"] == run.seed
+
+
+def test_embeddings_are_optional_and_only_where_they_are_asked_for(pipelines: Pipelines) -> None:
+    embed = steps_of(pipelines, "semantic")["embed"]
+    assert (embed.optional, embed.counts, embed.predicts) == (True, False, None)
+    without = Pipelines(replace(pipelines.plan, embeddings=False), None)
+    assert "embed" not in steps_of(without, "semantic")
+
+
+def test_maps_made_elsewhere_are_read_by_all(tmp_path: Path) -> None:
+    attention = tmp_path / "cohort" / "attention"
+    found = steps_of(made_pipelines(made_plan(tmp_path, attention_dir=attention)), "semantic")
+    assert "coarse" not in found
+    assert {step.overrides["attention_dir"] for step in found.values()} == {str(attention)}
+
+
+def test_the_maps_of_a_coarse_network_that_is_not_refined_are_not_cross_fitted(pipelines: Pipelines) -> None:
+    alone, refined = (steps_of(pipelines, name)["coarse"] for name in ("coarse", "scratch"))
+    assert alone.overrides["labelled_maps"] == "none"
+    assert "labelled_maps" not in refined.overrides
+    assert pipelines.coarse_map(run_of(pipelines.plan, "scratch")) is refined
+    assert pipelines.coarse_map(run_of(pipelines.plan, "coarse")) is None
+
+
+# sharing
+
+
+def test_strategies_share_the_stages_that_are_the_same_for_both(pipelines: Pipelines) -> None:
+    semantic, simclr, scratch = (steps_of(pipelines, name) for name in ("semantic", "simclr", "scratch"))
+    assert semantic["coarse"] is simclr["coarse"] is scratch["coarse"]
+    assert semantic["store"] is simclr["store"] is scratch["store"]
+    for stage in ("pretrain", "train", "inference"):
+        assert semantic[stage] is not simclr.get(stage)
+        assert semantic[stage].folder != simclr[stage].folder
+
+
+def test_without_a_budget_scratch_and_its_short_form_are_one(pipelines: Pipelines) -> None:
+    assert steps_of(pipelines, "scratch")["inference"] is steps_of(pipelines, "scratch-short")["inference"]
+
+
+def test_nothing_is_shared_between_seeds_and_amounts_of_labels(tmp_path: Path) -> None:
+    found = made_pipelines(made_plan(tmp_path, cells=cells_of(["2", "4"])))
+    seen: dict[Path, tuple[object, ...]] = {}
+    for run in found.plan.runs():
+        for step in found.steps(run):
+            place = run.split, run.cell, run.seed
+            assert seen.setdefault(step.folder, place) == place
+
+
+def folders(pipelines: Pipelines, strategy: str = "semantic") -> dict[str, str]:
+    """Stage -> name of its folder, of the first run of a strategy."""
+    return {stage: step.folder.name for stage, step in steps_of(pipelines, strategy).items()}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kept"),
+    [
+        ({"coarse.learning_rate": 0.1}, set()),
+        ({"extend": 2}, {"coarse"}),
+        ({"temperature": 0.2}, {"coarse", "store"}),
+        ({"train.learning_rate": 0.1}, {"coarse", "store", "pretrain", "embed"}),
+        ({"certain": 0.7}, {"coarse", "store", "pretrain", "embed", "train"}),
+        ({"widths": [8, 8, 8, 8]}, {"coarse", "store"}),
+    ],
+)
+def test_a_changed_number_gives_its_stage_and_all_after_it_other_folders(
+    tmp_path: Path, numbers: dict[str, object], kept: set[str]
+) -> None:
+    plan = made_plan(tmp_path)
+    before, after = (folders(made_pipelines(one)) for one in (plan, replace(plan, numbers=numbers)))
+    assert {stage for stage in before if before[stage] == after[stage]} == kept
+
+
+def test_a_changed_config_gives_its_stage_and_all_after_it_other_folders(tmp_path: Path) -> None:
+    bundle = copied_bundle(tmp_path / "bundle")
+    before = folders(made_pipelines(made_plan(tmp_path, bundle=bundle)))
+    config = bundle / "configs" / "pretrain.yaml"
+    config.write_text(config.read_text().replace("temperature: 0.1", "temperature: 0.2"))
+    after = folders(made_pipelines(made_plan(tmp_path, bundle=bundle)))
+    assert {stage for stage in before if before[stage] == after[stage]} == {"coarse", "store"}
+
+
+def test_strategies_of_the_same_numbers_share_all_whatever_their_names(tmp_path: Path) -> None:
+    mine = strategy_file(tmp_path, "mine", "meaning: cluster\n", "{coarse: 0.4, pretrain: 0.2, train: 0.4}")
+    found = made_pipelines(made_plan(tmp_path, ["semantic", mine]))
+    assert found.steps(run_of(found.plan, "semantic")) == found.steps(run_of(found.plan, "mine"))
+
+
+def test_folders_stay_within_the_study_whatever_a_strategy_is_called(tmp_path: Path) -> None:
+    mine = strategy_file(tmp_path, "a b%20c", "compile: ../../x\n")
+    found = made_pipelines(made_plan(tmp_path, [mine]))
+    for run in found.plan.runs():
+        for step in found.steps(run):
+            assert step.folder.resolve().is_relative_to(found.plan.out / "runs" / "own" / "2 patients")
+
+
+# budgets
+
+
+def planned(pipelines: Pipelines, strategy: str, cell: int) -> float:
+    """The device seconds that a run of a strategy should take."""
+    return sum(step.seconds or 0 for step in pipelines.steps(run_of(pipelines.plan, strategy, cell=cell)))
+
+
+def test_all_strategies_of_a_cell_should_take_the_same_seconds(tmp_path: Path) -> None:
+    names = [name for name in SHIPPED if name != "scratch-short"]
+    found = budgeted(tmp_path, names, (BUDGET, 2 * BUDGET))
+    for number, cell in enumerate(found.plan.cells):
+        budget = cell.budget or 0
+        for name in names:
+            assert 0.95 * budget <= planned(found, name, number) <= budget * (1 + 1e-9), (name, cell.name)
+
+
+def test_scratch_short_leaves_what_pretraining_would_take(tmp_path: Path) -> None:
+    found = budgeted(tmp_path, ["scratch", "scratch-short", "semantic"])
+    short, semantic = (steps_of(found, name) for name in ("scratch-short", "semantic"))
+    assert planned(found, "scratch-short", 0) == pytest.approx(0.8 * BUDGET, rel=0.05)
+    assert (short["coarse"], short["store"]) == (semantic["coarse"], semantic["store"])
+
+
+def steps_in(step: Step) -> int:
+    return int(step.overrides["max_epochs"] * step.overrides["epoch_length"])
+
+
+def test_the_seconds_of_a_stage_are_those_of_its_steps_cases_and_rounds(tmp_path: Path) -> None:
+    found = budgeted(tmp_path, ["coarse", "scratch", "semantic"])
+    for number, run in enumerate([run_of(found.plan, "semantic", cell=cell) for cell in (0, 1)]):
+        members = found.plan.members("own", run.cell.labels, 0)
+        cases = sum(case.fold is not None for case in members)
+        steps = steps_of(found, "semantic", cell=number)
+        rounds = len(held_out_folds(members)) + 1
+        assert rounds == 3
+        coarse, pretrain, train, store = (COSTS[name] for name in ("coarse", "pretrain", "train", "store"))
+        assert steps["coarse"].seconds == pytest.approx(
+            coarse.case * cases + coarse.step * rounds * steps_in(steps["coarse"])
+        )
+        assert steps["pretrain"].seconds == pytest.approx(
+            store.case * cases + pretrain.fixed + pretrain.step * steps_in(steps["pretrain"])
+        )
+        assert steps["train"].seconds == pytest.approx(train.fixed + train.step * steps_in(steps["train"]))
+        assert steps["store"].seconds is None
+        alone = steps_of(found, "coarse", cell=number)["coarse"]
+        assert alone.seconds == pytest.approx(coarse.case * cases + coarse.step * steps_in(alone))
+
+
+def test_schedules_are_fitted_to_the_budget_and_lengths_of_the_configs_hold_without_one(tmp_path: Path) -> None:
+    found = budgeted(tmp_path, ["semantic"], (BUDGET, 2 * BUDGET))
+    one, two = (steps_of(found, "semantic", cell=cell) for cell in (0, 1))
+    for stage in ("coarse", "pretrain", "train"):
+        assert steps_in(two[stage]) > 1.8 * steps_in(one[stage])
+        assert one[stage].folder != two[stage].folder
+    without = steps_of(made_pipelines(made_plan(tmp_path)), "semantic")
+    assert not any({"max_epochs", "epoch_length"} & step.overrides.keys() for step in without.values())
+    assert {step.seconds for step in without.values()} == {None}
+
+
+def test_inference_and_embeddings_do_not_count(tmp_path: Path) -> None:
+    steps = steps_of(budgeted(tmp_path, ["semantic"]), "semantic")
+    assert {stage for stage, step in steps.items() if not step.counts} == {"embed", "inference"}
+
+
+def test_maps_made_elsewhere_leave_their_share_to_the_last_stage(tmp_path: Path) -> None:
+    attention = tmp_path / "cohort" / "attention"
+    found = made_pipelines(
+        made_plan(tmp_path, ["scratch", "semantic"], cells=cells_of(["2"], [BUDGET]), attention_dir=attention)
+    )
+    for name in ("scratch", "semantic"):
+        assert 0.95 * BUDGET <= planned(found, name, 0) <= BUDGET
+
+
+def test_a_budget_below_a_stage_s_fixed_cost_names_strategy_stage_and_cell(tmp_path: Path) -> None:
+    found = budgeted(tmp_path, ["scratch", "semantic"], (6.0,))
+    with pytest.raises(SemclError, match=r"(?s)too small for \w+: (coarse|pretrain|train) could not.*2 patients, 6 s"):
+        [found.steps(run) for run in found.plan.runs()]
+
+
+def test_a_stage_s_cost_is_known_where_it_was_measured(tmp_path: Path) -> None:
+    found = budgeted(tmp_path, ["semantic"])
+    (semantic,) = found.plan.strategies
+    assert found.cost(semantic, "pretrain") == COSTS["pretrain"]
+    assert Pipelines(found.plan, None).cost(semantic, "pretrain") is None
+
+
+def test_costs_are_of_a_stage_s_numbers_but_not_of_its_length(tmp_path: Path) -> None:
+    plan = made_plan(tmp_path, ["semantic", "simclr", "coarse"])
+    assert len(costs_of(plan)) == 5  # coarse, store and train are the same for all, pretraining is not
+    longer = replace(plan, numbers={"coarse.max_epochs": 3})
+    wider = replace(plan, numbers={"coarse_channels": [4, 8]})
+    assert costs_of(longer).keys() == costs_of(plan).keys() != costs_of(wider).keys()
+
+
+def test_a_slower_step_gets_fewer_of_them(tmp_path: Path) -> None:
+    plan = made_plan(tmp_path, ["semantic"], cells=cells_of(["2"], [BUDGET]))
+    slow = {**COSTS, "train": Cost(step=0.8, fixed=1.0, case=0.0)}
+    fast, slower = (steps_of(Pipelines(plan, costs_of(plan, known)), "semantic")["train"] for known in (COSTS, slow))
+    assert steps_in(fast) == pytest.approx(10 * steps_in(slower), rel=0.05)
