@@ -120,7 +120,7 @@ def test_what_an_earlier_version_wrote_is_replaced(attended, tmp_path):
 
 # where the run is killed: before the first file of a folder, between weights and note, before the calibration
 KILLED = {
-    "before the first curve": Strike("scripts.job.progress", "write_text", 1),
+    "before the first curve": Strike("scripts.job.progress", "write_csv", 1),
     "between weights and their note": Strike("scripts.job.weights", "write_text", 1),
     "before the calibration": Strike("scripts.refine.calibration", "write_text", 1),
 }
