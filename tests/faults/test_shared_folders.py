@@ -91,7 +91,7 @@ def test_somebodys_file_in_a_shared_folder_is_never_replaced(name, attended, tmp
     message = refusal(stage, dataset_dir=cohort, **numbers(stage), **given)
     assert (INPUT if name == "the folder of label maps" else NOT_OWN) in message
     assert {path: path.read_bytes() for path in before} == before
-    assert not list((cohort / "jobs").glob("*.checkpoint.pt")) or stage == "coarse" or "checkpoint" in name
+    assert not list((cohort / "jobs").glob("*.checkpoint.pt")) or "checkpoint" in name
 
 
 def test_other_files_stay_where_models_are_written(attended, tmp_path):
