@@ -122,7 +122,7 @@ class Plan:
                     folder = self.dataset_dir(split, labels, seed)
                     write_datalist(self.members(split, labels, seed), folder, self.table, self.cases)
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019  # as above
     def data(self, split: str, labels: Amount, seed: int) -> str:
         """A hash of the label table, the cases and the label maps of a datalist."""
         cases = self.members(split, labels, seed)

@@ -170,7 +170,7 @@ class Study:
         """
         path = plan.out / PROTOCOL
         names = [strategy.name for strategy in plan.strategies]
-        now = {
+        now: dict[str, Any] = {
             "contrasts": [contrast.name for contrast in parse_contrasts(self.design.contrasts, names)],
             "equivalence": self.design.equivalence,
             "strategies": {strategy.name: plan.settings(strategy) for strategy in plan.strategies},
@@ -186,13 +186,13 @@ class Study:
             if path.is_file():
                 before = read_note(path, "what a study was started with", "start another study with --out")
             for part in ("strategies", "data"):
-                for name, settings in now[part].items():  # type: ignore[attr-defined]
+                for name, settings in now[part].items():
                     known = before.get(part, {}).get(name, settings)
                     if known != settings:
                         raise _changed(part, name, known, settings, path)
             if before:
                 now |= {key: before[key] for key in ("contrasts", "equivalence") if key in before}
-                now |= {part: {**before.get(part, {}), **now[part]} for part in ("strategies", "data")}  # type: ignore[dict-item]
+                now |= {part: {**before.get(part, {}), **now[part]} for part in ("strategies", "data")}
             write_text(path, json.dumps(now, indent=1))
 
     def report(self, plan: Plan, pipelines: Pipelines) -> None:
