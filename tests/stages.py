@@ -99,9 +99,15 @@ def workflow_of(stage: str, *overlays: str | Path, **overrides: object) -> Confi
         one if isinstance(one, Path) else ROOT / "bundle" / "configs" / f"{one}.yaml" for one in (stage, *overlays)
     ]
     config = list(map(str, files))
-    small = {key: ast.literal_eval(value) if isinstance(value, str) else value for key, value in SMALL[stage].items()}
     given = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
-    return ConfigWorkflow(config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small | given))
+    return ConfigWorkflow(
+        config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small_numbers(stage) | given)
+    )
+
+
+def small_numbers(stage: str) -> dict[str, object]:
+    """The smallest numbers of a stage, as Python has them."""
+    return {key: ast.literal_eval(value) if isinstance(value, str) else value for key, value in SMALL[stage].items()}
 
 
 def run_here(stage: str, *overlays: Path, **overrides: object) -> None:

@@ -180,8 +180,9 @@ class SaveWeights:
 
 
 class LoadWeights:
-    """Handler: load an earlier stage's weights when the run starts; arguments and errors of ``load_weights``.
+    """Handler: load an earlier stage's weights when it is attached; arguments and errors of ``load_weights``.
 
+    That is once, before any run of the engine: a federated round starts from the weights that the server sent.
     ``path`` None leaves the module as it is.
     """
 
@@ -191,9 +192,6 @@ class LoadWeights:
         self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
 
     def attach(self, engine: Engine) -> None:
-        """Attach to the engine."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
+        """Load the weights; the engine itself is not needed."""
         if self.path is not None:
             load_weights(Path(self.path), self.module, self.made_by, self.origin)

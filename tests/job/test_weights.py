@@ -127,30 +127,27 @@ def test_nothing_is_saved_by_a_run_that_fails(tmp_path: Path, table: LabelTable)
     assert visible(tmp_path) == []
 
 
-def test_weights_are_loaded_before_the_first_step(saved: Path) -> None:
+def test_weights_are_loaded_once_however_often_the_engine_runs(saved: Path) -> None:
     other = network(seed=1)
-    seen = []
-    trainer = Engine(lambda engine, batch: seen.append(same(other, network())))
+    trainer = Engine(lambda engine, batch: None)
     LoadWeights(str(saved), other, "pretrain.yaml", ORIGIN).attach(trainer)
+    assert same(other, network())
+    other.load_state_dict(network(seed=2).state_dict())  # as a federated round does before it trains
     trainer.run([0, 1], max_epochs=1)
-    assert seen == [True, True]
+    trainer.run([0, 1], max_epochs=2)
+    assert same(other, network(seed=2))
 
 
-def test_a_run_does_not_start_without_its_weights(tmp_path: Path) -> None:
-    steps = []
-    trainer = Engine(lambda engine, batch: steps.append(batch))
-    LoadWeights(str(tmp_path / "encoder.pt"), network(), "pretrain.yaml").attach(trainer)
+def test_an_engine_is_not_made_without_its_weights(tmp_path: Path) -> None:
+    load = LoadWeights(str(tmp_path / "encoder.pt"), network(), "pretrain.yaml")
     with pytest.raises(SemclError, match=r"run pretrain\.yaml first"):
-        trainer.run([0, 1], max_epochs=1)
-    assert steps == []
+        load.attach(Engine(lambda engine, batch: None))
 
 
 def test_without_a_path_a_run_starts_from_the_module_as_it_is() -> None:
-    other, seen = network(seed=1), []
-    trainer = Engine(lambda engine, batch: seen.append(same(other, network(seed=1))))
-    LoadWeights(None, other, "pretrain.yaml", ORIGIN).attach(trainer)
-    trainer.run([0, 1], max_epochs=1)
-    assert seen == [True, True]
+    other = network(seed=1)
+    LoadWeights(None, other, "pretrain.yaml", ORIGIN).attach(Engine(lambda engine, batch: None))
+    assert same(other, network(seed=1))
 
 
 def test_a_damaged_file_is_refused(saved: Path) -> None:
