@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import write_volume
+from .canonical import compact, reoriented
 from .case import Case
 from .label_table import LabelTable
 from .volume import read_objects
@@ -31,8 +31,7 @@ def write_label_map(path: Path, objects: torch.Tensor | NDArray[Any], image: Met
 
 def stored_indices(objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> NDArray[Any]:
     """The cohort's indices (X, Y, Z) of objects on the voxels of ``image`` (RAS), with the axes of the image's file."""
-    indices = table.decode(as_stored(objects, image))
-    return indices.astype(np.uint8 if indices.max(initial=0) < 256 else np.uint16)
+    return compact(table.decode(as_stored(objects, image)))
 
 
 def stored_affine(image: MetaTensor) -> NDArray[np.float64]:
@@ -43,11 +42,7 @@ def stored_affine(image: MetaTensor) -> NDArray[np.float64]:
 def as_stored(objects: torch.Tensor | NDArray[Any], image: MetaTensor) -> NDArray[Any]:
     """Objects (X, Y, Z) on the voxels of ``image`` (RAS), with the axes of the file it was read from."""
     numbers = objects.cpu().numpy() if isinstance(objects, torch.Tensor) else objects
-    stored = io_orientation(stored_affine(image))
-    reoriented: NDArray[Any] = apply_orientation(
-        numbers, ornt_transform(io_orientation(np.asarray(image.affine)), stored)
-    )
-    return reoriented
+    return reoriented(numbers, np.asarray(image.affine), stored_affine(image))
 
 
 def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) -> torch.Tensor:

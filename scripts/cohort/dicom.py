@@ -1,4 +1,4 @@
-"""DICOM series: grouped and sorted by geometry with GDCM, read as one volume through MONAI's ITK reader.
+"""DICOM series: grouped and sorted by geometry with GDCM, read as one volume with ITK.
 
 Tags are read to sort slices and to distinguish series, patients and phases; none of them is ever written anywhere.
 """
@@ -6,17 +6,12 @@ Tags are read to sort slices and to distinguish series, patients and phases; non
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import itk
 import numpy as np
-from monai.data import ITKReader
-from monai.data.utils import orientation_ras_lps
 from numpy.typing import NDArray
 
 from .raw_headers import pixels_missing, replaced_attributes
@@ -31,6 +26,7 @@ BITS = "0028|0100"
 NAMES = {"patient": "patients", "modality": "modalities"}
 SAME_PLACE = 1e-3  # mm
 EVEN = 0.1  # of the median distance between slices
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # mm in DICOM's axes and ITK's to mm in NIfTI's
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ class Series:
             [first.axes[:, 0] * first.spacing[0], first.axes[:, 1] * first.spacing[1], step]
         )
         affine[:3, 3] = first.place
-        return np.asarray(orientation_ras_lps(affine), np.float64)
+        return np.asarray(LPS_TO_RAS @ affine)
 
 
 def is_dicom(path: Path) -> bool:
@@ -149,6 +145,8 @@ def read_slice(path: Path) -> Slice:
     Raises:
         ValueError: when GDCM cannot read it as an image.
     """
+    import itk  # slow to import
+
     reader = itk.GDCMImageIO.New(FileName=str(path))
     try:
         readable = path.stat().st_size > 0 and reader.CanReadFile(str(path))
@@ -196,34 +194,30 @@ def find_series(folder: Path) -> list[Series]:
     return sorted(found, key=lambda series: -len(series.slices))
 
 
-class SeriesReader(ITKReader):
-    """MONAI's ITK reader for a folder's largest series, in geometric order; MONAI's own choice needs a usable UID.
+def read_series(folder: Path, most: int | None = None, **options: Any) -> Any:
+    """A folder's largest series as an ITK image, in geometric order and without its tags.
 
-    ``most`` is the largest number of voxels; None for no limit.
+    Args:
+        folder: of the slices.
+        most: the largest number of voxels; None for no limit.
+        options: of ``itk.imread``.
+
+    Raises:
+        ValueError: when the folder holds no series.
+        VolumeError: for slices that do not form a volume, or one with too many voxels.
     """
+    import itk
 
-    def __init__(self, most: int | None = None) -> None:
-        super().__init__()
-        self.most = most
-
-    def read(self, data: Sequence[str | PathLike[Any]] | str | PathLike[Any], **kwargs: Any) -> Any:
-        """The series as an ITK image.
-
-        Raises:
-            ValueError: when the folder holds no series.
-            VolumeError: for slices that do not form a volume, or one with too many voxels.
-        """
-        folder = Path(data if isinstance(data, (str, PathLike)) else data[0])
-        series = find_series(folder)[0]
-        series.require_whole()
-        if self.most is not None:
-            require_size(series.shape, self.most)
-        if len(series.shape) == 3:  # otherwise voxels are rounded to the type of the first slice
-            kwargs = {"pixel_type": itk.F} | kwargs
-        image = itk.imread([str(item.path) for item in series.slices], **self.kwargs | kwargs)
-        columns = np.asarray(orientation_ras_lps(series.affine))[:3, :3]  # ITK cannot represent shear
-        sizes = np.linalg.norm(columns, axis=0)
-        image.SetMetaDataDictionary(itk.MetaDataDictionary())  # patient data must not leave this function
-        image.SetSpacing(sizes.tolist())
-        image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(columns / sizes)))
-        return image
+    series = find_series(folder)[0]
+    series.require_whole()
+    if most is not None:
+        require_size(series.shape, most)
+    if len(series.shape) == 3:  # otherwise voxels are rounded to the type of the first slice
+        options = {"pixel_type": itk.F} | options
+    image = itk.imread([str(item.path) for item in series.slices], **options)
+    columns = (LPS_TO_RAS @ series.affine)[:3, :3]  # ITK cannot represent shear
+    sizes = np.linalg.norm(columns, axis=0)
+    image.SetMetaDataDictionary(itk.MetaDataDictionary())  # patient data must not leave this function
+    image.SetSpacing(sizes.tolist())
+    image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(columns / sizes)))
+    return image

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import itk
 import nibabel as nib
 import numpy as np
-from monai.data.utils import orientation_ras_lps
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
@@ -71,6 +69,8 @@ def read_header(path: Path) -> Header:
         (qform, qcode), (sform, scode) = image.get_qform(coded=True), image.get_sform(coded=True)
         apart = float(abs(qform - sform).max()) if qcode and scode else 0.0
         return Header(tuple(image.shape), np.asarray(image.affine, np.float64), apart, bool(qcode or scode))
+    import itk  # slow to import
+
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
     if reader is None:
         raise ValueError("no reader knows this file")
@@ -88,4 +88,4 @@ def read_header(path: Path) -> Header:
         affine[axis, 3] = reader.GetOrigin(axis)
     channels = reader.GetNumberOfComponents()
     shape = tuple(int(reader.GetDimensions(axis)) for axis in range(count))
-    return Header((*shape, channels) if channels > 1 else shape, np.asarray(orientation_ras_lps(affine), np.float64))
+    return Header((*shape, channels) if channels > 1 else shape, np.asarray(dicom.LPS_TO_RAS @ affine))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import written_whole
 from .raw_headers import inspect_jpeg, png_orientation
 from .volume_errors import VolumeError
+
+if TYPE_CHECKING:  # slow to import
+    from monai.data import MetaTensor
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 UPRIGHT = (0, 1)  # EXIF's orientation: not given, or as stored
@@ -43,7 +44,9 @@ def read_photo(path: Path, indices: bool = False) -> MetaTensor:
         ValueError: when there are neither one nor three channels, not counting transparency.
         VolumeError: for a label map that is a JPEG, a truncated JPEG, and a picture with an EXIF rotation.
     """
-    import itk  # slow to import
+    import itk  # slow to import, as the others are
+    import torch
+    from monai.data import MetaTensor
 
     _require_upright(path, indices)
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
@@ -92,7 +95,7 @@ def with_channels(volume: MetaTensor, path: str | Path, case: str, channels: int
         SemclError: when it has another number of channels.
     """
     if len(volume) == 1:
-        return cast(MetaTensor, volume.repeat(channels, 1, 1, 1))
+        return cast("MetaTensor", volume.repeat(channels, 1, 1, 1))
     if len(volume) == channels:
         return volume
     raise SemclError(

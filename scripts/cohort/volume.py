@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -20,11 +19,11 @@ from numpy.typing import NDArray
 from ..errors import SemclError
 from .case import Case, unlabelled
 from .detached_headers import require_beside, require_inflated
-from .dicom import SeriesReader
 from .header import read_header
 from .label_table import LabelTable
-from .nifti import NiftiReader, is_nifti
+from .nifti import is_nifti
 from .pictures import is_photo, read_photo, with_channels
+from .readers import NiftiReader, SeriesReader
 from .volume_errors import (
     READER_FINDINGS,
     TOLERANCE,
@@ -35,11 +34,10 @@ from .volume_errors import (
     require_place,
     require_size,
 )
+from .volume_files import SAMPLE
 
 CASE = "case"  # key of a volume's meta data
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
-SAMPLE = 1_000_000  # voxels they are computed from
-MOST_READERS = 4  # volumes worked on at once: each takes the memory of a few copies
 
 
 def load_stored(path: str | Path, indices: bool = False, most: int | None = None) -> MetaTensor:
@@ -74,11 +72,6 @@ def _loader() -> LoadImage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
-
-
-def load_canonical(path: str | Path, indices: bool = False) -> MetaTensor:
-    """What ``load_stored`` reads, reoriented to RAS."""
-    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(load_stored(path, indices)))
 
 
 def read(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
@@ -179,11 +172,6 @@ def case_of(image: torch.Tensor) -> str | None:
     noted: Any = image.meta.get(CASE) if isinstance(image, MetaTensor) else None
     known: str | None = noted[0] if isinstance(noted, list | tuple) else noted
     return known
-
-
-def readers(workers: int | None) -> int:
-    """How many volumes to work on at once: ``workers``; for None one per core, at most 4."""
-    return min(os.cpu_count() or 1, MOST_READERS) if workers is None else max(workers, 1)
 
 
 def spacing(image: MetaTensor) -> list[float]:

@@ -1,7 +1,8 @@
-"""Which files and folders are volumes, and their case ids."""
+"""Which files and folders are volumes, their case ids, and how many are read at once."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..errors import SemclError
@@ -10,6 +11,8 @@ from . import pictures
 from .dicom import holds_dicom
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", *pictures.PICTURE_SUFFIXES)
+SAMPLE = 1_000_000  # voxels of a volume that percentiles are computed from
+MOST_READERS = 4  # volumes worked on at once: each takes the memory of a few copies
 
 
 def case_id(path: Path) -> str | None:
@@ -44,3 +47,8 @@ def volumes(folder: Path) -> dict[str, Path]:
         if case is not None:
             found[case] = path
     return found
+
+
+def readers(workers: int | None) -> int:
+    """How many volumes to work on at once: ``workers``; for None one per core, at most 4."""
+    return min(os.cpu_count() or 1, MOST_READERS) if workers is None else max(workers, 1)

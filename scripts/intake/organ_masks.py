@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cohort.canonical import read_canonical
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import load_canonical
 
 SHOWN = 5  # values of a mask, in a finding
 
@@ -48,7 +48,7 @@ def merge(masks: dict[str, Path], table: LabelTable) -> Merged:
     merged = np.zeros((0, 0, 0), np.int16)
     overlap, odd = 0, dict[Path, str]()
     for name, path in masks.items():
-        voxels = load_canonical(path, indices=True)[0].numpy()
+        voxels = read_canonical(path, indices=True).voxels[0]
         inside = voxels > 0
         if strange := _strange(voxels[voxels != 0]):
             odd[path] = strange

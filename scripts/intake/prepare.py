@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..cohort import datalist
-from ..cohort.attention import write_label_map
+from ..cohort.canonical import compact, reoriented
 from ..cohort.case import UNKNOWN_PHASE, Case, input_files
 from ..cohort.folder import check_cohort, merged_alone, unfinished
+from ..cohort.header import read_header
 from ..cohort.label_table import LabelTable
 from ..cohort.selection import hide_labels
-from ..cohort.volume import load_canonical
 from ..cohort.volume_errors import ERROR
 from ..errors import SemclError, raise_all
+from ..files import write_volume
 from ..outputs import Output
 from .findings import allow
 from .organ_masks import masks_of, merge
@@ -150,6 +151,7 @@ def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
     if case.label is not None or not scan.masks:
         return case
     path = out / datalist.MERGED / f"{case.id}.nii.gz"
-    merged = merge(masks_of(scan.masks, table), table)
-    write_label_map(path, merged.objects, load_canonical(case.image), table)
+    indices = table.decode(merge(masks_of(scan.masks, table), table).objects)
+    image = read_header(case.image)
+    write_volume(path, compact(reoriented(indices, image.canonical().affine, image.affine)), image.affine)
     return replace(case, label=path)

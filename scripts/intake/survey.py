@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..cohort.case import UNKNOWN_PHASE, Case
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import readers
+from ..cohort.volume_files import readers
 from ..errors import SemclError, one_of
 from . import case_table, cohort_checks
 from .findings import Finding, unusable_cases

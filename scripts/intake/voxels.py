@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..cohort.canonical import read_canonical
 from ..cohort.components import boxes
 from ..cohort.label_table import LabelTable
 from ..cohort.label_table_checks import IGNORED_INDEX
-from ..cohort.volume import SAMPLE, load_canonical
 from ..cohort.volume_errors import kind_of
+from ..cohort.volume_files import SAMPLE
 from .findings import Finding
 from .header_checks import identifying, plain
 
@@ -50,7 +51,7 @@ def inspect_image(path: Path, case: str, modality: str) -> Seen:
         seen.findings.append(Finding(case, name, f"image {path}: {found}", identifying(path)))
 
     try:
-        voxels = load_canonical(path).numpy()
+        voxels = read_canonical(path).voxels
     except Exception as error:  # readers raise whatever they like
         add(kind_of(error), plain(error, path))
         return seen
@@ -77,14 +78,14 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         seen.findings.append(Finding(case, name, f"label map {path}: {found}", identifying(path)))
 
     try:
-        volume = load_canonical(path, indices=True)
+        volume = read_canonical(path, indices=True)
     except Exception as error:  # readers raise whatever they like
         add(kind_of(error), plain(error, path))
         return seen
-    if len(volume) > 1:
-        add("label_of_colours", f"{len(volume)} channels")
+    if len(volume.voxels) > 1:
+        add("label_of_colours", f"{len(volume.voxels)} channels")
         return seen
-    values = volume[0].numpy()
+    values = volume.voxels[0]
     fractional = ~(np.isfinite(values) & (values == np.round(values)))
     if fractional.any():
         add("label_not_integer", f"{int(fractional.sum())} voxels, such as {values[fractional][0]:g}")
@@ -101,7 +102,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         seen.findings.append(Finding(case, "label_outside_table", f"{named} in {path}", (path,), expected=expected))
         return seen
     objects = table.encode(values, case)
-    return inspect_objects(objects, np.asarray(volume.affine), case, table, annotated)
+    return inspect_objects(objects, volume.affine, case, table, annotated)
 
 
 def inspect_objects(

@@ -16,7 +16,8 @@ from .. import ranks
 from ..cohort.attention import read_attention
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import read, read_label, readers
+from ..cohort.volume import read, read_label
+from ..cohort.volume_files import readers
 from ..files import checksum, written_whole
 from .grid import QueryGrid
 

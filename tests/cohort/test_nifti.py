@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.cohort.nifti import NiftiReader, is_nifti
+from scripts.cohort.nifti import is_nifti, read_nifti
 from scripts.cohort.volume_errors import VolumeError
 from tests.conftest import write_nifti
 from tests.faults.inputs import ct
@@ -16,7 +16,7 @@ from tests.faults.inputs import ct
 def test_voxels_are_those_of_nibabel(suffix, tmp_path):
     path = write_nifti(tmp_path / f"a{suffix}", ct())
     assert is_nifti(path)
-    image = NiftiReader().read(str(path))
+    image = read_nifti(path)
     np.testing.assert_array_equal(np.asanyarray(image.dataobj), np.asanyarray(nib.load(path).dataobj))
 
 
@@ -26,7 +26,7 @@ def test_a_wrong_checksum_is_refused(tmp_path):
     content[-8] ^= 1
     path.write_bytes(content)
     with pytest.raises(VolumeError) as raised:
-        NiftiReader().read(path)
+        read_nifti(path)
     assert raised.value.kind == "damaged_gzip"
 
 
@@ -36,14 +36,14 @@ def test_only_padding_may_follow_the_voxels(more, refused, tmp_path):
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + bytes(more)))
     if refused:
         with pytest.raises(VolumeError, match="more voxels than the header states"):
-            NiftiReader().read(path)
+            read_nifti(path)
     else:
-        assert NiftiReader().read(path).shape == ct().shape
+        assert read_nifti(path).shape == ct().shape
 
 
 def test_colours_are_refused(tmp_path):
     voxels = np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "a.nii")
     with pytest.raises(VolumeError) as raised:
-        NiftiReader().read(tmp_path / "a.nii")
+        read_nifti(tmp_path / "a.nii")
     assert raised.value.kind == "voxel_type"
