@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 SLAB_VOXELS = 1 << 20  # voxels of a volume transformed at once
-LINE = 8  # trailing voxels from which an axis is summed by embedding_bag
+LINE = 8  # trailing voxels from which an axis is summed by embedding_bag instead of a matrix product
 
 
 def working_shape(shape: Sequence[int], size: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
@@ -125,11 +125,11 @@ def _weigh(volume: torch.Tensor, axis: int, sums: torch.Tensor) -> torch.Tensor:
         return volume.narrow(axis, int(sums[0, 0, 0]) if new else 0, new)
     before, after = volume.shape[:axis], volume.shape[axis + 1 :]
     if after.numel() < LINE:
-        parts = [
-            volume.index_select(axis, index[:, term]) * weight[:, term].view(-1, *[1] * len(after))
-            for term in range(terms)
-        ]
-        return torch.stack(parts).sum(0)
+        size = volume.shape[axis]
+        matrix = weight.new_zeros(size, new).scatter_add_(0, index.T, weight.T)
+        lines = volume.float().movedim(axis, -1).reshape(-1, size)
+        summed = torch.mm(lines, matrix, out=lines.new_empty(len(lines), new))  # with `out`, amp leaves it in float32
+        return summed.view(*before, *after, new).movedim(-1, axis)
     lines = torch.arange(before.numel(), device=volume.device).view(-1, 1, 1) * volume.shape[axis] + index
     table = volume.float().reshape(-1, after.numel())
     bags = lines.view(-1, terms), table, weight.repeat(before.numel(), 1)
