@@ -11,9 +11,17 @@ from ignite.engine import Engine
 from .errors import SemclError
 
 
+def all_finite(values: torch.Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity.
+
+    Its sum is not finite if any value is not, and takes a fraction of the time.
+    """
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
+
+
 def not_finite(state: Mapping[str, Any]) -> list[str]:
     """Return the entries of a state dict that hold NaN or infinity."""
-    return [name for name, part in state.items() if isinstance(part, torch.Tensor) and not bool(part.isfinite().all())]
+    return [name for name, part in state.items() if isinstance(part, torch.Tensor) and not all_finite(part)]
 
 
 def training_failed(engine: Engine, found: str, step: int | None = None) -> SemclError:
@@ -41,7 +49,7 @@ def refuse_broken(scores: torch.Tensor, network: str, what: str, case: str | Non
     Raises:
         SemclError: for scores that are not finite.
     """
-    if bool(scores.isfinite().all()):
+    if all_finite(scores):
         return
     raise SemclError(
         f"the scores of the {network} network are not finite",

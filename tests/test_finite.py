@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from scripts.errors import SemclError
-from scripts.finite import not_finite, refuse_broken, training_failed
+from scripts.finite import all_finite, not_finite, refuse_broken, training_failed
+
+
+@pytest.mark.parametrize(
+    ("values", "finite"),
+    [([1.0, 2.0], True), ([], True), ([3e38, 3e38], True), ([1.0, float("nan")], False), ([float("inf")] * 2, False)],
+)
+def test_values_are_finite_even_where_their_sum_is_not(values, finite):
+    assert all_finite(torch.tensor(values)) is finite
+    assert all_finite(torch.tensor([float("inf"), -float("inf")])) is False
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .label_table_checks import IGNORED_INDEX, Checks
 from .partners import partners_by_name
 
 LABELS_FILE = "labels.yaml"
+CHUNK = 1 << 16  # voxels looked up at once, to stay in the cache
+STRANGE = -2  # no object's number
 IGNORED = -1  # object number of voxels left out of losses and metrics
 
 
@@ -141,21 +144,20 @@ class LabelTable:
         Raises:
             SemclError: for values that are not whole numbers or not in the table.
         """
-        values = np.unique(label)
         numbered = {organ.index: number for number, organ in enumerate(self.organs, start=1)}
-        lookup = {0: 0, self.ignore: IGNORED} | numbered
-        strange = [float(value) for value in values if float(value) not in lookup]
-        if strange:
-            more = " ..." if len(strange) > 10 else ""
-            raise SemclError(
-                "label values outside the label table",
-                case=case,
-                found=f"{', '.join(f'{value:g}' for value in strange[:10])}{more} in {source}",
-                expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
-                remedy="add the organ to labels.yaml, or set these voxels to 0 in the label map",
-            )
-        numbers = np.array([lookup[int(value)] for value in values], np.int16)
-        return numbers[np.searchsorted(values, label)]
+        known = {0: 0, self.ignore: IGNORED} | numbered
+        objects = _looked_up(label, known)
+        if objects is not None:
+            return objects
+        strange = [float(value) for value in np.unique(label) if float(value) not in known]
+        more = " ..." if len(strange) > 10 else ""
+        raise SemclError(
+            "label values outside the label table",
+            case=case,
+            found=f"{', '.join(f'{value:g}' for value in strange[:10])}{more} in {source}",
+            expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
+            remedy="add the organ to labels.yaml, or set these voxels to 0 in the label map",
+        )
 
     def decode(self, objects: NDArray[Any]) -> NDArray[np.uint16]:
         """The cohort's indices of a map of object numbers -1..K."""
@@ -186,3 +188,22 @@ class LabelTable:
     def phase_of(self, cluster: int) -> int:
         """Number of the phase, 0..P-1, of a cluster label."""
         return cluster % len(self.phases)
+
+
+def _looked_up(label: NDArray[Any], known: Mapping[int, int]) -> NDArray[np.int16] | None:
+    """The number known of each value of a map; None when there are others."""
+    last = max(known)
+    lookup = np.full(last + 1, STRANGE, np.int16)
+    lookup[list(known)] = list(known.values())
+    numbers = np.empty(label.shape, np.int16)
+    values, flat = label.reshape(-1), numbers.reshape(-1)
+    for first in range(0, len(values), CHUNK):
+        part = values[first : first + CHUNK]
+        if not (part.min() >= 0 and part.max() <= last):
+            return None
+        indices = part.astype(np.intp)
+        found = lookup[indices]
+        if (indices != part).any() or found.min() == STRANGE:
+            return None
+        flat[first : first + CHUNK] = found
+    return numbers

@@ -17,6 +17,7 @@ from monai.transforms import LoadImage, Orientation
 from numpy.typing import NDArray
 
 from ..errors import SemclError
+from ..finite import all_finite
 from .case import Case, unlabelled
 from .detached_headers import require_beside, require_inflated
 from .header import read_header
@@ -38,15 +39,19 @@ from .volume_files import SAMPLE
 
 CASE = "case"  # key of a volume's meta data
 PERCENTILES = (0.01, 0.99)  # of `window: percentile`
+TO_RAS = Orientation(axcodes="RAS", labels=None)
 
 
-def load_stored(path: str | Path, indices: bool = False, most: int | None = None) -> MetaTensor:
+def load_stored(
+    path: str | Path, indices: bool = False, most: int | None = None, canonical: bool = False
+) -> MetaTensor:
     """Voxels (C, X, Y, Z) as stored, by MONAI's readers, of any value; a folder is read as a DICOM series.
 
     Args:
         path: of the file or folder.
         indices: read the indices of a picture with a palette instead of its colours, for label maps.
         most: the largest number of voxels; None when the header was already checked.
+        canonical: NIfTI is reoriented to RAS as it is read, which saves a copy.
 
     Raises:
         VolumeError: for the kinds of ``READER_FINDINGS``; readers raise whatever they like for the rest.
@@ -60,7 +65,8 @@ def load_stored(path: str | Path, indices: bool = False, most: int | None = None
             require_size(read_header(Path(path)).shape, most)
     if is_photo(path):
         return read_photo(Path(path), indices)
-    reader = SeriesReader(most) if folder else NiftiReader() if is_nifti(path) else None
+    nifti = NiftiReader(as_closest_canonical=canonical) if is_nifti(path) else None
+    reader = SeriesReader(most) if folder else nifti
     loaded: MetaTensor = _loader()(path, reader)  # without one MONAI tries others when the first fails
     return loaded
 
@@ -76,10 +82,12 @@ def _loader() -> LoadImage:
 
 def read(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
     """Read a 3-D volume as a MetaTensor (C, X, Y, Z) in RAS; errors of ``read_stored``."""
-    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(read_stored(path, case, channels, indices)))
+    return cast(MetaTensor, TO_RAS(read_stored(path, case, channels, indices, canonical=True)))
 
 
-def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = False) -> MetaTensor:
+def read_stored(
+    path: str | Path, case: str, channels: int = 1, indices: bool = False, canonical: bool = False
+) -> MetaTensor:
     """Read a 3-D volume, or a picture, as a MetaTensor (C, X, Y, Z) in its stored orientation.
 
     Args:
@@ -87,6 +95,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
         case: its case id.
         channels: C; a single channel of a picture is repeated.
         indices: as in ``load_stored``.
+        canonical: as in ``load_stored``.
 
     Raises:
         SemclError: when the file is missing, cannot be read, is not 3-D, has other channels or holds NaN or infinite
@@ -102,7 +111,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
         )
     limit = max_voxels()
     try:
-        volume = load_stored(path, indices, limit)
+        volume = load_stored(path, indices, limit, canonical)
         require_place(np.asarray(volume.affine))
     except Exception as error:  # readers raise whatever they like
         kind = READER_FINDINGS[kind_of(error)]
@@ -121,7 +130,7 @@ def read_stored(path: str | Path, case: str, channels: int = 1, indices: bool = 
             if channels == 1
             else "leave out natural.yaml, or image_channels: the file is not a picture",
         )
-    if not bool(torch.isfinite(volume.as_tensor()).all()):
+    if not all_finite(volume.as_tensor()):
         raise SemclError(
             "a volume holds voxels that are not finite",
             case=case,
