@@ -1,29 +1,30 @@
-"""``python -m scripts``: what is done outside of the bundle's stages."""
+"""``semcl``, or ``python -m scripts``: what is done outside of the bundle's stages, and all stages in a row."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 
-import fire
-
-from .commands.arguments import arguments
+from .commands.arguments import parse, program
 from .commands.embed import embed
 from .commands.evaluate import evaluate
+from .commands.help import HELP, of_command, overview
 from .commands.intake import check, prepare
 from .commands.phantom import phantom
+from .commands.run import run
 from .commands.study import study
 from .errors import SemclError
 from .signals import ends_in_a_line
+from .version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "phantom": phantom,
-    "prepare": prepare,
     "check": check,
+    "prepare": prepare,
+    "run": run,
     "evaluate": evaluate,
     "embed": embed,
     "study": study,
+    "phantom": phantom,
 }
 COMMAND_AGAIN = "run the same command again"
 WHOLE = f"files are whole or not there; {COMMAND_AGAIN}"
@@ -38,11 +39,19 @@ WHEN_STOPPED = {  # the message of a command stopped by a signal
 
 def main() -> None:
     """Run the command line; a SemclError ends it with its message and exit code 2."""
-    os.environ.setdefault("PAGER", "cat")
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    words = sys.argv[1:]
+    name = words[0] if words else ""
     try:
-        with ends_in_a_line(name if name in COMMANDS else "scripts", WHEN_STOPPED.get(name, COMMAND_AGAIN)):
-            fire.Fire(COMMANDS, arguments(sys.argv[1:], COMMANDS, "pred"), name="python -m scripts")
+        with ends_in_a_line(name if name in COMMANDS else program(), WHEN_STOPPED.get(name, COMMAND_AGAIN)):
+            if not words or name in HELP:
+                print(overview(COMMANDS))
+            elif name == "--version":
+                print(f"semcl {__version__}")
+            elif name in COMMANDS and HELP & set(words):
+                print(of_command(name, COMMANDS[name]))
+            else:
+                call = parse(words, COMMANDS, "pred")
+                COMMANDS[call.command](**call.options)
     except (SemclError, OSError) as error:
         known = error if isinstance(error, SemclError) else _explained(error)
         print(f"error: {known}", file=sys.stderr)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from .errors import SemclError
 from .printable import FORMULA, printable
 
+MODALITIES = ("CT", "MR", "RGB")
 ID_BYTES = 170  # at most of a case id: disks take 255 at most, with what is added to it while a file is written
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 RULES = "letters, digits, spaces, _ - . and the like, no / or \\, beginning with neither . nor = + - @"

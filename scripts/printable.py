@@ -20,3 +20,8 @@ def _escaped(character: str) -> str:
 def plain_cell(text: str) -> str:
     """Return the text as a CSV cell that no spreadsheet computes: printable, quoted if it looks like a formula."""
     return f"'{printable(text)}" if text.startswith(FORMULA) else printable(text)
+
+
+def counted(count: int, name: str) -> str:
+    """Return a number and what it counts, in the plural but for one."""
+    return f"{count} {name}{'s' * (count != 1)}"

@@ -72,7 +72,8 @@ def test_prepare_makes_a_cohort_of_folders(tmp_path: Path, phantoms: Path) -> No
     cases = datalist.load(out, need_label=True)
     assert cases == datalist.load(phantoms)  # the same files, and the same split of the same seed
     testing = sum(case.fold is None for case in cases)
-    assert ended.stdout == f"{out}: {6 - testing} training and {testing} testing cases\n"
+    counted = f"{out}: {6 - testing} training cases and {testing} testing cases\n"
+    assert ended.stdout == f"{counted}next: python -m scripts run --dataset_dir {out}\n"
 
 
 def test_prepare_without_labels_makes_cases_to_segment(
@@ -82,7 +83,7 @@ def test_prepare_without_labels_makes_cases_to_segment(
     prepare(str(phantoms / "images"), str(out), str(phantoms / "labels.yaml"))
     shown = capsys.readouterr().out
     assert shown.startswith("warning phase_unknown: the phase is unknown (6)\n")
-    assert shown.endswith(f"0 errors, 6 warnings, 0 notes\n{out}: 0 training and 6 testing cases\n")
+    assert f"0 errors, 6 warnings, 0 notes\n{out}: 0 training cases and 6 testing cases\n" in shown
     assert {(case.label, case.fold) for case in datalist.load(out)} == {(None, None)}
 
 
@@ -108,15 +109,22 @@ def test_an_image_without_its_label_map_is_refused(tmp_path: Path, phantoms: Pat
     assert message.startswith(f"error: case {gone.name.removesuffix('.nii.gz')}: image without label map")
 
 
-@pytest.mark.parametrize("arguments", [("prepare",), ("phantom",), ("evaluate", "--pred", "a")])
-def test_a_command_that_is_not_complete_ends_with_its_usage(
-    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("prepare",), "--images and --out and --table"),
+        (("phantom",), "--out"),
+        (("evaluate", "--pred", "a"), "--truth"),
+    ],
+)
+def test_a_command_that_is_not_complete_names_what_it_needs(
+    arguments: tuple[str, ...], missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["scripts", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "Usage: python -m scripts" in capsys.readouterr().err.replace("'", "")
+    assert capsys.readouterr().err.startswith(f"error: {arguments[0]} needs {missing}\n")
 
 
 @pytest.mark.parametrize(
@@ -176,13 +184,14 @@ def test_check_lists_each_finding_once_stops_and_changes_nothing(tmp_path: Path,
     assert ended.returncode == 2
     assert everything(tmp_path) == before
     assert ended.stdout.count("duplicate_image") == ended.stdout.count("label_empty") == 1
-    assert ended.stdout.endswith("2 errors, 0 warnings, 0 notes\n")
+    assert "2 errors, 0 warnings, 0 notes\nlayout:" in ended.stdout
     printed = ended.stderr[ended.stderr.index("error: ") :]
     assert printed.startswith("error: 2 findings that are errors\n  found:    1 label_empty, 1 duplicate_image\n")
     assert "anna" not in printed
     accepted = run("check", *folders, "--allow", "duplicate_image,label_empty")
     assert accepted.returncode == 0, accepted.stderr
-    assert accepted.stdout.endswith(f"0 errors, 2 warnings, 0 notes\n{faulty.images}: 4 cases\n")
+    assert "0 errors, 2 warnings, 0 notes\nlayout:" in accepted.stdout
+    assert "cases:        4 cases of 4 patients, 4 with labels\n" in accepted.stdout
 
 
 def test_findings_go_to_a_csv_with_ids_hashed(tmp_path: Path, faulty: Folder) -> None:

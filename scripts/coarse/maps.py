@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from .. import ranks
+from ..bars import bar
 from ..cohort.attention import attention_path, write_label_map
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
@@ -106,7 +106,7 @@ def predict(
 ) -> None:
     """Write the attention maps of ``cases``; those that cannot be read are passed to ``fail``."""
     network.eval()
-    for case in tqdm(cases, desc="attention", unit="case", leave=False, disable=ranks.number() > 0):
+    for case in bar(cases, total=len(cases), title="attention maps", unit="case", hidden=ranks.number() > 0):
         try:
             image = read(case.image, case.id, inferer.channels)
         except SemclError as error:

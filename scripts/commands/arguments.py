@@ -1,48 +1,49 @@
-"""The words of a shell, prepared for fire: what fire would misread is quoted or refused."""
+"""The words of a shell: a command, its options as text, and what is refused before any work."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import SemclError
 
 SEPARATOR = "\0"  # between the values of an option that was given several times: no argument can hold it
+Commands = Mapping[str, Callable[..., None]]
 
 
-def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]], repeated: str) -> list[str]:
-    """Return the arguments of a shell in a form that fire cannot misread.
+class Call(NamedTuple):
+    """A command's name, and its options as text: True for one without a value."""
+
+    command: str
+    options: dict[str, str | bool]
+
+
+def program() -> str:
+    """Return how this program was started, for messages: semcl, or python -m scripts."""
+    return "semcl" if Path(sys.argv[0]).stem == "semcl" else f"python -m {__name__.partition('.')[0]}"
+
+
+def parse(given: Sequence[str], commands: Commands, repeated: str) -> Call:
+    """Return the call that the words of a shell are.
 
     Args:
         given: a command and its options.
         commands: by name.
-        repeated: the option of which all values are kept; of others the last is, as fire does.
+        repeated: the option of which all values are kept, joined by ``SEPARATOR``; of others the last is.
 
     Raises:
-        SemclError: for an unknown command, an option without its value, and words left over.
+        SemclError: for an unknown command, an option without its value, words left over, and options that are missing.
     """
-    if not given or is_option(given[0]):
-        return list(given)
-    command, *words = given
-    if command not in commands:
-        near = difflib.get_close_matches(command, commands, 1)
-        raise SemclError(
-            f"there is no command {command}",
-            found=command,
-            expected=f"one of {', '.join(commands)}",
-            remedy=f"did you mean {near[0]}?" if near else "run python -m scripts --help",
-        )
+    command, *rest = given
+    _require_command(command, commands)
     parameters = inspect.signature(commands[command]).parameters
     valued = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
-    end = words.index("--") if "--" in words else len(words)  # what follows is for fire itself
-    if "--help" in words[:end]:
-        return [command, "--", "--help"]
-    made: list[str] = []
-    loose: list[str] = []
-    named: dict[str, list[str]] = {}
-    rest = words[:end]
+    call, loose = Call(command, {}), list[str]()
     while rest:
         word = rest.pop(0)
         name, sign, value = word.lstrip("-").partition("=")
@@ -50,7 +51,8 @@ def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]],
         if not is_option(word) or word == "-":
             loose.append(word)
         elif sign or (rest and not is_option(rest[0])):
-            named[name] = [*(named.get(name, []) if name == repeated else []), value if sign else rest.pop(0)]
+            before = f"{call.options[name]}{SEPARATOR}" if name == repeated and name in call.options else ""
+            call.options[name] = before + (value if sign else rest.pop(0))
         elif name in valued:
             raise SemclError(
                 f"--{name} has no value",
@@ -59,8 +61,26 @@ def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]],
                 remedy="add it",
             )
         else:
-            made.append(word)
-    left = loose[len([name for name in valued if name not in named]) :]
+            call.options[name] = True
+    free = [name for name in valued if name not in call.options]
+    _refuse_surplus(command, loose[len(free) :])
+    missing = [name for name in free[len(loose) :] if parameters[name].default is inspect.Parameter.empty]
+    _require_options(command, missing)
+    return Call(command, {**dict(zip(free, loose, strict=False)), **call.options})
+
+
+def _require_command(command: str, commands: Commands) -> None:
+    if command not in commands:
+        near = difflib.get_close_matches(command, commands, 1)
+        raise SemclError(
+            f"there is no command {command}",
+            found=command,
+            expected=f"one of {', '.join(commands)}",
+            remedy=f"did you mean {near[0]}?" if near else f"run {program()} --help",
+        )
+
+
+def _refuse_surplus(command: str, left: Sequence[str]) -> None:
     if left:
         raise SemclError(
             f"{command} has no use for {left[0]}",
@@ -68,12 +88,18 @@ def arguments(given: Sequence[str], commands: Mapping[str, Callable[..., None]],
             expected="--option VALUE",
             remedy="quote a value that holds blanks, and name the option of each value",
         )
-    made += [
-        f"--{name}={SEPARATOR.join(values)!r}" for name, values in named.items()
-    ]  # fire takes quoted text as it is
-    return [command, *map(repr, loose), *made, *words[end:]]
+
+
+def _require_options(command: str, missing: Sequence[str]) -> None:
+    if missing:
+        raise SemclError(
+            f"{command} needs {' and '.join(f'--{name}' for name in missing)}",
+            found=f"{program()} {command} without {'it' if len(missing) == 1 else 'them'}",
+            expected=f"{program()} {command} {' '.join(f'--{name} {name.upper()}' for name in missing)}",
+            remedy=f"add it; {program()} {command} --help explains every option",
+        )
 
 
 def is_option(word: str) -> bool:
-    """Whether fire reads a word as an option, or as a mark of its own, rather than as a value."""
+    """Whether a word is an option rather than a value."""
     return word == "-" or word.startswith("--") or re.match(r"-[a-zA-Z]", word) is not None

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from ..errors import one_of
+from ..names import MODALITIES
+from .arguments import program
+from .option_readers import Choice
 from .options import Count, Folds, Listed, NewPath, Seed, Share, checked
 
 if TYPE_CHECKING:
@@ -38,26 +42,34 @@ class IntakeOptions:
     table: str | None = None
     cases: str | None = None
     phase_pattern: str | None = None
-    modality: str = "CT"
+    modality: Annotated[str, Choice(MODALITIES)] = "CT"
     allow: Listed = ()
     csv: NewPath | None = None
     hash_ids: NewPath | None = None
     workers: Count | None = None
     max_voxels: Count | None = None
 
-    def survey(self, table: LabelTable | None) -> Survey:
-        """Check the scans, show every finding, and stop where an error is left."""
+    def survey(self, table: LabelTable | None, recognised: bool = False) -> Survey:
+        """Check the scans, show every finding, and if wanted what was recognised; stop where an error is left."""
+        from ..intake import recognised as report
+        from ..intake.finding_kinds import FINDINGS
+        from ..intake.findings import stop
         from ..intake.survey import Sources, survey
 
+        for name in self.allow:
+            one_of("allow", name, list(FINDINGS))
         label_maps, cases = (Path(path) if path else None for path in (self.labels, self.cases))
         sources = Sources(
             Path(self.images), label_maps, cases, self.phase_pattern, self.modality, self.workers, self.max_voxels
         )
         found = survey(sources, table)
-        self._show(found.findings)
+        shown = self._show(found.findings)
+        if recognised:
+            print(report.recognised(found, sources, table, names=self.hash_ids is None))
+        stop(shown)
         return found
 
-    def _show(self, found: Sequence[Finding]) -> None:
+    def _show(self, found: Sequence[Finding]) -> list[Finding]:
         from ..intake import findings
 
         shown = findings.allow(found, self.allow)
@@ -67,7 +79,7 @@ class IntakeOptions:
             findings.write_findings(Path(self.csv), shown)
         if shown:
             print(findings.as_text(shown))
-        findings.stop(shown)
+        return shown
 
 
 @checked
@@ -92,14 +104,19 @@ def prepare(
         seed: of the split.
         labelled_phases: phases whose training cases keep their label maps, as portal; all unless given.
     """
+    from ..cohort.case import UNKNOWN_PHASE
     from ..cohort.label_table import LabelTable
     from ..intake import prepare as intake
+    from ..printable import counted
 
     organs = LabelTable.read(Path(table))
+    for phase in labelled_phases or ():
+        one_of("labelled_phases", phase, (*organs.phases, UNKNOWN_PHASE))
     found = source.survey(organs)
     made = intake.write(found, organs, Path(out), folds, test_share, seed, labelled_phases)
     testing = sum(case.fold is None for case in made)
-    print(f"{out}: {len(made) - testing} training and {testing} testing cases")
+    print(f"{out}: {counted(len(made) - testing, 'training case')} and {counted(testing, 'testing case')}")
+    print(f"next: {program()} run --dataset_dir {out}")
 
 
 @checked
@@ -111,5 +128,4 @@ def check(source: IntakeOptions, **unknown: object) -> None:
     """
     from ..cohort.label_table import LabelTable
 
-    found = source.survey(LabelTable.read(Path(source.table)) if source.table else None)
-    print(f"{source.images}: {len(found.cases)} cases")
+    source.survey(LabelTable.read(Path(source.table)) if source.table else None, recognised=True)

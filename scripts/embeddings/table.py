@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Subset
-from tqdm import tqdm
 
 from .. import ranks
+from ..bars import bar
 from ..files import write_csv, written_whole
 from ..networks.pooling import Pooling
 from ..queries.dataset import QueryDataset
@@ -112,7 +112,8 @@ def embed_queries(
     encoder = encoder.to(device).eval()
     found: list[torch.Tensor] = []
     with torch.no_grad():
-        for batch in tqdm(DataLoader(chosen, batch_size), desc=title, unit="batch", disable=ranks.number() > 0):
+        loader = DataLoader(chosen, batch_size)
+        for batch in bar(loader, total=len(loader), title=title, unit="batch", hidden=ranks.number() > 0):
             image, attention = (batch[key].to(device) for key in ("image", "attention"))
             maps = encoder(torch.cat([image, attention * show_attention], 1))
             pooled = pooling.describe(maps, attention).float()

@@ -17,6 +17,7 @@ from ..errors import SemclError
 from ..files import write_text
 from ..job.job import Job
 from ..names import bad_cell
+from ..printable import counted
 from .metrics import METRICS
 from .owned_outputs import claim, folder_output, holds_only_rows, rows_output
 from .report import Report
@@ -153,10 +154,11 @@ class Evaluation:
 
     def counts(self) -> str:
         """How many cases and patients were measured, and whether the networks had seen them."""
-        counted = f"{len(self.cases)} cases of {len({case.patient for case in self.cases})} patients"
+        patients = len({case.patient for case in self.cases})
+        size = f"{counted(len(self.cases), 'case')} of {counted(patients, 'patient')}"
         seen = sum(case.fold is not None for case in self.cases)
         use = "kept for testing" if not seen else f"{seen} of which the refiner was trained on, which flatters it"
-        return f"{counted}, {use}." if self.seen else f"{counted}."
+        return f"{size}, {use}." if self.seen else f"{size}."
 
     def tolerances(self) -> str:
         """The tolerances of NSD, in words."""

@@ -9,9 +9,9 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import ranks
+from ..bars import bar
 from ..cohort.case import Case, unlabelled
 from ..cohort.components import Box, boxes
 from ..cohort.ignored import without_ignored
@@ -67,8 +67,9 @@ def measure_cases(
         return measure_case(case, {name: found[name][case.id] for name in methods}, table, tolerance)
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        bar = tqdm(pool.map(rows_of, cases), total=len(cases), desc="evaluate", unit="case", disable=ranks.number() > 0)
-        return [row for rows in bar for row in rows]
+        measured = pool.map(rows_of, cases)
+        shown = bar(measured, total=len(cases), title="evaluate", unit="case", hidden=ranks.number() > 0)
+        return [row for rows in shown for row in rows]
 
 
 def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolerance: float) -> list[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..printable import counted
 from . import wording
 from .metrics import BY_NAME, FALSE_POSITIVE, INTERSECTION, METRICS, MISSED, UNION, Metric
 from .rows import BACKGROUND, Row
@@ -154,8 +155,9 @@ class Summary:
         """The result in one sentence."""
         if len(self.methods) == 1:
             values = self.values(METRICS[0], self.methods[0])
-            cases = len({row.case for row in self.rows})
-            return f"Mean Dice {values.mean():.3f} over {cases} cases of {len(values)} patients ({self.methods[0]})."
+            cases = counted(len({row.case for row in self.rows}), "case")
+            size = f"{cases} of {counted(len(values), 'patient')}"
+            return f"Mean Dice {values.mean():.3f} over {size} ({self.methods[0]})."
         return wording.headline(self.comparisons(METRICS[0], self.main)[0], self.methods[0], self.main)
 
     def in_words(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..printable import counted
 from .statistics import LEVEL, MANY, Comparison
 from .step_down import EXACT
 
@@ -39,7 +40,7 @@ def headline(line: Comparison, first: str, second: str) -> str:
         verdict += f", 95 % interval {line.low:+.3f} to {line.high:+.3f}"
     return (
         f"Mean Dice {line.first:.3f} {first}, {line.second:.3f} {second} ({line.difference:+.3f}) "
-        f"over {line.cases} cases of {line.patients} patients: {verdict}."
+        f"over {counted(line.cases, 'case')} of {counted(line.patients, 'patient')}: {verdict}."
     )
 
 

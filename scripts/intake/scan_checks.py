@@ -76,7 +76,7 @@ def check_voxels(opened: Opened, table: LabelTable | None, modality: str) -> See
         label = inspect_label(scan.label, scan.case, table, organs)
     elif opened.fits and image and table:
         label = _check_masks(scan, image, table, organs)
-    return replace(seen, findings=seen.findings + label.findings, sizes=label.sizes)
+    return replace(seen, findings=seen.findings + label.findings, sizes=label.sizes, values=label.values)
 
 
 def _check_masks(scan: Scan, image: Header, table: LabelTable, organs: Sequence[str] | None) -> Seen:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
+from ..bars import bar
 from ..cohort.case import UNKNOWN_PHASE, Case
+from ..cohort.header import Header
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import readers
 from ..errors import SemclError, one_of
+from ..names import MODALITIES
 from . import case_table, cohort_checks
 from .findings import Finding, unusable_cases
-from .layouts import find_scans
+from .layouts import find_layout
 from .layouts.scan import Scan
 from .phase_detection import compile_pattern, phase_of
 from .scan_checks import annotated_organs, check_voxels, open_scan
 
-MODALITIES = ("CT", "MR", "RGB")
 OF_BODIES = (
     "organ_absent",
     "organ_small",
@@ -59,11 +59,23 @@ class Sources:
 
 @dataclass(frozen=True)
 class Survey:
-    """The cases that were found, their scans, and the findings."""
+    """The cases that were found, their scans, the findings, and what else was recognised.
+
+    Args:
+        cases: all that were found.
+        scans: case id -> its files.
+        findings: in the order of the cases.
+        layout: name of the layout of the files.
+        grids: case id -> header of its image in RAS.
+        values: case id -> values of its label map, without background.
+    """
 
     cases: list[Case]
     scans: dict[str, Scan]
     findings: list[Finding]
+    layout: str = ""
+    grids: dict[str, Header] = field(default_factory=dict)
+    values: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def usable(self) -> list[Case]:
         """The cases that stages can work with."""
@@ -83,7 +95,7 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
     """
     one_of("modality", sources.modality, MODALITIES)
     pattern = compile_pattern(sources.phase_pattern) if sources.phase_pattern else None
-    scans, findings = find_scans(sources.images, sources.label_maps)
+    layout, (scans, findings) = find_layout(sources.images, sources.label_maps)
     if sources.cases:
         scans, unlisted = _listed(scans, sources.cases)
         findings += unlisted
@@ -109,14 +121,16 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
         findings = [item for item in findings if item.name not in OF_BODIES]
     order = {case.id: number for number, case in enumerate(cases)}
     findings.sort(key=lambda item: order.get(item.case or "", -1))
-    return Survey(cases, {scan.case: scan for scan in scans}, findings)
+    grids = {one.scan.case: one.image.canonical() for one in opened if one.image}
+    values = {case.id: one.values for case, one in zip(cases, seen, strict=True)}
+    return Survey(cases, {scan.case: scan for scan in scans}, findings, layout, grids, values)
 
 
 def _parallel(
     work: Callable[[_Item], _Result], items: Sequence[_Item], workers: int | None, name: str
 ) -> list[_Result]:
     with ThreadPoolExecutor(readers(workers)) as pool:
-        return list(tqdm(pool.map(work, items), total=len(items), desc=name, unit="scan"))
+        return list(bar(pool.map(work, items), total=len(items), title=name, unit="scan"))
 
 
 def _listed(scans: Sequence[Scan], path: Path) -> tuple[list[Scan], list[Finding]]:

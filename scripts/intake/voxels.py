@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ class Seen:
         digest: hash of the image's voxels in RAS.
         spread: 1st to 99th percentile of the image.
         sizes: organ -> volume (mm3), for organs that are not cut off by the border.
+        values: those of its label map, without background and ignored voxels.
     """
 
     findings: list[Finding] = field(default_factory=list)
     digest: str | None = None
     spread: float = 0.0
     sizes: dict[str, float] = field(default_factory=dict)
+    values: frozenset[int] = frozenset()
 
 
 def inspect_image(path: Path, case: str, modality: str) -> Seen:
@@ -91,6 +93,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         add("label_not_integer", f"{int(fractional.sum())} voxels, such as {values[fractional][0]:g}")
         return seen
     held = {int(value) for value in np.unique(values)} - {0, table.ignore if table else IGNORED_INDEX}
+    seen.values = frozenset(held)
     if not held:
         add("label_empty", "0 everywhere")
     if table is None or not held:
@@ -102,7 +105,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         seen.findings.append(Finding(case, "label_outside_table", f"{named} in {path}", (path,), expected=expected))
         return seen
     objects = table.encode(values, case)
-    return inspect_objects(objects, volume.affine, case, table, annotated)
+    return replace(inspect_objects(objects, volume.affine, case, table, annotated), values=seen.values)
 
 
 def inspect_objects(

@@ -95,7 +95,7 @@ def check_config(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapp
         elif key in own or key in others:
             errors += _compare(key, _resolved(value, others), _resolved(written, others))
         elif key not in known and not any(name.partition("#")[0].partition("::")[0] == key for name in referred):
-            errors.append(_unknown(key, known, "no stage has such a key, and nothing refers to it"))
+            errors.append(_unknown(key, known | set(others), "no stage has such a key, and nothing refers to it"))
     errors += indivisible({key: _resolved(value, others) for key, value in config.items()})
     return errors + [error for path, part in _components(config) for error in _arguments(path, part)]
 

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from ..errors import SemclError, raise_all
 from ..files import write_text, written_whole
 from ..sidefiles import for_show, plain_note
 from . import config_check, manifest
+from .closing import closing_lines, go_on, some_failed
 from .handles import require_handles
 from .lock import Locks
 from .shard import Shard
+from .stage_options import not_for_the_stage
 
-RESUMED = ("coarse", "pretrain", "train", "segment", "pretrain_slices")  # stages that write checkpoints
-SHARDED = ("maps", "store", "inference", "segment_inference", "evaluate")  # stages over cases, which runs can share
 SOME_FAILED = 3  # exit code: done but for some cases
 
 
@@ -61,7 +61,7 @@ class Job:
         self.name = stage if self.shard is None else f"{stage}.{self.shard.name}"
         self.checkpoint = self.folder / f"{stage}.checkpoint.pt"
         self.manifest = self.folder / f"{self.name}.json"
-        self.note, self.config = dict[str, Any](), dict[str, Any]()
+        self.note, self.config, self.dataset_dir = dict[str, Any](), dict[str, Any](), ""
         self.failed: list[str] = []
         self.leads = ranks.number() == 0
         self.locks = Locks(self.folder)
@@ -81,22 +81,15 @@ class Job:
         running = config_check.running_config()
         shipped = config_check.shipped(self.bundle_root, self.stage)
         self.config = config_check.flatten({**running, "common": shipped.common})
-        wrong = [*self._not_for_the_stage(), *config_check.check_config(running, shipped.own, shipped.others)]
+        self.dataset_dir = str(running.get("dataset_dir", ""))
+        wrong = [
+            *not_for_the_stage(self.stage, self.resume, self.shard),
+            *config_check.check_config(running, shipped.own, shipped.others),
+        ]
         ranks.first_alone(lambda: self._open(wrong))
         workers = running.get("num_workers", 0)
         require_handles(workers if isinstance(workers, int) else int(shipped.common["num_workers"]))
         self._listen()
-
-    def _not_for_the_stage(self) -> Iterator[SemclError]:
-        """Yield the errors of options that this stage does not have."""
-        for name, given, stages in (("resume", self.resume, RESUMED), ("shard", self.shard, SHARDED)):
-            if given and self.stage not in stages:
-                yield SemclError(
-                    f"{self.stage} has no option --{name}",
-                    found=f"--{name} {given}",
-                    expected=f"--{name} only with {', '.join(stages)}",
-                    remedy=f"leave out --{name}",
-                )
 
     def _open(self, wrong: Sequence[SemclError]) -> None:
         """Do the part of ``begin`` that is done once for all ranks."""
@@ -129,10 +122,13 @@ class Job:
             self.checkpoint.unlink(missing_ok=True)
         self._write("completed")
         self._release()
+        if self.leads:
+            print(
+                closing_lines(self.name, self.folder.parent, self.dataset_dir, self.bundle_root / "configs", self.start)
+            )
         if self.failed:
             if self.leads:
-                count, names = len(self.failed), ", ".join(self.failed)
-                print(f"{self.stage}: {count} cases failed, the others are done: {names}", file=sys.stderr)
+                print(f"{self.stage}: {some_failed(self.failed)}", file=sys.stderr)
             sys.exit(SOME_FAILED)
 
     def part(self, cases: Sequence[Case]) -> list[Case]:
@@ -224,9 +220,8 @@ class Job:
             why = "the time limit" if number == signal.SIGALRM else number.name
             with suppress(OSError):  # also on a full disk the run must stop
                 self._write("interrupted")
-            how = "go on with --resume True" if self.checkpoint.is_file() else "run it again: what is written is whole"
             if self.leads:
-                signals.say(f"\n{self.stage}: stopped by {why}; {how}")
+                signals.say(f"\n{self.stage}: stopped by {why}; {go_on(self.checkpoint)}")
             sys.exit(signals.BY_USER if number == signal.SIGINT else signals.INTERRUPTED)
 
         self.handlers = signals.catch(stop, (*signals.ENDING, signal.SIGALRM))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from tqdm import tqdm
 
 from .. import ranks
+from ..bars import bar
 from ..files import write_csv
 from ..finite import training_failed
 from ..outputs import Output
@@ -57,7 +56,7 @@ class Progress:
 
     def __init__(self, title: str, unit: str = "step", runs: int = 1, show_loss: bool = True) -> None:
         self.title, self.unit, self.runs, self.show_loss = title, unit, runs, show_loss
-        self.bar: tqdm | None = None
+        self.bar: Any = None
         self.finished = 0
 
     def attach(self, engine: Engine) -> None:
@@ -73,10 +72,9 @@ class Progress:
         """Show the bar, when the first run starts."""
         if self.bar is None and ranks.number() == 0:
             steps = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)  # of one run
-            every = 0.1 if sys.stderr.isatty() else 10  # seconds; a log is not a terminal
             self.finished = getattr(engine.state, "round", 0)  # of the runs, where one is resumed
             done = self.finished * steps + engine.state.iteration
-            self.bar = tqdm(total=self.runs * steps, initial=done, desc=self.title, unit=self.unit, mininterval=every)
+            self.bar = bar(total=self.runs * steps, title=self.title, unit=self.unit, initial=done)
 
     def step(self, engine: Engine) -> None:
         """Count an iteration."""

@@ -15,8 +15,8 @@ import yaml
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
-from tqdm import tqdm
 
+from ..bars import bar
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
@@ -85,7 +85,7 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
     numbers = yaml.safe_load(NUMBERS.read_text())
     planned = plan(out, cases)
     listed = scans(cases, numbers)
-    for scan in tqdm(listed, desc="phantom", unit="scan"):
+    for scan in bar(listed, total=len(listed), title="phantom", unit="scan"):
         image, label, affine = render(scan, seed, numbers)
         write_volume(out / "images" / f"{scan.case}.nii.gz", image, affine)
         write_volume(out / "labels" / f"{scan.case}.nii.gz", label, affine)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from .. import ranks
+from ..bars import bar
 from ..cohort.attention import read_attention
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
@@ -31,9 +31,8 @@ def build_all(cases: Sequence[Case], build: Callable[[Case], CaseNote], workers:
     with ThreadPoolExecutor(readers(workers)) as pool:
         building = {pool.submit(build, case): case.id for case in cases}
         finished = as_completed(building)
-        hidden = ranks.number() > 0
         try:
-            progress = tqdm(finished, total=len(cases), desc="query store", unit="case", disable=hidden)
+            progress = bar(finished, total=len(cases), title="query store", unit="case", hidden=ranks.number() > 0)
             return {building[done]: done.result() for done in progress}
         except BaseException:
             pool.shutdown(cancel_futures=True)

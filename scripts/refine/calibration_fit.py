@@ -12,9 +12,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from .. import ranks
+from ..bars import bar
 from ..cohort.label_table import LabelTable
 from ..finite import refuse_broken
 from ..job.weights import models
@@ -127,7 +127,9 @@ class Calibrate:
         prepare = PrepareQueries(self.views)
         counts = torch.zeros((len(self.table) + 1) * 2 * BINS, dtype=torch.int64, device=self.device)
         self.network.eval()
-        for batch in tqdm(self.loader, desc="calibrate", unit="batch", leave=False, disable=ranks.number() > 0):
+        for batch in bar(
+            self.loader, total=len(self.loader), title="calibration", unit="batch", hidden=ranks.number() > 0
+        ):
             inputs, targets = prepare(batch, self.device, non_blocking=True)
             with torch.no_grad():
                 logits = self.network(inputs).float()

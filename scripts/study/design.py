@@ -71,8 +71,7 @@ class Design:
         """The keys for all stages: of the overlays in order, then the design's own."""
         found: dict[str, Any] = {}
         for overlay in self.overlays:
-            path = configs / f"{overlay}.yaml"
-            found |= _overlay(path if path.is_file() else Path(overlay))
+            found |= read_overlay(find_overlay(overlay, configs))
         return {**found, **self.numbers}
 
 
@@ -128,21 +127,22 @@ def parse_contrasts(texts: Sequence[str], names: Sequence[str]) -> list[Contrast
     return list(dict.fromkeys(found))
 
 
-def _overlay(path: Path) -> dict[str, Any]:
-    """The keys of an overlay of stages.
+def find_overlay(name: str, configs: Path) -> Path:
+    """The path of an overlay of stages, given by the name of one that ships or by a path.
 
     Raises:
-        SemclError: when it is missing, or the config of a stage.
+        SemclError: when it is missing, or is the config of a stage.
     """
+    shipped = configs / f"{name}.yaml"
+    path = shipped if shipped.is_file() else Path(name)
     remedy = "set --overlay to a file of your own numbers, or to standard or faithful"
     if not path.is_file():
         raise SemclError("there is no such overlay", found=f"no {path}", expected="a config file", remedy=remedy)
-    content = read_overlay(path)
-    if "run" in content:
+    if "run" in read_overlay(path):
         raise SemclError(
             f"{path} is the config of a stage",
             found="a key run",
             expected="an overlay: values that replace those of the stages",
             remedy=remedy,
         )
-    return content
+    return path

@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from .. import signals
+from ..bars import bar
 from ..errors import SemclError
 from ..files import write_text
 from .step import Step
@@ -86,9 +87,8 @@ class Runner:
         steps = list(dict.fromkeys(step for task in waiting for step in task.steps))
         todo = [step for step in steps if not self._has(step)]
         print(f"{title}: {len(tasks) - len(waiting)} of {len(tasks)} tasks done, {len(waiting)} to run", flush=True)
-        every = 0.1 if sys.stderr.isatty() else 30  # seconds; a log gets fewer lines than a terminal
         try:
-            with tqdm(total=len(todo), desc=title, unit="step", mininterval=every, smoothing=0.1) as bar:
+            with bar(total=len(todo), title=title, unit="step", smoothing=0.1) as shown:
                 while waiting or self.running:
                     for place in range(self.workers):
                         if place not in self.running and (task := self._next(waiting)):
@@ -97,7 +97,7 @@ class Runner:
                         break  # what they need has failed
                     time.sleep(POLL)
                     self._collect()
-                    bar.update(sum(map(self._has, todo)) - bar.n)
+                    shown.update(sum(map(self._has, todo)) - shown.n)
         finally:
             self.stop()
         if self.failed:

@@ -17,7 +17,7 @@ from ..sidefiles import for_show, plain_note
 METHOD = "prediction"  # in a step's rows; the strategies that share them have names of their own
 
 
-def run(note: Mapping[str, Any]) -> None:
+def run_steps(note: Mapping[str, Any]) -> None:
     """Run the steps that have not completed, and measure their predictions.
 
     Args:
@@ -75,7 +75,7 @@ def run_stage(step: Mapping[str, Any], probe: bool = False) -> None:
 
 def main() -> None:
     """Run the steps described by the file that is given as argument."""
-    run(json.loads(Path(sys.argv[1]).read_text()))
+    run_steps(json.loads(Path(sys.argv[1]).read_text()))
 
 
 if __name__ == "__main__":

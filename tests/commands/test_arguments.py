@@ -1,4 +1,4 @@
-"""The words of a shell, prepared for fire."""
+"""The words of a shell: commands, their options as text, and help."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import sys
 import pytest
 
 from scripts import __main__ as command_line
-from scripts.commands.arguments import SEPARATOR, arguments
+from scripts.commands.arguments import SEPARATOR, Call, parse, program
+from scripts.commands.phantom import phantom
+from scripts.errors import SemclError
+
+
+def said(words, monkeypatch, capsys, program="scripts"):
+    """What the command line prints for some words."""
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    command_line.main()
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("given", "near"), [("prepar", "prepare"), ("pop", None), ("items", None), ("keys", None)])
@@ -21,28 +30,35 @@ def test_an_unknown_command_is_refused(given, near, monkeypatch, capsys):
     assert (f"did you mean {near}?" if near else "--help") in printed
 
 
-@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["check", "--", "--help"]])
-def test_help_still_comes_from_fire(words, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["scripts", *words])
-    monkeypatch.setenv("PAGER", "cat")
-    with pytest.raises(SystemExit, match="0"):
-        command_line.main()
-    assert "SYNOPSIS" in (printed := "".join(capsys.readouterr()))
-    assert "METADATA" not in printed
-
-
 @pytest.mark.parametrize(
-    ("given", "made"),
+    ("given", "call"),
     [
-        (["--out", "b"], ["--out='b'"]),
-        (["--pred", "a", "--out", "b"], ["--pred='a'", "--out='b'"]),
-        (["--pred=a=b"], ["--pred='a=b'"]),
-        (["--pred", "a", "--out", "b", "--pred=c,d"], [f"--pred={'a' + SEPARATOR + 'c,d'!r}", "--out='b'"]),
-        (["--pred", "a", "--", "--pred", "b"], ["--pred='a'", "--", "--pred", "b"]),
-        (["--out", "a", "--out", "b"], ["--out='b'"]),
-        (["x", "--new-option", "--predict", "a"], ["'x'", "--new-option", "--predict='a'"]),
+        (["--out", "b"], {"out": "b"}),
+        (["--pred", "a", "--out", "b"], {"pred": "a", "out": "b"}),
+        (["--out=a=b"], {"out": "a=b"}),
+        (["--pred", "a", "--out", "b", "--pred=c,d"], {"pred": f"a{SEPARATOR}c,d", "out": "b"}),
+        (["--out", "a", "--out", "b"], {"out": "b"}),
+        (["x", "--new-option", "--predict", "a"], {"out": "x", "new_option": True, "predict": "a"}),
+        (["--out", "2024_01", "--cases", "-3"], {"out": "2024_01", "cases": "-3"}),
     ],
-    ids=["none", "one", "with a sign", "two", "for fire itself", "another option twice", "options nobody knows"],
+    ids=["one", "two", "with a sign", "repeated", "twice", "options nobody knows", "numbers stay text"],
 )
-def test_all_values_of_a_repeated_option_are_kept(given: list[str], made: list[str]) -> None:
-    assert arguments(["phantom", *given], {"phantom": command_line.COMMANDS["phantom"]}, "pred") == ["phantom", *made]
+def test_words_become_a_call(given, call) -> None:
+    assert parse(["phantom", *given], {"phantom": phantom}, "pred") == Call("phantom", call)
+
+
+def test_missing_options_are_named_in_one_message():
+    with pytest.raises(SemclError, match=r"^phantom needs --out\n(.|\n)*phantom --out OUT\n(.|\n)*phantom --help"):
+        parse(["phantom"], {"phantom": phantom}, "pred")
+
+
+@pytest.mark.parametrize(("started", "name"), [("/usr/bin/semcl", "semcl"), ("x/__main__.py", "python -m scripts")])
+def test_messages_name_the_program_as_it_was_started(started, name, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [started])
+    assert program() == name
+
+
+def test_the_version_is_printed(monkeypatch, capsys):
+    from scripts import __version__
+
+    assert said(["--version"], monkeypatch, capsys) == f"semcl {__version__}\n"

@@ -188,7 +188,7 @@ def test_a_file_to_write_is_neither_a_folder_nor_inside_a_file(tmp_path: Path) -
         (["x", "-"], "--cases is not a number"),
     ],
 )  # fmt: skip
-def test_words_that_fire_would_misread_are_quoted(words, message, monkeypatch, capsys):
+def test_words_that_are_no_options_and_values_are_refused(words, message, monkeypatch, capsys):
     SEEN.clear()
     with pytest.raises(SystemExit, match="2"):
         run_with(monkeypatch, *words)

@@ -155,7 +155,7 @@ def test_a_case_that_a_rank_cannot_read_is_named_at_the_end(whole, tmp_path):
     bad = datalist.load(cohort)[1]
     bad.image.write_bytes(b"no volume")
     assert run_ranks("inference", 2, out, **of(cohort, "inference")) == [3, 3], logs(out)
-    assert f"1 cases failed, the others are done: {bad.id}" in (out / "rank0.log").read_text()
+    assert f"1 case failed, the others are done: {bad.id}" in (out / "rank0.log").read_text()
     assert json.loads((cohort / "jobs" / "inference.json").read_text())["failed_cases"] == [bad.id]
 
 

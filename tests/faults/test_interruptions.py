@@ -222,7 +222,7 @@ def test_a_case_that_failed_before_the_interruption_is_named_by_the_resumed_run(
     bad.image.write_bytes(scan)
     assert run(resume=True) == 3, run.log.read_text()
     assert not (run.out / "attention" / f"{bad.id}.nii.gz").exists()
-    assert f"coarse: 1 cases failed, the others are done: {bad.id}" in run.log.read_text()
+    assert f"coarse: 1 case failed, the others are done: {bad.id}" in run.log.read_text()
 
 
 # stopped
@@ -526,7 +526,7 @@ def test_a_scan_that_cannot_be_read_is_named_and_the_others_are_segmented(whole,
     assert run(dataset_dir=str(cohort)) == 3
     log = run.log.read_text()
     assert f"error: case {bad.id}: a volume cannot be read" in log
-    assert f"inference: 1 cases failed, the others are done: {bad.id}" in log
+    assert f"inference: 1 case failed, the others are done: {bad.id}" in log
     note = json.loads((run.out / "jobs" / "inference.json").read_text())
     assert (note["status"], note["failed_cases"]) == ("completed", [bad.id])
     left = predicted(whole["inference"])

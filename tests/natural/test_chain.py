@@ -14,7 +14,7 @@ from scripts.cohort.pictures import read_photo
 from scripts.cohort.volume_files import volumes
 from scripts.commands.evaluate import evaluate
 from scripts.errors import SemclError
-from scripts.intake.layouts import find_scans
+from scripts.intake.layouts import find_layout
 from tests.conftest import write_nifti
 from tests.natural import BORDER, CLASSES, write_picture, write_voc
 from tests.stages import ROOT, refusal, run_here
@@ -125,7 +125,7 @@ def test_pictures_beside_scans_are_previews_not_cases(tmp_path):
             write_nifti(tmp_path / kind / f"{case}.nii.gz", np.ones((4, 4, 4), np.int16) * (ord(case) - 96))
             write_picture(tmp_path / kind / f"{case}.png", np.zeros((4, 4), np.uint8))
     write_picture(tmp_path / "logo.png", np.zeros((4, 4, 3), np.uint8))
-    scans, findings = find_scans(tmp_path, None)
+    scans, findings = find_layout(tmp_path, None)[1]
     assert findings == []
     assert [(scan.image.name, scan.label.name) for scan in scans] == [(f"{case}.nii.gz",) * 2 for case in "abc"]
     assert set(volumes(tmp_path / "images")) == {"a", "b", "c"}

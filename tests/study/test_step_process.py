@@ -17,7 +17,7 @@ from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.evaluate.rows import Row, read_metrics
 from scripts.study import step_process as module
-from scripts.study.step_process import METHOD, has_completed, main, run
+from scripts.study.step_process import METHOD, has_completed, main, run_steps
 from tests.conftest import write_nifti
 from tests.study.made import TABLE
 
@@ -96,7 +96,7 @@ def folder_of(note: Mapping[str, Any], stage: str) -> Path:
 def test_stages_are_run_in_order_and_what_they_predict_is_measured(
     note: dict[str, Any], workflow: type[Workflow]
 ) -> None:
-    run(note)
+    run_steps(note)
     assert stages(workflow) == ["pretrain", "embed", "train", "inference"]
     assert [overrides for _, overrides in workflow.runs] == [step["overrides"] for step in note["steps"]]
     rows = read_metrics(folder_of(note, "inference") / "rows.csv")
@@ -108,7 +108,7 @@ def test_stages_are_run_in_order_and_what_they_predict_is_measured(
 
 @pytest.mark.parametrize("probe", [False, True])
 def test_stages_that_train_have_a_clock(note: dict[str, Any], workflow: type[Workflow], probe: bool) -> None:
-    run(note | {"probe": probe})
+    run_steps(note | {"probe": probe})
     assert workflow.clocks == [
         {"_target_": "scripts.study.clock.Clock", "folder": str(folder_of(note, stage)), "probe": probe}
         for stage in ("pretrain", "train")
@@ -116,7 +116,7 @@ def test_stages_that_train_have_a_clock(note: dict[str, Any], workflow: type[Wor
 
 
 def test_the_seconds_of_every_stage_are_noted(note: dict[str, Any], workflow: type[Workflow]) -> None:
-    run(note)
+    run_steps(note)
     for step in note["steps"]:
         assert json.loads((Path(step["folder"]) / "cost.json").read_text())["whole"] >= 0
 
@@ -126,30 +126,30 @@ def test_the_seconds_of_a_stage_that_failed_are_noted_too(
 ) -> None:
     workflow.failing = {"train": ZeroDivisionError("a bug")}
     with pytest.raises(ZeroDivisionError):
-        run(note)
+        run_steps(note)
     before = json.loads((folder_of(note, "train") / "cost.json").read_text())["whole"]
     workflow.failing = {}
-    run(note)
+    run_steps(note)
     assert json.loads((folder_of(note, "train") / "cost.json").read_text())["whole"] >= before
 
 
 def test_what_has_completed_is_not_run_again(note: dict[str, Any], workflow: type[Workflow]) -> None:
-    run(note)
+    run_steps(note)
     measured = (folder_of(note, "inference") / "rows.csv").read_bytes()
     workflow.runs.clear()
-    run(note)
+    run_steps(note)
     assert workflow.runs == []
     assert (folder_of(note, "inference") / "rows.csv").read_bytes() == measured
 
 
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
 def test_what_has_not_completed_is_run_again(note: dict[str, Any], workflow: type[Workflow], status: str) -> None:
-    run(note)
+    run_steps(note)
     workflow.runs.clear()
     train = note["steps"][2]
     write_status(Path(train["folder"]), "train", status)
     assert not has_completed(train)
-    run(note)
+    run_steps(note)
     assert stages(workflow) == ["train"]
 
 
@@ -157,31 +157,31 @@ def test_an_interrupted_stage_is_resumed_from_its_checkpoint(note: dict[str, Any
     folder = folder_of(note, "pretrain")
     write_status(folder, "pretrain", "running")
     (folder / "jobs" / "pretrain.checkpoint.pt").write_bytes(b"")
-    run(note)
+    run_steps(note)
     assert [overrides.get("resume") for _, overrides in workflow.runs] == [True, None, None, None]
 
 
 def test_what_was_measured_is_not_measured_again(
     note: dict[str, Any], workflow: type[Workflow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(note)
+    run_steps(note)
 
     def again(*_: object, **__: object) -> None:
         pytest.fail("measured again")
 
     monkeypatch.setattr(module, "measure_cases", again)
-    run(note)
+    run_steps(note)
 
 
 def test_predictions_that_were_not_measured_are_measured_without_another_run(
     note: dict[str, Any], workflow: type[Workflow]
 ) -> None:
-    run(note)
+    run_steps(note)
     rows = folder_of(note, "inference") / "rows.csv"
     measured = rows.read_bytes()
     rows.unlink()
     workflow.runs.clear()
-    run(note)
+    run_steps(note)
     assert (workflow.runs, rows.read_bytes()) == ([], measured)
 
 
@@ -199,7 +199,7 @@ def test_an_optional_step_that_cannot_be_made_does_not_stop_the_others(
     note: dict[str, Any], workflow: type[Workflow], capsys: pytest.CaptureFixture[str]
 ) -> None:
     workflow.failing = {"embed": wrapped()}
-    run(note)
+    run_steps(note)
     assert stages(workflow) == ["pretrain", "embed", "train", "inference"]
     assert "embed is left out: neighbours are searched among other patients" in capsys.readouterr().err
     assert (folder_of(note, "inference") / "rows.csv").is_file()
@@ -209,14 +209,14 @@ def test_an_optional_step_that_cannot_be_made_does_not_stop_the_others(
 def test_anything_else_stops_it(note: dict[str, Any], workflow: type[Workflow], stage: str, error: Exception) -> None:
     workflow.failing = {stage: error}
     with pytest.raises(type(error), match=str(error)):
-        run(note)
+        run_steps(note)
     assert stages(workflow)[-1] == stage
 
 
 def test_a_map_that_is_missing_is_named(note: dict[str, Any], workflow: type[Workflow]) -> None:
     (folder_of(note, "inference") / "predictions" / "s1.nii.gz").unlink()
     with pytest.raises(SemclError, match=rf"(?s)case s1: no label map of method {METHOD}"):
-        run(note)
+        run_steps(note)
     assert not (folder_of(note, "inference") / "rows.csv").exists()
 
 

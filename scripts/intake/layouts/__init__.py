@@ -1,7 +1,6 @@
-"""Layouts of data sets, one module per layout; none imports another.
+"""Layouts of data sets, one module per layout, tried in the order of ``LAYOUTS``; none imports another.
 
-A layout is a function of ``images`` and ``label_maps`` that returns scans and findings, or None when the files have
-another layout. They are tried in the order of ``LAYOUTS``; a new one is a module and its entry in that list.
+A layout is a function of ``images`` and ``label_maps`` that returns scans and findings, or None for another layout.
 """
 
 from __future__ import annotations
@@ -14,11 +13,16 @@ from . import csv_of_paths, folders, totalsegmentator, voc
 from .scan import Found
 
 Layout = Callable[[Path, Path | None], Found | None]
-LAYOUTS: tuple[Layout, ...] = (csv_of_paths.find, totalsegmentator.find, voc.find, folders.find)  # the last accepts any
+LAYOUTS: dict[str, Layout] = {  # name, as `check` reports it; the last accepts any files
+    "a CSV of paths": csv_of_paths.find,
+    "a folder per scan with one mask per organ, as TotalSegmentator writes them": totalsegmentator.find,
+    "PASCAL VOC": voc.find,
+    "volumes in one folder, label maps by the same names": folders.find,
+}
 
 
-def find_scans(images: Path, label_maps: Path | None) -> Found:
-    """Pair images and label maps by case id, and report those without a counterpart.
+def find_layout(images: Path, label_maps: Path | None) -> tuple[str, Found]:
+    """Pair images and label maps by case id, and report those without a counterpart; the layout's name comes first.
 
     Args:
         images: folder of volumes, root of a data set, one volume, one DICOM folder, or a CSV of paths.
@@ -32,5 +36,5 @@ def find_scans(images: Path, label_maps: Path | None) -> Found:
         if path is not None and not (path.is_dir() or path.is_file() or listed):
             missing = "a path that is neither a file nor a folder" if path.exists() else "a folder is missing"
             raise SemclError(missing, found=str(path), expected="a folder of volumes", remedy="check the path")
-    answers = (find(images, label_maps) for find in LAYOUTS)
-    return next(found for found in answers if found is not None)
+    answers = ((name, find(images, label_maps)) for name, find in LAYOUTS.items())
+    return next((name, found) for name, found in answers if found is not None)

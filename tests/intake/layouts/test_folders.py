@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.intake.layouts import find_scans
+from scripts.intake.layouts import find_layout
 from scripts.intake.layouts.folders import entries, match
 from tests.conftest import write_nifti
 from tests.faults.inputs import ct, organs, write_dicom
@@ -31,14 +31,14 @@ def test_the_labels_of_a_data_set_are_found_beside_its_images(tmp_path):
         root = tmp_path / names[0]
         image = write_nifti(root / names[0] / "a.nii.gz", ct())
         label = write_nifti(root / names[1] / "a.nii.gz", organs())
-        (scan,), findings = find_scans(root, None)
+        (scan,), findings = find_layout(root, None)[1]
         assert (scan.case, scan.image, scan.label, findings) == ("a", image, label, [])
 
 
 def test_a_folder_of_images_needs_no_labels(tmp_path):
     write_nifti(tmp_path / "images/a.nii.gz", ct())
     write_nifti(tmp_path / "labels/a.nii.gz", organs())
-    (scan,), _ = find_scans(tmp_path / "images", None)
+    (scan,), _ = find_layout(tmp_path / "images", None)[1]
     assert not scan.labelled
 
 

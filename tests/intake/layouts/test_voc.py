@@ -5,7 +5,7 @@ import yaml
 
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
-from scripts.intake.layouts import find_scans, voc
+from scripts.intake.layouts import find_layout, voc
 from tests.natural import write_voc
 from tests.stages import ROOT
 
@@ -16,7 +16,7 @@ def root(tmp_path):
 
 
 def test_listed_pictures_are_trained_on_in_folds_or_tested(root):
-    scans, findings = find_scans(root, None)
+    scans, findings = find_layout(root, None)[1]
     assert findings == []
     assert [scan.row.fold for scan in scans] == ["0", "1", "2", "0", "1", "test", "test"]
     assert [scan.case for scan in scans if scan.label is None] == ["2026_000002"]

@@ -1,0 +1,98 @@
+"""A stage run in this process, with the overlay that belongs to the cohort."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import SemclError, raise_all
+from ..files import write_text
+from ..outputs import refuse_strange
+
+OVERLAY_FILE = "overlay.yaml"  # in the cohort's folder
+PREVIOUS = "overlay.previous.yaml"
+MARK = "# The overlay of this cohort, kept by `semcl run`; later commands use it unless given another.\n"
+
+
+def overlay_of(dataset_dir: Path, given: str | None, root: Path) -> Path | None:
+    """Return the overlay to use: the one given by name or path, else the cohort's own, if there is one.
+
+    Raises:
+        SemclError: when it is missing, or is the config of a stage.
+    """
+    from ..study.design import find_overlay
+
+    kept = dataset_dir / OVERLAY_FILE
+    if given is None and not kept.is_file():
+        return None
+    return find_overlay(str(kept) if given is None else given, root / "configs")
+
+
+def keep_overlay(overlay: Path, dataset_dir: Path) -> Path:
+    """Copy an overlay into the cohort; another one that was kept there before becomes overlay.previous.yaml.
+
+    Raises:
+        SemclError: when the cohort holds a file of that name that was not kept by this command.
+    """
+    kept = dataset_dir / OVERLAY_FILE
+    text = overlay.read_text(encoding="utf-8")
+    wanted = text if text.startswith(MARK) else MARK + text
+    refuse_strange(kept, lambda found: found.startswith(MARK), "an overlay kept by run", "--dataset_dir")
+    if kept.is_file() and kept.read_text(encoding="utf-8") != wanted:
+        kept.replace(dataset_dir / PREVIOUS)
+        print(f"{kept} is replaced; the overlay before is {PREVIOUS}")
+    if not kept.is_file():
+        write_text(kept, wanted)
+    return kept
+
+
+def stage_files(root: Path, stage: str, overlay: Path | None) -> list[str]:
+    """Return the config files of a stage.
+
+    Raises:
+        SemclError: when the bundle has no such stage.
+    """
+    config = root / "configs" / f"{stage}.yaml"
+    if not config.is_file():
+        raise SemclError(
+            "the bundle is missing", found=f"no {config}", expected="the bundle's folder", remedy="set --bundle_root"
+        )
+    return [str(config), *([str(overlay)] if overlay else [])]
+
+
+def check_configs(root: Path, stages: Mapping[str, Mapping[str, Any]], overlay: Path | None) -> None:
+    """Check the configs of several stages before the first one starts.
+
+    Args:
+        root: the bundle's folder.
+        stages: name -> what is overridden.
+        overlay: for all of them.
+
+    Raises:
+        SemclError: with all errors of all stages.
+    """
+    from ..job import config_check, overlays
+
+    errors: dict[str, SemclError] = {}
+    for stage, overrides in stages.items():
+        files = stage_files(root, stage, overlay)
+        shipped = config_check.shipped(root, stage)
+        merged = overlays.merged(files, overrides)
+        errors |= {str(error): error for error in config_check.check_config(merged, shipped.own, shipped.others)}
+    raise_all(list(errors.values()), of="the config")
+
+
+def run_config(root: Path, stage: str, overlay: Path | None, overrides: Mapping[str, Any]) -> None:
+    """Run a stage in this process; errors of the stage, as MONAI wraps them."""
+    from monai.bundle import ConfigWorkflow
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "parsing config_file")  # about configs of others; these are the bundle's
+        workflow = ConfigWorkflow(
+            stage_files(root, stage, overlay), logging_file=False, bundle_root=str(root), **overrides
+        )
+        workflow.initialize()
+    workflow.run()
+    workflow.finalize()

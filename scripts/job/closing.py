@@ -1,0 +1,93 @@
+"""What a stage says at its end: what it wrote, its key figure, and the next command."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from pathlib import Path
+
+from ..outputs import visible
+from ..printable import counted
+
+CHAINED: ContextVar[str] = ContextVar("chained", default="")  # the command that runs all stages, where one does
+NEXT = {
+    "coarse": "pretrain",
+    "pretrain": "train",
+    "train": "inference",
+    "inference": "evaluate",
+    "segment": "segment_inference",
+    "segment_inference": "evaluate",
+}
+WRITTEN = ("attention", "store", "predictions", "embeddings", "models")  # in the output folder
+
+
+def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path, start: float) -> str:
+    """Return the lines about a stage that has completed.
+
+    Args:
+        stage: its name.
+        output_dir: where it wrote.
+        dataset_dir: the cohort, as it was given.
+        configs: the bundle's configs.
+        start: when it started, by ``time.monotonic``; older files are not its own.
+    """
+    seconds = time.monotonic() - start
+    since = time.time() - seconds
+    wrote = list(_written(output_dir, since))
+    lines = [f"{stage}: completed in {_duration(seconds)}{'; wrote ' if wrote else ''}{', '.join(wrote)}"]
+    figures = key_figures(output_dir / "curves" / f"{stage}.csv", since)
+    lines += [f"{stage}: {figures}"] if figures else []
+    if stage in NEXT and not CHAINED.get():
+        config = configs / f"{NEXT[stage]}.yaml"
+        with suppress(ValueError):
+            config = config.absolute().relative_to(Path.cwd())
+        lines.append(f"next: python -m monai.bundle run --config_file {config} --dataset_dir {dataset_dir}")
+    return "\n".join(lines)
+
+
+def go_on(checkpoint: Path) -> str:
+    """Return how an interrupted stage goes on."""
+    if CHAINED.get():
+        return f"go on with {CHAINED.get()}"
+    return "go on with --resume True" if checkpoint.is_file() else "run it again: what is written is whole"
+
+
+def some_failed(cases: Sequence[str]) -> str:
+    """Return which cases a stage went on without."""
+    return f"{counted(len(cases), 'case')} failed, the others are done: {', '.join(cases)}"
+
+
+def key_figures(curve: Path, since: float) -> str:
+    """Return the first and the last loss of a curve's last run, and its other figures at the end; "" without one."""
+    if not curve.is_file() or curve.stat().st_mtime < since:
+        return ""
+    with open(curve, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    own = [row for row in rows if row["run"] == rows[-1]["run"]]
+    first, last = own[0], own[-1]
+    text = f"loss {float(last['loss']):.3f} after one epoch"
+    if len(own) > 1:
+        text = f"loss {float(first['loss']):.3f} in the first epoch, {float(last['loss']):.3f} in epoch {last['epoch']}"
+    others = [name for name in last if name not in ("stage", "run", "epoch", "loss") and last[name]]
+    return ", ".join([text, *(f"{name.replace('_', ' ')} {float(last[name]):.3f}" for name in others)])
+
+
+def _written(output_dir: Path, since: float) -> Iterator[str]:
+    """Yield what was written to each folder: weights by name, else the number of files."""
+    for name in WRITTEN:
+        folder = output_dir / name
+        files = [path.name for path in visible(folder) if path.stat().st_mtime >= since] if folder.is_dir() else []
+        weights = sorted(file for file in files if file.endswith(".pt"))
+        if weights:
+            yield ", ".join(str(folder / file) for file in weights)
+        elif files and name != "models":
+            yield f"{folder}/ ({len(files)})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,86 @@
+"""All stages in a row: in order, resumed, not repeated, refused before the first; tests/test_chain.py runs them."""
+
+import pytest
+import yaml
+
+from scripts.commands.run import ALL_STAGES, run
+from scripts.commands.stages import OVERLAY_FILE
+from scripts.errors import SemclError
+from scripts.job.closing import CHAINED
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The stages that were started, with their overrides; the one called as `broken` says fails."""
+    calls = []
+
+    def start(root, stage, overlay, overrides):
+        calls.append((stage, overlay and overlay.name, overrides.get("resume")))
+        if stage == calls_fail.get("stage"):
+            raise SemclError("broken", found="x", expected="y", remedy="z")
+
+    calls_fail: dict[str, str] = {}
+    monkeypatch.setattr("scripts.commands.stages.run_config", start)
+    token = CHAINED.set("")
+    yield calls, calls_fail
+    CHAINED.reset(token)
+
+
+def test_all_stages_run_once_in_their_order(cohort, started, capsys):
+    calls, _ = started
+    run(str(cohort))
+    assert [stage for stage, *_ in calls] == list(ALL_STAGES)
+    assert [line for line in capsys.readouterr().out.splitlines() if line] == [
+        f"== {number}/5 {stage}" for number, stage in enumerate(ALL_STAGES, 1)
+    ]
+    run(str(cohort))
+    assert len(calls) == len(ALL_STAGES)
+    assert "all stages have completed" in capsys.readouterr().out
+    run(str(cohort), start="Inference")
+    assert [stage for stage, *_ in calls[len(ALL_STAGES) :]] == ["inference", "evaluate"]
+
+
+def test_an_interrupted_chain_goes_on_in_its_stage(cohort, started):
+    calls, fails = started
+    fails["stage"] = "pretrain"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort))
+    fails.clear()
+    (cohort / "jobs" / "pretrain.checkpoint.pt").write_bytes(b"x")
+    run(str(cohort))
+    assert [(stage, resume) for stage, _, resume in calls[1:4]] == [
+        ("pretrain", False),
+        ("pretrain", True),
+        ("train", False),
+    ]
+
+
+def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, tmp_path):
+    calls, _ = started
+    (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert {overlay for _, overlay, _ in calls} == {OVERLAY_FILE}
+    run(str(cohort), start="evaluate")
+    assert calls[-1] == ("evaluate", OVERLAY_FILE, None)
+    (tmp_path / "mine.yaml").write_text("patch_size: 48\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert len(calls) == 2 * len(ALL_STAGES) + 1
+    assert yaml.safe_load((cohort / OVERLAY_FILE).read_text()) == {"patch_size": 48}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "problem"), [("patch_size: 1.5\n", "patch_size"), ("patchsize: 32\n", "did you mean --patch_size")]
+)
+def test_a_wrong_value_is_refused_before_the_first_stage(overlay, problem, cohort, started, tmp_path):
+    (tmp_path / "mine.yaml").write_text(overlay)
+    with pytest.raises(SemclError, match=problem):
+        run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert started[0] == []
+    assert not (cohort / "jobs").exists()
+    assert not (cohort / OVERLAY_FILE).exists()
+
+
+def test_a_folder_that_is_no_cohort_is_refused(tmp_path, started):
+    with pytest.raises(SemclError):
+        run(str(tmp_path))
+    assert started[0] == []

@@ -1,0 +1,51 @@
+"""What a stage says at its end."""
+
+import os
+import time
+
+import pytest
+
+from scripts.job.closing import CHAINED, closing_lines, go_on, key_figures, some_failed
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A cohort in which pretraining has just ended, with a model of yesterday."""
+    for name in ("models/encoder.pt", "models/model.pt", "store/a", "curves/pretrain.csv", "bundle/configs/train.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    os.utime(tmp_path / "models" / "model.pt", (1, 1))
+    rows = "pretrain,1,1,9\npretrain,2,1,4.5,0.25\npretrain,2,2,3.25,0.5\n"
+    (tmp_path / "curves" / "pretrain.csv").write_text("stage,run,epoch,loss,knn_purity\n" + rows)
+    return tmp_path
+
+
+def test_a_stage_ends_with_what_it_wrote_its_figures_and_the_next_command(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    made = closing_lines("pretrain", folder, "cohort", folder / "bundle" / "configs", time.monotonic() - 10)
+    assert made.splitlines() == [
+        f"pretrain: completed in 10 s; wrote {folder}/store/ (1), {folder}/models/encoder.pt",
+        "pretrain: loss 4.500 in the first epoch, 3.250 in epoch 2, knn purity 0.500",
+        "next: python -m monai.bundle run --config_file bundle/configs/train.yaml --dataset_dir cohort",
+    ]
+
+
+def test_in_a_chain_no_following_command_is_named(folder):
+    token = CHAINED.set("semcl run --dataset_dir cohort")
+    try:
+        assert "next:" not in closing_lines("pretrain", folder, "cohort", folder, time.monotonic() - 10)
+        assert go_on(folder / "nothing.pt") == "go on with semcl run --dataset_dir cohort"
+    finally:
+        CHAINED.reset(token)
+    assert go_on(folder / "nothing.pt").startswith("run it again")
+    assert go_on(folder / "models" / "model.pt") == "go on with --resume True"
+
+
+def test_a_curve_of_an_earlier_run_says_nothing(folder):
+    assert key_figures(folder / "curves" / "pretrain.csv", time.time() + 10) == ""
+    assert key_figures(folder / "curves" / "coarse.csv", 0) == ""
+
+
+@pytest.mark.parametrize(("cases", "text"), [(["a"], "1 case failed"), (["a", "b"], "2 cases failed")])
+def test_failed_cases_are_counted_and_named(cases, text):
+    assert some_failed(cases) == f"{text}, the others are done: {', '.join(cases)}"

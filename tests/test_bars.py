@@ -1,0 +1,50 @@
+"""Progress: a bar in a terminal, lines in a log."""
+
+import sys
+
+import pytest
+
+from scripts import bars
+from scripts.bars import LogLines, bar
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when a test says so."""
+    now = [1000.0]
+    monkeypatch.setattr(LogLines, "_time", staticmethod(lambda: now[0]), raising=False)
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    return now
+
+
+def test_a_log_gets_a_line_every_half_minute(clock, capsys):
+    shown = bar(total=100, title="train", unit="step")
+    for _ in range(100):
+        clock[0] += 1
+        shown.update()
+    shown.set_postfix_str("loss 0.5", refresh=False)
+    shown.close()
+    printed = capsys.readouterr().err
+    assert "\r" not in printed
+    lines = printed.splitlines()
+    assert lines[0] == "train: 0 of 100 steps, 00:00"
+    assert lines[1] == "train: 30 of 100 steps, 00:30, 01:10 left"
+    assert lines[-1] == "train: 100 of 100 steps, 01:40, loss 0.5"
+    assert len(lines) == 5
+
+
+def test_a_bar_passes_its_items_through_and_counts_one_without_an_s(capsys):
+    assert list(bar(iter("a"), total=1, title="voxels", unit="scan")) == ["a"]
+    assert capsys.readouterr().err.splitlines()[-1].startswith("voxels: 1 of 1 scan, ")
+
+
+def test_a_hidden_bar_shows_nothing(capsys):
+    assert list(bar("ab", total=2, title="store", unit="case", hidden=True)) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_has_a_bar(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    made = bars.bar(total=2, title="store", unit="case")
+    assert type(made) is bars.tqdm
+    made.close()
