@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from .commands.arguments import parse, program
+from .commands.audit import audit
 from .commands.embed import embed
 from .commands.evaluate import evaluate
 from .commands.help import HELP, of_command, overview
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "evaluate": evaluate,
     "embed": embed,
+    "audit": audit,
     "study": study,
     "phantom": phantom,
 }
@@ -33,6 +35,7 @@ WHEN_STOPPED = {  # the message of a command stopped by a signal
     "prepare": WHOLE,
     "check": f"nothing was changed; {COMMAND_AGAIN}",
     "evaluate": WHOLE,
+    "audit": f"what is done is kept; {COMMAND_AGAIN}",
     "study": f"what is done is kept; {COMMAND_AGAIN}",
 }
 

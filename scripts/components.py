@@ -6,6 +6,7 @@ from .lazy import imported_on_demand
 
 _COMPONENTS = {  # name: module that defines it, and its name there if that is another
     "AsSamples": "job.progress",
+    "Audit": "audit.audit",
     "Augmentation": "segment.augmentation",
     "Batches": "segment.batches",
     "Multiclass": "segment.multiclass",
@@ -24,6 +25,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "CoarseInferer": "coarse.inferer",
     "CoarseModel": "coarse.inferer",
     "cross_fit": "coarse.cross_fitting",
+    "checksum_of": "audit.audit",
     "digest": "cohort.case",
     "Embedding": "embeddings.embedding",
     "Ensemble": "refine.ensemble",
@@ -44,6 +46,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "models_dir": "bundle_folder",
     "on_device": "networks.device",
     "plain_errors": "job.plain_errors",
+    "pretrained_encoding": "audit.vectors",
     "Predictions": "refine.predictions",
     "PrepareQueries": "refine.refiner",
     "PrepareViews": "contrast.positives",
@@ -54,6 +57,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "ReadVolume": "refine.volumes",
     "require_split": "cohort.provenance",
     "require_unseen": "cohort.provenance",
+    "ScanReader": "audit.scan",
     "SaveWeights": "job.weights",
     "share_batch": "ranks:share",
     "share_of_patients": "cohort.selection",

@@ -76,6 +76,7 @@ SMALL = {
         "decoder_width": 16,
     },
     "store": {"patch_size": 32, "spacing": "[5,5,0]"},
+    "audit": {"patch_size": 32, "spacing": "[5,5,0]", "widths": "[4,8,8,16]", "coarse_size": "[40,36,24]"},
     "embed": {"patch_size": 32, "spacing": "[5,5,0]", "widths": "[4,8,8,16]"},
 }
 

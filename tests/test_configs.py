@@ -25,6 +25,7 @@ STAGES = {
     "inference": "infer",
     "evaluate": None,
     "embed": None,
+    "audit": None,
     "maps": None,
     "store": None,
     "segment": "train",

@@ -112,7 +112,8 @@ before = set(sys.modules)
 import scripts
 for name in scripts.__all__:
     getattr(scripts, name)
-for name in set(scripts.components.__all__) - {{"Embedding", "Evaluation"}}:  # of stages that need the extra
+extra = {{"Audit", "Embedding", "Evaluation", "ScanReader", "checksum_of", "pretrained_encoding"}}
+for name in set(scripts.components.__all__) - extra:  # those of stages that need the extra
     getattr(scripts.components, name)
 print(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names)))
 """

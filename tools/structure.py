@@ -35,6 +35,7 @@ ROOMS = (  # each may import those before it
     "segment",
     "evaluate",
     "embeddings",
+    "audit",
     "study",
     "auto3dseg",
     "commands",

@@ -53,6 +53,8 @@ def parse(given: Sequence[str], commands: Commands, repeated: str) -> Call:
         elif sign or (rest and not is_option(rest[0])):
             before = f"{call.options[name]}{SEPARATOR}" if name == repeated and name in call.options else ""
             call.options[name] = before + (value if sign else rest.pop(0))
+        elif name in valued and parameters[name].default is False:
+            call.options[name] = True
         elif name in valued:
             raise SemclError(
                 f"--{name} has no value",

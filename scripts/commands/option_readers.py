@@ -48,6 +48,15 @@ class Choice(Text):
         return known[given.lower()]
 
 
+class Switch:
+    """True or False; the bare option is True."""
+
+    def read(self, name: str, value: Any) -> bool:
+        """Return it."""
+        one_of(name, str(value).lower(), ("true", "false"))
+        return str(value).lower() == "true"
+
+
 class NewFile(Text):
     """A path of a file to be written: not a folder, and not inside a file."""
 

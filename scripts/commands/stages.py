@@ -96,3 +96,25 @@ def run_config(root: Path, stage: str, overlay: Path | None, overrides: Mapping[
         workflow.initialize()
     workflow.run()
     workflow.finalize()
+
+
+def run_overridden(
+    stage: str, dataset_dir: str, bundle_root: str | None, overlay: str | None, overrides: Mapping[str, Any]
+) -> None:
+    """Run a stage with keys of its config as a shell or Python gives them.
+
+    Args:
+        stage: its name.
+        dataset_dir: the cohort.
+        bundle_root: folder of the bundle; None for that of this installation.
+        overlay: by name or path; None for the cohort's own.
+        overrides: values of any key.
+    """
+    from ..bundle_folder import bundle_folder
+    from ..job.overlays import as_meant
+    from ..study.strategy import read_overlay
+
+    root = Path(bundle_root) if bundle_root else bundle_folder()
+    own = read_overlay(Path(stage_files(root, stage, None)[0]))
+    given = {key: as_meant(key, value, own) for key, value in overrides.items()}
+    run_config(root, stage, overlay_of(Path(dataset_dir), overlay, root), {"dataset_dir": dataset_dir, **given})

@@ -62,3 +62,15 @@ def test_the_version_is_printed(monkeypatch, capsys):
     from scripts import __version__
 
     assert said(["--version"], monkeypatch, capsys) == f"semcl {__version__}\n"
+
+
+def test_a_switch_needs_no_value() -> None:
+    def command(out: str, json: bool = False) -> None:
+        """Only its signature counts."""
+
+    for words, given in (
+        (["--out", "b", "--json"], True),
+        (["--json", "--out", "b"], True),
+        (["--json", "False", "--out", "b"], "False"),
+    ):
+        assert parse(["audit", *words], {"audit": command}, "pred").options == {"out": "b", "json": given}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from scripts import __main__ as command_line
+from scripts.commands.option_readers import Switch
 from scripts.commands.options import (
     Count,
     CountOrNone,
@@ -243,3 +244,9 @@ def test_options_that_commands_share_are_spelled_once() -> None:
         command("n", "o", "t", count="many")
     with pytest.raises(SemclError, match=r"command has no option --nam\n(.*\n)*.*did you mean --name"):
         command("n", "o", "t", nam="x")
+
+
+def test_a_switch_is_true_or_false() -> None:
+    assert [Switch().read("json", value) for value in (True, "True", False, "False")] == [True, True, False, False]
+    with pytest.raises(SemclError, match="json has no such value"):
+        Switch().read("json", "perhaps")

@@ -1,0 +1,159 @@
+"""From the objects of a cohort to findings: suspicions of label maps, expected Dice of other maps, phases."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..cohort.case import Case
+from ..cohort.label_table import LabelTable
+from .comparison import FEWEST_OTHERS, Compared, compare_with
+from .examples import Examples
+from .findings import WHOLE_SCAN, AuditFinding, by_suspicion
+from .kinds import LOW_DICE, ORGAN_MISSING, WRONG_PHASE
+from .phases import PhaseVerdicts, judge_phases
+from .reasons import reason
+from .scan import LABEL, MAP
+from .suspicion import ExpectedDice, Verdicts, expect_dice, suspect
+
+USUAL = 0.8  # share of the label maps that have an organ, from which its absence is a finding
+NO_VERDICT = f"fewer than {FEWEST_OTHERS} examples in other patients"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an audit has found.
+
+    Args:
+        findings: worst first.
+        judged: the objects of label maps and maps that were judged.
+        compared: their features.
+        reference: the objects they were compared with.
+        verdicts: of label maps; None where there are none.
+        expected: of the judged objects of other maps, in their order; None where there are none.
+        phases: of the scans; None with fewer than two phases to tell apart.
+    """
+
+    findings: list[AuditFinding]
+    judged: Examples
+    compared: Compared
+    reference: Examples
+    verdicts: Verdicts | None
+    expected: ExpectedDice | None
+    phases: PhaseVerdicts | None
+
+    def quality(self) -> dict[str, dict[str, object]]:
+        """Case -> expected Dice of its map: mean, and by organ with interval."""
+        if self.expected is None:
+            return {}
+        objects = self.judged[self.judged.sources == MAP]
+        made: dict[str, dict[str, object]] = {}
+        for case in dict.fromkeys(objects.cases.tolist()):
+            rows = [row for row in np.flatnonzero(objects.cases == case) if math.isfinite(self.expected.dice[row])]
+            organs = {
+                str(objects.organs[row]): {
+                    "dice": round(float(self.expected.dice[row]), 4),
+                    "low": round(float(self.expected.low[row]), 4),
+                    "high": round(float(self.expected.high[row]), 4),
+                }
+                for row in rows
+            }
+            mean = float(np.mean(self.expected.dice[rows])) if rows else None
+            made[case] = {"dice": None if mean is None else round(mean, 4), "organs": organs}
+        return made
+
+
+def judge(found: Examples, cases: Collection[Case], table: LabelTable, usable: float, seed: int) -> Judgement:
+    """Judge the objects of a cohort's maps against those of other patients' label maps.
+
+    Args:
+        found: what was gathered of all cases.
+        cases: the cohort.
+        table: the label table.
+        usable: the least Dice of a usable segmentation.
+        seed: of folds and trees.
+    """
+    reference = found[found.clean]
+    compared = compare_with(found, reference)
+    in_maps = (found.sources == MAP) & (found.kinds == "")
+    labels = np.zeros(len(found), bool) if in_maps.any() and not _unlabelled(found, in_maps, cases) else found.clean
+    known = (found.sources != MAP) | (np.isfinite(found.dice) & ~in_maps)
+    findings: list[AuditFinding] = []
+    verdicts = expected = None
+    if labels.any():
+        own = found.sources == LABEL
+        verdicts = suspect(found[labels], compared[labels], found[own], compared[own], seed=seed)
+        findings += _of_labels(found[labels], compared[labels], verdicts)
+    if in_maps.any():
+        known |= in_maps & np.isfinite(found.dice)
+        learnt = found[known], compared[known]
+        expected = expect_dice(found[in_maps], compared[in_maps], *learnt, usable, seed=seed)
+        findings += _of_maps(found[in_maps], compared[in_maps], expected, usable)
+        findings += _missing(found[in_maps], reference, cases, table)
+    phases = judge_phases(found[found.clean | in_maps], seed=seed)
+    if phases is not None:
+        findings += _of_phases(phases)
+    judged = np.flatnonzero(labels | in_maps)
+    return Judgement(by_suspicion(findings), found[judged], compared[judged], reference, verdicts, expected, phases)
+
+
+def _unlabelled(found: Examples, in_maps: np.ndarray, cases: Collection[Case]) -> bool:
+    """Whether maps were only gathered for scans that have no label map, so that label maps are audited too."""
+    without = {case.id for case in cases if case.label is None}
+    return set(found.cases[in_maps].tolist()) <= without
+
+
+def _of_labels(objects: Examples, compared: Compared, verdicts: Verdicts) -> Iterator[AuditFinding]:
+    for row, (suspicion, kind) in enumerate(zip(verdicts.suspicion.tolist(), verdicts.kinds.tolist(), strict=True)):
+        known = math.isfinite(suspicion)
+        why = reason(objects, compared, row, verdicts.rests_on) if known else NO_VERDICT
+        yield AuditFinding(objects.cases[row], objects.organs[row], kind if known else "", suspicion, why)
+
+
+def _of_maps(objects: Examples, compared: Compared, expected: ExpectedDice, usable: float) -> Iterator[AuditFinding]:
+    for row, dice in enumerate(expected.dice.tolist()):
+        known = math.isfinite(dice)
+        interval = f"{expected.low[row]:.2f} to {expected.high[row]:.2f}"
+        why = f"expected Dice {dice:.2f} ({interval}; usable from {usable:g}): " if known else NO_VERDICT
+        if known:
+            why += reason(objects, compared, row, ("plain", "embedding"))
+        name = LOW_DICE if known else ""
+        yield AuditFinding(objects.cases[row], objects.organs[row], name, float(expected.fails[row]), why)
+
+
+def _missing(
+    objects: Examples, reference: Examples, cases: Collection[Case], table: LabelTable
+) -> Iterator[AuditFinding]:
+    """Organs that most label maps have and a map has not."""
+    total = len(set(reference.cases.tolist()))
+    seen = Counter(reference.organs.tolist())
+    for case in dict.fromkeys(objects.cases.tolist()):
+        present = set(objects.organs[objects.cases == case].tolist())
+        for organ in table.names:
+            share = seen[organ] / (total + 1)
+            if organ not in present and total >= FEWEST_OTHERS and share >= USUAL:
+                why = f"{seen[organ]} of {total} label maps have it"
+                yield AuditFinding(case, organ, ORGAN_MISSING, share, why)
+
+
+def _of_phases(phases: PhaseVerdicts) -> Iterator[AuditFinding]:
+    for case, listed, row in zip(phases.cases, phases.listed.tolist(), phases.probabilities, strict=True):
+        if not np.isfinite(row).all():
+            continue
+        likely = phases.phases[int(row.argmax())]
+        stated = float(row[phases.phases.index(listed)]) if listed in phases.phases else 0.0
+        why = f"listed as {listed}; {likely} with probability {row.max():.2f}, by {phases.rests_on} features"
+        yield AuditFinding(case, WHOLE_SCAN, WRONG_PHASE, 1 - stated, why)
+
+
+def in_one_sentence(judgement: Judgement, threshold: float) -> str:
+    """The result in one sentence."""
+    suspicious = [one for one in judgement.findings if one.suspicion > threshold]
+    counts: Mapping[str, int] = Counter(one.name for one in suspicious)
+    named = ", ".join(f"{count} {name}" for name, count in counts.items())
+    judged, scans = len(judgement.judged), len(set(judgement.judged.cases.tolist()))
+    return f"{len(suspicious)} of {judged} objects and {scans} scans are suspicious" + (f": {named}." if named else ".")
