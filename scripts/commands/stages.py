@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,11 +89,11 @@ def run_config(root: Path, stage: str, overlay: Path | None, overrides: Mapping[
     """Run a stage in this process; errors of the stage, as MONAI wraps them."""
     from monai.bundle import ConfigWorkflow
 
+    files = stage_files(root, stage, overlay)
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)  # warns that an overlay lies elsewhere
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "parsing config_file")  # about configs of others; these are the bundle's
-        workflow = ConfigWorkflow(
-            stage_files(root, stage, overlay), logging_file=False, bundle_root=str(root), **overrides
-        )
+        workflow = ConfigWorkflow(files, logging_file=False, bundle_root=str(root), **overrides)
         workflow.initialize()
     workflow.run()
     workflow.finalize()

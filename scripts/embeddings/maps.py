@@ -13,10 +13,11 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from ..evaluate.figures import figure_text, svg
+from ..evaluate.slices import HUES, object_colours
 from .table import Embeddings
 
 Points = NDArray[np.float64]
-PALETTES = {"organ": "tab20", "phase": "Set1"}
+MARKERS = ("o", "^", "s")  # one per seven organs, as their colours get lighter and darker
 
 
 def coordinates(embeddings: Embeddings, perplexity: float, seed: int) -> dict[str, Points]:
@@ -52,7 +53,7 @@ def map_figure(
     figure, axes = plt.subplots(len(kinds), len(maps), figsize=(3.6 * len(maps), 3.3 * len(kinds)), squeeze=False)
     for column, (encoder, points) in enumerate(maps.items()):
         for row, kind in enumerate(kinds):
-            _scatter(axes[row][column], points[kind], embeddings.label(label), names, PALETTES[label])
+            _scatter(axes[row][column], points[kind], embeddings.label(label), names)
             axes[row][column].set_title(f"{kind}, {figure_text(encoder)}", fontsize=10)
     handles, titles = axes[0][0].get_legend_handles_labels()
     columns = 3 if len(titles) > 2 else len(titles)
@@ -63,15 +64,15 @@ def map_figure(
     return svg(figure)
 
 
-def _scatter(axes: Axes, points: Points, labels: NDArray[np.str_], names: Sequence[str], palette: str) -> None:
-    colours = plt.get_cmap(palette)
+def _scatter(axes: Axes, points: Points, labels: NDArray[np.str_], names: Sequence[str]) -> None:
+    colours = object_colours(len(names))
     for number, name in enumerate(names):
         own = labels == name
         if not own.any():
             continue
         across, up = points[own].T
-        axes.scatter(
-            across, up, s=7, color=colours(number % colours.N), linewidths=0, alpha=0.8, label=figure_text(name)
-        )
+        marker = MARKERS[number // len(HUES) % len(MARKERS)]
+        style = {"s": 18, "marker": marker, "linewidths": 0.3, "edgecolors": "#495057"}
+        axes.scatter(across, up, color=colours[number], alpha=0.85, label=figure_text(name), **style)
     axes.set_xticks([])
     axes.set_yticks([])

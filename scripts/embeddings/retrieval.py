@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..errors import SemclError
-from ..evaluate.figures import figure_text, png, show_slice
+from ..evaluate.figures import figure_text, png
+from ..evaluate.slices import show_slice
 from ..files import write_csv
 from ..queries.store import QueryStore
 from .neighbours import Neighbours

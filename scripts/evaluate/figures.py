@@ -1,4 +1,4 @@
-"""Figures of the report: SVG plots of the table of rows, and PNG overlays of label maps on scans."""
+"""Plots of the report as SVG: the forest plot of differences, pairs and boxes by group, curves."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
+from matplotlib.ticker import MaxNLocator
 
 from .metrics import Metric
+from .statistics import ALL, Comparison
 from .step_down import Values
 
 COLOURS = ("#868e96", "#0b7285", "#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#1864ab", "#846358")  # of methods
+BETTER, WORSE, UNDECIDED_COLOUR = "#0072b2", "#d55e00", "#868e96"  # told apart with any colour vision
 
 
 def svg(figure: Figure) -> str:
@@ -39,6 +40,40 @@ def png(figure: Figure) -> bytes:
     figure.savefig(data, format="png", dpi=110, bbox_inches="tight")
     plt.close(figure)
     return data.getvalue()
+
+
+def forest_figure(lines: Sequence[Comparison], methods: tuple[str, str], equivalence: float) -> str:
+    """The difference of Dice by organ with its 95 % interval over patients, and both means beside it (SVG).
+
+    The region in which a difference means nothing in practice is shaded. Filled marks are decided, hollow ones are not;
+    blue is better, orange worse.
+
+    Args:
+        lines: all organs together, then each organ.
+        methods: the names of both methods; differences are the second's minus the first's.
+        equivalence: half the width of the shaded region; 0 for none.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 0.34 * len(lines) + 1.1))
+    axes.axvspan(-equivalence, equivalence, color="#e9ecef", lw=0, zorder=0)
+    axes.axvline(0, color="#868e96", lw=0.8, zorder=1)
+    for place, line in enumerate(lines):
+        verdict = line.verdict
+        colour = BETTER if verdict.startswith("better") else WORSE if verdict.startswith("worse") else UNDECIDED_COLOUR
+        if line.low is not None and line.high is not None:
+            axes.hlines(place, line.low, line.high, color=colour, lw=2, zorder=2)
+        marker = {"marker": "D" if line.organ == ALL else "o", "s": 40 if line.organ == ALL else 26}
+        fill = "white" if colour == UNDECIDED_COLOUR else colour
+        axes.scatter([line.difference], [place], color=fill, edgecolors=colour, lw=1.4, zorder=3, **marker)
+        means = f"{line.first:.2f} \N{RIGHTWARDS ARROW} {line.second:.2f}"
+        weight = "bold" if line.organ == ALL else "normal"
+        axes.text(1.02, place, means, transform=axes.get_yaxis_transform(), va="center", fontsize=9, weight=weight)
+    axes.set_yticks(range(len(lines)), [figure_text(line.organ) for line in lines])
+    axes.get_yticklabels()[0].set_weight("bold")
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.set_xlabel(f"difference in Dice, {figure_text(methods[1])} minus {figure_text(methods[0])}")
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return svg(figure)
 
 
 def paired_figure(groups: Mapping[str, Values], methods: tuple[str, str], metric: Metric) -> str:
@@ -91,80 +126,40 @@ def box_figure(groups: Mapping[str, Mapping[str, Values]], metric: Metric) -> st
     return svg(figure)
 
 
-def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """Mean loss by epoch, one panel per stage and one line per run (SVG).
+def curves_figure(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    checks: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]] | None = None,
+) -> str:
+    """Mean loss by epoch, one panel per stage and one line per run, and what was measured on held-out cases (SVG).
 
     Args:
         curves: stage -> runs -> loss of each epoch.
+        checks: stage -> name of a figure from 0 to 1 -> (epoch, value), drawn dashed against an axis of its own.
     """
-    figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 2.4), squeeze=False)
+    figure, axes = plt.subplots(1, len(curves), figsize=(3.4 * len(curves), 2.6), squeeze=False, layout="constrained")
     for axis, (stage, runs) in zip(axes[0], curves.items(), strict=True):
         for losses in runs:
             axis.plot(range(1, len(losses) + 1), losses, color=COLOURS[1], lw=1.2, alpha=0.8)
         axis.set_title(stage, fontsize=10)
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].set_ylabel("loss")
+        measured = (checks or {}).get(stage, {})
+        if measured:
+            _held_out(axis, measured)
+    axes[0][0].set_ylabel("loss", color=COLOURS[1])
     return svg(figure)
 
 
-def overlay_figure(
-    image: NDArray[np.floating],
-    maps: Mapping[str, NDArray[np.integer]],
-    spacing: Sequence[float],
-    objects: int,
-    main: str | None = None,
-) -> bytes:
-    """An axial slice, bare and with each label map over it, the patient's right on the left (PNG).
-
-    The slice is the one on which the main map differs most from the ground truth.
-
-    Args:
-        image: (X, Y, Z, C) in RAS, in [-1, 1].
-        maps: name -> object numbers (X, Y, Z), the ground truth first.
-        spacing: mm.
-        objects: how many objects there are.
-        main: the map whose errors choose the slice, None for the last.
-    """
-    (_, truth), *predictions = maps.items()
-    main_map = maps[main or list(maps)[-1]]
-    wrong = (truth != main_map).sum((0, 1)) + 1e-6 * (truth > 0).sum((0, 1))
-    z = int(np.argmax(wrong))
-    colours = object_colours(objects)
-    figure, axes = plt.subplots(1, 1 + len(maps), figsize=(3.1 * (1 + len(maps)), 2.7))
-    panels: list[tuple[str, NDArray[np.integer] | None]] = [(f"image, slice {z + 1} of {image.shape[2]}", None)]
-    for axis, (name, objects_map) in zip(axes, [*panels, ("ground truth", truth), *predictions], strict=True):
-        show_slice(axis, image[:, :, z], spacing[1] / spacing[0])
-        if objects_map is not None:
-            pixels = objects_map[::-1, ::-1, z].T  # as radiologists view it, like ``show_slice``
-            layer = np.zeros((*pixels.shape, 4))
-            layer[pixels > 0, :3] = colours[pixels[pixels > 0] - 1]
-            layer[pixels > 0, 3] = 0.6
-            axis.imshow(layer, aspect=spacing[1] / spacing[0])
-        axis.set_title(figure_text(name), fontsize=10)
-        axis.axis("off")
-    figure.subplots_adjust(wspace=0.03)
-    return png(figure)
-
-
-def show_slice(axis: Axes, image: NDArray[np.floating], aspect: float = 1.0) -> None:
-    """Show a slice (X, Y, C) in RAS and [-1, 1] as radiologists view it; one channel in grey, three in colour."""
-    pixels = image[::-1, ::-1].swapaxes(0, 1)
-    if image.shape[2] == 3:
-        axis.imshow((pixels + 1) / 2, aspect=aspect)
-    else:
-        axis.imshow(pixels[..., 0], cmap="gray", vmin=-1, vmax=1, aspect=aspect)
-
-
-def object_colours(objects: int) -> NDArray[np.float64]:
-    """One colour (K, 3) per object, the same in every picture."""
-    colours: NDArray[np.float64] = plt.get_cmap("tab20")(np.arange(objects) % 20)[:, :3]
-    return colours
-
-
-def object_hex(objects: int) -> list[str]:
-    """The same colours in hexadecimal, for the page."""
-    return [to_hex(colour) for colour in object_colours(objects)]
+def _held_out(axis: Axes, measured: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Draw figures of held-out cases against an axis on the right."""
+    right = axis.twinx()
+    for (name, values), colour in zip(measured.items(), COLOURS[2:], strict=False):
+        epochs, heights = zip(*values, strict=True)
+        right.plot(epochs, heights, color=colour, ls="--", marker="o", ms=2.5, lw=1.2, label=figure_text(name))
+    right.set_ylim(0, 1)
+    right.spines[["top"]].set_visible(False)
+    right.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
 def figure_text(name: str) -> str:

@@ -15,15 +15,17 @@ from ..files import write_text
 from ..names import wrong_name
 from ..sidefiles import for_show, plain_note
 from ..version import __version__
-from .figures import box_figure, curves_figure, object_hex, paired_figure
+from .figures import box_figure, curves_figure, forest_figure, paired_figure
 from .metrics import BY_NAME, METRICS
 from .owned_outputs import folder_output
 from .safe_svg import safe_svg
+from .slices import object_hex
 from .statistics import ALL, paired
 from .summary import Summary
 from .wording import p_text, tests_in_words
 
 TRAINING_STAGES = ("coarse", "pretrain", "train")
+HELD_OUT = ("val", "knn")  # columns of curves begin with these: measured on held-out cases
 PLOTTED = ("dice", "hd95")  # metrics with figures
 RUNS = ("coarse", "pretrain", "train", "inference", "embed")
 
@@ -100,8 +102,12 @@ class Report:
                 phases = {phase: paired([row for row in rows if row.phase == phase], *methods) for phase in by_phase}
                 found[f"{name}_pairs_by_organ"] = paired_figure(_with_pairs(organs), methods, metric)
                 found[f"{name}_pairs_by_phase"] = paired_figure(_with_pairs(phases), methods, metric)
+        if len(summary.methods) > 1:
+            lines = summary.comparisons(BY_NAME["dice"], summary.main)
+            found["forest"] = forest_figure(lines, (summary.methods[0], summary.main), summary.equivalence)
         curves = read_curves(self.output_dir / "curves")
-        return found | ({"training": curves_figure(curves)} if curves else {})
+        checks = read_checks(self.output_dir / "curves")
+        return found | ({"training": curves_figure(curves, checks)} if curves else {})
 
     @staticmethod
     def colours(organs: Sequence[str]) -> list[tuple[str, str]]:
@@ -142,6 +148,25 @@ def _losses(path: Path) -> list[list[float]]:
         for row in csv.DictReader(file):
             runs.setdefault(row["run"], []).append(float(row["loss"]))
     return list(runs.values())
+
+
+def read_checks(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """Stage -> figure of held-out cases -> (epoch, value), from the curves of a folder."""
+    paths = {stage: folder / f"{stage}.csv" for stage in TRAINING_STAGES}
+    found = {stage: for_show(path, _checks) for stage, path in paths.items() if path.is_file()}
+    return {stage: checks for stage, checks in found.items() if checks}
+
+
+def _checks(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """The columns of held-out cases in a curve's last run, where they have values."""
+    checks: dict[str, list[tuple[int, float]]] = {}
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for name, value in row.items() if row["run"] == rows[-1]["run"] else ():
+            if value and name.startswith(HELD_OUT):
+                checks.setdefault(name, []).append((int(row["epoch"]), float(value)))
+    return checks
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:

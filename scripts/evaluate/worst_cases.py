@@ -14,9 +14,9 @@ from ..cohort.pictures import is_photo
 from ..cohort.volume import normalise, read, read_label, read_objects, spacing
 from ..cohort.volume_files import volumes
 from ..files import written_whole
-from .figures import overlay_figure
 from .metrics import METRICS
 from .rows import TRUTH
+from .slices import overlay_figure
 from .summary import Summary
 
 
@@ -57,7 +57,7 @@ def case_picture(
         maps[method] = read_objects(volumes(predictions)[case.id], image, case.id, table)
     maps = {name: np.maximum(objects, 0) for name, objects in maps.items()}  # without ignored voxels
     pixels = normalise(image.as_tensor(), window).movedim(0, -1).numpy()
-    png = overlay_figure(pixels, maps, spacing(image), len(table), main)
+    png = overlay_figure(pixels, maps, spacing(image), len(table), main, window)
     with written_whole(folder / f"{case.id}.png") as aside:
         aside.write_bytes(png)
     return {

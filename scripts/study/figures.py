@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy import stats
 
 from ..evaluate.figures import COLOURS, svg
+from ..evaluate.step_down import Values
 from .comparisons import Difference
 from .strategy import FLOOR
 from .tables import Table
 
 
 def strategies_figure(tables: Sequence[Table]) -> str:
-    """Mean Dice over patients by strategy and table (SVG): one dot per run, a bar for their mean."""
+    """Mean Dice over patients by strategy and table (SVG): a dot per run, the mean with its 95 % interval."""
     methods = tables[0].measured.arms
     figure, axes = plt.subplots(figsize=(max(5.0, 0.9 * len(methods) + 1.5), 3.8))
     for number, table in enumerate(tables):
@@ -23,7 +25,9 @@ def strategies_figure(tables: Sequence[Table]) -> str:
         for place, values in enumerate(table.measured.values):
             runs = values.mean(1)
             axes.scatter(np.full(len(runs), place + offset), runs, s=14, color=colour, zorder=2)
-            axes.hlines(runs.mean(), place + offset - 0.12, place + offset + 0.12, color=colour, lw=2)
+            patients = values.mean(0)
+            half = _half_width(patients)
+            axes.errorbar(place + offset, patients.mean(), half, color=colour, fmt="_", ms=12, mew=2, lw=1, capsize=3)
         axes.scatter([], [], s=14, color=colour, label=table.title)
     axes.set_xticks(range(len(methods)), list(map(_text, methods)), rotation=30, ha="right")
     axes.set_ylabel("mean Dice")
@@ -70,6 +74,12 @@ def budgets_figure(tables: Sequence[Table]) -> str:
     handles, names = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="center left", frameon=False, fontsize=8, bbox_to_anchor=(0.92, 0.5))
     return svg(figure)
+
+
+def _half_width(values: Values) -> float:
+    """Half the 95 % interval of a mean over patients, by t."""
+    count = len(values)
+    return float(stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
 
 
 def _short(one: Difference) -> str:

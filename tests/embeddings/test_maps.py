@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from scripts.embeddings import maps as module
 from scripts.embeddings.maps import Points, coordinates, map_figure
 from scripts.embeddings.table import Embeddings
-from scripts.evaluate.figures import object_colours
+from scripts.evaluate.slices import object_colours
 from tests.embeddings.test_table import embeddings, random_embeddings
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -161,10 +161,10 @@ def test_names_of_encoders_are_plain() -> None:
     assert {"t-SNE, run_2", "t-SNE, run 2"} & set(found)
 
 
-@pytest.mark.parametrize(("label", "palette", "names"), [("organ", "tab20", ORGANS), ("phase", "Set1", PHASES)])
-def test_every_query_is_plotted_in_the_colour_of_its_name(label: str, palette: str, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("label", "names"), [("organ", ORGANS), ("phase", PHASES)])
+def test_every_query_is_plotted_in_the_colour_of_its_name(label: str, names: tuple[str, ...]) -> None:
     table = named(phases=["portal", "portal", "arterial", "arterial", "late", "portal"])
-    colours = {name: to_hex(plt.get_cmap(palette)(number)) for number, name in enumerate(names)}
+    colours = dict(zip(names, map(to_hex, object_colours(len(names))), strict=True))
     expected = Counter(colours[name] for name in table.label(label).tolist())
     found = marks(map_figure(placed(table, "untrained", "pretrained"), table, label, names))
     assert found[:4] == [expected] * 4

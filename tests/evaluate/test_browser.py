@@ -242,7 +242,7 @@ def check_sorted(keys: list[str | None], before: list[str | None], reverse: bool
 
 def test_a_click_on_a_head_sorts_and_another_one_reverses(page: Page) -> None:
     heads = tables(page)
-    assert len(heads) == 5 + 4  # a metric each; spread and range, over all voxels, phases, missed
+    assert len(heads) == 5 + 2 + 5 + 1  # a metric each; spread and range, over all voxels; phases by metric; missed
     blank = 0
     for table, names in enumerate(heads):
         for at in range(len(names)):

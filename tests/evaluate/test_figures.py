@@ -1,6 +1,5 @@
-"""Figures: positions of marks and pixels, and reproducible bytes."""
+"""Figures: positions of marks, and reproducible bytes."""
 
-import io
 import re
 from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
@@ -8,19 +7,19 @@ from xml.etree import ElementTree
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
 
 from scripts.evaluate.figures import (
+    BETTER,
     COLOURS,
+    WORSE,
     box_figure,
     curves_figure,
     figure_text,
-    object_colours,
-    object_hex,
-    overlay_figure,
+    forest_figure,
     paired_figure,
 )
 from scripts.evaluate.metrics import BY_NAME
+from scripts.evaluate.statistics import ALL, Comparison
 
 SVG = "{http://www.w3.org/2000/svg}"
 DICE, HD95 = BY_NAME["dice"], BY_NAME["hd95"]
@@ -66,32 +65,6 @@ def along(values: Sequence[float], heights: Sequence[float]) -> None:
     np.testing.assert_allclose(heights, np.multiply(values, slope) + start, atol=1e-3)
 
 
-def overlay(shape: tuple[int, int, int], **parts: np.ndarray) -> np.ndarray:
-    """Pixels (rows, columns, RGB) of an overlay on a black image."""
-    return pixels(overlay_figure(np.full((*shape, 1), -1, np.float32), parts, [1, 1, 1], 3))
-
-
-def pixels(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-
-
-def panels(picture: np.ndarray) -> list[np.ndarray]:
-    """The panels from left to right, separated by columns and rows that are almost white."""
-    filled = (picture.min(2) < 200).mean(0) > 0.5
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], filled, [0]])))
-    cut = []
-    for left, right in zip(edges[::2], edges[1::2], strict=True):
-        rows = np.flatnonzero((picture[:, left:right].min(2) < 200).mean(1) > 0.5)
-        cut.append(picture[rows[0] : rows[-1] + 1, left:right])
-    return cut
-
-
-def coloured(panel: np.ndarray) -> np.ndarray:
-    """Rows and columns (N, 2) of coloured pixels, as shares of the panel's height and width."""
-    found = np.argwhere(panel.max(2) - panel.min(2) > 30)
-    return found / np.array(panel.shape[:2])
-
-
 @pytest.mark.parametrize(
     "draw",
     [
@@ -112,7 +85,6 @@ def test_figures_are_closed() -> None:
     paired_figure(PAIRS, METHODS, DICE)
     box_figure(GROUPS, HD95)
     curves_figure(CURVES)
-    overlay((6, 6, 2), truth=np.ones((6, 6, 2), np.uint16))
     assert plt.get_fignums() == []
 
 
@@ -206,101 +178,25 @@ def test_methods_keep_their_colours() -> None:
     assert [COLOURS[1] in fill for fill in fills] == [False, True, False, True]
 
 
-def test_the_page_names_the_colours_of_the_pictures() -> None:
-    assert len(set(object_hex(20))) == 20
-    assert object_hex(23)[20:] == object_hex(3)
-    shown = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in object_hex(5)])
-    np.testing.assert_allclose(object_colours(5) * 255, shown, atol=0.5)
-
-
-def test_an_overlay_is_a_png_the_same_each_time() -> None:
-    shape = (6, 6, 2)
-    data = overlay_figure(np.zeros((*shape, 1), np.float32), {"truth": np.ones(shape, np.uint16)}, [1, 1, 1], 1)
-    assert Image.open(io.BytesIO(data)).format == "PNG"
-    assert data == overlay_figure(np.zeros((*shape, 1), np.float32), {"truth": np.ones(shape, np.uint16)}, [1, 1, 1], 1)
-
-
-def test_the_right_of_the_patient_is_on_the_left_of_the_picture() -> None:
-    truth = np.zeros((24, 20, 4), np.uint16)
-    truth[18:24, 8:12] = 1  # large x is right in RAS
-    columns = coloured(panels(overlay(truth.shape, truth=truth))[1])[:, 1]
-    assert columns.min() < 0.02
-    assert columns.max() == pytest.approx(6 / 24, abs=0.02)
-
-
-def test_the_front_of_the_patient_is_at_the_top_of_the_picture() -> None:
-    truth = np.zeros((24, 20, 4), np.uint16)
-    truth[10:14, 15:20] = 1  # large y is anterior in RAS
-    rows = coloured(panels(overlay(truth.shape, truth=truth))[1])[:, 0]
-    assert rows.min() < 0.02
-    assert rows.max() == pytest.approx(5 / 20, abs=0.02)
-
-
-def test_the_image_lies_as_the_label_maps_do() -> None:
-    image = np.full((24, 20, 3), -1, np.float32)
-    image[18:24, 15:20] = 1
-    shown = panels(pixels(overlay_figure(image[..., None], {"truth": np.zeros(image.shape, np.uint16)}, [1, 1, 1], 1)))
-    bright = shown[1].min(2) > 200
-    height, width = bright.shape
-    assert bright[: height // 5, : width // 5].all()
-    assert not bright[height // 3 :].any()
-    assert not bright[:, width // 3 :].any()
-
-
-def test_only_the_panel_of_a_map_shows_its_objects() -> None:
-    truth = np.zeros((12, 12, 3), np.uint16)
-    truth[2:5, 2:5] = 2
-    shown = panels(overlay(truth.shape, truth=truth, coarse=np.zeros_like(truth), refined=truth))
-    assert [len(coloured(panel)) > 0 for panel in shown] == [False, True, False, True]
-    np.testing.assert_allclose(coloured(shown[1]).max(0), coloured(shown[3]).max(0), atol=0.02)
-
-
-def test_the_slice_with_most_errors_of_the_last_map_is_shown() -> None:
-    truth = np.zeros((12, 12, 6), np.uint16)
-    truth[1:11, 1:11, 1] = 1  # the most to see, and right
-    truth[1:5, 1:5, 4] = 1
-    first, last = truth.copy(), truth.copy()
-    first[:, :, 5] = 2  # the most errors, but of the first
-    last[1:5, 1:5, 4] = 2
-    shown = panels(overlay(truth.shape, truth=truth, first=first, last=last))
-    assert [len(coloured(panel)) > 0 for panel in shown] == [False, True, True, True]
-    assert coloured(shown[1]).max(0) == pytest.approx([11 / 12, 11 / 12], abs=0.03)
-    assert coloured(shown[1]).min(0) == pytest.approx([7 / 12, 7 / 12], abs=0.03)
-
-
-def test_the_slice_with_most_errors_of_the_main_map_is_shown() -> None:
-    truth = np.zeros((12, 12, 6), np.uint16)
-    maps = {"truth": truth} | {name: truth.copy() for name in ("first", "second", "third")}
-    for z, objects in enumerate(list(maps.values())[1:], start=2):
-        objects[:, :, z] = 1
-    image = np.full(truth.shape, -1, np.float32)
-    for main, expected in {"first": 1, "second": 2, "third": 3, None: 3}.items():
-        shown = panels(pixels(overlay_figure(image[..., None], maps, [1, 1, 1], 3, main)))
-        assert [number for number, panel in enumerate(shown[1:]) if len(coloured(panel))] == [expected]
-
-
-def test_without_errors_the_slice_with_most_of_the_ground_truth_is_shown() -> None:
-    truth = np.zeros((12, 12, 6), np.uint16)
-    truth[5, 5, :] = 1
-    truth[2:10, 2:10, 3] = 1
-    assert np.ptp(coloured(panels(overlay(truth.shape, truth=truth, last=truth))[1]), axis=0).min() > 0.6
-
-
-def test_each_object_has_a_colour() -> None:
-    truth = np.zeros((12, 12, 2), np.uint16)
-    truth[1:5, 1:5], truth[7:11, 1:5], truth[7:11, 7:11] = 1, 2, 3
-    panel = panels(overlay(truth.shape, truth=truth))[1]
-    height, width = panel.shape[:2]
-    places = [(0.75, 0.75), (0.75, 0.25), (0.25, 0.25)]  # of objects 1, 2, 3: x and y are both turned
-    for (row, column), colour in zip(places, object_colours(3), strict=True):
-        np.testing.assert_allclose(panel[int(row * height), int(column * width)], colour * 0.6 * 255, atol=3)
-    assert panel[int(0.25 * height), int(0.75 * width)].max() < 10
-
-
-def test_pixels_have_the_shape_of_voxels() -> None:
-    shape = (10, 20, 2)
-    data = overlay_figure(
-        np.full((*shape, 1), -1, np.float32), {"truth": np.zeros(shape, np.uint16)}, [3.0, 1.0, 5.0], 1
+def test_a_forest_has_an_interval_and_both_means_per_organ_and_colours_by_verdict():
+    lines = [
+        Comparison("dice", organ, 6, 6, 0.5, 0.5 + change, change, low, high, 1.0, p, p, p, 0.01)
+        for organ, change, low, high, p in (
+            (ALL, 0.25, 0.2, 0.3, 0.01), ("left_kidney", -0.125, -0.2, -0.05, 0.02), ("liver", 0.0625, -0.1, 0.2, 0.5),
+        )
+    ]  # fmt: skip
+    svg = forest_figure(lines, METHODS, 0.01)
+    assert {"0.50 \N{RIGHTWARDS ARROW} 0.75", "left kidney", "difference in Dice, refined minus coarse"} <= set(
+        texts(svg)
     )
-    height, width = panels(pixels(data))[0].shape[:2]
-    assert height / width == pytest.approx(20 * 1.0 / (10 * 3.0), rel=0.03)
+    spans = [points(path) for group in groups(svg, "LineCollection") for path in group.iter(f"{SVG}path")]
+    widths = [float(np.ptp(span[:, 0])) for span in spans]
+    np.testing.assert_allclose(np.divide(widths, widths[0]), [1, 1.5, 3], rtol=1e-3)
+    fills = [next(group.iter(f"{SVG}use")).get("style", "") for group in groups(svg, "PathCollection")]
+    assert [colour in fill for fill, colour in zip(fills, (BETTER, WORSE, "fill: #ffffff"), strict=True)] == [True] * 3
+
+
+def test_figures_of_held_out_cases_have_an_axis_and_epochs_are_whole():
+    svg = curves_figure({"train": [[3.0, 2.0, 1.5]]}, {"train": {"val_mean_dice": [(1, 0.25), (3, 0.75)]}})
+    assert "val mean dice" in texts(svg)
+    assert not [text for text in texts(svg) if re.fullmatch(r"[123]\.\d+", text) and svg.count(">1.25<")]

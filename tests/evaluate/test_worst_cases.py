@@ -78,7 +78,7 @@ def test_the_slice_is_that_of_the_main_methods_errors(
 ) -> None:
     given = []
 
-    def overlay(image: np.ndarray, maps: dict, spacing: object, objects: int, main: str | None = None) -> bytes:
+    def overlay(image: np.ndarray, maps: dict, spacing: object, objects: int, main: str, window: object) -> bytes:
         given.append((list(maps), objects, main))
         return b"a picture"
 
