@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,7 +73,7 @@ def _scatter(axes: Axes, points: Points, labels: NDArray[np.str_], names: Sequen
             continue
         across, up = points[own].T
         marker = MARKERS[number // len(HUES) % len(MARKERS)]
-        style = {"s": 18, "marker": marker, "linewidths": 0.3, "edgecolors": "#495057"}
+        style: dict[str, Any] = {"s": 18, "marker": marker, "linewidths": 0.3, "edgecolors": "#495057"}
         axes.scatter(across, up, color=colours[number], alpha=0.85, label=figure_text(name), **style)
     axes.set_xticks([])
     axes.set_yticks([])

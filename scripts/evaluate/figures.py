@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 
@@ -61,14 +62,14 @@ def forest_figure(lines: Sequence[Comparison], methods: tuple[str, str], equival
         colour = BETTER if verdict.startswith("better") else WORSE if verdict.startswith("worse") else UNDECIDED_COLOUR
         if line.low is not None and line.high is not None:
             axes.hlines(place, line.low, line.high, color=colour, lw=2, zorder=2)
-        marker = {"marker": "D" if line.organ == ALL else "o", "s": 40 if line.organ == ALL else 26}
+        marker: dict[str, Any] = {"marker": "D" if line.organ == ALL else "o", "s": 40 if line.organ == ALL else 26}
         fill = "white" if colour == UNDECIDED_COLOUR else colour
         axes.scatter([line.difference], [place], color=fill, edgecolors=colour, lw=1.4, zorder=3, **marker)
         means = f"{line.first:.2f} \N{RIGHTWARDS ARROW} {line.second:.2f}"
         weight = "bold" if line.organ == ALL else "normal"
         axes.text(1.02, place, means, transform=axes.get_yaxis_transform(), va="center", fontsize=9, weight=weight)
     axes.set_yticks(range(len(lines)), [figure_text(line.organ) for line in lines])
-    axes.get_yticklabels()[0].set_weight("bold")
+    axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_xlabel(f"difference in Dice, {figure_text(methods[1])} minus {figure_text(methods[0])}")
     axes.tick_params(axis="y", length=0)
