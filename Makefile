@@ -18,6 +18,7 @@ demo: .venv/ready
 	$(BIN)/python -m tools.fresh "$(COHORT)"
 	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
 	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
+	$(BIN)/python -m scripts audit --dataset_dir $(COHORT) || test $$? -eq 3
 
 study: .venv/ready
 	test -f $(COHORT)/datalist.json || $(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)

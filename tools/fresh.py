@@ -11,7 +11,17 @@ from scripts.outputs import visible
 from scripts.phantom.phantom import is_phantoms, phantom_output, plan
 
 MADE = {  # what phantom, the stages and a study write into a cohort
-    *("images", "labels", "cases.csv", "labels.yaml", "datalist.json", "attention", "attention.partial", "store"),
+    *(
+        "images",
+        "labels",
+        "cases.csv",
+        "labels.yaml",
+        "datalist.json",
+        "attention",
+        "attention.partial",
+        "store",
+        "audit",
+    ),
     *("models", "predictions", "embeddings", "curves", "jobs", "rows", "rows.csv", "summary.json", "report.html"),
     *("figures", "pictures", "study", "tensorboard", "mlruns.db"),
 }

@@ -22,6 +22,7 @@ from .collection import Collector
 from .findings import above, write_audit
 from .judging import Judgement, in_one_sentence, judge
 from .kinds import AUDIT_KINDS
+from .page import write_page
 from .scan import ScanReader
 
 BLUR = (0.2, 1.6)  # of simulated maps, as ``simulate_map`` takes it: from almost right to a failure
@@ -41,6 +42,7 @@ class Audit:
         threshold: of the suspicion from which a finding counts.
         allow: kinds of findings that are accepted.
         usable: the least Dice of a usable segmentation.
+        pictures: how many objects the page pictures, from the most suspicious.
         seed: of the injected errors, the folds and the trees.
     """
 
@@ -56,6 +58,7 @@ class Audit:
         threshold: float = 0.5,
         allow: Sequence[str] = (),
         usable: float = 0.6,
+        pictures: int = 8,
         seed: int = 0,
     ) -> None:
         for name in allow:
@@ -63,6 +66,7 @@ class Audit:
         self.cases, self.table, self.reader, self.folder = list(cases), table, reader, Path(output_dir) / "audit"
         self.inferer, self.made_with, self.maps = inferer, made_with, Path(maps) if maps else None
         self.threshold, self.allow, self.usable, self.seed = threshold, list(allow), usable, seed
+        self.pictures = pictures
 
     def run(self) -> Judgement:
         """Audit and write.
@@ -85,8 +89,10 @@ class Audit:
         collector = Collector(self.reader, self.folder / "examples", self.made_with, self.seed, self._blur)
         found = judge(collector.gather(self.cases, maps), self.cases, self.table, self.usable, self.seed)
         self.write(found)
-        print(in_one_sentence(found, self.threshold))
-        print(f"audit: {self.folder / 'audit.csv'}")
+        sentence, page = in_one_sentence(found, self.threshold), self.folder / "audit.html"
+        write_page(page, found, self.cases, self.reader, maps, sentence, self.threshold, self.pictures)
+        print(sentence)
+        print(f"audit: {page}")
         return found
 
     def map_files(self) -> dict[str, Path]:
