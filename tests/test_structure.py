@@ -31,7 +31,6 @@ SHARED_NAMES = {  # public names that several modules define, and why
 UNTESTED = {  # modules without a test file of their name, and why
     "auto3dseg.infer": "needs a trained fold: auto3dseg/test_tutorial.py",
     "coarse.attention_folder": "tested with the rounds that write into it: coarse/test_cross_fitting.py",
-    "commands.audit": "commands are run as users do: test_main.py",
     "commands.evaluate": "commands are run as users do: test_main.py",
     "commands.intake": "as above",
     "commands.phantom": "as above",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json as json_format
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,14 +40,33 @@ def audit(
         overlay: your own numbers, as given to pretraining; by default the cohort's, kept by run.
         overrides: any key of audit.yaml.
     """
+    given = {"threshold": threshold, "allow": list(allow)} | ({"maps": maps} if maps else {})
+    with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+        found = audited(dataset_dir, bundle_root, overlay, **overrides, **given)
+    if json:
+        print(json_format.dumps(found, indent=1))
+    end_audit(found)
+
+
+def audited(
+    dataset_dir: str, bundle_root: str | None = None, overlay: str | None = None, **overrides: Any
+) -> dict[str, Any]:
+    """Run an audit and return the content of its summary.json.
+
+    Args:
+        dataset_dir: the cohort.
+        bundle_root: folder of the bundle; None for that of this installation.
+        overlay: by name or path; None for the cohort's own.
+        overrides: keys of audit.yaml.
+    """
     from .stages import run_overridden
 
-    given = overrides | {"threshold": threshold, "allow": list(allow)} | ({"maps": maps} if maps else {})
-    with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
-        run_overridden("audit", dataset_dir, bundle_root, overlay, given)
-    summary = Path(str(given.get("output_dir", dataset_dir))) / "audit" / "summary.json"
-    content = json_format.loads(summary.read_text(encoding="utf-8"))
-    if json:
-        print(json_format.dumps(content, indent=1))
-    if content["above"]:
+    run_overridden("audit", dataset_dir, bundle_root, overlay, overrides)
+    summary = Path(str(overrides.get("output_dir", dataset_dir))) / "audit" / "summary.json"
+    return dict(json_format.loads(summary.read_text(encoding="utf-8")))
+
+
+def end_audit(found: Mapping[str, Any]) -> None:
+    """End with exit code 3 when a finding is above the threshold."""
+    if found["above"]:
         sys.exit(SUSPICIOUS)

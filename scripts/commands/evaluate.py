@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .audit import audited, end_audit
 from .options import Count, CountOrNone, Limits, Millimetres, Repeated, checked
 
 
@@ -19,6 +20,7 @@ def evaluate(
     window: Limits = "percentile",
     pictures: CountOrNone = 5,
     workers: Count = 2,
+    audit: str | None = None,
     **unknown: object,
 ) -> None:
     """Measure label maps made by any tool against the ground truth: rows.csv, summary.json, figures, report.html.
@@ -34,6 +36,7 @@ def evaluate(
         window: intensities of the pictures, low,high or percentile.
         pictures: number of cases shown.
         workers: cases measured at once.
+        audit: a cohort that the scans belong to: the first folder's maps are audited in it too, as ``audit`` does.
     """
     from ..cohort.label_table import LabelTable
     from ..evaluate.evaluation import Evaluation, name_methods
@@ -46,3 +49,5 @@ def evaluate(
         found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,
         tolerance=tolerance, pictures=pictures if images else 0, workers=workers, seen=False,
     ).run()  # fmt: skip
+    if audit:
+        end_audit(audited(audit, maps=str(pred[0])))

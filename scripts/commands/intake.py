@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from ..errors import one_of
 from ..names import MODALITIES
 from .arguments import program
-from .option_readers import Choice
+from .audit import audited, end_audit
+from .option_readers import Choice, Switch
 from .options import Count, Folds, Listed, NewPath, Seed, Share, checked
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def prepare(
     test_share: Share = 0.4,
     seed: Seed = 0,
     labelled_phases: Listed | None = None,
+    audit: Annotated[bool, Switch()] = False,
     **unknown: object,
 ) -> None:
     """Check scans and label maps and make them a cohort: datalist.json and labels.yaml.
@@ -103,6 +105,7 @@ def prepare(
         test_share: share of the patients kept for testing.
         seed: of the split.
         labelled_phases: phases whose training cases keep their label maps, as portal; all unless given.
+        audit: compare the label maps of patients at once, as ``audit`` does, and end with its exit code.
     """
     from ..cohort.case import UNKNOWN_PHASE
     from ..cohort.label_table import LabelTable
@@ -117,6 +120,8 @@ def prepare(
     testing = sum(case.fold is None for case in made)
     print(f"{out}: {counted(len(made) - testing, 'training case')} and {counted(testing, 'testing case')}")
     print(f"next: {program()} run --dataset_dir {out}")
+    if audit:
+        end_audit(audited(out))
 
 
 @checked
