@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from ..cohort.case import Case
-from ..evaluate.figures import figure_text, png, show_slice
+from ..evaluate.figures import figure_text, png
 from ..evaluate.report import template
+from ..evaluate.slices import show_slice
 from ..files import write_text
 from ..version import __version__
 from .examples import Examples
