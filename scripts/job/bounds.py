@@ -121,7 +121,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "widths": Bound(1, 8192, whole=True, count=4),
     "decoder_width": Bound(1, 8192, whole=True),
     "dilations": Bound(1, 128, whole=True),
-    "skips": Bound(0, 2, whole=True),
+    "skips": Bound(0, 8, whole=True),
     "skip_width": Bound(1, 8192, whole=True),
     # plain networks
     "segment_dims": OneOf((2, 3)),

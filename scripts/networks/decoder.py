@@ -10,6 +10,8 @@ from monai.networks.blocks import Convolution, SimpleASPP
 from torch import nn
 from torch.nn import functional
 
+from ..errors import SemclError
+
 
 class AsppDecoder(nn.Module):
     """ASPP with image pooling (DeepLabV3, arXiv 1706.05587), low-level skips (DeepLabV3+, arXiv 1802.02611), logits.
@@ -25,6 +27,9 @@ class AsppDecoder(nn.Module):
         skips: which of the finer maps are joined on the way up, 0 for the finest.
         skip_width: channels that each skip is reduced to.
         outputs: logits per voxel: 1 for the object of a query, or one per class.
+
+    Raises:
+        SemclError: for skips that the encoder has no maps for.
     """
 
     def __init__(
@@ -38,6 +43,13 @@ class AsppDecoder(nn.Module):
         outputs: int = 1,
     ) -> None:
         super().__init__()
+        if any(not 0 <= level < len(channels) - 1 for level in skips):
+            raise SemclError(
+                "skips name feature maps that the encoder does not have",
+                found=f"skips {list(skips)}, an encoder with {len(channels)} maps",
+                expected=f"numbers from 0 to {len(channels) - 2}, the finer maps",
+                remedy="set skips",
+            )
         self.mode = "bilinear" if spatial_dims == 2 else "trilinear"
         self.skips = sorted(skips, reverse=True)
         branch = width // 4

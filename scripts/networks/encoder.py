@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import eq, ge
 from typing import Any
 
 import torch
@@ -16,15 +17,17 @@ from ..errors import SemclError
 CONTRACT = {  # attribute -> its meaning
     "spatial_dims": "2 or 3",
     "channels": "channels of each feature map, finest map first",
-    "strides": "voxels of the patch per cell of each feature map, increasing",
+    "strides": "voxels of the patch per cell of each feature map, along the axis with most, increasing",
 }
 
 
 def check_encoder(encoder: nn.Module) -> None:
     """Check that a module is an encoder: ``CONTRACT``, and a forward pass that returns its feature maps, finest first.
 
+    The pass is over a small input of zeros, without gradients; a module without convolutions is not run.
+
     Raises:
-        SemclError: for missing or inconsistent attributes.
+        SemclError: for missing or inconsistent attributes, and for maps that differ from them.
     """
     missing = [name for name in CONTRACT if not hasattr(encoder, name)]
     found = f"{type(encoder).__name__} without {', '.join(missing)}" if missing else ""
@@ -34,13 +37,50 @@ def check_encoder(encoder: nn.Module) -> None:
             found = f"{type(encoder).__name__} with channels {channels} and strides {strides}"
         elif encoder.spatial_dims not in (2, 3):
             found = f"{type(encoder).__name__} of {encoder.spatial_dims} dimensions"
+    if not found:
+        found = _tried(encoder)
     if found:
         raise SemclError(
             "this module is not an encoder",
             found=found,
-            expected="; ".join(f"{name}: {meaning}" for name, meaning in CONTRACT.items()),
+            expected="; ".join(f"{name}: {meaning}" for name, meaning in CONTRACT.items())
+            + "; a forward pass that returns a list of these maps",
             remedy="give the encoder these attributes, or wrap it in a module that has them",
         )
+
+
+def input_channels(network: nn.Module, spatial_dims: int) -> int | None:
+    """Channels of the input of a network's first convolution; None without one."""
+    first = next((weight for weight in network.parameters() if weight.ndim == spatial_dims + 2), None)
+    return None if first is None else first.shape[1]
+
+
+def _tried(encoder: Any) -> str:
+    """What is wrong with the maps that an encoder returns; empty if nothing is."""
+    seen = input_channels(encoder, encoder.spatial_dims)
+    if seen is None:
+        return ""
+    side = int(encoder.strides[-1])
+    shape = (1, seen, 2 * side, *[side] * (encoder.spatial_dims - 1))  # a norm needs two cells in the last map
+    training = encoder.training
+    name, device = type(encoder).__name__, next(encoder.parameters()).device
+    try:
+        with torch.no_grad():
+            maps = encoder.eval()(torch.zeros(shape, device=device))
+    except Exception as error:  # a module of the user's own raises whatever it likes
+        return f"{name}, which cannot be run on an input {shape}: {type(error).__name__}: {error}"
+    finally:
+        encoder.train(training)
+    if not isinstance(maps, list | tuple) or not all(isinstance(one, torch.Tensor) for one in maps):
+        return f"{name}, which returns a {type(maps).__name__} instead of a list of feature maps"
+    if [one.shape[1] for one in maps] != list(encoder.channels):
+        return f"{name} with channels {list(encoder.channels)}, whose maps have {[one.shape[1] for one in maps]}"
+    for stride, one in zip(encoder.strides, maps, strict=True):
+        cells = [-(-whole // stride) for whole in shape[2:]]  # along the axis that is subsampled most
+        fits = one.ndim == len(shape) and all(map(ge, one.shape[2:], cells)) and any(map(eq, one.shape[2:], cells))
+        if not fits:
+            return f"{name} with a stride of {stride}, whose map is {tuple(one.shape)} of an input {shape}"
+    return ""
 
 
 class QueryEncoder(nn.Module):
@@ -63,11 +103,20 @@ class QueryEncoder(nn.Module):
         in_channels: int = 2,
     ) -> None:
         super().__init__()
-        self.body = ResNet(
-            block=block,
-            layers=list(layers),
-            block_inplanes=list(widths),
-            spatial_dims=spatial_dims,
+        expansion = 4 if block == "bottleneck" else 1
+        self.spatial_dims = spatial_dims
+        self.channels = [width * expansion for width in widths]
+        self.strides = [1, 2, 4, 8]
+        self.block, self.layers, self.widths = block, list(layers), list(widths)
+        self.take(self.whole(in_channels))
+
+    def whole(self, in_channels: int, out_channels: int = 1) -> ResNet:
+        """MONAI's network of the same numbers, with weights of its own; it has no outputs, only feature maps."""
+        return ResNet(
+            block=self.block,
+            layers=self.layers,
+            block_inplanes=self.widths,
+            spatial_dims=self.spatial_dims,
             n_input_channels=in_channels,
             conv1_t_size=3,
             conv1_t_stride=1,
@@ -75,11 +124,11 @@ class QueryEncoder(nn.Module):
             feed_forward=False,
             bias_downsample=False,
         )
-        self._subsample_before_shortcuts(spatial_dims)
-        expansion = 4 if block == "bottleneck" else 1
-        self.spatial_dims = spatial_dims
-        self.channels = [width * expansion for width in widths]
-        self.strides = [1, 2, 4, 8]
+
+    def take(self, network: nn.Module) -> None:
+        """Use the weights of a network as ``whole`` makes it; they are shared from then on."""
+        self.body: Any = network
+        self._subsample_before_shortcuts(self.spatial_dims)
 
     def _subsample_before_shortcuts(self, spatial_dims: int) -> None:
         """Replace strided 1 x 1 convolutions by subsampling and unstrided ones: same values, same names of weights.
