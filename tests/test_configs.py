@@ -207,7 +207,7 @@ def test_the_faithful_networks_fit_from_stage_to_stage():
 
 KEYS = StageKeys(CONFIGS.parent)
 STRATEGIES = {path.stem: find_strategies([path.stem], KEYS)[0] for path in (CONFIGS / "strategies").glob("*.yaml")}
-PRETRAINED = sorted(name for name, strategy in STRATEGIES.items() if "pretrain" in strategy.stages)
+PRETRAINED = sorted(name for name, strategy in STRATEGIES.items() if {"pretrain", "train"} <= set(strategy.stages))
 STAGES_OF = [(name, stage) for name in sorted(STRATEGIES) for stage in STRATEGIES[name].stages]
 DIFFERENCES = {  # of refiners, which have a stage of pretraining or none
     "coarse": {},

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.networks.utils import copy_model_state
 from torch import nn
 
@@ -160,7 +160,7 @@ def _fitted(value: torch.Tensor, wanted: torch.Tensor, in_channels: int | None, 
 
 
 class InitialWeights:
-    """Handler: when the run starts, give a module what fits of another tool's checkpoint, and print what that is.
+    """Handler: once attached, a module has what fits of another tool's checkpoint, and it is printed what that is.
 
     Args:
         path: the checkpoint; None leaves the module as it is.
@@ -168,19 +168,18 @@ class InitialWeights:
         in_channels: of its input, the last for the attention mask; None if it does not see one.
 
     Raises:
-        SemclError: when the run starts, for a file that cannot be read or of which nothing fits.
+        SemclError: when attached, for a file that cannot be read or of which nothing fits.
     """
 
     def __init__(self, path: str | None, module: nn.Module, in_channels: int | None = None) -> None:
         self.path, self.module, self.in_channels = path, module, in_channels
 
     def attach(self, engine: Engine) -> None:
-        """Attach to the engine."""
+        """Take the weights; the engine itself is not needed."""
         if self.path is not None:
-            engine.add_event_handler(Events.STARTED, self)
+            self._take(Path(self.path))
 
-    def __call__(self, engine: Engine) -> None:
-        path = Path(str(self.path))
+    def _take(self, path: Path) -> None:
         content = read_checkpoint(path)
         broken = not_finite({name: value for state in states(content) for name, value in state.items()})
         if broken:

@@ -44,6 +44,8 @@ class Pipelines:
                 self._of_queries(run, stage, found)
             else:
                 weights = _weights(found, "pretrain_slices") if stage == "segment" else {}
+                if "pretrain" in found:  # the network is another: it takes what is its own
+                    weights["initial_weights"] = _weights(found, "pretrain")["encoder_weights"]
                 found[stage] = self._step(run, stage, list(found.values()), weights)
         last = list(run.strategy.stages)[-1]
         end = ENDS[last]
@@ -62,7 +64,7 @@ class Pipelines:
         return (self.costs or {}).get(cost_key(self.plan, strategy, stage))
 
     def _coarse(self, run: Run) -> Step:
-        alone = {} if run.strategy.refines else {"labelled_maps": "none"}
+        alone = {} if run.strategy.learns_from_maps else {"labelled_maps": "none"}
         return self._step(run, "coarse", [], alone, predicts=True)
 
     def _of_queries(self, run: Run, stage: str, found: dict[str, Step]) -> None:

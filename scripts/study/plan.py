@@ -142,7 +142,7 @@ class Plan:
         """Whether a strategy's coarse network is also trained without each fold."""
         default = self.keys_of.contents["coarse"]["labelled_maps"]
         maps = self.numbers_of(strategy, "coarse").get("labelled_maps", default)
-        return self.attention_dir is None and strategy.refines and maps == "cross-fitted"
+        return self.attention_dir is None and strategy.learns_from_maps and maps == "cross-fitted"
 
     def settings(self, strategy: Strategy) -> dict[str, Any]:
         """All that a strategy's results depend on beside the data, by stage."""

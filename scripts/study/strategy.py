@@ -19,7 +19,11 @@ FLOOR = "coarse map"  # what the strategies that refine start from
 STAGES = "stages"  # key of a strategy: stage -> share of the training budget
 PIPELINE_STAGES = ("coarse", "pretrain", "train", "pretrain_slices", "segment")  # stages that spend it, in their order
 ENDS = {"coarse": None, "train": "inference", "segment": "segment_inference"}  # last stage -> the one that predicts
-NEEDS = {"train": "coarse", "pretrain": "train", "pretrain_slices": "segment"}  # stage -> one it makes no sense without
+NEEDS = {
+    "train": "coarse",
+    "pretrain": "coarse",
+    "pretrain_slices": "segment",
+}  # stage -> one it makes no sense without
 GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store depends on
 OWN = {*PATHS, "section", "seed", "labelled", "resume"} - {"decoder_weights"}  # set by the study
 LENGTH_KEYS = {"max_epochs", "epoch_length"}  # set by the study where there is a budget
@@ -51,9 +55,14 @@ class Strategy:
         return {key: value for key, value in read_overlay(self.overlay).items() if key != STAGES} | self.overrides
 
     @property
-    def refines(self) -> bool:
-        """Whether it refines the coarse network's maps, and so learns from them."""
+    def learns_from_maps(self) -> bool:
+        """Whether a stage after the coarse one learns from its maps."""
         return "coarse" in self.stages and len(self.stages) > 1
+
+    @property
+    def refines(self) -> bool:
+        """Whether it refines the coarse network's maps."""
+        return self.learns_from_maps and "train" in self.stages
 
     @property
     def about(self) -> str:
@@ -191,7 +200,9 @@ def _check_stages(path: Path, stages: object) -> None:
         wrong = f"shares that add up to {sum(shares.values()):g}"
     elif lacking := [stage for stage, other in NEEDS.items() if stage in shares and other not in shares]:
         wrong = f"{lacking[0]} without {NEEDS[lacking[0]]}"
-    elif max(shares, key=PIPELINE_STAGES.index) not in ENDS or {"coarse", "segment"} <= set(shares):
+    elif "pretrain" in shares and not {"train", "segment"} & set(shares):
+        wrong = "pretrain without train or segment"
+    elif _ends_elsewhere(shares):
         wrong = f"{', '.join(shares)}, which are not one pipeline"
     if wrong:
         raise SemclError(
@@ -201,6 +212,13 @@ def _check_stages(path: Path, stages: object) -> None:
             "stages: {coarse: 0.4, pretrain: 0.2, train: 0.4}, {coarse: 1.0} or {segment: 1.0}",
             remedy=f"edit {path}",
         )
+
+
+def _ends_elsewhere(shares: Mapping[str, object]) -> bool:
+    """Whether stages do not end in predictions, or some of them lead nowhere."""
+    last = max(shares, key=PIPELINE_STAGES.index)
+    handed_on = "pretrain" in shares or not {"coarse", "segment"} <= set(shares)  # maps serve a plain network in that
+    return last not in ENDS or {"train", "segment"} <= set(shares) or not handed_on
 
 
 def swept(strategies: Sequence[Strategy], sweep: str, keys_of: StageKeys, budget: bool = True) -> list[Strategy]:

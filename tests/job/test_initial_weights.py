@@ -20,7 +20,6 @@ NUMBERS = {"init_filters": 8, "blocks_down": [1, 1, 1]}
 def started(path, module, in_channels=None):
     engine = Engine(lambda engine, batch: None)
     InitialWeights(str(path) if path else None, module, in_channels).attach(engine)
-    engine.run([0])
 
 
 @pytest.fixture

@@ -80,6 +80,20 @@ def test_without_pretraining_the_encoder_starts_from_random_weights(pipelines: P
     assert steps_of(pipelines, "scratch")["train"].overrides["encoder_weights"] is None
 
 
+def test_a_plain_network_begins_with_the_weights_that_were_pretrained_on_queries(tmp_path: Path) -> None:
+    found = made_pipelines(made_plan(tmp_path, ["segresnet-semantic", "semantic", "segresnet"]))
+    plain, refined, untrained = (
+        {step.stage: step for step in found.steps(run)} for run in found.plan.runs()[:3]
+    )  # fmt: skip
+    given = plain["segment"].overrides
+    assert given["initial_weights"] == str(plain["pretrain"].folder / "models" / "encoder.pt")
+    assert given["encoder_weights"] is None
+    assert plain["pretrain"] in plain["segment"].needs
+    assert plain["coarse"].overrides.get("labelled_maps") is None  # cross-fitted, as for refiners
+    assert "initial_weights" not in untrained["segment"].overrides
+    assert "initial_weights" not in refined["train"].overrides
+
+
 def test_every_stage_reads_the_datalist_of_its_share(tmp_path: Path) -> None:
     found = made_pipelines(made_plan(tmp_path, cells=cells_of(["2", "4"])))
     found.plan.write_datalists()

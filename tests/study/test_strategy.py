@@ -41,6 +41,8 @@ def test_scratch_has_the_budget_that_pretraining_would_take() -> None:
 def test_the_coarse_network_alone_refines_nothing() -> None:
     coarse, scratch = find_strategies(["coarse", "scratch"], KEYS)
     assert (coarse.refines, scratch.refines) == (False, True)
+    (plain,) = find_strategies(["segresnet-semantic"], KEYS)
+    assert (plain.refines, plain.learns_from_maps) == (False, True)
 
 
 def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +124,8 @@ WRONG = {  # what is said of stages that make no pipeline
     "{coarse: null}": "shares coarse None",
     "{coarse: 0.6, train: 0.6}": r"shares that add up to 1\.2",
     "{train: 1.0}": "train without coarse",
-    "{coarse: 0.5, pretrain: 0.5}": "pretrain without train",
+    "{coarse: 0.5, pretrain: 0.5}": "pretrain without train or segment",
+    "{pretrain: 0.5, segment: 0.5}": "pretrain without coarse",
     "{pretrain: 0.5, train: 0.5}": "train without coarse",
     "{pretrain_slices: 1.0}": "pretrain_slices without segment",
     "{coarse: 0.5, segment: 0.5}": "coarse, segment, which are not one pipeline",
@@ -145,7 +148,13 @@ def test_an_overlay_without_stages_is_no_strategy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "stages",
-    ["{coarse: 1.0}", "{coarse: 0.2, train: 0.2}", "{coarse: 0.1, pretrain: 0.2, train: 0.7}", "{coarse: 1}"],
+    [
+        "{coarse: 1.0}",
+        "{coarse: 0.2, train: 0.2}",
+        "{coarse: 0.3, pretrain: 0.2, segment: 0.5}",
+        "{coarse: 0.1, pretrain: 0.2, train: 0.7}",
+        "{coarse: 1}",
+    ],
 )
 def test_pipelines_may_spend_the_budget_or_less(tmp_path: Path, stages: str) -> None:
     assert find_strategies([strategy_file(tmp_path, "mine", stages=stages)], KEYS)
