@@ -9,6 +9,7 @@ from .commands.arguments import parse, program
 from .commands.audit import audit
 from .commands.embed import embed
 from .commands.evaluate import evaluate
+from .commands.export_encoder import export_encoder
 from .commands.help import HELP, of_command, overview
 from .commands.intake import check, prepare
 from .commands.phantom import phantom
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": audit,
     "study": study,
     "phantom": phantom,
+    "export-encoder": export_encoder,
 }
 COMMAND_AGAIN = "run the same command again"
 WHOLE = f"files are whole or not there; {COMMAND_AGAIN}"
@@ -36,6 +38,7 @@ WHEN_STOPPED = {  # the message of a command stopped by a signal
     "check": f"nothing was changed; {COMMAND_AGAIN}",
     "evaluate": WHOLE,
     "audit": f"what is done is kept; {COMMAND_AGAIN}",
+    "export-encoder": WHOLE,
     "study": f"what is done is kept; {COMMAND_AGAIN}",
 }
 

@@ -51,6 +51,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "LossCurve": "job.progress",
     "make_pooling": "networks.pooling",
     "models_dir": "bundle_folder",
+    "NnUNetEncoder": "networks.nnunet_encoder",
     "on_device": "networks.device",
     "plain_errors": "job.plain_errors",
     "pretrained_encoding": "audit.vectors",

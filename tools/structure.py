@@ -33,6 +33,7 @@ ROOMS = (  # each may import those before it
     "contrast",
     "refine",
     "segment",
+    "export",
     "evaluate",
     "embeddings",
     "audit",

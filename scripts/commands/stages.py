@@ -6,11 +6,14 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SemclError, raise_all
 from ..files import write_text
 from ..outputs import refuse_strange
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
 
 OVERLAY_FILE = "overlay.yaml"  # in the cohort's folder
 PREVIOUS = "overlay.previous.yaml"
@@ -111,6 +114,27 @@ def run_overridden(
         overlay: by name or path; None for the cohort's own.
         overrides: values of any key.
     """
+    run_config(*_given(stage, dataset_dir, bundle_root, overlay, overrides))
+
+
+def components_of(
+    stage: str, dataset_dir: str, bundle_root: str | None, overlay: str | None, overrides: Mapping[str, Any]
+) -> ConfigParser:
+    """A stage's config that is not run, but makes its components; arguments of ``run_overridden``."""
+    from monai.bundle import ConfigParser
+
+    root, _, used, given = _given(stage, dataset_dir, bundle_root, overlay, overrides)
+    parser = ConfigParser(ConfigParser.load_config_files(stage_files(root, stage, used)))
+    parser.update({"bundle_root": str(root), **given})
+    parser.parse()
+    parser.get_parsed_content("shared")  # from then on the config has what the stages share
+    return parser
+
+
+def _given(
+    stage: str, dataset_dir: str, bundle_root: str | None, overlay: str | None, overrides: Mapping[str, Any]
+) -> tuple[Path, str, Path | None, dict[str, Any]]:
+    """The bundle's folder, the stage, the overlay's path, and overrides as the config has them."""
     from ..bundle_folder import bundle_folder
     from ..job.overlays import as_meant
     from ..study.strategy import read_overlay
@@ -118,4 +142,4 @@ def run_overridden(
     root = Path(bundle_root) if bundle_root else bundle_folder()
     own = read_overlay(Path(stage_files(root, stage, None)[0]))
     given = {key: as_meant(key, value, own) for key, value in overrides.items()}
-    run_config(root, stage, overlay_of(Path(dataset_dir), overlay, root), {"dataset_dir": dataset_dir, **given})
+    return root, stage, overlay_of(Path(dataset_dir), overlay, root), {"dataset_dir": dataset_dir, **given}

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import SemclError
 from ..job.overlays import PATHS
-from ..plain import parse_yaml, read_text, read_yaml, short
+from ..plain import read_text, read_yaml, short
 from .stage_keys import StageKeys, group
 
 STRATEGIES = "strategies"  # of the bundle's configs
@@ -24,7 +24,6 @@ NEEDS = {
     "pretrain": "coarse",
     "pretrain_slices": "segment",
 }  # stage -> one it makes no sense without
-GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store depends on
 OWN = {*PATHS, "section", "seed", "labelled", "resume"} - {"decoder_weights"}  # set by the study
 LENGTH_KEYS = {"max_epochs", "epoch_length"}  # set by the study where there is a budget
 
@@ -56,7 +55,7 @@ class Strategy:
 
     @property
     def learns_from_maps(self) -> bool:
-        """Whether a stage after the coarse one learns from its maps."""
+        """Whether later stages learn from the coarse network's maps."""
         return "coarse" in self.stages and len(self.stages) > 1
 
     @property
@@ -202,7 +201,7 @@ def _check_stages(path: Path, stages: object) -> None:
         wrong = f"{lacking[0]} without {NEEDS[lacking[0]]}"
     elif "pretrain" in shares and not {"train", "segment"} & set(shares):
         wrong = "pretrain without train or segment"
-    elif _ends_elsewhere(shares):
+    elif not _one_pipeline(set(shares)):
         wrong = f"{', '.join(shares)}, which are not one pipeline"
     if wrong:
         raise SemclError(
@@ -214,48 +213,7 @@ def _check_stages(path: Path, stages: object) -> None:
         )
 
 
-def _ends_elsewhere(shares: Mapping[str, object]) -> bool:
-    """Whether stages do not end in predictions, or some of them lead nowhere."""
-    last = max(shares, key=PIPELINE_STAGES.index)
-    handed_on = "pretrain" in shares or not {"coarse", "segment"} <= set(shares)  # maps serve a plain network in that
-    return last not in ENDS or {"train", "segment"} <= set(shares) or not handed_on
-
-
-def swept(strategies: Sequence[Strategy], sweep: str, keys_of: StageKeys, budget: bool = True) -> list[Strategy]:
-    """Each strategy once for every value of ``sweep``: "key=value,value,..." or "stage.key=value,value,...".
-
-    A strategy none of whose stages has the key is left as it is.
-
-    Raises:
-        SemclError: when the sweep does not have this form, its key is one the study sets itself, or it varies for one
-            stage a key that all must share.
-    """
-    key, _, listed = (part.strip() for part in sweep.partition("="))
-    try:
-        values = parse_yaml(f"[{listed}]", sweep, "values")
-    except SemclError:
-        values = []
-    if not key or not values or None in values or len({str(value) for value in values}) < len(values):
-        raise SemclError(
-            "a sweep cannot be understood",
-            found=repr(sweep),
-            expected="key=value,value,... with a key of the configs, or stage.key for one stage alone; no value twice",
-            remedy="for example --sweep temperature=0.05,0.1,0.2 or --sweep layers=[1,1,1,1],[2,2,2,2]",
-        )
-    refuse_own([key], f"--sweep {sweep}", keys_of, budget)
-    stage, own = keys_of.split(key)
-    if stage and group(own) in GRID:
-        raise SemclError(
-            "a sweep varies for one stage what all stages must share",
-            found=repr(sweep),
-            expected=f"the same {own} in all stages: they read one query store",
-            remedy=f"set --sweep {own}={listed}",
-        )
-    found = []
-    for strategy in strategies:
-        stages = [name for last in strategy.stages for name in (last, ENDS.get(last)) if name]
-        if any(keys_of.part(name, {key: values[0]}) for name in stages):
-            found += [Strategy(f"{strategy.name} {key}={value}", strategy.overlay, {key: value}) for value in values]
-        else:
-            found.append(strategy)
-    return found
+def _one_pipeline(stages: set[str]) -> bool:
+    """Whether stages end in predictions, and maps are made for queries alone."""
+    ends = max(stages, key=PIPELINE_STAGES.index) in ENDS and not {"train", "segment"} <= stages
+    return ends and ("pretrain" in stages or not {"coarse", "segment"} <= stages)

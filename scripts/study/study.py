@@ -30,7 +30,8 @@ from .runner import Runner, Task, drop_stores, listen
 from .splits import split_cases
 from .stage_keys import StageKeys
 from .step import Step
-from .strategy import FLOOR, Strategy, find_strategies, refuse_own, swept
+from .strategy import FLOOR, Strategy, find_strategies, refuse_own
+from .sweep import swept
 
 PROTOCOL = "study.json"  # what a study was started with
 

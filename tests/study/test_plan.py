@@ -14,7 +14,8 @@ from scripts.errors import SemclError
 from scripts.study import plan as module
 from scripts.study.labels import Amount
 from scripts.study.plan import Cell, Plan
-from scripts.study.strategy import find_strategies, swept
+from scripts.study.strategy import find_strategies
+from scripts.study.sweep import swept
 from tests.study.made import (
     KEYS,
     SHIPPED,

@@ -1,0 +1,117 @@
+"""The README beside exported weights: what they are, how to fine-tune them, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .folding import Folded
+
+MONAI_LINES = """\
+import torch
+from monai.networks.nets import {network}
+
+network = {network}({arguments})
+weights = torch.load("{file}", weights_only=True)
+missing, unexpected = network.load_state_dict(weights, strict=False)
+if unexpected or {{name for name in missing if name in weights}}:
+    raise ValueError(f"another network: {{unexpected}}")  # what is missing is the decoder, which is trained anew
+"""
+NNUNET_LINES = """\
+nnUNetv2_train DATASET {configuration} FOLD -p {plans} -pretrained_weights {file}
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a README states.
+
+    Args:
+        cohort: hash of the cohort the encoder was pretrained on.
+        config: hash of the config it was pretrained with.
+        organs: names of the organs it told apart.
+        cases: number of training scans.
+        in_channels: of the exported network's input.
+        out_channels: of the network the weights were put into.
+        mask: which attention was folded in.
+        value: that attention; None where the channel was kept.
+        measured_on: number of images on which features were compared.
+        differs: largest relative difference from the encoder's features with that mask.
+        differs_from_zeros: and with a mask of zeros.
+    """
+
+    cohort: str
+    config: str
+    organs: tuple[str, ...]
+    cases: int
+    in_channels: int
+    out_channels: int
+    mask: str
+    value: float | None
+    measured_on: int
+    differs: float
+    differs_from_zeros: float
+
+    def noted(self) -> dict[str, Any]:
+        """The facts as plain data."""
+        return {**asdict(self), "organs": list(self.organs)}
+
+
+def call_of(encoder: Any, in_channels: int, out_channels: int) -> tuple[str, str]:
+    """The name of an encoder's network, and the arguments that make it."""
+    network = type(encoder.whole(in_channels, out_channels)).__name__
+    if network == "ResNet":
+        shape = f"spatial_dims={encoder.spatial_dims}, n_input_channels={in_channels}, feed_forward=False"
+        own = f"block={encoder.block!r}, layers={encoder.layers}, block_inplanes={encoder.widths}"
+        return network, f"{own}, {shape}, conv1_t_size=3, conv1_t_stride=1, no_max_pool=True, bias_downsample=False"
+    arguments: Mapping[str, Any] = encoder.arguments
+    own = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    shape = f"spatial_dims={encoder.spatial_dims}, in_channels={in_channels}, out_channels={out_channels}"
+    return network, f"{shape}, {own}"
+
+
+def readme(out: Path, to: str, facts: Facts, folded: Folded) -> str:
+    """The README's text."""
+    encoder: Any = folded.encoder
+    if to == "nnunet":
+        code = NNUNET_LINES.format(configuration=encoder.configuration, plans=Path(encoder.plans).stem, file=out.name)
+        code = f"```\n{code}```"
+    else:
+        network, arguments = call_of(encoder, facts.in_channels, facts.out_channels)
+        code = f"```python\n{MONAI_LINES.format(network=network, arguments=arguments, file=out.name)}```"
+    return f"""# {out.name}: a pretrained encoder for {type(folded.network).__name__}
+
+Pretrained with SemCL: semantic-aware contrastive learning on {facts.cases} scans, which pulls queries of one organ in
+one phase together and pushes others apart.
+
+| | |
+|---|---|
+| organs | {", ".join(facts.organs)} |
+| cohort | {facts.cohort} (hash) |
+| config | {facts.config} (hash) |
+| input channels | {facts.in_channels} |
+
+## Fine-tuning
+
+{code}
+
+## The attention mask
+
+{_about_mask(facts, folded.lost)}
+"""
+
+
+def _about_mask(facts: Facts, lost: list[str]) -> str:
+    measured = f"On {facts.measured_on} images of the cohort"
+    if facts.value is None:
+        return f"""The last input channel is the attention mask of an organ, 0 or 1. {measured} the features of both
+networks differ by at most {facts.differs:.2g} of their norm."""
+    text = f"""In pretraining the encoder also saw an organ's attention mask. Here it is folded away as a constant mask
+of {facts.value:.3g} ({facts.mask}). {measured} features differ by at most {facts.differs:.2g} of their norm from those
+with that mask, and by {facts.differs_from_zeros:.2g} from those with a mask of zeros."""
+    if lost:
+        text += f"""
+{", ".join(lost)}: no bias, so that a mask other than zeros could not be kept there."""
+    return text

@@ -1,0 +1,48 @@
+"""Exports: refusals, files, the README and what it says to do."""
+
+import json
+
+import pytest
+import torch
+
+from scripts.errors import SemclError
+from scripts.export.export import check_kind, checked_fold, mask_value, write_export
+from scripts.export.readme import Facts
+from tests.export.test_folding import changed, encoders
+
+FACTS = Facts("c0", "f0", ("liver", "spleen"), 5, 1, 3, "zeros", 0.0, 4, 0.0, 0.0)
+
+
+def exported(name, out, mask=0.0):
+    folded, differs, _ = checked_fold(changed(encoders()[name]), torch.randn(2, 1, 64, 64), 3, mask)
+    write_export(out, folded, name, FACTS)
+    return folded, differs
+
+
+def test_a_network_of_another_kind_is_refused():
+    with pytest.raises(SemclError, match="did you mean swinunetr"):
+        check_kind(encoders()["unet"], "swinunet")
+    with pytest.raises(SemclError, match="set --to unet"):
+        check_kind(encoders()["unet"], "segresnet")
+    with pytest.raises(SemclError, match=r"bundle/configs/encoders/segresnet\.yaml"):
+        check_kind(torch.nn.Linear(1, 1), "segresnet")
+    for name, encoder in encoders().items():
+        check_kind(encoder, name)
+
+
+def test_files_of_others_stay(tmp_path):
+    out = tmp_path / "weights.pt"
+    out.write_text("mine")
+    with pytest.raises(SemclError, match=r"replace a file of yours"):
+        exported("segresnet", out)
+    assert out.read_text() == "mine"
+    out.unlink()
+    exported("segresnet", out)
+    exported("segresnet", out)
+    assert json.loads((tmp_path / "weights.json").read_text())["export"] == "segresnet"
+
+
+def test_masks():
+    assert [mask_value(mask, [0.1, 0.3]) for mask in ("zeros", "ones", "mean", "keep")] == [0, 1, 0.2, None]
+    with pytest.raises(SemclError, match="did you mean ones"):
+        mask_value("one", [])
