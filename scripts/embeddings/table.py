@@ -113,7 +113,7 @@ def embed_queries(
     found: list[torch.Tensor] = []
     with torch.no_grad():
         loader = DataLoader(chosen, batch_size)
-        for batch in bar(loader, total=len(loader), title=title, unit="batch", hidden=ranks.number() > 0):
+        for batch in bar(loader, total=len(loader), title=title, unit="step", hidden=ranks.number() > 0):
             image, attention = (batch[key].to(device) for key in ("image", "attention"))
             maps = encoder(torch.cat([image, attention * show_attention], 1))
             pooled = pooling.describe(maps, attention).float()

@@ -87,7 +87,7 @@ def _marks(axis: Axes, shape: Sequence[int], spacing: Sequence[float], window: S
     if window is not None:
         shown = window if isinstance(window, str) else " to ".join(f"{end:g}" for end in window)
         text = "window: 1st to 99th percentile" if shown == "percentile" else f"window {shown}"
-        axis.text(0.96, 0.04, text, transform=axis.transAxes, color=INK, fontsize=7, ha="right", va="bottom")
+        axis.text(0.5, -0.03, text, transform=axis.transAxes, color="#495057", fontsize=7, ha="center", va="top")
 
 
 def show_slice(axis: Axes, image: NDArray[np.floating], aspect: float = 1.0) -> None:

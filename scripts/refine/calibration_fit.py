@@ -128,7 +128,7 @@ class Calibrate:
         counts = torch.zeros((len(self.table) + 1) * 2 * BINS, dtype=torch.int64, device=self.device)
         self.network.eval()
         for batch in bar(
-            self.loader, total=len(self.loader), title="calibration", unit="batch", hidden=ranks.number() > 0
+            self.loader, total=len(self.loader), title="calibration", unit="step", hidden=ranks.number() > 0
         ):
             inputs, targets = prepare(batch, self.device, non_blocking=True)
             with torch.no_grad():
