@@ -1,6 +1,7 @@
 """The documentation: examples run, tables agree with the code, lines are wrapped."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from scripts.__main__ import check, prepare
 from scripts.intake.finding_kinds import FINDINGS
+from scripts.version import __version__
 from tools import tables
 from tools.structure import ROOMS
 
@@ -73,3 +75,12 @@ def test_a_page_is_wrapped_at_120_columns(page):
 
 def test_only_prose_must_be_wrapped():
     assert prose("a\n```\ncode\n```\n| table |\n[link](b)\n  ![picture](c).\n- [d](e) f") == ["a", "- [d](e) f"]
+
+
+def test_citation_metadata_and_changelog_have_the_version():
+    cited = re.search(r"^version: (.+)$", Path("CITATION.cff").read_text(encoding="utf-8"), re.M)
+    assert cited is not None
+    released = re.findall(r"^## (\d.*)$", Path("CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    metadata = json.loads(Path("bundle/configs/metadata.json").read_text(encoding="utf-8"))
+    assert {cited[1], released[0], metadata["version"]} == {__version__}
+    assert __version__ in metadata["changelog"]
