@@ -37,7 +37,11 @@ def main(names: list[str]) -> None:
         sys.exit(f"unknown benchmark {unknown[0]}: there are {', '.join(SECTIONS)}")
     for name in names or SECTIONS:
         print(f"bench: {name}", file=sys.stderr)
+        before = os.getloadavg()[0]
         section = SECTIONS[name].report().removeprefix("## ")
+        section += (
+            f"\n\nProcesses that ran meanwhile (load average): {before:.1f} before, {os.getloadavg()[0]:.1f} after."
+        )
         print(f"## {section}", end="\n\n")
         parts = kept() | {section.partition("\n")[0]: section}
         head = f"# Benchmarks\n\nWritten by `make bench` on {machine()}"

@@ -16,7 +16,7 @@ from .timing import compare, in_new_process, table, threads
 
 CLASSES = 24  # 12 organs x 2 phases
 TEMPERATURE = 0.1
-SIZES = ((256, 128), (1024, 128), (4096, 128), (8192, 128), (4096, 256))  # N, D
+SIZES = ((96, 256), (208, 256), (512, 256), (256, 128), (1024, 128), (4096, 128), (8192, 128), (4096, 256))  # N, D
 SPREAD = ((4096, 128), (8192, 128))  # those that two threads are given
 MEMORY = (1024, 2048, 4096, 8192, 16384)
 ALL = 10_000  # up to this N every candidate runs; above it they would need more memory than a laptop has
@@ -46,8 +46,8 @@ def dense(embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return (logits.logsumexp(1) - towards).mean()
 
 
-def candidates(count: int, width: int, peers: bool = True) -> dict[str, Callable[[], None]]:
-    """What is compared at N and D."""
+def candidates(count: int, width: int, peers: bool = True, compiled: bool = False) -> dict[str, Callable[[], None]]:
+    """What is compared at N and D; with ``compiled`` the dense formula by torch.compile too."""
     embeddings = torch.randn(count, width, requires_grad=True)
     labels = torch.arange(count) % CLASSES
     intensity = torch.rand(count)
@@ -68,6 +68,9 @@ def candidates(count: int, width: int, peers: bool = True) -> dict[str, Callable
         "at temperature 0.01": back(lambda: sharp(embeddings, labels)),
         "dense N x N, autograd": back(lambda: dense(embeddings, labels)),
     }
+    if compiled and count <= ALL:
+        fused = torch.compile(dense)
+        chosen["dense N x N, compiled"] = back(lambda: fused(embeddings, labels))
     if peers and count <= ALL:
         chosen["pytorch-metric-learning SupConLoss"] = back(lambda: peer(embeddings, labels))
     if peers and count <= SLOW:
@@ -84,7 +87,12 @@ def pair_weights(count: int = 512) -> float:
     return times["with pair weights"][0] - times["SemanticContrastiveLoss"][0]
 
 
-def report(sizes: Sequence[tuple[int, int]] = SIZES, memory: Sequence[int] = MEMORY, rounds: int = 0) -> str:
+def report(
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    memory: Sequence[int] = MEMORY,
+    rounds: int = 0,
+    compiled: bool = True,
+) -> str:
     """The section of the results."""
     parts = []
     for count, given in ((1, sizes), (2, [size for size in sizes if size in SPREAD] or sizes)):
@@ -92,7 +100,7 @@ def report(sizes: Sequence[tuple[int, int]] = SIZES, memory: Sequence[int] = MEM
         with threads(count):
             for size in given:
                 few = rounds or max(3, min(15, 30_000 // size[0]))
-                for name, (seconds, ratio) in compare(candidates(*size, peers=count == 1), few).items():
+                for name, (seconds, ratio) in compare(candidates(*size, count == 1, compiled), few).items():
                     found.setdefault(name, {})[size] = f"{ratio:.2f} ({seconds * 1e3:.3g} ms)"
         head = ["", *(f"N={n} D={d}" for n, d in given)]
         rows = [[name, *(cells.get(size, "-") for size in given)] for name, cells in found.items()]
@@ -112,4 +120,4 @@ def report(sizes: Sequence[tuple[int, int]] = SIZES, memory: Sequence[int] = MEM
     )
     with threads(1):
         parts.append(f"Pair weights at 512 views add {pair_weights() * 1e3:.2f} ms, means known, one thread.")
-    return "## Loss\n\nForward and backward, float32.\n\n" + "\n\n".join(parts)
+    return "## Loss\n\nForward and backward, float32; medians of 3 to 15 interleaved rounds.\n\n" + "\n\n".join(parts)

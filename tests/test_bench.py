@@ -24,7 +24,7 @@ def test_a_table_is_markdown():
 
 def test_the_loss_is_compared_with_its_peers(monkeypatch):
     monkeypatch.setattr(loss, "in_new_process", lambda module, name, count: [count**1.5])
-    text = loss.report(sizes=((48, 8),), memory=(64, 128, 256), rounds=1)
+    text = loss.report(sizes=((48, 8),), memory=(64, 128, 256), rounds=1, compiled=False)
     for name in ("three dense products", "pytorch-metric-learning", "MONAI ContrastiveLoss", "with pair weights"):
         assert name in text
     assert "Ours grows as N^1.50 from 128 to 256" in text
@@ -48,13 +48,18 @@ def test_views_are_compared_with_their_peers():
 
 
 def test_the_store_is_compared_with_whole_volumes_and_its_memory_measured(tmp_path):
-    assert "PersistentDataset and crop" in store.reading(tmp_path / "read", count=2, shape=(160, 150, 6), rounds=1)
+    text = store.reading(tmp_path / "read", count=2, shape=(160, 150, 6), rounds=1)
+    assert [line.split("|")[1].strip() for line in text.splitlines()[-3:]] == [
+        "QueryStore",
+        "PersistentDataset and crop",
+        "CacheDataset, all volumes in memory, and crop",
+    ]
     assert "| 3 |" in store.memory(tmp_path / "many", cohorts=(1, 3), shape=(40, 40, 8))
 
 
 def test_a_step_is_timed_by_part():
     tiny = {"clusters_per_batch": 2, "queries_per_cluster": 2}
-    text = step.report({"tiny": (tiny, 4, [{}, {"channels_last": False}])})
+    text = step.report({"tiny": (tiny, 4, [{}, {"channels_last": False}])}, rounds=1)
     row = next(line for line in text.splitlines() if line.startswith("| tiny"))
     shares = [float(cell.strip(" %")) for cell in row.split("|")[3:8]]
     assert sum(shares) == pytest.approx(100, abs=1)
@@ -62,10 +67,11 @@ def test_a_step_is_timed_by_part():
 
 
 def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
-    text = inference.report(["QueryInferer"], rounds=1, organs=(1, 13), paddings=(40,), spacing=(4, 4, 20))
+    text = inference.report(["QueryInferer"], rounds=1, organs=(1, 13), paddings=(40,), spacing=(4, 4, 20), slices=(8,))
     assert text.count("plain loop |") == 2
     sizes = [line.split("|")[2:4] for line in text.splitlines() if line.startswith(("| 1 | ", "| 13 | "))][-3:]
     (_, few), (small, many), (large, as_many) = sizes
+    assert " x 8 |" in text  # slices
     assert int(few) < int(many) == int(as_many)
     assert small != large
 

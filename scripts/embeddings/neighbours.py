@@ -67,23 +67,26 @@ def nearest(embeddings: Embeddings, count: int) -> Neighbours:
 
 def findable(embeddings: Embeddings, label: str) -> NDArray[np.bool_]:
     """(Q,) whether another patient has a query of the same label."""
-    labels = embeddings.label(label)
-    patients = {name: set(embeddings.patients[labels == name]) for name in np.unique(labels)}
-    return np.array([len(patients[name]) > 1 for name in labels])
+    counts, name, _ = _counts(embeddings, label)
+    shared: NDArray[np.bool_] = (counts > 0).sum(1) > 1
+    return shared[name]
 
 
 def chance(embeddings: Embeddings, label: str) -> float | None:
     """The expected purity of random neighbours from other patients; None with a single patient."""
-    labels = embeddings.label(label)
-    alike, others = np.zeros(len(embeddings)), np.zeros(len(embeddings))
-    for patient in np.unique(embeddings.patients):
-        own = embeddings.patients == patient
-        names, counts = np.unique(labels[~own], return_counts=True)
-        share = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        alike[own] = [share.get(name, 0) for name in labels[own].tolist()]
-        others[own] = (~own).sum()
+    counts, name, patient = _counts(embeddings, label)
+    alike = counts.sum(1)[name] - counts[name, patient]
+    others = counts.sum() - counts.sum(0)[patient]
     some = others > 0
     return _mean(alike[some] / others[some])
+
+
+def _counts(embeddings: Embeddings, label: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of queries (labels, patients), and each query's label and patient as rows and columns of them."""
+    names, name = np.unique(embeddings.label(label), return_inverse=True)
+    patients, patient = np.unique(embeddings.patients, return_inverse=True)
+    shape = len(names), len(patients)
+    return np.bincount(name * shape[1] + patient, minlength=shape[0] * shape[1]).reshape(shape), name, patient
 
 
 def _mean(values: NDArray[Any]) -> float | None:

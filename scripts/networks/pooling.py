@@ -87,7 +87,9 @@ class RegionPooling(Pooling):
         return sum(channels)
 
     def forward(self, features: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> torch.Tensor:
-        return torch.cat([self.describe(features, mask) for mask in masks])
+        together = torch.cat(list(masks), dim=1)
+        means = torch.cat([masked_means(level, together) for level in features], dim=2)
+        return means.transpose(0, 1).flatten(0, 1)  # region by region
 
 
 class PointPooling(Pooling):
@@ -150,10 +152,20 @@ def masked_mean(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     Under an empty mask all cells count equally.
     """
-    cover: torch.Tensor = Pool[Pool.ADAPTIVEAVG, features.ndim - 2](features.shape[2:])(mask.to(features.dtype))
-    weight = cover.flatten(2)
-    weight = weight + (weight.sum(2, keepdim=True) == 0).to(weight.dtype)
-    return (features.flatten(2) * weight).sum(2) / weight.sum(2)
+    return masked_means(features, mask)[:, 0]
+
+
+def masked_means(features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Means (B, R, C) of a map (B, C, *map) under R masks (B, R, *patch), ``masked_mean`` of each, in one product.
+
+    At least float32, with amp too: sums over a large map exceed float16.
+    """
+    exact = torch.promote_types(features.dtype, torch.float32)
+    with torch.autocast(features.device.type, enabled=False):
+        cover: torch.Tensor = Pool[Pool.ADAPTIVEAVG, features.ndim - 2](features.shape[2:])(masks.to(exact))
+        weight = cover.flatten(2)
+        weight = weight + (weight.sum(2, keepdim=True) == 0).to(exact)
+        return torch.bmm(weight, features.flatten(2).mT.to(exact)) / weight.sum(2, keepdim=True)
 
 
 def at_points(features: torch.Tensor, mask: torch.Tensor, count: int) -> torch.Tensor:

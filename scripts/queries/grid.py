@@ -81,9 +81,13 @@ class QueryGrid:
     def attention(self, objects: torch.Tensor, image: MetaTensor) -> torch.Tensor:
         """A coarse map (X', Y', Z') on the grid, without islands and with objects extended to neighbouring slices."""
         on_grid = self.objects(objects, image)
+        extended = bool(self.extend) and self.spatial_dims == 2
+        if not self.islands and not extended:
+            return on_grid
+        numbers = on_grid.cpu().numpy()
         if self.islands:
-            on_grid = torch.from_numpy(without_islands(on_grid.cpu().numpy(), self.islands)).to(objects.device)
-        return extend_objects(on_grid, self.extend) if self.extend and self.spatial_dims == 2 else on_grid
+            numbers = without_islands(numbers, self.islands)
+        return torch.from_numpy(extend_objects(numbers, self.extend) if extended else numbers).to(objects.device)
 
     def queries(self, attention: NDArray[np.integer]) -> NDArray[np.int32]:
         """Rows (object, x, y, z) of all queries of an attention map (X, Y, Z) on the grid, sorted by object.
@@ -131,24 +135,25 @@ class QueryGrid:
         return patch if self.spatial_dims == 3 else patch[..., 0]
 
 
-def extend_objects(objects: torch.Tensor, slices: int) -> torch.Tensor:
+def extend_objects(objects: NDArray[np.integer], slices: int) -> NDArray[np.integer]:
     """Extend each object of a map of object numbers (X, Y, Z) to neighbouring slices.
 
     A coarse map may miss an object's ends, or slices in between. A slice without the object, at most ``slices`` away
     from one with it, gets a copy from the nearest such slice, except where other objects lie.
     """
-    filled = objects.clone()
-    depth = objects.shape[2]
-    for number in torch.unique(objects).tolist():
-        own = objects == number
-        shown = torch.nonzero(own.any(0).any(0)).flatten()
-        if not number or not len(shown):
+    filled = objects.copy()
+    for number, box in enumerate(boxes(objects), start=1):
+        if box is None:
             continue
-        distances = (torch.arange(depth, device=objects.device)[:, None] - shown).abs()
-        distance, nearest = distances.min(1)
-        for z in torch.nonzero((distance > 0) & (distance <= slices)).flatten().tolist():
-            free = own[:, :, shown[nearest[z]]] & (filled[:, :, z] == 0)
-            filled[:, :, z][free] = number
+        x, y, z = box
+        own, plane = objects[box] == number, filled[x, y]
+        shown = np.flatnonzero(own.any((0, 1)))
+        near = np.arange(max(z.start - slices, 0), min(z.stop + slices, objects.shape[2]))
+        distances = abs(near[:, None] - (shown + z.start))
+        nearest = distances.argmin(1)
+        reached = (distances[np.arange(len(near)), nearest] > 0) & (distances[np.arange(len(near)), nearest] <= slices)
+        for place, source in zip(near[reached].tolist(), shown[nearest[reached]].tolist(), strict=True):
+            plane[:, :, place][own[:, :, source] & (plane[:, :, place] == 0)] = number
     return filled
 
 

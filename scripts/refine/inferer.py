@@ -97,11 +97,11 @@ class QueryInferer(Inferer):
         lowest = AT_THRESHOLD if self.certain is None else 1 - self.certain
         highest = torch.full(shape, lowest, device=inputs.device)
         objects = strongest(self._scores(patches, network, shape, lowest), highest)
+        if self.certain is None:
+            return post_process(objects, coarse, self.smallest_island, self.keep_slices)[None, None]
         objects = objects.masked_fill(highest <= AT_THRESHOLD, 0)
         processed = post_process(objects, coarse, self.smallest_island, self.keep_slices)
-        if self.certain is not None:
-            processed = processed.masked_fill((highest > lowest) & (highest < self.certain), IGNORED)
-        return processed[None, None]
+        return processed.masked_fill((highest > lowest) & (highest < self.certain), IGNORED)[None, None]
 
     def probabilities(
         self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None
@@ -185,11 +185,13 @@ def _above(score: torch.Tensor, threshold: float, margins: Sequence[int]) -> tup
 
     A mean of voxels exceeds the threshold only if one of them does, so no voxel outside can be the object's.
     """
-    above, box = score > threshold, []
-    for axis, margin in enumerate(margins):
-        others = [other for other in range(3) if other != axis]
-        found = torch.nonzero(above.amax(others)).flatten().tolist()
+    above = score > threshold
+    shown = [above.any(others[0]).any(others[1] - 1) for others in ((0, 1), (0, 2), (1, 2))]
+    counts = [len(axis) for axis in shown]
+    box = []
+    for axis, margin in zip(torch.split(torch.cat(shown).cpu(), counts), reversed(margins), strict=True):  # waits once
+        found = torch.nonzero(axis).flatten().tolist()
         if not found:
             return None
         box.append(slice(max(found[0] - margin, 0), found[-1] + 1 + margin))
-    return tuple(box)
+    return tuple(reversed(box))

@@ -43,24 +43,25 @@ class VolumePatches:
             for side in (part.start - first, first + count - part.stop)
         ]
         pad = [sides[4], sides[5], sides[2], sides[3], sides[0], sides[1]]  # torch's order is the last axis first
-        # contiguous: pad keeps the memory layout of a scan that was stored sagittally
-        self.image = functional.pad(grid.image(image, inside), pad, value=AIR).contiguous()
-        self.attention = functional.pad(objects[tuple(inside)], pad).contiguous()
-        across = torch.meshgrid(*[torch.arange(side) for side in grid.box], indexing="ij")
-        height, depth = self.attention.shape[1:]
-        strides = torch.tensor([height * depth, depth, 1])
-        self.offsets = sum(step * stride for step, stride in zip(across, strides, strict=True)).to(image.device)
-        if grid.spatial_dims == 2:
-            self.offsets = self.offsets[..., 0]
-        self.strides = strides
+        self.image = functional.pad(grid.image(image, inside), pad, value=AIR)
+        self.attention = functional.pad(objects[tuple(inside)], pad).to(image.device)
+        self.windows = [self._windows(volume, grid) for volume in (self.image, self.attention)]
+
+    def _windows(self, volume: torch.Tensor, grid: QueryGrid) -> torch.Tensor:
+        """The patch that begins at each voxel of a volume (..., X, Y, Z), as a view (..., X, Y, Z, P, P[, P])."""
+        slices_last = grid.spatial_dims == 2  # axial patches are cut from slices that each lie in one piece
+        windows = volume.movedim(-1, -3).contiguous().movedim(-3, -1) if slices_last else volume.contiguous()
+        for axis, side in zip((-3, -2, -1), grid.box, strict=True):
+            if side > 1:
+                windows = windows.unfold(axis - windows.ndim + volume.ndim, side, 1)
+        return windows
 
     def cut(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Patches (B, C + 1, P, P[, P]), image and mask, of queries as rows (object, x, y, z)."""
         table = torch.tensor(rows)
-        first = ((table[:, 1:] - self.origin) * self.strides).sum(1).to(self.offsets.device, non_blocking=True)
-        index = first.view(-1, *[1] * self.offsets.ndim) + self.offsets
-        number = table[:, 0].to(self.offsets.device, non_blocking=True).view(-1, *[1] * self.offsets.ndim)
-        attention = self.attention.flatten()[index]
-        return torch.stack(
-            [*(channel.flatten()[index] for channel in self.image), (attention == number).float()], dim=1
-        )
+        place = table[:, 1:] - self.origin
+        number, x, y, z = torch.cat([table[:, :1], place], 1).T.to(self.image.device, non_blocking=True)
+        image, attention = self.windows
+        patches, objects = image[:, x, y, z].movedim(0, 1), attention[x, y, z]
+        own = objects == number.view(-1, *[1] * (objects.ndim - 1))
+        return torch.cat([patches, own[:, None].to(patches.dtype)], 1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import numpy as np
 import torch
 
-from ..cohort.components import without_islands
+from ..cohort.components import Box, boxes, on_slices, without_islands
 
 
 def post_process(
@@ -27,25 +30,15 @@ def post_process(
 
 def restore_lost_slices(objects: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
     """Object numbers (X, Y, Z), from ``coarse`` on slices (along Z) on which an object it shows was not predicted."""
-    count, depth = int(coarse.max()) + 1, coarse.shape[2]
-    predicted, shown = (_on_slices(numbers, count, depth) for numbers in (objects, coarse))
-    lost = shown & ~predicted
-    lost[0] = False
-    slices = torch.nonzero(lost.any(0)).flatten()
-    if not len(slices):
+    predicted, shown = objects.cpu().numpy(), coarse.cpu().numpy()
+    count = int(shown.max(initial=0))
+    lost = on_slices(shown, count) & ~on_slices(predicted, count)
+    if not lost.any():
         return objects
-    restored = objects.clone()
-    refined, fallback = restored[:, :, slices], coarse[:, :, slices].long()
-    replaced = (refined == 0) & lost[fallback, slices.expand_as(fallback)]
-    restored[:, :, slices] = torch.where(replaced, fallback.to(refined.dtype), refined)
-    return restored
-
-
-def _on_slices(objects: torch.Tensor, count: int, depth: int) -> torch.Tensor:
-    """Whether each object is on each slice, (K + 1, Z)."""
-    there = torch.zeros(count, depth, dtype=torch.bool, device=objects.device)
-    x, y, z = torch.nonzero(objects, as_tuple=True)
-    number = objects[x, y, z].long()
-    known = number < count
-    there[number[known], z[known]] = True
-    return there
+    restored = predicted.copy()
+    found = boxes(shown, count)
+    for index, z in np.argwhere(lost).tolist():
+        x, y, _ = cast(Box, found[index])
+        free = (shown[x, y, z] == index + 1) & (predicted[x, y, z] == 0)
+        restored[x, y, z][free] = index + 1
+    return torch.from_numpy(restored).to(objects.device)

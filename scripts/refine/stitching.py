@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from monai.data.utils import compute_importance_map
+from numpy.typing import NDArray
 
 from ..queries.grid import overlap_slices
 
@@ -47,12 +49,17 @@ class StitchedObject:
         stacked = torch.stack([patch for _, patch in unchecked])
         ends = [stacked.select(axis + 1, end).flatten(1).amax(1) for axis in axes for end in (0, -1)]
         touched = (torch.stack(ends, 1) > threshold).tolist()
+        starts = np.array(list(self.patches))
         more: dict[Start, None] = {}
         for (start, _), sides in zip(unchecked, touched, strict=True):
             for side, touches in enumerate(sides):
                 axis, forward = axes[side // 2], side % 2 == 1
                 next_voxel = start[axis] + self.box[axis] if forward else start[axis] - 1
-                if not touches or not 0 <= next_voxel < self.shape[axis] or self._covered(start, axis, next_voxel):
+                if (
+                    not touches
+                    or not 0 <= next_voxel < self.shape[axis]
+                    or self._covered(starts, start, axis, next_voxel)
+                ):
                     continue
                 half = self.box[axis] // 2
                 further = [*start[:axis], start[axis] + (half if forward else -half), *start[axis + 1 :]]
@@ -63,18 +70,12 @@ class StitchedObject:
         self.pending += len(found)
         return found
 
-    def _covered(self, start: Start, axis: int, voxel: int) -> bool:
-        """Whether another patch in line with this one covers the voxel beyond its border."""
-        return any(
-            other[axis] <= voxel < other[axis] + self.box[axis]
-            and all(
-                abs(one - two) < max(side // 2, 1)
-                for place, (one, two, side) in enumerate(zip(start, other, self.box, strict=True))
-                if place != axis
-            )
-            for other in self.patches
-            if other != start
-        )
+    def _covered(self, starts: NDArray[np.int_], start: Start, axis: int, voxel: int) -> bool:
+        """Whether another patch of ``starts`` (N, 3) in line with this one covers the voxel beyond its border."""
+        near = abs(starts - start) < np.maximum(np.array(self.box) // 2, 1)
+        near[:, axis] = (starts[:, axis] <= voxel) & (voxel < starts[:, axis] + self.box[axis])
+        others = near.all(1) & (starts != start).any(1)
+        return bool(others.any())
 
     def stitch(self) -> tuple[list[int], torch.Tensor]:
         """First voxel on the grid and scores (X, Y, Z) of the smallest box of the grid that holds all patches."""
@@ -84,7 +85,8 @@ class StitchedObject:
         first, size = low.tolist(), (high - low).tolist()
         any_patch = next(iter(self.patches.values()))
         weight = compute_importance_map(self.box, mode="gaussian", sigma_scale=0.25, device=any_patch.device)
-        total, weights = any_patch.new_zeros(size), any_patch.new_zeros(size)
+        slices_first = [size[2], *size[:2]]  # a patch of one slice is added to one piece of memory
+        total, weights = (any_patch.new_zeros(slices_first).movedim(0, -1) for _ in range(2))
         for start, patch in self.patches.items():
             part, where = overlap_slices(
                 [begin - least for begin, least in zip(start, first, strict=True)], self.box, size

@@ -41,8 +41,17 @@ def test_all_maps_are_taken_one_after_the_other():
     mask = (torch.rand(2, 1, 8, 8) > 0.5).float()
     expected = torch.cat([masked_mean(level, mask) for level in maps], 1)
     assert torch.equal(RegionPooling().describe(maps, mask), expected)
-    assert torch.equal(RegionPooling()(maps, [mask, mask]), torch.cat([expected, expected]))
+    other = 1 - mask
+    both = torch.cat([expected, torch.cat([masked_mean(level, other) for level in maps], 1)])
+    torch.testing.assert_close(RegionPooling()(maps, [mask, other]), both)
     assert RegionPooling().width([3, 5]) == 8
+
+
+def test_means_of_large_maps_stay_finite_with_float16_features():
+    features, mask = torch.full((1, 2, 128, 128), 8.0, dtype=torch.float16), torch.ones(1, 1, 128, 128)
+    with torch.autocast("cpu", torch.float16):
+        pooled = masked_mean(features, mask)
+    torch.testing.assert_close(pooled, torch.full((1, 2), 8.0))
 
 
 def test_an_empty_mask_does_not_divide_by_zero():

@@ -98,7 +98,7 @@ def column(*slices: int, depth: int = 10, number: int = 3) -> torch.Tensor:
     ],
 )
 def test_an_object_is_extended_along_the_body(slices, shown, extend):
-    found = extend_objects(column(*slices), extend)
+    found = torch.from_numpy(extend_objects(column(*slices).numpy(), extend))
     assert torch.nonzero(found.any(0).any(0)).flatten().tolist() == list(shown)
     for z in shown:
         nearest = min(slices, key=lambda other: abs(other - z))
@@ -108,11 +108,26 @@ def test_an_object_is_extended_along_the_body(slices, shown, extend):
 def test_an_extended_object_leaves_others_alone():
     objects = column(4)
     objects[4:6, 1:3, 5] = 1
-    found = extend_objects(objects, 1)
+    found = torch.from_numpy(extend_objects(objects.numpy(), 1))
     assert torch.equal(found[4:6, 1:3, 5], objects[4:6, 1:3, 5])
     assert (found[6, 1:3, 5] == 3).all()
     assert torch.equal(found[:, :, 4], torch.where(objects[:, :, 4] > 0, objects[:, :, 4], found[:, :, 4]))
-    assert not extend_objects(torch.zeros_like(objects), 2).any()
+    assert not extend_objects(np.zeros_like(objects.numpy()), 2).any()
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_extending_in_boxes_equals_a_loop_over_the_whole_volume(slices):
+    rng = np.random.default_rng(slices)
+    objects = (rng.integers(0, 5, (7, 6, 40)) * (rng.random((7, 6, 40)) < 0.1)).astype(np.int16)
+    expected = objects.copy()
+    for number in range(1, 5):
+        shown = [z for z in range(40) if (objects[:, :, z] == number).any()]
+        for z in range(40):
+            nearest = min(shown, key=lambda other: abs(other - z))
+            if 0 < abs(nearest - z) <= slices:
+                expected[:, :, z][(objects[:, :, nearest] == number) & (expected[:, :, z] == 0)] = number
+    np.testing.assert_array_equal(extend_objects(objects, slices), expected)
+    assert (expected != objects).any()
 
 
 @pytest.mark.parametrize(("dims", "extends"), [(2, True), (3, False)])
@@ -120,7 +135,7 @@ def test_only_2d_attention_is_extended(dims, extends):
     image = MetaTensor(torch.zeros(1, 14, 4, 10), affine=torch.eye(4), meta={})
     cutter = QueryGrid(dims, 8, [0, 0, 0], [-160, 240], extend=1)
     found = cutter.attention(column(4), image)
-    assert torch.equal(found, extend_objects(column(4), 1)) is extends
+    assert torch.equal(found, torch.from_numpy(extend_objects(column(4).numpy(), 1))) is extends
     assert torch.equal(found, column(4)) is not extends
     assert cutter.settings()["extend"] == 1  # a store made with another number is another one
 
