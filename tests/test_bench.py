@@ -1,10 +1,13 @@
 """The benchmarks run, at sizes too small to measure speed."""
 
+import io
+import json
+
 import pytest
 import torch
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import inference, loss, scale, step, store, timing, views
+from bench import gpu, inference, loss, scale, step, store, timing, views
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
 
@@ -123,6 +126,18 @@ def test_the_time_of_a_step_is_the_sum_of_its_parts():
     plan = scale.Plan({}, 10, 16, scale.Assumed(gpu_over_core=2, cores_a_gpu=4, network=8, latency=0.5, metadata=32))
     assert plan.step(network=8, wire=2, calls=3) == 8 / 2 + 3 * 0.5 + 2 * 8 / 8
     assert plan.step(network=1, wire=0, calls=0, read=12, files=4, draw=7) == max(12 / 4, 4 * 16 / 32) + 7
+
+
+def test_the_gpu_benchmark_runs_on_a_cpu_too(capsys, monkeypatch):
+    for section in gpu.SECTIONS:
+        gpu.main([section, "--smoke"])
+    printed = capsys.readouterr().out
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert {line["section"] for line in lines} == set(gpu.SECTIONS)
+    assert all(line["ms"] > 0 and line["operators"] > 0 for line in lines)
+    monkeypatch.setattr("sys.stdin", io.StringIO(printed))
+    gpu.main(["table"])
+    assert capsys.readouterr().out.count("\n") == len(lines) + 2
 
 
 def test_an_unknown_benchmark_is_refused():

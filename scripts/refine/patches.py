@@ -49,8 +49,7 @@ class VolumePatches:
 
     def _windows(self, volume: torch.Tensor, grid: QueryGrid) -> torch.Tensor:
         """The patch that begins at each voxel of a volume (..., X, Y, Z), as a view (..., X, Y, Z, P, P[, P])."""
-        slices_last = grid.spatial_dims == 2  # axial patches are cut from slices that each lie in one piece
-        windows = volume.movedim(-1, -3).contiguous().movedim(-3, -1) if slices_last else volume.contiguous()
+        windows = _slice_by_slice(volume) if grid.spatial_dims == 2 else volume.contiguous()
         for axis, side in zip((-3, -2, -1), grid.box, strict=True):
             if side > 1:
                 windows = windows.unfold(axis - windows.ndim + volume.ndim, side, 1)
@@ -65,3 +64,15 @@ class VolumePatches:
         patches, objects = image[:, x, y, z].movedim(0, 1), attention[x, y, z]
         own = objects == number.view(-1, *[1] * (objects.ndim - 1))
         return torch.cat([patches, own[:, None].to(patches.dtype)], 1)
+
+
+def _slice_by_slice(volume: torch.Tensor) -> torch.Tensor:
+    """A volume (..., X, Y, Z) in whose memory each axial slice lies in one piece, as an axial patch is cut from it.
+
+    It is copied plane by plane: a plane stays in the cache.
+    """
+    width, height, depth = volume.shape[-3:]
+    slices = volume.new_empty(*volume.shape[:-3], depth, width, height)
+    for x in range(width):
+        slices[..., x, :] = volume[..., x, :, :].mT
+    return slices.movedim(-3, -1)
