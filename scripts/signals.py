@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -54,6 +55,13 @@ def say(line: str) -> None:
     """Write a line to stderr, if it is still there: a closed terminal is not."""
     with suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
+
+
+def silence_engines() -> None:
+    """Let ignite's engines end without a word: they log the exit of a clean stop as an error."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("ignite.") and isinstance(logger, logging.Logger):
+            logger.disabled = True
 
 
 @contextmanager

@@ -5,8 +5,9 @@ import signal
 import sys
 
 import pytest
+from ignite.engine import Engine
 
-from scripts.signals import NO_READER, catch, ends_in_a_line, release
+from scripts.signals import NO_READER, catch, ends_in_a_line, release, silence_engines
 
 
 def test_the_first_signal_stops_and_handlers_are_restored():
@@ -38,3 +39,15 @@ def test_a_closed_pipe_ends_quietly(capsys, monkeypatch):
         with pytest.raises(SystemExit) as raised, ends_in_a_line("check", ""):
             raise BrokenPipeError
     assert raised.value.code == NO_READER
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_engine_reports_no_error_when_a_stage_is_stopped(silent, monkeypatch, caplog):
+    engine = Engine(lambda engine, batch: sys.exit(75))
+    monkeypatch.setattr(engine.logger, "propagate", True)
+    monkeypatch.setattr(engine.logger, "disabled", False)
+    if silent:
+        silence_engines()
+    with pytest.raises(SystemExit):
+        engine.run([1])
+    assert ("terminating" in caplog.text) is not silent

@@ -220,6 +220,7 @@ class Job:
             why = "the time limit" if number == signal.SIGALRM else number.name
             with suppress(OSError):  # also on a full disk the run must stop
                 self._write("interrupted")
+            signals.silence_engines()
             if self.leads:
                 signals.say(f"\n{self.stage}: stopped by {why}; {go_on(self.checkpoint)}")
             sys.exit(signals.BY_USER if number == signal.SIGINT else signals.INTERRUPTED)
