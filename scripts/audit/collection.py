@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from .. import freshness
+from ..bars import bar
 from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from .examples import Examples, joined, read_examples
@@ -40,7 +40,7 @@ class Collector:
     def gather(self, cases: Sequence[Case], maps: Mapping[str, Path]) -> Examples:
         """The objects of all cases: as found, in maps, and in label maps with injected errors."""
         parts = []
-        for number, case in enumerate(tqdm(cases, desc="audit", unit="case")):
+        for number, case in enumerate(bar(cases, total=len(cases), title="audit", unit="case")):
             donor = self._donor(case, [*cases[number + 1 :], *cases[:number]])
             key = self._key(case, maps.get(case.id), donor)
             path = self.folder / f"{case.id}.npz"

@@ -98,7 +98,7 @@ def _require_options(command: str, missing: Sequence[str]) -> None:
             f"{command} needs {' and '.join(f'--{name}' for name in missing)}",
             found=f"{program()} {command} without {'it' if len(missing) == 1 else 'them'}",
             expected=f"{program()} {command} {' '.join(f'--{name} {name.upper()}' for name in missing)}",
-            remedy=f"add it; {program()} {command} --help explains every option",
+            remedy=f"add {'it' if len(missing) == 1 else 'them'}; {program()} {command} --help explains every option",
         )
 
 
