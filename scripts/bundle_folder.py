@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .errors import SemclError
 
-COMMON = Path("configs", "common.yaml")
+SUFFIXES = (".yaml", ".json")  # of configs: a checkout has YAML, with comments, a release JSON, as MONAI reads it
+METADATA = "metadata"  # among them, but no config
+STAGES_FOLDER = "stages"  # of models/ in a release: weights of earlier stages
 
 
 def bundle_folder() -> Path:
@@ -22,14 +22,29 @@ def bundle_folder() -> Path:
     package = Path(__file__).absolute().parent
     places = [package / "bundle", package.parent, package.parent / "bundle"]
     for place in places:
-        if (place / COMMON).is_file():
+        if "common" in configs(place):
             return place
     raise SemclError(
         "the bundle's configs are missing",
-        found=f"no {COMMON} in {', '.join(map(str, places))}",
+        found=f"no configs/common.yaml in {', '.join(map(str, places))}",
         expected="the configs the package is installed with",
         remedy="install the package again",
     )
+
+
+def configs(bundle_root: str | Path) -> dict[str, Path]:
+    """Return the config files of a bundle by their names without suffix."""
+    files = [path for path in sorted(Path(bundle_root, "configs").glob("*")) if path.suffix in SUFFIXES]
+    return {path.stem: path for path in files if path.stem != METADATA}
+
+
+def stage_weights(ckpt_dir: str, name: str) -> str:
+    """Return the path of weights in a folder of models, or in its folder for those of earlier stages.
+
+    A release has that folder: programs offer every file beside model.pt as another model.
+    """
+    kept = Path(ckpt_dir, STAGES_FOLDER, name)
+    return str(kept if kept.is_file() else Path(ckpt_dir, name))
 
 
 def bundle_root() -> str:
@@ -44,18 +59,19 @@ def models_dir(output_dir: str, bundle_root: str) -> str:
 
 
 def load_common(bundle_root: str | Path) -> dict[str, Any]:
-    """Return the content of ``bundle_root``/configs/common.yaml.
+    """Return the content of the common config of a bundle.
 
     Raises:
         SemclError: when there is no such file.
     """
-    path = Path(bundle_root) / COMMON
-    if not path.is_file():
+    path = configs(bundle_root).get("common")
+    if path is None:
         raise SemclError(
             "the bundle's common numbers are missing",
-            found=f"no {path}",
+            found=f"no {Path(bundle_root, 'configs', 'common.yaml')}",
             expected="the bundle's folder",
             remedy="leave out --bundle_root, or point it at the folder that holds configs/",
         )
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
+    from monai.bundle import ConfigParser  # slow to import
+
+    return ConfigParser.load_config_file(path)

@@ -64,7 +64,7 @@ def refuse_strangers() -> None:
             "this is one of several processes that do not know of each other",
             found=f"{started} processes started by torchrun, each with the whole work",
             expected="the overlay that joins them",
-            remedy="give --config_file \"['<stage>.yaml', 'bundle/configs/multi_gpu.yaml']\"",
+            remedy="give --config_file \"['<stage>.yaml', 'bundle/configs/multi_gpu_train.yaml']\"",
         )
 
 

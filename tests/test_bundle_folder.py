@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scripts import bundle_folder as module
-from scripts.bundle_folder import bundle_root, load_common, models_dir
+from scripts.bundle_folder import bundle_root, configs, load_common, models_dir, stage_weights
 from scripts.errors import SemclError
 
 BUNDLE = Path(__file__).parents[1] / "bundle"
@@ -39,6 +39,24 @@ def test_numbers_are_read_from_the_root_that_is_given(tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "common.yaml").write_text("patch_size: 96  # voxels\nwindow: [-100, 300]\n")
     assert load_common(str(tmp_path)) == {"patch_size": 96, "window": [-100, 300]}
+
+
+def test_configs_are_yaml_or_json_and_metadata_is_none(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    for name in ("common.json", "train.yaml", "metadata.json", "logging.conf"):
+        (tmp_path / "configs" / name).write_text('{"weight_decay": 1e-05}')
+    assert {name: path.name for name, path in configs(tmp_path).items()} == {
+        "common": "common.json",
+        "train": "train.yaml",
+    }
+    assert load_common(tmp_path) == {"weight_decay": 1e-5}  # in YAML that would be a text
+
+
+def test_weights_of_earlier_stages_lie_beside_the_model_or_in_the_folder_of_a_release(tmp_path: Path) -> None:
+    assert stage_weights(str(tmp_path), "coarse.pt") == str(tmp_path / "coarse.pt")
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "coarse.pt").write_bytes(b"")
+    assert stage_weights(str(tmp_path), "coarse.pt") == str(tmp_path / "stages" / "coarse.pt")
 
 
 def test_a_wrong_root_is_an_error_that_names_the_option(tmp_path: Path) -> None:

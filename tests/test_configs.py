@@ -32,7 +32,7 @@ STAGES = {
     "segment_inference": "infer",
     "pretrain_slices": "train",
 }
-OVERLAYS = {"common", "faithful", "multi_gpu", "natural", "standard", "tensorboard"}
+OVERLAYS = {"common", "faithful", "multi_gpu_train", "natural", "standard", "tensorboard", "validate"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -60,7 +60,7 @@ def test_there_is_a_config_for_every_stage():
 
 CHECKED = {  # what is run -> its workflow type; the steps of None are no engine's, so MONAI asks for metadata alone
     **{(stage,): kind for stage, kind in STAGES.items()},
-    ("train", "evaluate"): "train",  # as the Model Zoo evaluates
+    ("train", "validate"): "train",  # as the Model Zoo evaluates
     ("train", "faithful"): "train",
     ("coarse", "standard"): "train",
     ("train", "standard"): "train",
@@ -153,7 +153,10 @@ def test_metadata_says_the_version_of_the_package():
 
 def test_the_network_has_the_shapes_in_metadata():
     verify_net_in_out(
-        net_id="network_def", meta_file=str(CONFIGS / "metadata.json"), config_file=str(CONFIGS / "inference.yaml")
+        net_id="network_def",
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "inference.yaml"),
+        **{"_meta_#network_data_format": json.loads((CONFIGS / "metadata.json").read_text())["query_data_format"]},
     )
 
 

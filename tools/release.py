@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +15,7 @@ import fire
 import yaml
 from monai.bundle import ConfigParser
 
+from scripts.bundle_folder import STAGES_FOLDER, stage_weights
 from scripts.cohort.case import Case
 from scripts.cohort.datalist import load as load_cases
 from scripts.cohort.label_table import LabelTable
@@ -22,10 +23,11 @@ from scripts.errors import SemclError
 from scripts.files import written_whole
 from scripts.job.weights import load_weights
 from scripts.phantom.phantom import plan
+from tools.release_configs import copy_scripts, explanations, set_shapes, write_configs
 
 ROOT = Path(__file__).parent.parent
 NAME = "semantic_contrastive_organ_segmentation"
-JSON = ("train", "inference")  # also as JSON: monai.bundle.load reads nothing else
+MODELS = ("model.pt", "model.json", "model.calibration.json", "labels.yaml")  # in models/; the others in its stages/
 NETWORKS = {  # weights -> the config that makes them, a config that loads them, and its id of the network
     "coarse.pt": ("coarse.yaml", "inference", "coarse_def"),
     "encoder.pt": ("pretrain.yaml", "train", "encoder"),
@@ -90,15 +92,15 @@ def build(
     bundle: Path, cohort: str | None, overlay: str | None, data_license: str | None, url: str | None
 ) -> tuple[str, list[Path]]:
     """Write the bundle; the name of its archive, and the files that are left out of it."""
-    ignored = shutil.ignore_patterns("__pycache__", "models", "eval")
-    shutil.copytree(ROOT / "bundle", bundle, ignore=ignored)  # what links point to is copied
+    shutil.copytree(ROOT / "bundle" / "docs", bundle / "docs")
+    shutil.copy(ROOT / "LICENSE", bundle)
+    copy_scripts(bundle / "scripts")
+    numbers = yaml.safe_load(Path(overlay).read_text()) if overlay else {}
     configs = bundle / "configs"
-    set_numbers(configs / "common.yaml", yaml.safe_load(Path(overlay).read_text()) if overlay else {})
-    for name in JSON:
-        content = yaml.safe_load((configs / f"{name}.yaml").read_text())
-        (configs / f"{name}.json").write_text(json.dumps(content, indent=4) + "\n")
-    metadata = json.loads((configs / "metadata.json").read_text())
-    set_shapes(metadata, yaml.safe_load((configs / "common.yaml").read_text()))
+    write_configs(configs, numbers)
+    (bundle / "docs" / "configs.md").write_text(explanations())
+    metadata = json.loads((ROOT / "bundle" / "configs" / "metadata.json").read_text())
+    set_shapes(metadata, json.loads((configs / "common.json").read_text()))
     large: list[Path] = []
     if cohort is not None:
         copy_models(Path(cohort) / "models", bundle)
@@ -116,35 +118,6 @@ def pack(bundle: Path, large: Sequence[Path], archive: Path) -> None:
             file.write(path, path.relative_to(bundle.parent))
 
 
-def set_numbers(path: Path, numbers: Mapping[str, Any]) -> None:
-    """Set numbers in a YAML file with one number per line, keeping comments; unknown ones are reported."""
-    known = yaml.safe_load(path.read_text())
-    lines = []
-    for line in path.read_text().splitlines():
-        name, _, rest = line.partition(":")
-        comment = "".join(rest.partition("#")[1:])
-        lines.append(
-            f"{name}: {json.dumps(numbers[name])} {comment}".rstrip() if name in numbers and name in known else line
-        )
-    path.write_text("\n".join(lines) + "\n")
-    others = [name for name in numbers if name not in known]
-    if others:
-        print(f"not in {path.name}, left out: {', '.join(others)}")
-
-
-def set_shapes(metadata: dict[str, Any], numbers: Mapping[str, Any]) -> None:
-    """Set the patch shapes of the networks in the metadata."""
-    shape = [numbers["patch_size"]] * numbers["spatial_dims"]
-    more = numbers["image_channels"] - 1
-    for form in (metadata["network_data_format"], metadata["pretrain_data_format"]):
-        for tensor in (*form["inputs"].values(), *form["outputs"].values()):
-            tensor["spatial_shape"] = shape if tensor["spatial_shape"] else []
-        image = form["inputs"]["image"]
-        image["num_channels"] += more
-        named = [*(f"image {number}" for number in range(more)), *image["channel_def"].values()]
-        image["channel_def"] = {str(number): name for number, name in enumerate(named)}
-
-
 def copy_models(models: Path, bundle: Path) -> None:
     """Copy the models that inference and fine-tuning need, and check that they fit the configs' networks."""
     missing = [name for name in (*NETWORKS, "labels.yaml") if not (models / name).is_file()]
@@ -155,15 +128,15 @@ def copy_models(models: Path, bundle: Path) -> None:
             expected="those of a finished run",
             remedy="run coarse.yaml, pretrain.yaml and train.yaml on the cohort first",
         )
-    (bundle / "models").mkdir()
+    (bundle / "models" / STAGES_FOLDER).mkdir(parents=True)
     for path in sorted(models.glob("*")):
         if path.name.split(".")[0] in ("coarse", "encoder", "model", "labels"):
-            shutil.copy(path, bundle / "models")
+            shutil.copy(path, bundle / "models" / ("" if path.name in MODELS else STAGES_FOLDER))
     for name, (made_by, config, key) in NETWORKS.items():
         parser = ConfigParser()
-        parser.read_config(str(bundle / "configs" / f"{config}.yaml"))
+        parser.read_config(str(bundle / "configs" / f"{config}.json"))
         parser.update({"bundle_root": str(bundle), "ckpt_dir": str(bundle / "models")})
-        load_weights(bundle / "models" / name, parser.get_parsed_content(key), made_by)
+        load_weights(Path(stage_weights(str(bundle / "models"), name)), parser.get_parsed_content(key), made_by)
 
 
 def license_data(cases: Sequence[Case], given: str | None, path: Path) -> None:
@@ -182,7 +155,8 @@ def license_data(cases: Sequence[Case], given: str | None, path: Path) -> None:
 def describe_models(metadata: dict[str, Any], cohort: Path, bundle: Path) -> None:
     """Record in the metadata what the models were trained on, their organs and, if evaluated, their metrics."""
     organs = {str(organ.index): organ.name.replace("_", " ") for organ in LabelTable.load(bundle / "models").organs}
-    metadata["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "background", **organs}
+    for outputs in ("outputs", "post_processed_outputs"):
+        metadata["network_data_format"][outputs]["pred"]["channel_def"] = {"0": "background", **organs}
     metadata["data_source"] = (bundle / "docs" / "data_license.txt").read_text().splitlines()[0]
     summary = cohort / "summary.json"
     if summary.is_file():
@@ -196,7 +170,7 @@ def describe_models(metadata: dict[str, Any], cohort: Path, bundle: Path) -> Non
 
 def note_large_files(bundle: Path, url: str | None) -> list[Path]:
     """The files the zip leaves out, written into large_files.yml with where they are downloaded from."""
-    large = [path for path in sorted((bundle / "models").glob("*")) if path.stat().st_size > SMALL]
+    large = [path for path in sorted((bundle / "models").rglob("*.*")) if path.stat().st_size > SMALL]
     if large and not url:
         raise SemclError(
             "models too large for the zoo",
@@ -206,7 +180,7 @@ def note_large_files(bundle: Path, url: str | None) -> list[Path]:
         )
     files = [
         {
-            "path": f"models/{path.name}",
+            "path": path.relative_to(bundle).as_posix(),
             "url": f"{str(url).rstrip('/')}/{path.name}",
             "hash_val": hashlib.sha256(path.read_bytes()).hexdigest(),
             "hash_type": "sha256",

@@ -35,7 +35,7 @@ class InferClass:
         names = ("device", "labels", "network", "inferer")
         self.device, self.labels, self.network, self.inferer = map(parser.get_parsed_content, names)
         self.amp = parser.get_parsed_content("shared").amp
-        parser.get_parsed_content("handlers#0")(None)  # weights
+        parser.get_parsed_content("handlers#0").load()  # weights
         self.network.eval()
 
     @torch.no_grad()

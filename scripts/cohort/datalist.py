@@ -55,6 +55,12 @@ def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> No
     write_text(folder / DATALIST_FILE, json.dumps(sections, indent=1))
 
 
+def datalist_entries(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Cases as entries of a MONAI datalist: "case", "patient", "image", and "label" where there is one."""
+    named = [{"case": case.id, "patient": case.patient, "image": case.image, "label": case.label} for case in cases]
+    return [{key: str(value) for key, value in entry.items() if value is not None} for entry in named]
+
+
 def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False) -> list[Case]:
     """Cases of a cohort, or of a plain folder of volumes (each then a patient of its own, in testing).
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import optional_import
 
+from ..bundle_folder import configs
 from ..errors import SemclError
 from . import overlays
 from .bounds import indivisible, out_of_bounds
@@ -69,7 +69,7 @@ class Shipped(NamedTuple):
 
 def shipped(bundle_root: Path, stage: str) -> Shipped:
     """Return the configs of a bundle against which a stage's is checked."""
-    written = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (bundle_root / "configs").glob("*.yaml")}
+    written = {name: ConfigParser.load_config_file(path) for name, path in configs(bundle_root).items()}
     stages = {name: content for name, content in written.items() if "run" in content}  # not overlays
     others = {key: value for one in stages.values() for key, value in one.items()} | written["common"]
     return Shipped(stages[stage], others, written["common"])

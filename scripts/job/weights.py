@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -18,7 +20,7 @@ from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..finite import not_finite
 from ..outputs import Output
-from ..sidefiles import has_keys, read_note
+from ..sidefiles import for_show, has_keys, read_note
 
 
 def claim_weights(
@@ -177,6 +179,38 @@ class SaveWeights:
         if ranks.number() == 0 and self.module is not None:
             self.table.save(self.path.parent)
             save_weights(self.path, self.module, self.origin)
+
+
+class SaveBest:
+    """Handler of an evaluator: write a module's weights whenever its key metric is the highest so far.
+
+    The note beside them also says the metric, as "validated". Of several ranks the first writes.
+
+    Args:
+        path: the file.
+        module: whose weights.
+        origin: noted beside it.
+        resume: go on from the metric noted by the interrupted run.
+    """
+
+    def __init__(self, path: str, module: nn.Module, origin: Mapping[str, str], resume: bool = False) -> None:
+        self.path, self.module, self.origin, self.resume = Path(path), module, origin, resume
+        self.best = -math.inf
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the engine."""
+        note = self.path.with_suffix(".json")
+        if self.resume and note.is_file():
+            known = for_show(note, lambda path: float(json.loads(path.read_text("utf-8"))["validated"]))
+            self.best = -math.inf if known is None else known
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        state: Any = engine.state
+        value = float(state.metrics[state.key_metric_name])
+        if value > self.best and ranks.number() == 0:
+            save_weights(self.path, self.module, {**self.origin, "validated": f"{value:.6f}"})
+        self.best = max(self.best, value)
 
 
 class LoadWeights:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def fused(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A copy of a network with its batch normalisations fused (``fuse_norms``), for inference.
+
+    A network without any is returned as it is, and so is one that is already compiled, exported or a plain function.
+    """
+    if not isinstance(network, nn.Module) or isinstance(network, torch.jit.ScriptModule):
+        return network
+    has_norms = any(isinstance(module, NORMS) for module in network.modules())
+    return fuse_norms(copy.deepcopy(network)) if has_norms else network
 
 
 def fuse_norms(network: nn.Module) -> nn.Module:

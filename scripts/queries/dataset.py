@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -20,10 +21,21 @@ class QueryDataset(Dataset[dict[str, Any]]):
         store: the query store.
         target: include the target mask.
         margin: additional voxels on each side of a patch, into which views can move.
+        data: entries of a datalist, whose "case" says which cases' queries; None: those of all cases of the store.
+
+    Attributes:
+        store: the store of these cases.
     """
 
-    def __init__(self, store: QueryStore, target: bool = False, margin: int = 0) -> None:
-        self.store, self.target, self.margin = store, target, margin
+    def __init__(
+        self,
+        store: QueryStore,
+        target: bool = False,
+        margin: int = 0,
+        data: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.store = store if data is None else store.part([str(entry["case"]) for entry in data])
+        self.target, self.margin = target, margin
 
     def __len__(self) -> int:
         return len(self.store.index)

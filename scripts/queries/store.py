@@ -67,7 +67,7 @@ class QueryStore:
         require_attention(cases, attention_dir)
         self.folder, self.grid, self.attention_dir, self.table = Path(folder), grid, attention_dir, table
         self.channels = channels
-        self.cases = [case.id for case in cases]
+        self.cases, self._whole_cases = [case.id for case in cases], list(cases)
         ranks.first_alone(self._claim)
         notes = ranks.gathered({case.id: self._note(case) for case in ranks.own(cases)})
         self.notes = {case: note for part in notes for case, note in part.items()}
@@ -97,6 +97,12 @@ class QueryStore:
     def of(self, cases: Sequence[Case]) -> QueryStore:
         """The same store for other cases, built where they are missing."""
         return QueryStore(str(self.folder), cases, self.attention_dir, self.table, self.grid, channels=self.channels)
+
+    def part(self, ids: Sequence[str]) -> QueryStore:
+        """The same store for some of its cases; itself for all of them."""
+        wanted = set(ids)
+        kept = [case for case in self._whole_cases if case.id in wanted]
+        return self if len(kept) == len(self.cases) else self.of(kept)
 
     @property
     def slices(self) -> NDArray[np.integer]:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from torch import nn
 
 from ..errors import SemclError
 from ..job.weights import load_weights
-from ..networks.fusion import fuse_norms
 
 
 class Ensemble(nn.Module):
@@ -44,29 +43,31 @@ class Ensemble(nn.Module):
         return total / len(self.members)
 
 
+def averaged(network: nn.Module, count: int) -> nn.Module:
+    """A network as it is for one model, for several their ``Ensemble``, which raises for none."""
+    return network if count == 1 else Ensemble(network, count)
+
+
 class LoadMembers:
-    """Handler: load each member's weights when the first run starts, and fuse their normalisations (``fuse_norms``).
+    """Handler: load the weights of one network, or of each member of an ensemble, when it is attached.
 
     Errors are those of ``load_weights``.
 
     Args:
-        paths: one file per member.
-        ensemble: whose members they are loaded into.
+        paths: one file per model.
+        network: what ``averaged`` returned.
         made_by: config of the stage that writes the files.
     """
 
-    def __init__(self, paths: Sequence[str], ensemble: Ensemble, made_by: str) -> None:
-        self.paths, self.ensemble, self.made_by = [Path(path) for path in paths], ensemble, made_by
-        self.loaded = False
+    def __init__(self, paths: Sequence[str], network: nn.Module, made_by: str) -> None:
+        self.paths, self.network, self.made_by = [Path(path) for path in paths], network, made_by
 
     def attach(self, engine: Engine) -> None:
-        """Attach to the engine."""
-        engine.add_event_handler(Events.STARTED, self)
+        """Load the weights; the engine itself is not needed."""
+        self.load()
 
-    def __call__(self, engine: Engine) -> None:
-        if self.loaded:
-            return
-        for path, member in zip(self.paths, self.ensemble.members, strict=True):
+    def load(self) -> None:
+        """Load the weights."""
+        members = self.network.members if isinstance(self.network, Ensemble) else [self.network]
+        for path, member in zip(self.paths, members, strict=True):
             load_weights(path, member, self.made_by)
-            fuse_norms(member)
-        self.loaded = True

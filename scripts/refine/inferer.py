@@ -16,6 +16,7 @@ from ..cohort.label_table import IGNORED
 from ..cohort.resampling import spread, strongest
 from ..errors import SemclError
 from ..finite import refuse_broken
+from ..networks.fusion import fused
 from ..queries.grid import QueryGrid
 from .calibration import Scale
 from .patches import VolumePatches
@@ -158,7 +159,7 @@ class QueryInferer(Inferer):
 
     def refine(self, patches: VolumePatches, network: Network) -> Iterator[StitchedObject]:
         """The objects of a volume, each as soon as all its patches are refined."""
-        network = self.augmentation(network)
+        network = self.augmentation(fused(network))
         if callable(self.calibration):
             self.calibration = self.calibration()
         waiting = deque(map(tuple, patches.queries.tolist()))

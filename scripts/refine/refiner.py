@@ -52,9 +52,12 @@ class Refiner(nn.Module):
 
 
 class PrepareQueries(PrepareBatch):
-    """Prepare batches of fine-tuning: a view of each query (B, 2, P, P[, P]) as input, its object's mask as label."""
+    """Prepare batches of fine-tuning: a view of each query (B, 2, P, P[, P]) as input, its object's mask as label.
 
-    def __init__(self, views: Views) -> None:
+    Without ``views`` queries are shown as they are.
+    """
+
+    def __init__(self, views: Views | None = None) -> None:
         self.views = views
 
     def __call__(
@@ -63,5 +66,7 @@ class PrepareQueries(PrepareBatch):
         image, attention, target = (
             batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention", "target")
         )
-        image, masks = self.views(image, torch.cat([attention, target], dim=1))
+        masks = torch.cat([attention, target], dim=1)
+        if self.views is not None:
+            image, masks = self.views(image, masks)
         return torch.cat([image, masks[:, :1]], dim=1), masks[:, 1:]

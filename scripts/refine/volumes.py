@@ -2,52 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from monai.config import KeysCollection
 from monai.data import Dataset, MetaTensor
 from monai.engines import PrepareBatch
-from monai.transforms import Transform
+from monai.transforms import MapTransform
+from monai.utils import MetaKeys
 
 from ..cohort.attention import attention_path, read_attention, stored_affine, stored_indices
 from ..cohort.label_table import LabelTable
 from ..cohort.pictures import is_photo, write_photo
-from ..cohort.volume import read
+from ..cohort.volume import read_stored
 from ..cohort.volume_files import case_id
 from ..errors import root_cause
 from ..files import write_volume
 from ..job.job import Job
 
 
-class ReadVolume(Transform):
-    """From {"image": path} to {"case": id, "source": path, "image": (C, X, Y, Z) in RAS, "attention": if any}.
+class CheckedLoadImaged(MapTransform):
+    """From {"image": path} to {"image": (C, X, Y, Z) as stored, "case": id, "source": path}, with ``read_stored``.
+
+    Callers with volumes in memory leave this transform out, which MONAI Deploy recognises by "LoadImage" in its name.
 
     Args:
-        table: the label table.
-        attention_dir: folder of attention maps, <case>.nii.gz, where there are any.
+        keys: of the paths.
         channels: C of the images.
     """
 
-    def __init__(self, table: LabelTable, attention_dir: str, channels: int = 1) -> None:
-        self.table, self.attention_dir, self.channels = table, attention_dir, channels
+    def __init__(self, keys: KeysCollection, channels: int = 1) -> None:
+        super().__init__(keys)
+        self.channels = channels
 
-    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read a scan; its id is "case" if given, else the name of its file.
 
         Raises:
-            SemclError: when the scan or its attention map cannot be read, or they do not match.
+            SemclError: when the scan cannot be read.
         """
-        source = Path(data["image"])
-        case = str(data.get("case") or case_id(source) or source.name)
-        image = read(source, case, self.channels)
-        sample = {**data, "case": case, "source": str(source), "image": image}
-        path = attention_path(self.attention_dir, case)
-        if path.is_file():
-            sample["attention"] = read_attention(path, image, case, self.table)[None]
+        sample = dict(data)
+        for key in self.key_iterator(sample):
+            source = Path(sample[key])
+            case = str(sample.get("case") or case_id(source) or source.name)
+            image = read_stored(source, case, self.channels)
+            image.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = 0  # for EnsureChannelFirstd: it is first by now
+            sample |= {"case": case, "source": str(source), key: image}
+        return sample
+
+
+class LoadAttentiond(MapTransform):
+    """Add the attention map (1, X, Y, Z) of a case, as object numbers on the voxels of its image, where there is one.
+
+    Args:
+        keys: under which the map is added.
+        image_key: of the image (C, X, Y, Z) in RAS.
+        table: the label table.
+        attention_dir: folder of attention maps, <case>.nii.gz.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str, table: LabelTable, attention_dir: str) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.image_key, self.table, self.attention_dir = image_key, table, attention_dir
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Read the map; a volume in memory has no case, and so none.
+
+        Raises:
+            SemclError: when it cannot be read or does not lie on the image's voxels.
+        """
+        sample, case = dict(data), data.get("case")
+        path = None if case is None else attention_path(self.attention_dir, case)
+        if path is not None and path.is_file():
+            objects = read_attention(path, sample[self.image_key], str(case), self.table)[None]
+            sample |= dict.fromkeys(self.keys, objects)
         return sample
 
 
@@ -83,18 +115,24 @@ class PrepareVolume(PrepareBatch):
         return image, None, (), given
 
 
-class ToStoredLabels(Transform):
-    """From "pred" as object numbers (1, X, Y, Z) on the voxels of "image" to label numbers on those of its file.
+class ToStoredLabelsd(MapTransform):
+    """From object numbers (1, X, Y, Z) on the voxels of an image to label numbers on those it was stored with.
 
     Args:
+        keys: of the object numbers.
+        image_key: of the image in RAS.
         table: the label table.
     """
 
-    def __init__(self, table: LabelTable) -> None:
-        self.table = table
+    def __init__(self, keys: KeysCollection, image_key: str, table: LabelTable) -> None:
+        super().__init__(keys)
+        self.image_key, self.table = image_key, table
 
-    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        return {**data, "pred": stored_indices(data["pred"][0], data["image"], self.table)[None]}
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        sample = dict(data)
+        for key in self.key_iterator(sample):
+            sample[key] = stored_indices(sample[key][0], sample[self.image_key], self.table)[None]
+        return sample
 
 
 class WriteLabelMap:

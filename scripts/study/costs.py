@@ -151,7 +151,7 @@ class _Probe:
         if stage == "coarse" and self.plan.least < 2 and numbers.get("labelled_maps") != "simulated":
             given["labelled_maps"] = "none"  # a single patient cannot be held out
         if "max_epochs" in read:
-            given |= PROBE_LENGTHS
+            given |= PROBE_LENGTHS | self.plan.keys_of.unvalidated(stage)
         given |= {name: None for name in ("encoder_weights", "decoder_weights") if name in read}
         return Step(
             stage=stage,

@@ -130,7 +130,7 @@ class Pipelines:
                 key=key,
                 folder=folder,
                 files=(str(plan.keys_of.folder / f"{stage}.yaml"),),
-                overrides={**own, **given, **base},
+                overrides={**own, **given, **plan.keys_of.unvalidated(stage), **base},
                 needs=tuple(needs),
                 predicts=folder / ("attention" if stage == "coarse" else "predictions") if predicts else None,
                 counts=counts,

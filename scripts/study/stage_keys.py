@@ -84,6 +84,10 @@ class StageKeys:
                     remedy=f"did you mean {near[0]}?" if near else "see docs/configs.md",
                 )
 
+    def unvalidated(self, stage: str) -> dict[str, Any]:
+        """What keeps a stage from validating while it trains: a study pays for training alone."""
+        return {"val_interval": 0} if "val_interval" in self.contents[stage] else {}
+
     def version(self, stage: str) -> str:
         """A hash of the values in a stage's config and common.yaml, which comments do not change."""
         return short_hash([self.contents[stage], self.contents["common"]])

@@ -199,3 +199,12 @@ def test_a_case_listed_twice_is_refused(cohort):
 def test_an_unknown_section_is_refused(cohort):
     with pytest.raises(SemclError, match="one of training, testing, unlabelled, all"):
         datalist.load(cohort, "train")
+
+
+def test_cases_become_entries_of_a_monai_datalist(tmp_path):
+    listed(tmp_path, [entry("a", "one", fold=0, label="a.nii.gz")], [entry("b")])
+    image = str(tmp_path / "a.nii.gz")
+    assert datalist.datalist_entries(datalist.load(tmp_path)) == [
+        {"case": "a", "patient": "one", "image": image, "label": image},
+        {"case": "b", "patient": "b", "image": str(tmp_path / "b.nii.gz")},
+    ]

@@ -66,7 +66,7 @@ def _run(
     launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     if ranks > 1:
         os.environ.update({name: str(value) for name, value in launched.items()})
-    overlay = ROOT / "bundle" / "configs" / "multi_gpu.yaml"
+    overlay = ROOT / "bundle" / "configs" / "multi_gpu_train.yaml"
     run_logged(log, None if harm is None else partial(harm, rank), stage, overlay, **given)
 
 

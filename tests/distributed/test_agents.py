@@ -66,7 +66,7 @@ def agents(stage, out, nodes, ranks_a_node, **overrides):
     out.mkdir(parents=True, exist_ok=True)
     port, processes = free_port(), []
     given = {"output_dir": out, "bundle_root": ROOT / "bundle"} | SMALL[stage] | overrides
-    configs = [str(ROOT / "bundle" / "configs" / f"{name}.yaml") for name in (stage, "multi_gpu")]
+    configs = [str(ROOT / "bundle" / "configs" / f"{name}.yaml") for name in (stage, "multi_gpu_train")]
     for number, (prefix, address, card) in enumerate(nodes):
         launch = {"nnodes": len(nodes), "node_rank": number, "nproc_per_node": ranks_a_node}
         launch |= {"master_addr": address, "master_port": port}

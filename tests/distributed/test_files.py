@@ -121,4 +121,4 @@ def test_ranks_join_under_slurm_with_and_without_torchrun(tasks, folders, whole,
 
 def test_processes_that_were_not_joined_are_refused(cohort, monkeypatch):
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "2")
-    assert "multi_gpu.yaml" in refusal("pretrain", dataset_dir=cohort, attention_dir=cohort / "labels")
+    assert "multi_gpu_train.yaml" in refusal("pretrain", dataset_dir=cohort, attention_dir=cohort / "labels")

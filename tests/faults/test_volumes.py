@@ -34,7 +34,7 @@ from scripts.job.job import Job
 from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore
 from scripts.refine.predictions import Predictions
-from scripts.refine.volumes import ReadVolume
+from scripts.refine.volumes import CheckedLoadImaged
 from tests.conftest import write_nifti
 from tests.faults.inputs import (
     SHAPE,
@@ -506,7 +506,7 @@ READERS: dict[str, tuple[str, Callable[[Case, Path], Any]]] = {
     "maps": ("image", lambda case, root: predict([case], nn.Identity(), CoarseInferer((8, 8, 8), [0, 1]), TABLE,
                                                 str(root / "maps"), torch.device("cpu"), raised)),
     "store": ("image", lambda case, root: QueryStore(str(root / "s"), [case], str(root / "attention"), TABLE, GRID)),
-    "inference": ("image", lambda case, root: ReadVolume(TABLE, "nowhere")({"image": str(case.image)})),
+    "inference": ("image", lambda case, root: CheckedLoadImaged("image")({"image": str(case.image)})),
     "predictions": ("image", lambda case, root: Predictions(
         str(root), [case], [], "", Job("inference", "bundle", str(root), {}, 0)).missing()),
     "measuring": ("label", lambda case, root: measure_case(case, {"coarse": root / "attention"}, TABLE, 2.0)),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import nn
 
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
-from scripts.job.weights import LoadWeights, SaveWeights, load_weights, save_weights, trained
+from scripts.job.weights import LoadWeights, SaveBest, SaveWeights, load_weights, save_weights, trained
 from scripts.outputs import visible
 
 ORIGIN = {"stage": "pretrain", "cohort": "a1b2c3", "labels": "d4e5f6"}
@@ -148,6 +148,30 @@ def test_without_a_path_a_run_starts_from_the_module_as_it_is() -> None:
     other = network(seed=1)
     LoadWeights(None, other, "pretrain.yaml", ORIGIN).attach(Engine(lambda engine, batch: None))
     assert same(other, network(seed=1))
+
+
+def test_the_weights_of_the_best_validation_are_kept(tmp_path: Path) -> None:
+    path, learning = tmp_path / "model_best.pt", network()
+    values = iter([0.5, 0.7, 0.6, 0.8])
+
+    def evaluator(resume: bool) -> Engine:
+        made = Engine(lambda engine, batch: None)
+        made.state.key_metric_name = "dice"
+        SaveBest(str(path), learning, ORIGIN, resume).attach(made)
+        made.add_event_handler(Events.EPOCH_COMPLETED, lambda: made.state.metrics.update(dice=next(values)))
+        return made
+
+    first = evaluator(resume=False)
+    for expected in (0.5, 0.7, 0.7):
+        with torch.no_grad():
+            learning[0].bias.add_(1)
+        first.run([0], max_epochs=1)
+        assert json.loads(path.with_suffix(".json").read_text()) == {**ORIGIN, "validated": f"{expected:.6f}"}
+    assert torch.equal(torch.load(path)["0.bias"], learning[0].bias - 1)
+    path.unlink()
+    again = evaluator(resume=True)
+    again.run([0], max_epochs=1)
+    assert torch.equal(torch.load(path)["0.bias"], learning[0].bias)
 
 
 def test_a_damaged_file_is_refused(saved: Path) -> None:

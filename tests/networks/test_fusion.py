@@ -8,7 +8,7 @@ from torch import nn
 
 from scripts.networks.decoder import AsppDecoder
 from scripts.networks.encoder import QueryEncoder
-from scripts.networks.fusion import NORMS, fuse_norms
+from scripts.networks.fusion import NORMS, fuse_norms, fused
 from scripts.refine.refiner import Refiner
 
 
@@ -48,3 +48,18 @@ def test_a_normalisation_that_follows_no_convolution_is_left():
     fuse_norms(network)
     assert dict(network.named_modules()) == before
     assert not network.training
+
+
+def test_a_fused_copy_leaves_the_network_as_it_is():
+    network = nn.Sequential(nn.ModuleDict({"conv": nn.Conv2d(1, 2, 3)})["conv"], nn.BatchNorm2d(2)).train()
+    copied = fused(network)
+    assert copied is not network
+    assert network.training
+    assert isinstance(network[1], nn.BatchNorm2d)
+
+
+def test_what_cannot_be_fused_is_returned_as_it_is():
+    plain, scripted = nn.Conv2d(1, 2, 3), torch.jit.script(nn.BatchNorm2d(2))
+    assert fused(plain) is plain
+    assert fused(scripted) is scripted
+    assert fused(len) is len

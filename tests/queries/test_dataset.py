@@ -133,3 +133,13 @@ def test_ignored_voxels_of_an_attention_map_belong_to_no_object(tmp_path):
     voxels[voxels == 0] = 65535
     write_nifti(path, voxels, nib.load(path).affine)
     assert cohort.open(cohort.cases[:1], spacing=[0, 0, 0], extend=1).index.tolist() == before
+
+
+def test_a_dataset_holds_the_queries_of_the_cases_it_is_given(store: QueryStore) -> None:
+    part = QueryDataset(store, data=[{"case": store.cases[1], "image": "elsewhere"}])
+    assert part.store.cases == [store.cases[1]]
+    whole = np.flatnonzero(store.index[:, 0] == 1)
+    assert len(part) == len(whole) > 0
+    for item, other in enumerate(whole[:3]):
+        assert torch.equal(part[item]["image"], QueryDataset(store)[other]["image"])
+    assert QueryDataset(store, data=[{"case": case} for case in store.cases]).store is store

@@ -15,7 +15,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.job.job import Job
 from scripts.refine.dicom_seg import WriteDicomSeg
-from scripts.refine.volumes import ReadVolume, ToStoredLabels
+from tests.refine.made import read_scan, to_stored
 
 SHAPE = (10, 8, 6)  # columns, rows, slices
 
@@ -54,7 +54,7 @@ def job(tmp_path):
 
 def predicted(folder: Path, table, tmp_path: Path) -> dict:
     """A sample, its prediction as object numbers: the first organ in one corner of the body, the third in another."""
-    sample = ReadVolume(table, str(tmp_path / "attention"))({"case": "a", "image": str(folder)})
+    sample = read_scan({"case": "a", "image": str(folder)}, table)
     objects = torch.zeros(sample["image"].shape, dtype=torch.int16)
     objects[0, 1:3, 4:7, 2:4] = 1
     objects[0, 8, 1, 5] = 3
@@ -64,7 +64,7 @@ def predicted(folder: Path, table, tmp_path: Path) -> dict:
 def write(table, tmp_path: Path, job: Job, sample: dict, wanted: bool = True) -> None:
     """Let the handler write a sample as inference passes it on."""
     engine = Engine(lambda engine, batch: None)
-    engine.state.batch, engine.state.output = [sample], [{"pred": ToStoredLabels(table)(sample)["pred"]}]
+    engine.state.batch, engine.state.output = [sample], [{"pred": to_stored(sample, table)}]
     WriteDicomSeg(table, str(tmp_path / "out"), job, wanted)(engine)
 
 

@@ -12,8 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader
-from monai.transforms import Compose
+from monai.data import DataLoader, MetaTensor
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
@@ -23,7 +22,8 @@ from scripts.cohort.label_table import LabelTable, Organ
 from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore
 from scripts.refine.inferer import QueryInferer
-from scripts.refine.volumes import PrepareVolume, ReadVolume, ToStoredLabels, VolumeDataset
+from scripts.refine.volumes import PrepareVolume, VolumeDataset
+from tests.refine.made import preprocessing, read_scan, to_stored
 
 SHAPE, AFFINE = (14, 11, 6), np.diag([1.0, 1.5, 3.0, 1.0])
 TABLE = LabelTable((Organ("liver", 1), Organ("spleen", 2)), ("ct",))
@@ -91,18 +91,29 @@ def inferer_of(grid: QueryGrid) -> QueryInferer:
 
 def served(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
     """As in docs/serving.md: the volume as it is read, with the coarse network."""
-    network, data = Watched(), ReadVolume(TABLE, "nowhere")({"image": str(image)})
+    network, data = Watched(), read_scan({"image": str(image)}, TABLE)
     data["pred"] = inferer_of(grid)(data["image"][None], network)[0]
-    return ToStoredLabels(TABLE)(data)["pred"][0], network.seen
+    return to_stored(data, TABLE)[0], network.seen
+
+
+def in_memory(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
+    """As MONAI Deploy passes volumes: voxels without a channel and their metadata, to all transforms but the first."""
+    scanned, network = nib.load(image), Watched()
+    meta = {"original_affine": scanned.affine, "affine": scanned.affine, "original_channel_dim": "no_channel"}
+    data = {"image": MetaTensor.ensure_torch_and_prune_meta(np.asarray(scanned.dataobj), meta)}
+    for transform in preprocessing(TABLE, attention).transforms[1:]:
+        data = transform(data)
+    predicted = inferer_of(grid)(data["image"][None], network)
+    return to_stored({"pred": predicted[0], **data}, TABLE)[0], network.seen
 
 
 def by_the_command_line(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
     """inference.yaml's way, where batches are collated."""
-    network, read = Watched(), Compose([ReadVolume(TABLE, str(attention))])
+    network, read = Watched(), preprocessing(TABLE, attention)
     (batch,) = DataLoader(VolumeDataset([{"case": "a", "image": str(image)}], read), batch_size=1)
     given, _, _, more = PrepareVolume()(batch, torch.device("cpu"))
     predicted = inferer_of(grid)(given, network, **more)
-    return ToStoredLabels(TABLE)({"pred": predicted[0], "image": batch["image"][0]})["pred"][0], network.seen
+    return to_stored({"pred": predicted[0], "image": batch["image"][0]}, TABLE)[0], network.seen
 
 
 def by_auto3dseg(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
@@ -115,6 +126,7 @@ def by_auto3dseg(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray
 
 CALLERS: dict[str, Caller] = {
     "served": served,
+    "in memory": in_memory,
     "command line": by_the_command_line,
     "Auto3DSeg": by_auto3dseg,
 }
@@ -140,7 +152,7 @@ def test_patches_and_map_are_those_of_the_scan_in_ras(codes, caller, grid, store
 @pytest.mark.parametrize("caller", CALLERS)
 def test_in_ras_they_are_what_the_grid_cuts(caller, grid, stored, in_ras):
     """So that all are right, not only alike: the first batch, before patches are added."""
-    image = ReadVolume(TABLE, "nowhere")({"image": str(stored("RAS")[0])})["image"]
+    image = read_scan({"image": str(stored("RAS")[0])}, TABLE)["image"]
     objects = GRIDS[grid].attention(torch.from_numpy(scan()[1].astype(np.int16)), image)
     rows = GRIDS[grid].queries(objects.numpy()).tolist()
     whole = GRIDS[grid].image(image)[0].contiguous()

@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
-from monai.transforms import Compose
 
 from scripts.errors import SemclError
 from scripts.job.job import Job
 from scripts.refine.volumes import (
+    CheckedLoadImaged,
     PrepareVolume,
-    ReadVolume,
-    ToStoredLabels,
     VolumeDataset,
     WriteLabelMap,
 )
 from tests.conftest import write_nifti
+from tests.refine.made import preprocessing, read_scan, to_stored
 
 STORED = np.array([[0, -2.0, 0, 30], [-1.5, 0, 0, 12], [0, 0, 3.0, -7], [0, 0, 0, 1]])  # axes P, L, S
 
@@ -42,8 +41,8 @@ def test_a_prediction_lies_where_its_image_lies(tmp_path, table, job):
     label = np.random.default_rng(1).choice([0, 2, 5, 9], size=(6, 5, 4)).astype(np.uint8)
     path = write_nifti(tmp_path / "images" / "a.nii.gz", image, STORED)
     write_nifti(tmp_path / "attention" / "a.nii.gz", label, STORED)
-    sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
-    predicted = ToStoredLabels(table)({**sample, "pred": sample["attention"]})["pred"]
+    sample = read_scan({"image": str(path)}, table, tmp_path / "attention")
+    predicted = to_stored({**sample, "pred": sample["attention"]}, table)
     assert np.array_equal(predicted, label[None])
     engine = stepped(sample)
     engine.state.output = [{"pred": predicted}]
@@ -56,7 +55,7 @@ def test_a_prediction_lies_where_its_image_lies(tmp_path, table, job):
 
 def test_without_an_attention_map_none_is_passed_on(tmp_path, table):
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
-    sample = ReadVolume(table, str(tmp_path / "attention"))({"image": str(path)})
+    sample = read_scan({"image": str(path)}, table, tmp_path / "attention")
     assert "attention" not in sample
     image, target, _, given = PrepareVolume()({"image": torch.zeros(1, 1, 6, 5, 4)}, torch.device("cpu"))
     assert image.shape == (1, 1, 6, 5, 4)
@@ -65,14 +64,14 @@ def test_without_an_attention_map_none_is_passed_on(tmp_path, table):
 
 def test_a_scan_is_named_by_its_file_and_keeps_other_entries(tmp_path, table):
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.float32))
-    sample = ReadVolume(table, str(tmp_path))({"image": str(path), "model": "semcl"})
+    sample = read_scan({"image": str(path), "model": "semcl"}, table)
     assert (sample["case"], sample["source"], sample["model"]) == ("a", str(path), "semcl")
-    assert ReadVolume(table, str(tmp_path))({"image": str(path), "case": "b"})["case"] == "b"
+    assert read_scan({"image": str(path), "case": "b"}, table)["case"] == "b"
 
 
-def test_an_error_that_is_not_the_cases_is_raised(table):
+def test_an_error_that_is_not_the_cases_is_raised():
     with pytest.raises(RuntimeError, match="applying transform") as caught:
-        VolumeDataset([{"case": "a"}], ReadVolume(table, "nowhere"))[0]
+        VolumeDataset([{"case": "a"}], CheckedLoadImaged("image"))[0]
     assert isinstance(caught.value.__cause__, KeyError)
 
 
@@ -110,10 +109,9 @@ def test_a_case_that_cannot_be_read_is_reported_and_nothing_is_written(
     path = write_nifti(tmp_path / "a.nii.gz", noise)
     write_nifti(tmp_path / "attention" / "a.nii.gz", np.zeros((6, 5, 4), np.uint8))
     harm(tmp_path / name)
-    read = ReadVolume(table, str(tmp_path / "attention"))
     with pytest.raises(SemclError, match=f"^{message}"):
-        read({"case": "a", "image": str(path)})
-    sample = VolumeDataset([{"case": "a", "image": str(path)}], Compose([read]))[0]
+        read_scan({"case": "a", "image": str(path)}, table, tmp_path / "attention")
+    sample = VolumeDataset([{"case": "a", "image": str(path)}], preprocessing(table, tmp_path / "attention"))[0]
     assert sample["failed"].startswith(message)
     assert sample["image"].shape == sample["attention"].shape == (1, 1, 1, 1)
     WriteLabelMap(str(tmp_path / "out"), job)(stepped(sample))

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.cohort.resampling import resample
 from scripts.errors import SemclError
-from scripts.refine.volumes import PrepareVolume, ReadVolume, ToStoredLabels, VolumeDataset
+from scripts.refine.volumes import PrepareVolume, VolumeDataset
 from scripts.segment.grid import SegmentGrid
 from scripts.segment.inferer import SegmentInferer
+from tests.refine.made import preprocessing, to_stored
 
 SHAPE, AFFINE = (22, 15, 6), np.diag([1.0, 1.5, 3.0, 1.0])
 TABLE = LabelTable((Organ("liver", 7), Organ("spleen", 2)), ("ct",))
@@ -57,11 +58,11 @@ def turned(voxels: NDArray, codes: str) -> nib.Nifti1Image:
 
 def segmented(path: Path, grid: SegmentGrid) -> NDArray:
     """As segment_inference.yaml does."""
-    data = VolumeDataset([{"case": "a", "image": str(path)}], ReadVolume(TABLE, "nowhere"))
+    data = VolumeDataset([{"case": "a", "image": str(path)}], preprocessing(TABLE))
     (batch,) = DataLoader(data, batch_size=1)
     image, *_ = PrepareVolume()(batch, torch.device("cpu"))
     drawn = SegmentInferer(grid, 2)(image, by_threshold)
-    return np.asarray(ToStoredLabels(TABLE)({"pred": drawn[0], "image": batch["image"][0]})["pred"][0])
+    return np.asarray(to_stored({"pred": drawn[0], "image": batch["image"][0]}, TABLE)[0])
 
 
 @pytest.mark.parametrize("grid", GRIDS)

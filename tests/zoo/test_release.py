@@ -18,6 +18,7 @@ from scripts.errors import SemclError
 from tests.zoo import isolated
 from tools import release as tool
 from tools.release import NAME, release
+from tools.release_configs import CONFIGS, ROOMS
 
 SCHEMA = "tests/fixtures/meta_schema_20240725.json"
 
@@ -51,18 +52,26 @@ def test_it_holds_what_the_zoo_requires(plain):
     assert (bundle / "scripts" / "contrast" / "loss.py").read_text() == Path("scripts/contrast/loss.py").read_text()
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert metadata == json.loads(Path("bundle/configs/metadata.json").read_text())
+    assert {path.name for path in (bundle / "scripts").iterdir() if path.is_dir()} == set(ROOMS)
     with zipfile.ZipFile(plain / f"{NAME}_v{metadata['version']}.zip") as file:
         packed = {name for name in file.namelist() if not name.endswith("/")}
     assert packed == {str(path.relative_to(plain)) for path in bundle.rglob("*") if path.is_file()}
     assert max(path.stat().st_size for path in bundle.rglob("*")) < 25 * 2**20
 
 
-def test_json_configs_equal_the_yaml_ones(plain):
-    for name in ("train", "inference"):
-        path = plain / NAME / "configs" / name
-        assert json.loads(path.with_suffix(".json").read_text()) == yaml.safe_load(
-            path.with_suffix(".yaml").read_text()
-        )
+def test_each_config_is_there_once_in_the_form_all_of_monais_callers_read(plain):
+    files = {path.name for path in (plain / NAME / "configs").iterdir()}
+    assert files == {*(f"{name}.json" for name in (*CONFIGS, "metadata")), "logging.conf"}
+    for name, own in CONFIGS.items():
+        content = json.loads((plain / NAME / "configs" / f"{name}.json").read_text())
+        expected = yaml.safe_load(Path(f"bundle/configs/{own}.yaml").read_text())
+        assert content == expected | ({"stage": name} if "stage" in expected else {})
+
+
+def test_the_comments_of_the_configs_are_kept_as_tables(plain):
+    text = (plain / NAME / "docs" / "configs.md").read_text()
+    assert "| `temperature` | `0.1` | of the loss |" in text
+    assert [name for name in CONFIGS if f"## {name}.json" not in text] == []
 
 
 def test_the_readme_has_the_zoos_sections_and_names_what_is_there(plain):
@@ -86,11 +95,14 @@ def test_metadata_is_valid_against_the_schema(which, plain, bundle):
 
 def test_metadata_describes_the_models(bundle, trained, numbers):
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
-    organs = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    network = metadata["network_data_format"]
+    organs = network["outputs"]["pred"]["channel_def"]
+    assert network["post_processed_outputs"] == network["outputs"]
+    assert len(network["inputs"]["image"]["spatial_shape"]) == 3  # viewers take it for the dimension of the scans
     assert organs == {"0": "background"} | {
         str(organ.index): organ.name.replace("_", " ") for organ in LabelTable.load(trained).organs
     }
-    assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [numbers["patch_size"]] * 2
+    assert metadata["query_data_format"]["inputs"]["image"]["spatial_shape"] == [numbers["patch_size"]] * 2
     of = {"metric": "dice", "organ": "all organs", "method": "refined"}
     (dice,) = [
         line["mean"]
@@ -104,17 +116,21 @@ def test_metadata_describes_the_models(bundle, trained, numbers):
 def test_network_and_weights_pass_the_zoos_checks(bundle, tmp_path):
     given = {"net_id": "network_def", "meta_file": str(bundle / "configs" / "metadata.json"),
              "config_file": str(bundle / "configs" / "inference.json"), "bundle_root": str(bundle)}  # fmt: skip
-    verify_net_in_out(**given)
+    query = json.loads((bundle / "configs" / "metadata.json").read_text())["query_data_format"]
+    verify_net_in_out(**given, **{"_meta_#network_data_format": query})
     ckpt_export(ckpt_file=str(bundle / "models" / "model.pt"), filepath=str(tmp_path / "model.ts"), **given)
     torch.jit.load(tmp_path / "model.ts")
 
 
-def test_numbers_are_replaced_and_comments_kept(bundle, numbers):
-    source, text = Path("bundle/configs/common.yaml").read_text(), (bundle / "configs" / "common.yaml").read_text()
-    assert yaml.safe_load(text) == yaml.safe_load(source) | numbers
-    assert [line.partition("#")[2] for line in text.splitlines()] == [
-        line.partition("#")[2] for line in source.splitlines()
-    ]
+def test_numbers_are_replaced(bundle, numbers):
+    common = yaml.safe_load(Path("bundle/configs/common.yaml").read_text())
+    assert json.loads((bundle / "configs" / "common.json").read_text()) == common | numbers
+
+
+def test_only_models_lie_where_programs_look_for_models(bundle):
+    models = bundle / "models"
+    assert [path.name for path in models.glob("*.pt")] == ["model.pt"]
+    assert {path.name for path in (models / "stages").glob("*.pt")} == {"coarse.pt", "encoder.pt"}
 
 
 def test_models_that_do_not_fit_the_configs_are_refused(trained, tmp_path):
@@ -153,12 +169,12 @@ def test_large_models_are_left_out_of_the_zip_and_named(trained, numbers, tmp_pa
         release(**given)
     release(**given, url="https://example.org/models/")
     (listed,) = yaml.safe_load((tmp_path / NAME / "large_files.yml").read_text())["large_files"]
-    assert listed["path"] == "models/coarse.pt"
+    assert listed["path"] == "models/stages/coarse.pt"
     assert listed["url"] == "https://example.org/models/coarse.pt"
     assert (listed["hash_type"], len(listed["hash_val"])) == ("sha256", 64)
     with zipfile.ZipFile(next(tmp_path.glob("*.zip"))) as file:
         assert f"{NAME}/models/model.pt" in file.namelist()
-        assert f"{NAME}/models/coarse.pt" not in file.namelist()
+        assert f"{NAME}/models/stages/coarse.pt" not in file.namelist()
 
 
 @pytest.mark.parametrize(("path", "count"), list(zip(isolated.UNIT_TESTS, ("3 tests", "1 test"), strict=True)))
@@ -172,7 +188,7 @@ def test_the_released_models_segment_new_scans(bundle, site, trained, tmp_path):
     scan = next((trained / "predictions").glob("*.nii.gz")).name
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / scan).symlink_to(trained / "images" / scan)
-    given = ["--config_file", str(bundle / "configs" / "inference.yaml"), "--dataset_dir", str(tmp_path / "scans")]
+    given = ["--config_file", str(bundle / "configs" / "inference.json"), "--dataset_dir", str(tmp_path / "scans")]
     done = isolated.run(site, tmp_path, "-m", "monai.bundle", "run", *given)
     assert done.returncode == 0, done.stderr[-3000:]
     predicted, before = (nib.load(folder / "predictions" / scan) for folder in (tmp_path / "scans", trained))
@@ -194,7 +210,7 @@ for kind in ("train", "inference"):
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
 {served.replace("scan.nii.gz", str(trained / "images" / scan.name))}
 import nibabel
-assert (labels != nibabel.load("{scan}").get_fdata()).mean() < 1e-4
+assert (labels == nibabel.load("{scan}").get_fdata()).all()
 assert sys.modules["scripts"].__file__.endswith("zoo/models/{NAME}/scripts/__init__.py")
 """
     done = isolated.run(site, bundle, "-W", "ignore", "-c", code)

@@ -1,0 +1,27 @@
+"""MONAI Label's own inference task over a release: run by a Python that has MONAI Label; arguments as in by_deploy.py.
+
+Prints what the task offers its users, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from monailabel.tasks.infer.bundle import BundleInferTask
+
+
+def main(bundle: str, scans: str, out: str) -> None:
+    """Segment every scan of a folder."""
+    task = BundleInferTask(bundle, conf={})
+    for path in sorted(Path(scans).glob("*.nii.gz")):
+        written, _ = task({"image": str(path), "device": "cpu", "model": Path(bundle).name})
+        np.save(Path(out) / f"{path.name}.npy", np.asarray(nib.load(written).dataobj))
+    print(json.dumps({"labels": task.labels, "dimension": task.dimension, "config": task.config()}, default=str))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,54 @@
+"""The release under programs that serve MONAI bundles: the real ones, where SEMCL_CALLERS names a Python that has them.
+
+docs/zoo.md says how to make one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+CALLERS = {"MONAI Deploy": ("by_deploy.py", "monai.deploy.core"), "MONAI Label": ("by_label.py", "monailabel.tasks")}
+
+
+@pytest.fixture(scope="module")
+def scans(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test cases' scans, away from their cohort."""
+    folder = tmp_path_factory.mktemp("scans")
+    for path in (trained / "predictions").glob("*.nii.gz"):
+        shutil.copy(trained / "images" / path.name, folder)
+    return folder
+
+
+def python_with(module: str) -> str:
+    """The Python that has a program's packages; without it the test is skipped."""
+    python = os.environ.get("SEMCL_CALLERS")
+    if not python:
+        pytest.skip("set SEMCL_CALLERS to a Python that has monai-deploy-app-sdk and monailabel (docs/zoo.md)")
+    found = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"{python} cannot import {module}: {found.stderr.strip().splitlines()[-1]}")
+    return python
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_program_gives_the_voxels_that_inference_writes(caller, bundle, scans, trained, tmp_path):
+    script, module = CALLERS[caller]
+    command = [python_with(module), str(Path(__file__).with_name(script)), str(bundle), str(scans), str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for path in sorted(scans.iterdir()):
+        expected = np.asarray(nib.load(trained / "predictions" / path.name).dataobj)
+        assert np.array_equal(np.load(tmp_path / f"{path.name}.npy"), expected), path.name
+    if caller == "MONAI Label":
+        offered = json.loads(done.stdout.splitlines()[-1])
+        assert offered["config"]["model_filename"] == ["model.pt"]
+        assert {"grow", "test_views", "smallest_island"} <= set(offered["config"])
+        assert offered["labels"]["left kidney"] == 3
