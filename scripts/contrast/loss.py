@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.modules.loss import _Loss
 
 from ..errors import SemclError, one_of
 from .gather import Communicator
@@ -15,7 +16,7 @@ from .partition import SHARP
 from .terms import Batch, Groups, Terms, readable_without_sync, unit_vectors
 
 
-class SemanticContrastiveLoss(nn.Module):
+class SemanticContrastiveLoss(_Loss):
     r"""Supervised contrastive loss over all views of a batch, the class being any integer label.
 
     .. math:: L = \frac1{|I|} \sum_{i \in I} -\frac1{|P(i)|} \sum_{p \in P(i)}
@@ -69,26 +70,29 @@ class SemanticContrastiveLoss(nn.Module):
         gather: bool = False,
         reduction: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(reduction=reduction)
         _check_temperature(temperature, temperature_range if learnable else None)
         one_of("summation", summation, ("out", "in"))
         one_of("reduction", reduction, ("mean", "sum", "none"))
-        self.temperature, self.memory, self.gather = temperature, memory, gather
-        self.summation, self.reduction = summation, reduction
+        self.temperature, self.memory, self.gather, self.summation = temperature, memory, gather, summation
         self.sharp = 1 / (min(temperature_range) if learnable else temperature) > SHARP
         self.bounds = sorted(-math.log(end) for end in temperature_range) if learnable else [0.0, 0.0]
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature))) if learnable else None
         self.left_out: torch.Tensor | None = None
 
     def forward(
-        self, embeddings: torch.Tensor, labels: torch.Tensor | None = None, intensity: torch.Tensor | None = None
+        self,
+        input: torch.Tensor,
+        target: torch.Tensor | None = None,
+        intensity: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Compute the loss.
 
         Args:
-            embeddings: (N, D), or (B, V, D) for V views of each of B queries. They are normalised to unit length; one
-                of length 0 stays 0 and gets no gradient.
-            labels: integers (N,), or (B,) with (B, V, D). None with (B, V, D): each query is its own class.
+            input: embeddings (N, D), or (B, V, D) for V views of each of B queries. They are normalised to unit length;
+                one of length 0 stays 0 and gets no gradient.
+            target: labels, integers (N,), or (B,) with (B, V, D). None with (B, V, D): each query is its own class. Or
+                second views (N, D) of the embeddings ``input``, as MONAI's ContrastiveLoss takes them.
             intensity: mean image intensity under the mask, in [0, 1], (N,), or (B, V) with (B, V, D). The logit s of a
                 pair in the denominator then becomes 1/tau + (1 - abs(m_i - m_j)) (s - 1/tau), the intensity-adaptive
                 weights of arXiv 2210.08652.
@@ -99,6 +103,7 @@ class SemanticContrastiveLoss(nn.Module):
         Raises:
             SemclError: for shapes, dtypes or values that do not fit.
         """
+        embeddings, labels = _views(input, target)
         _check(embeddings, labels, intensity)
         if self.memory is not None and self.memory.vectors.shape[1] != embeddings.shape[-1]:
             raise SemclError(
@@ -173,6 +178,13 @@ class SemanticContrastiveLoss(nn.Module):
             return batch.communicator.in_order(losses)
         total = losses.sum()
         return total / anchors.clamp_min(1) if self.reduction == "mean" else total
+
+
+def _views(first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Embeddings and labels; two views of queries (B, D) become embeddings (B, 2, D) without labels."""
+    if second is not None and second.is_floating_point() and first.ndim == 2 and second.shape == first.shape:
+        return torch.stack([first, second], dim=1), None
+    return first, second
 
 
 def _check_temperature(temperature: float, allowed: Sequence[float] | None) -> None:

@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.losses import ContrastiveLoss
+from monai.utils import LossReduction
 from pytorch_metric_learning.losses import NTXentLoss, SupConLoss
+from torch.nn.modules.loss import _Loss
 
 from scripts.contrast import loss as module
 from scripts.contrast import partition
@@ -231,6 +233,38 @@ def test_agrees_with_monais_loss_where_both_are_simclr(temperature):
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     gradients = (torch.autograd.grad(value, (first, second)) for value in (ours, theirs))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
+MONAIS = {  # temperature, two views, value: those of MONAI's own tests
+    "one pair": (0.5, [[1, 1, 0, 0]], [[1, 1, 0, 0]], 0.0),
+    "two identical pairs": (0.5, [[1, 1, 0, 0], [1, 1, 0, 0]], [[1, 1, 0, 0], [1, 1, 0, 0]], 1.0986),
+    "a view of length 0": (0.5, [[1, 2, 3, 4], [1, 1, 0, 0]], [[0, 0, 0, 0], [1, 1, 0, 0]], 0.8719),
+    "one unlike pair": (0.5, [[0, 0, 1, 1]], [[1, 1, 0, 0]], 0.0),
+    "one unlike pair, cold": (0.05, [[0, 0, 1, 1]], [[1, 1, 0, 0]], 0.0),
+}
+
+
+@pytest.mark.parametrize(("temperature", "first", "second", "expected"), MONAIS.values(), ids=MONAIS)
+def test_it_takes_two_views_as_monais_loss_does(temperature, first, second, expected):
+    views = {"input": torch.tensor(first).float(), "target": torch.tensor(second).float()}
+    for loss in (SemanticContrastiveLoss(temperature), ContrastiveLoss(temperature)):
+        assert isinstance(loss, _Loss)
+        assert loss(**views).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_where_monais_loss_is_not_a_number_ours_is_one():
+    views = torch.eye(4), torch.eye(4).roll(1, 0)
+    assert ContrastiveLoss(0.005)(*views).isfinite().item() is False
+    assert SemanticContrastiveLoss(0.005)(*views).item() == pytest.approx(1 / 0.005)
+
+
+@pytest.mark.parametrize("reduction", LossReduction)
+def test_reductions_are_those_of_monai(reduction):
+    vectors, labels, _ = sample(12)
+    assert torch.equal(
+        SemanticContrastiveLoss(reduction=reduction)(vectors, labels),
+        SemanticContrastiveLoss(reduction=reduction.value)(vectors, labels),
+    )
 
 
 # Views and labels
