@@ -58,6 +58,8 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "plain_errors": "job.plain_errors",
     "pretrained_encoding": "audit.vectors",
     "Predictions": "refine.predictions",
+    "NeighbourAccuracy": "contrast.probe",
+    "PrepareProbe": "contrast.probe",
     "PrepareQueries": "refine.refiner",
     "PrepareViews": "contrast.positives",
     "PrepareVolume": "refine.volumes",

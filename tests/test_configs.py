@@ -32,7 +32,7 @@ STAGES = {
     "segment_inference": "infer",
     "pretrain_slices": "train",
 }
-OVERLAYS = {"common", "faithful", "multi_gpu_train", "natural", "standard", "tensorboard", "validate"}
+OVERLAYS = {"common", "faithful", "inference_trt", "multi_gpu_train", "natural", "standard", "tensorboard", "validate"}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -66,6 +66,7 @@ CHECKED = {  # what is run -> its workflow type; the steps of None are no engine
     ("train", "standard"): "train",
     ("inference", "standard"): "infer",
     ("inference", "natural"): "infer",
+    ("inference", "inference_trt"): "infer",
     ("coarse", "tensorboard"): "train",
 }
 
@@ -158,6 +159,13 @@ def test_the_network_has_the_shapes_in_metadata():
         config_file=str(CONFIGS / "inference.yaml"),
         **{"_meta_#network_data_format": json.loads((CONFIGS / "metadata.json").read_text())["query_data_format"]},
     )
+
+
+def test_without_tensorrt_its_overlay_leaves_the_network_as_it_is(cohort):
+    config = ConfigParser()
+    config.read_config([str(CONFIGS / "inference.yaml"), str(CONFIGS / "inference_trt.yaml")])
+    config.update({"dataset_dir": str(cohort), "ckpt_dir": str(cohort), "device": "cpu"})
+    assert config.get_parsed_content("network") is config.get_parsed_content("network_def")
 
 
 def test_the_bundle_reaches_the_extension():

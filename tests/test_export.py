@@ -1,5 +1,6 @@
 """Exports of the network by MONAI's own commands compute what the network does, on patches of real queries."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,13 @@ EXPORT = {
     "net_id": "network_def",
     "meta_file": str(CONFIGS / "metadata.json"),
     "config_file": str(CONFIGS / "inference.yaml"),
+}
+
+
+DYNAMIC = {  # of onnx_export: any number of patches of any size
+    "input_names": ["inputs"],
+    "output_names": ["logit"],
+    "dynamic_axes": {"inputs": {0: "batch", 2: "height", 3: "width"}},
 }
 
 
@@ -57,10 +65,21 @@ def test_torchscript_computes_what_the_network_does(queries, network, tmp_path):
 
 def test_onnx_computes_what_the_network_does(queries, network, tmp_path):
     path = tmp_path / "model.onnx"
-    onnx_export(ckpt_file=str(network[1]), filepath=str(path), **EXPORT)
+    shape = [2, 2, 64, 48]  # unequal sides, or the exporter takes them for one
+    onnx_export(ckpt_file=str(network[1]), filepath=str(path), input_shape=shape, converter_kwargs=DYNAMIC, **EXPORT)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (name,) = [given.name for given in session.get_inputs()]
-    got = np.concatenate([session.run(None, {name: query[None].numpy()})[0] for query in queries])
+    (got,) = session.run(None, {name: queries.numpy()})  # another batch and patch than it was exported with
     with torch.no_grad():
         expected = network[0](queries).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_torch_export_computes_what_the_network_does_for_patches_of_any_size(network):
+    (code,) = re.findall(r"```\n(from torch.export import .*?)```", (ROOT / "docs" / "serving.md").read_text(), re.S)
+    known = {"network": network[0], "torch": torch}
+    exec(code, known)
+    for shape in ((1, 2, 64, 64), (3, 2, 96, 32), (5, 2, 128, 64)):
+        patches = torch.rand(shape)
+        with torch.no_grad():
+            assert torch.equal(known["exported"].module()(patches), network[0](patches))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("cohort", "job", "queries", "networks", "coarse", "contrast", "refine")  # of scripts/: what its stages run
 CONFIGS = {  # what it holds, by the names MONAI looks for -> its name here
     **{name: name for name in ("common", "coarse", "maps", "store", "pretrain", "train", "inference")},
-    **{name: name for name in ("faithful", "multi_gpu_train", "natural", "standard", "tensorboard")},
+    **{name: name for name in ("faithful", "inference_trt", "multi_gpu_train", "natural", "standard", "tensorboard")},
     "evaluate": "validate",
 }
 NUMBER = re.compile(r"^(\w+): (.*?) +# (.*)$")  # a line of a config with its comment

@@ -16,9 +16,11 @@ NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 def fused(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
     """A copy of a network with its batch normalisations fused (``fuse_norms``), for inference.
 
-    A network without any is returned as it is, and so is one that is already compiled, exported or a plain function.
+    A network without any is returned as it is, and so are a function and one that TorchScript or TensorRT runs.
     """
     if not isinstance(network, nn.Module) or isinstance(network, torch.jit.ScriptModule):
+        return network
+    if hasattr(network, "_trt_compiler"):  # by monai.networks.trt_compile, which replaces forward
         return network
     has_norms = any(isinstance(module, NORMS) for module in network.modules())
     return fuse_norms(copy.deepcopy(network)) if has_norms else network

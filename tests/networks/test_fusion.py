@@ -63,3 +63,6 @@ def test_what_cannot_be_fused_is_returned_as_it_is():
     assert fused(plain) is plain
     assert fused(scripted) is scripted
     assert fused(len) is len
+    by_tensorrt = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    by_tensorrt._trt_compiler = "as monai.networks.trt_compile leaves it"
+    assert fused(by_tensorrt) is by_tensorrt

@@ -1,0 +1,66 @@
+"""The probe that validates pretraining: do the nearest queries of other patients show the same organ and phase?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+from monai.metrics import CumulativeIterationMetric
+from torch.nn import functional
+
+from ..networks.pooling import PatchPooling, Pooling
+
+
+class PrepareProbe(PrepareBatch):
+    """Prepare batches of the probe: queries as they are (B, C + 1, P, P[, P]), and their numbers and clusters (B, 2).
+
+    Args:
+        pooling: of the network; masks that it needs come as further channels, and rows are then those of its vectors.
+    """
+
+    def __init__(self, pooling: Pooling | None = None) -> None:
+        self.pooling = pooling or PatchPooling()
+
+    def __call__(
+        self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        image, mask, query, cluster = (
+            batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention", "query", "cluster")
+        )
+        labels = self.pooling.labels(cluster)
+        rows = torch.stack([query.repeat(len(labels) // len(query)), labels], dim=1)
+        return torch.cat([image, mask, *self.pooling.regions(mask)], dim=1), rows
+
+
+class NeighbourAccuracy(CumulativeIterationMetric):
+    """Metric: the share of embeddings whose nearest ones of other patients are mostly of their own cluster.
+
+    Embeddings whose cluster no other patient has are left out; without any others the value is 0.
+
+    Args:
+        patients: patient of each query.
+        neighbours: how many vote.
+    """
+
+    def __init__(self, patients: Any, neighbours: int = 5) -> None:
+        super().__init__()
+        self.patients, self.neighbours = torch.as_tensor(patients), neighbours
+
+    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> Any:
+        return y_pred.float(), y
+
+    def aggregate(self) -> torch.Tensor:
+        """The accuracy, a scalar, over all batches since the last reset."""
+        embeddings, rows = self.get_buffer()
+        vectors, cluster = functional.normalize(embeddings), rows[:, 1]
+        patient = self.patients.to(rows.device)[rows[:, 0]]
+        other = patient[:, None] != patient[None]
+        alike = (cluster[:, None] == cluster[None]) & other
+        findable = alike.any(1)
+        cosines = (vectors @ vectors.T).masked_fill(~other, -torch.inf)
+        near = cosines.topk(min(self.neighbours, len(vectors)), dim=1).indices
+        voters = other.gather(1, near)
+        winners = torch.where(voters, cluster[near], torch.iinfo(cluster.dtype).max).mode(1).values
+        right = (winners == cluster)[findable].float()
+        return right.mean() if len(right) else right.sum()
