@@ -19,6 +19,7 @@ import torch
 import yaml
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
+from monai.transforms import Compose, Orientationd
 from torch import nn
 
 from scripts.coarse.inferer import CoarseInferer
@@ -39,7 +40,7 @@ from scripts.queries.grid import QueryGrid
 from scripts.queries.sampler import ClusterSampler
 from scripts.queries.store import QueryStore
 from scripts.queries.views import Views
-from scripts.refine.volumes import ReadVolume
+from scripts.refine.volumes import CheckedLoadImaged, LoadAttentiond
 
 from .inference import CLINICAL, NUMBERS, Scene
 from .store import volumes
@@ -136,9 +137,9 @@ def of_a_scan(folder: Path, spacing: Sequence[float]) -> dict[str, float]:
     found["map"] = seconds(lambda: predict([case], net, inferer, labels, made, cpu, lambda *_: None), 1)
     scene = Scene(spacing)
     found["inference network"] = seconds(scene.bare())
-    found["inference"] = seconds(scene.ours) + seconds(
-        lambda: ReadVolume(labels, str(folder / "labels"))({"image": str(case.image)})
-    )
+    attention = LoadAttentiond("attention", "image", labels, str(folder / "labels"))
+    read = Compose([CheckedLoadImaged("image"), Orientationd("image", "RAS", labels=None), attention])
+    found["inference"] = seconds(scene.ours) + seconds(lambda: read({"image": str(case.image)}))
     rows = measure_case(case, {"coarse": case.label, "refined": case.label}, labels, 2.0)
     found["evaluate"] = seconds(
         lambda: measure_case(case, {"coarse": case.label, "refined": case.label}, labels, 2.0), 1

@@ -52,7 +52,7 @@ class NeighbourAccuracy(CumulativeIterationMetric):
 
     def aggregate(self) -> torch.Tensor:
         """The accuracy, a scalar, over all batches since the last reset."""
-        embeddings, rows = self.get_buffer()
+        embeddings, rows = self.get_buffer()  # type: ignore[no-untyped-call]  # MONAI's
         vectors, cluster = functional.normalize(embeddings), rows[:, 1]
         patient = self.patients.to(rows.device)[rows[:, 0]]
         other = patient[:, None] != patient[None]
@@ -63,4 +63,5 @@ class NeighbourAccuracy(CumulativeIterationMetric):
         voters = other.gather(1, near)
         winners = torch.where(voters, cluster[near], torch.iinfo(cluster.dtype).max).mode(1).values
         right = (winners == cluster)[findable].float()
-        return right.mean() if len(right) else right.sum()
+        accuracy: torch.Tensor = right.mean() if len(right) else right.sum()
+        return accuracy

@@ -40,8 +40,9 @@ def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path,
     lines = [f"{stage}: completed in {_duration(seconds)}{'; wrote ' if wrote else ''}{', '.join(wrote)}"]
     figures = key_figures(output_dir / "curves" / f"{stage}.csv", since)
     lines += [f"{stage}: {figures}"] if figures else []
-    if stage in NEXT and not CHAINED.get():
-        config = configs / f"{NEXT[stage]}.yaml"
+    released = (configs / "common.json").is_file()  # there evaluate.json is an overlay, no stage
+    if stage in NEXT and not CHAINED.get() and not (released and NEXT[stage] == "evaluate"):
+        config = configs / f"{NEXT[stage]}.{'json' if released else 'yaml'}"
         with suppress(ValueError):
             config = config.absolute().relative_to(Path.cwd())
         lines.append(f"next: python -m monai.bundle run --config_file {config} --dataset_dir {dataset_dir}")

@@ -30,6 +30,13 @@ def test_a_stage_ends_with_what_it_wrote_its_figures_and_the_next_command(folder
     ]
 
 
+def test_the_next_stage_of_a_release_is_named_by_its_own_file(folder):
+    configs = folder / "bundle" / "configs"
+    (configs / "common.json").write_text("{}")
+    assert "configs/train.json" in closing_lines("pretrain", folder, "cohort", configs, time.monotonic())
+    assert "next:" not in closing_lines("inference", folder, "cohort", configs, time.monotonic())
+
+
 def test_in_a_chain_no_following_command_is_named(folder):
     token = CHAINED.set("semcl run --dataset_dir cohort")
     try:
