@@ -34,7 +34,6 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "SegResNetEncoder": "networks.monai_encoders",
     "SwinUNETREncoder": "networks.monai_encoders",
     "UNetEncoder": "networks.unet_encoder",
-    "Ensemble": "refine.ensemble",
     "averaged": "refine.ensemble",
     "datalist_entries": "cohort.datalist",
     "Evaluation": "evaluate.evaluation",

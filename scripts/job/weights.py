@@ -216,8 +216,9 @@ class SaveBest:
 class LoadWeights:
     """Handler: load an earlier stage's weights when it is attached; arguments and errors of ``load_weights``.
 
-    That is once, before any run of the engine: a federated round starts from the weights that the server sent.
-    ``path`` None leaves the module as it is.
+    That is once, before any run of the engine: a federated round starts from the weights that the server sent. A file
+    that is missing is an error of the first run, since an engine is also made to look at its properties. ``path`` None
+    leaves the module as it is.
     """
 
     def __init__(
@@ -226,6 +227,12 @@ class LoadWeights:
         self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
 
     def attach(self, engine: Engine) -> None:
-        """Load the weights; the engine itself is not needed."""
-        if self.path is not None:
-            load_weights(Path(self.path), self.module, self.made_by, self.origin)
+        """Load the weights, now or, where the file is missing, when the engine starts."""
+        if self.path is not None and Path(self.path).is_file():
+            self.load()
+        elif self.path is not None:
+            engine.add_event_handler(Events.STARTED, self.load)
+
+    def load(self) -> None:
+        """Load the weights."""
+        load_weights(Path(str(self.path)), self.module, self.made_by, self.origin)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import nn
 
 from ..errors import SemclError
@@ -51,7 +51,7 @@ def averaged(network: nn.Module, count: int) -> nn.Module:
 class LoadMembers:
     """Handler: load the weights of one network, or of each member of an ensemble, when it is attached.
 
-    Errors are those of ``load_weights``.
+    Errors are those of ``load_weights``; files that are missing are one of the first run.
 
     Args:
         paths: one file per model.
@@ -63,8 +63,11 @@ class LoadMembers:
         self.paths, self.network, self.made_by = [Path(path) for path in paths], network, made_by
 
     def attach(self, engine: Engine) -> None:
-        """Load the weights; the engine itself is not needed."""
-        self.load()
+        """Load the weights, now or, where a file is missing, when the engine starts."""
+        if all(path.is_file() for path in self.paths):
+            self.load()
+        else:
+            engine.add_event_handler(Events.STARTED, self.load)
 
     def load(self) -> None:
         """Load the weights."""

@@ -138,10 +138,13 @@ def test_weights_are_loaded_once_however_often_the_engine_runs(saved: Path) -> N
     assert same(other, network(seed=2))
 
 
-def test_an_engine_is_not_made_without_its_weights(tmp_path: Path) -> None:
-    load = LoadWeights(str(tmp_path / "encoder.pt"), network(), "pretrain.yaml")
+def test_a_run_does_not_start_without_its_weights(tmp_path: Path) -> None:
+    steps: list[int] = []
+    trainer = Engine(lambda engine, batch: steps.append(batch))
+    LoadWeights(str(tmp_path / "encoder.pt"), network(), "pretrain.yaml").attach(trainer)  # to look at, it may be made
     with pytest.raises(SemclError, match=r"run pretrain\.yaml first"):
-        load.attach(Engine(lambda engine, batch: None))
+        trainer.run([0, 1], max_epochs=1)
+    assert steps == []
 
 
 def test_without_a_path_a_run_starts_from_the_module_as_it_is() -> None:

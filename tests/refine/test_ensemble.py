@@ -37,8 +37,9 @@ def test_a_member_without_weights_is_named(tmp_path):
     save_weights(tmp_path / "model.pt", model(1), {})
     engine = Engine(lambda engine, batch: None)
     paths = [str(tmp_path / "model.pt"), str(tmp_path / "model_fold1.pt")]
+    LoadMembers(paths, averaged(model(0), 2), "train.yaml").attach(engine)
     with pytest.raises(SemclError, match=r"(?s)no \S+model_fold1\.pt.*train\.yaml"):
-        LoadMembers(paths, averaged(model(0), 2), "train.yaml").attach(engine)
+        engine.run([0])
 
 
 def test_an_ensemble_without_members_is_refused():
