@@ -65,6 +65,8 @@ def judge_phases(objects: Examples, group: str | None = None, seed: int = 0) -> 
         found[one] = _by_scan(objects, _features(objects, one), names, phases, seed)
         known = np.isfinite(found[one][:, 0])
         agree[one] = float((np.array(phases)[found[one].argmax(1)] == listed)[known].mean()) if known.any() else 0.0
+    if not found:  # no embeddings
+        return None
     best = max(agree, key=lambda one: agree[one])
     return PhaseVerdicts(names.tolist(), listed, phases, found[best], best, agree)
 

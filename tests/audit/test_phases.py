@@ -28,3 +28,9 @@ def test_a_wrong_phase_stands_out(clean, group):
 def test_phases_of_too_few_patients_are_not_told_apart(clean):
     assert judge_phases(clean[np.isin(clean.cases, ["p0", "p1", "p2", "p3"])]) is None
     assert judge_phases(clean[clean.phases == "portal"]) is None
+
+
+def test_without_embeddings_there_is_no_verdict_by_them(clean):
+    bare = replace(clean, vectors=np.zeros((len(clean), 0, 0), np.float32))
+    assert judge_phases(bare, "embedding") is None
+    assert judge_phases(bare).rests_on == "plain"
