@@ -16,9 +16,9 @@ class LogLines(tqdm):  # type: ignore[misc]  # tqdm has no types
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write the state as a line."""
         state = self.format_dict
-        if state["n"] == getattr(self, "displayed", None):  # closed right after its last line
+        if (state["n"], state["postfix"]) == getattr(self, "displayed", None):  # closed right after its last line
             return
-        self.displayed = state["n"]
+        self.displayed = state["n"], state["postfix"]
         seconds, done, total = state["elapsed"], state["n"], state["total"]
         shown = f"{state['prefix']}: {done} of {total} {self.unit}{'s' * (total != 1)}, {self.format_interval(seconds)}"
         if done - self.initial > 0 and done < total:

@@ -38,6 +38,20 @@ def test_a_bar_passes_its_items_through_and_counts_one_without_an_s(capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("voxels: 1 of 1 scan, ")
 
 
+def test_a_state_is_written_once_but_for_a_new_loss(clock, capsys):
+    shown = bar(total=1, title="train", unit="step")
+    clock[0] += 40
+    shown.update()
+    shown.close()
+    other = bar(total=1, title="train", unit="step")
+    clock[0] += 40
+    other.update()
+    other.set_postfix_str("loss 0.5", refresh=False)
+    other.close()
+    ends = ["train: 1 of 1 step, 00:40"] * 2 + ["train: 1 of 1 step, 00:40, loss 0.5"]
+    assert [line for line in capsys.readouterr().err.splitlines() if "0 of" not in line] == ends
+
+
 def test_a_hidden_bar_shows_nothing(capsys):
     assert list(bar("ab", total=2, title="store", unit="case", hidden=True)) == ["a", "b"]
     assert capsys.readouterr().err == ""
