@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from .commands.arguments import parse, program
+from .commands.attention import attention
 from .commands.audit import audit
 from .commands.embed import embed
 from .commands.evaluate import evaluate
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": audit,
     "study": study,
     "phantom": phantom,
+    "attention": attention,
     "export-encoder": export_encoder,
 }
 COMMAND_AGAIN = "run the same command again"
@@ -38,6 +40,7 @@ WHEN_STOPPED = {  # the message of a command stopped by a signal
     "check": f"nothing was changed; {COMMAND_AGAIN}",
     "evaluate": WHOLE,
     "audit": f"what is done is kept; {COMMAND_AGAIN}",
+    "attention": WHOLE,
     "export-encoder": WHOLE,
     "study": f"what is done is kept; {COMMAND_AGAIN}",
 }

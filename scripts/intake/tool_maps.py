@@ -1,0 +1,100 @@
+"""Label maps of other tools as attention maps: on the scan's voxels, with the cohort's organs, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import ResampleToMatch
+from numpy.typing import NDArray
+
+from ..cohort.case import Case
+from ..cohort.label_table import LabelTable
+from ..cohort.volume import read
+from ..cohort.volume_files import case_id
+from ..errors import SemclError
+from .findings import Finding
+from .tool_names import same_organs
+from .voxels import inspect_objects
+
+MASK_FOLDERS = ("", "segmentations")  # folders of a case in which masks lie
+ENOUGH_COVERED = 0.5  # of a scan
+
+
+@dataclass(frozen=True)
+class ToolMap:
+    """A map of another tool on a scan's voxels.
+
+    Args:
+        objects: object numbers (X, Y, Z) in RAS.
+        image: the scan.
+        covered: share of the scan that the map reaches over.
+        findings: what the checks of label maps found in it.
+        unused: the tool's names or numbers that are no organ of the table.
+    """
+
+    objects: NDArray[np.int16]
+    image: MetaTensor
+    covered: float
+    findings: list[Finding]
+    unused: list[str]
+
+
+def map_of(folder: Path, case: str) -> Path | None:
+    """The label map of a case, or its folder of masks, one file an organ; None without one."""
+    files = [path for path in sorted(folder.glob(f"{case}*")) if path.is_file() and case_id(path) == case]
+    if files:
+        return files[0]
+    for name in reversed(MASK_FOLDERS):
+        inner = folder / case / name
+        if inner.is_dir() and any(case_id(path) for path in inner.iterdir()):
+            return inner
+    return None
+
+
+def read_map(case: Case, path: Path, numbers: Mapping[int, str], table: LabelTable, channels: int = 1) -> ToolMap:
+    """Read a case's map from a file of numbers, or a folder of masks named after organs.
+
+    Raises:
+        SemclError: when a file cannot be read, or the map covers less than half of the scan.
+    """
+    image = read(case.image, case.id, channels)
+    names = {str(case_id(file)): file for file in sorted(path.iterdir()) if case_id(file)} if path.is_dir() else {}
+    organs = same_organs(names or numbers.values(), table)
+    objects, unused, covered = np.zeros(image.shape[1:], np.int16), list[str](), 1.0
+    parts = list(names.items()) if names else [("", path)]
+    for name, file in parts:
+        if names and name not in organs:
+            unused.append(name)
+            continue
+        voxels, covered = _on_scan(read(file, case.id, 1, indices=True), image)
+        values = {0: "", 1: name} if names else numbers
+        for value in np.unique(voxels[voxels != 0]).astype(int).tolist():
+            organ = organs.get(name if names else values.get(value, ""))
+            if organ is None:
+                unused.append(str(values.get(value, value)))
+            else:
+                objects[voxels != 0 if names else voxels == value] = table.names.index(organ) + 1
+    if covered < ENOUGH_COVERED:
+        raise SemclError(
+            "the map of another tool lies elsewhere than the scan",
+            case=case.id,
+            found=f"{covered:.0%} of the scan's voxels within {path}",
+            expected=f"at least {ENOUGH_COVERED:.0%}",
+            remedy="make it from this scan, in its geometry",
+        )
+    seen = inspect_objects(objects, np.asarray(image.affine), case.id, table, tuple(organs.values()))
+    return ToolMap(objects, image, covered, seen.findings, unused)
+
+
+def _on_scan(label: MetaTensor, image: MetaTensor) -> tuple[NDArray[np.int64], float]:
+    """A label map (1, X, Y, Z) on the voxels of a scan (C, X, Y, Z) by their positions in mm, and the share reached."""
+    match = ResampleToMatch(mode="nearest", padding_mode="zeros")
+    inside = MetaTensor(torch.ones_like(label.as_tensor(), dtype=torch.float32), affine=label.affine)
+    moved = match(MetaTensor(label.as_tensor().float(), affine=label.affine), image)
+    voxels: NDArray[np.int64] = np.asarray(moved)[0].round().astype(np.int64)
+    return voxels, float(np.asarray(match(inside, image)).mean())
