@@ -17,6 +17,7 @@ def evaluate(
     cases: str | None = None,
     images: str | None = None,
     tolerance: Millimetres = 2.0,
+    nsd: str = "area",
     window: Limits = "percentile",
     pictures: CountOrNone = 5,
     workers: Count = 2,
@@ -33,6 +34,7 @@ def evaluate(
         cases: CSV with columns case, patient, phase; without it each case is a patient of its own.
         images: folder of the scans, for pictures of the worst cases.
         tolerance: of NSD in mm, for organs to which the label table gives none.
+        nsd: what NSD counts, area of the surfaces or edges, their voxels.
         window: intensities of the pictures, low,high or percentile.
         pictures: number of cases shown.
         workers: cases measured at once.
@@ -48,6 +50,7 @@ def evaluate(
     Evaluation(
         found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,
         tolerance=tolerance, pictures=pictures if images else 0, workers=workers, seen=False,
+        nsd=nsd,
     ).run()  # fmt: skip
     if audit:
         end_audit(audited(audit, maps=str(pred[0])))

@@ -13,7 +13,7 @@ from .. import ranks
 from ..cohort.case import Case, input_files
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import window_ends
-from ..errors import SemclError
+from ..errors import SemclError, one_of
 from ..files import write_text
 from ..job.job import Job
 from ..names import bad_cell
@@ -24,6 +24,7 @@ from .report import Report
 from .rows import TRUTH, Row, measure_cases, write_rows
 from .shard_rows import ShardRows
 from .summary import Summary
+from .surfaces import AREA, NSD_COUNTS
 from .verdict import EQUIVALENCE
 from .worst_cases import case_picture, worst_cases
 
@@ -45,6 +46,7 @@ class Evaluation:
         workers: how many cases are measured at once.
         seen: whether it is known which cases the networks were trained on.
         equivalence: the largest difference of Dice, IoU and NSD that means nothing in practice; 0 for none.
+        nsd: what NSD counts, "area" of the surfaces or "edges": their voxels.
         job: the run; with a shard, only that shard is measured, into rows/, where a run without one collects it.
 
     Raises:
@@ -66,6 +68,7 @@ class Evaluation:
         workers: int = 2,
         seen: bool = True,
         equivalence: float = EQUIVALENCE,
+        nsd: str = AREA,
         job: Job | None = None,
     ) -> None:
         for option, number, valid, expected in (
@@ -92,7 +95,8 @@ class Evaluation:
         window_ends(torch.zeros(1), window)  # refuse an invalid window before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
         self.pictures, self.workers, self.seen, self.job = pictures, workers, seen, job
-        self.equivalence = equivalence
+        self.equivalence, self.nsd = equivalence, nsd
+        one_of("nsd", nsd, NSD_COUNTS)
 
     def run(self) -> None:
         """Measure, compare and write; all ranks measure, the first does the rest.
@@ -139,10 +143,10 @@ class Evaluation:
     def measured_rows(self) -> list[Row]:
         """The rows of the run's cases: those that runs of shards have left, and the others, shared by the ranks."""
         cases = self.job.part(self.cases) if self.job else self.cases
-        shard_rows = ShardRows(self.output_dir / "rows", self.methods, self.table, self.tolerance)
+        shard_rows = ShardRows(self.output_dir / "rows", self.methods, self.table, self.tolerance, self.nsd)
         kept = shard_rows.read(cases)
         own = ranks.own([case for case in cases if case.id not in kept])
-        rows = measure_cases(own, self.methods, self.table, self.tolerance, self.workers)
+        rows = measure_cases(own, self.methods, self.table, self.tolerance, self.workers, self.nsd)
         for rows_of_rank in ranks.gathered(rows):
             for row in rows_of_rank:
                 kept.setdefault(row.case, []).append(row)
@@ -161,10 +165,11 @@ class Evaluation:
         return f"{size}, {use}." if self.seen else f"{size}."
 
     def tolerances(self) -> str:
-        """The tolerances of NSD, in words."""
+        """The tolerances of NSD and what it counts, in words."""
         own = [f"{organ.name.replace('_', ' ')} {organ.tolerance:g}" for organ in self.table.organs if organ.tolerance]
         rest = [f"{'others ' if own else ''}{self.tolerance:g}"] if len(own) < len(self.table) else []
-        return f"{', '.join(own + rest)} mm"
+        counted = "by their area" if self.nsd == AREA else "by their voxels"
+        return f"{', '.join(own + rest)} mm; {counted}"
 
 
 def name_methods(folders: Sequence[str], taken: Mapping[str, str] | None = None) -> dict[str, Path]:

@@ -14,13 +14,13 @@ from .. import ranks
 from ..bars import bar
 from ..cohort.case import Case, unlabelled
 from ..cohort.components import Box, boxes
-from ..cohort.ignored import without_ignored
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import read, read_objects, spacing
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..files import write_csv
 from .metrics import BY_NAME, INTERSECTION, UNION, VOLUME, measure_organ
+from .surfaces import AREA
 
 BACKGROUND = "background"  # listed among the organs where all are annotated: its overlap with the ground truth's
 TRUTH = "truth"  # the name of the ground truth among the methods
@@ -43,12 +43,17 @@ ROW_COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def measure_cases(
-    cases: Sequence[Case], methods: Mapping[str, Path], table: LabelTable, tolerance: float = 2.0, workers: int = 2
+    cases: Sequence[Case],
+    methods: Mapping[str, Path],
+    table: LabelTable,
+    tolerance: float = 2.0,
+    workers: int = 2,
+    nsd: str = AREA,
 ) -> list[Row]:
     """Every metric of each method's label maps, on the voxels of each case's ground truth.
 
     See ``measure_organ`` for organs that are missed or absent. An organ that is not annotated in a case
-    (``Case.annotated``) has no rows there. Voxels that the ground truth ignores count as background in both maps.
+    (``Case.annotated``) has no rows there. Voxels that the ground truth ignores count towards nothing.
 
     Args:
         cases: cases with label maps.
@@ -56,6 +61,7 @@ def measure_cases(
         table: the label table.
         tolerance: of NSD, mm, for organs without one in the table.
         workers: how many cases are measured at once.
+        nsd: what NSD counts, "area" of the surfaces or "edges": their voxels.
 
     Raises:
         SemclError: for all label maps that are missing, or the first that does not fit.
@@ -64,7 +70,7 @@ def measure_cases(
     raise_all([_missing(name, methods[name], case) for name in methods for case in cases if case.id not in found[name]])
 
     def rows_of(case: Case) -> list[Row]:
-        return measure_case(case, {name: found[name][case.id] for name in methods}, table, tolerance)
+        return measure_case(case, {name: found[name][case.id] for name in methods}, table, tolerance, nsd)
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         measured = pool.map(rows_of, cases)
@@ -72,13 +78,15 @@ def measure_cases(
         return [row for rows in shown for row in rows]
 
 
-def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolerance: float) -> list[Row]:
+def measure_case(
+    case: Case, maps: Mapping[str, Path], table: LabelTable, tolerance: float, nsd: str = AREA
+) -> list[Row]:
     """The rows of one case; ``maps`` is method -> label map."""
     if case.label is None:
         raise unlabelled(case)
     label = read(case.label, case.id, indices=True)
     labelled = table.encode(label[0].numpy(), case.id, case.label)
-    truth = np.maximum(labelled, 0)
+    truth, known = np.maximum(labelled, 0), labelled >= 0
     sizes = spacing(label)
     voxel = np.prod(sizes)  # mm3
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
@@ -96,14 +104,14 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
         add(TRUTH, organ.name, {VOLUME: float((truth[box] == number).sum() * voxel / 1000) if box else 0.0})
     for method, path in maps.items():
         objects = read_objects(path, label, case.id, table, like="true label map")
-        prediction, _ = without_ignored(objects, labelled)
+        prediction = np.maximum(objects, 0)
         predicted_boxes = boxes(prediction, len(table))
         for number, organ in organs:
             box = _around(predicted_boxes[number - 1], truth_boxes[number - 1])
             masks = prediction[box] == number, truth[box] == number
-            add(method, organ.name, measure_organ(*masks, sizes, organ.tolerance or tolerance, diagonal))
+            within = organ.tolerance or tolerance
+            add(method, organ.name, measure_organ(*masks, sizes, within, diagonal, known[box], nsd))
         if case.annotated is None:
-            known = labelled >= 0
             outside = (prediction == 0) & known, (truth == 0) & known
             overlap = {INTERSECTION: outside[0] & outside[1], UNION: outside[0] | outside[1]}
             add(method, BACKGROUND, {metric: float(voxels.sum() * voxel / 1000) for metric, voxels in overlap.items()})
@@ -111,12 +119,13 @@ def measure_case(case: Case, maps: Mapping[str, Path], table: LabelTable, tolera
 
 
 def _around(one: Box | None, other: Box | None) -> Box:
-    """The smallest box around both, an empty one around neither."""
+    """The smallest box around both and their neighbours, an empty one around neither."""
     held = [box for box in (one, other) if box is not None]
     if not held:
         return (slice(0, 0),) * 3
     return tuple(
-        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*held, strict=True)
+        slice(max(min(side.start for side in sides) - 1, 0), max(side.stop for side in sides) + 1)
+        for sides in zip(*held, strict=True)
     )
 
 

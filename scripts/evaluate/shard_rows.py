@@ -16,6 +16,7 @@ from ..files import write_text
 from ..sidefiles import DAMAGE
 from ..version import __version__
 from .rows import Row
+from .surfaces import AREA
 
 
 class ShardRows:
@@ -26,12 +27,15 @@ class ShardRows:
         methods: name -> folder of label maps.
         table: the label table.
         tolerance: of NSD, mm, for organs without one in the table.
+        nsd: what NSD counts.
     """
 
-    def __init__(self, folder: Path, methods: Mapping[str, Path], table: LabelTable, tolerance: float) -> None:
+    def __init__(
+        self, folder: Path, methods: Mapping[str, Path], table: LabelTable, tolerance: float, nsd: str = AREA
+    ) -> None:
         self.folder = folder
         self.maps = {name: volumes(path) if path.is_dir() else {} for name, path in methods.items()}
-        self.key = freshness.key([__version__, table.digest(), tolerance, list(methods)])
+        self.key = freshness.key([__version__, table.digest(), tolerance, nsd, list(methods)])
 
     def write(self, name: str, cases: Sequence[Case], rows: Sequence[Row]) -> None:
         """Write the rows of these cases, replacing an earlier file of that name."""

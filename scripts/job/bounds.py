@@ -158,6 +158,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "temperature": Bound(0.001, 100),
     "memory": NATURAL,
     "meaning": OneOf(("cluster", "object", "phase", "query", "slice")),
+    "nsd": OneOf(("area", "edges")),
     "pooling": OneOf(("patch", "regions", "points")),
     "points": COUNT,
     "margin": Bound(0, 1024, whole=True),

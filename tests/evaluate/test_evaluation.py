@@ -354,7 +354,7 @@ def test_measured_cases_and_patients_are_counted(folds: tuple[int | None, ...], 
 )
 def test_tolerances_in_words(organs: tuple[Organ, ...], text: str) -> None:
     table = LabelTable(organs, ("portal",))
-    assert Evaluation([], table, {}, "out", "percentile", NAME).tolerances() == text
+    assert Evaluation([], table, {}, "out", "percentile", NAME).tolerances() == f"{text}; by their area"
 
 
 def test_the_region_of_equivalence_changes_verdicts_alone(made: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import surface_distance
 import torch
 from monai.metrics import HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
 
-from scripts.evaluate.metrics import BY_NAME, METRICS, measure_organ, surface_metrics
+from scripts.evaluate.metrics import BY_NAME, METRICS, measure_organ
+from scripts.evaluate.surfaces import surface_metrics
 
 SPACINGS = {"cubes": (1.0, 1.0, 1.0), "thick slices": (0.8, 0.8, 2.5), "three sizes": (3.0, 1.5, 0.7)}
 DIAGONAL = 500.0
@@ -83,11 +84,13 @@ def by_all_pairs(
     }
 
 
-def by_monai(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float) -> dict[str, float]:
+def by_monai(
+    prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float, nsd: str = "edges"
+) -> dict[str, float]:
     """The same by MONAI's three metrics."""
     pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, truth)]
     metrics = {
-        "nsd": SurfaceDiceMetric([tolerance], include_background=True),
+        "nsd": SurfaceDiceMetric([tolerance], include_background=True, use_subvoxels=nsd == "area"),
         "hd95": HausdorffDistanceMetric(percentile=95, include_background=True),
         "assd": SurfaceDistanceMetric(symmetric=True, include_background=True),
     }
@@ -96,29 +99,33 @@ def by_monai(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float]
 
 @each_spacing
 @pytest.mark.parametrize("tolerance", [0.5, 2.0, 5.0])
-def test_surface_metrics_agree_with_monai(spacing: Sequence[float], tolerance: float) -> None:
+@pytest.mark.parametrize("nsd", ["area", "edges"])
+def test_surface_metrics_agree_with_monai(spacing: Sequence[float], tolerance: float, nsd: str) -> None:
     masks = bodies(spacing)
-    assert surface_metrics(*masks, spacing, tolerance) == pytest.approx(by_monai(*masks, spacing, tolerance), abs=1e-5)
+    found = surface_metrics(*masks, spacing, tolerance, nsd=nsd)
+    assert found == pytest.approx(by_monai(*masks, spacing, tolerance, nsd), abs=1e-5)
 
 
 @each_spacing
 @pytest.mark.parametrize("seed", range(5))
 def test_surface_metrics_of_small_masks_agree_with_all_pairs(spacing: Sequence[float], seed: int) -> None:
     masks = scattered(seed)
-    assert surface_metrics(*masks, spacing, 1.2) == pytest.approx(by_all_pairs(*masks, spacing, 1.2), abs=1e-5)
+    found = surface_metrics(*masks, spacing, 1.2, nsd="edges")
+    assert found == pytest.approx(by_all_pairs(*masks, spacing, 1.2), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_surface_metrics_of_an_image_agree_with_all_pairs(seed: int) -> None:
     masks = scattered(seed, (9, 8))
-    assert surface_metrics(*masks, (0.5, 2.0), 1.2) == pytest.approx(by_all_pairs(*masks, (0.5, 2.0), 1.2), abs=1e-5)
+    found = surface_metrics(*masks, (0.5, 2.0), 1.2, nsd="edges")
+    assert found == pytest.approx(by_all_pairs(*masks, (0.5, 2.0), 1.2), abs=1e-5)
 
 
 @each_spacing
 @pytest.mark.parametrize("tolerance", [1.0, 3.0])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_surface_metrics_nearly_agree_with_deepminds(spacing: Sequence[float], tolerance: float) -> None:
-    """Theirs lie at the corners of voxels and weigh by area: a voxel apart at most, half of one on average."""
+def test_nsd_is_deepminds_and_distances_nearly(spacing: Sequence[float], tolerance: float) -> None:
+    """Their distances lie at the corners of voxels and weigh by area: a voxel apart at most, half of one on average."""
     prediction, truth = bodies(spacing)
     theirs = surface_distance.compute_surface_distances(truth, prediction, spacing)
     found = surface_metrics(prediction, truth, spacing, tolerance)
@@ -127,7 +134,7 @@ def test_surface_metrics_nearly_agree_with_deepminds(spacing: Sequence[float], t
     average = np.mean(surface_distance.compute_average_surface_distance(theirs))
     assert found["assd"] == pytest.approx(average, abs=voxel / 2)
     share = surface_distance.compute_surface_dice_at_tolerance(theirs, tolerance)
-    assert found["nsd"] == pytest.approx(share, abs=0.12)
+    assert found["nsd"] == pytest.approx(share, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -156,7 +163,7 @@ def test_hd95_of_a_shifted_box_is_the_shift(spacing: Sequence[float], axis: int)
 @pytest.mark.parametrize(("tolerance", "within"), [(0.0, 80), (1.0, 112), (2.0, 152)])
 def test_metrics_of_a_shifted_box_agree_with_a_calculation_by_hand(tolerance: float, within: int) -> None:
     """Of 152 surface voxels 36 are 2 mm off, 20 are 1 mm; on the far side 12 are 1 mm and 4 are 2 mm deep inside."""
-    found = surface_metrics(box((12, 8, 8), (3, 1, 1)), box((12, 8, 8), (1, 1, 1)), (1, 1, 1), tolerance)
+    found = surface_metrics(box((12, 8, 8), (3, 1, 1)), box((12, 8, 8), (1, 1, 1)), (1, 1, 1), tolerance, nsd="edges")
     assert found["assd"] == pytest.approx((36 * 2 + 20 + 12 + 4 * 2) / 152, abs=1e-6)
     assert found["nsd"] == pytest.approx(within / 152, abs=1e-12)
 
@@ -164,7 +171,7 @@ def test_metrics_of_a_shifted_box_agree_with_a_calculation_by_hand(tolerance: fl
 @pytest.mark.parametrize(("tolerance", "nsd"), [(4.9, 0), (5.0, 1)])
 def test_two_voxels_3_and_4_mm_apart(tolerance: float, nsd: float) -> None:
     masks = box((6, 6, 3), (1, 1, 1), 1), box((6, 6, 3), (2, 3, 1), 1)
-    found = surface_metrics(*masks, (3.0, 2.0, 7.0), tolerance)
+    found = surface_metrics(*masks, (3.0, 2.0, 7.0), tolerance, nsd="edges")
     assert found == pytest.approx({"nsd": nsd, "hd95": 5, "assd": 5}, abs=1e-6)
 
 
@@ -172,6 +179,7 @@ def test_two_voxels_3_and_4_mm_apart(tolerance: float, nsd: float) -> None:
 def test_a_surface_off_by_just_the_tolerance_lies_within_it(voxel: float) -> None:
     masks = box((14, 8, 8), (2, 1, 1)), box((14, 8, 8), (1, 1, 1))
     assert by_monai(*masks, [voxel] * 3, voxel)["nsd"] == 1
+    assert surface_metrics(*masks, [voxel] * 3, voxel, nsd="edges")["nsd"] == 1
     assert surface_metrics(*masks, [voxel] * 3, voxel)["nsd"] == 1
 
 
@@ -238,14 +246,6 @@ def test_an_organ_in_neither_mask_has_volumes_of_0(shape: Sequence[int]) -> None
     nothing = np.zeros(shape, bool)
     names = ("volume_ml", "false_positive_ml", "intersection_ml", "union_ml")
     assert measure_organ(nothing, nothing, (1, 1, 1), 2.0, DIAGONAL) == dict.fromkeys(names, 0)
-
-
-def test_masks_of_one_slice_are_measured_by_their_outlines() -> None:
-    truth, prediction = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
-    truth[4:14, 4:14], prediction[4:14, 4:16] = True, True
-    flat = surface_metrics(prediction, truth, (2, 1), 1.0)
-    assert surface_metrics(prediction[..., None], truth[..., None], (2, 1, 5), 1.0) == flat
-    assert flat["hd95"] == 2  # two columns further, of 1 mm
 
 
 def test_the_volume_is_that_of_the_prediction() -> None:

@@ -40,5 +40,6 @@ def test_rows_of_changed_files_or_cases_are_not_read(measured, tmp_path):
 def test_rows_of_another_tolerance_or_damaged_files_are_not_read(measured, tmp_path):
     kept, cases, _, methods = measured
     assert ShardRows(tmp_path / "rows", methods, TABLE, 3.0).read(cases) == {}
+    assert ShardRows(tmp_path / "rows", methods, TABLE, 2.0, "edges").read(cases) == {}
     (tmp_path / "rows" / "1of1.json").write_text('{"key"')
     assert kept.read(cases) == {}
