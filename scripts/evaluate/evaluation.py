@@ -130,7 +130,7 @@ class Evaluation:
         folder_output(folder, self.output_dir).keep_only([f"{case.id}.png" for case, _ in pictured])
         report.legend = report.colours(self.table.names)
         report.write()
-        print(summary.headline())
+        print(f"{summary.headline()} {summary.beside_headline()}".rstrip())
         print(f"report: {self.output_dir / 'report.html'}")
 
     def _check(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,31 @@ class Summary:
                         "false_positive_ml": float(sum(false_positive)),
                     }
                 )
+                lines[-1]["f1"] = detection_f1(lines[-1:])
         return lines
+
+    def beside(self, metric: str, organ: str) -> list[float | None] | None:
+        """What stands beside the means of a metric, by method: F1 of detection for Dice, the median for distances."""
+        if metric == "dice":
+            return [
+                detection_f1(
+                    line for line in self._detection if line["method"] == method and organ in (ALL, line["organ"])
+                )
+                for method in self.methods
+            ]
+        if BY_NAME[metric].worst is None:
+            values = [self.values(BY_NAME[metric], method, organ) for method in self.methods]
+            return [float(np.median(of_method)) if len(of_method) else None for of_method in values]
+        return None
+
+    @cached_property
+    def _detection(self) -> list[dict[str, Any]]:
+        return self.detection()
+
+    def beside_headline(self) -> str:
+        """F1 of detection and the median HD95 of each method, which the headline's mean does not show."""
+        f1, hd95 = self.beside("dice", ALL), self.beside("hd95", ALL)
+        return wording.beside_headline(self.methods, f1 or [], hd95 or [])
 
     def over_all(self) -> list[dict[str, Any]]:
         """One line per method: each organ's IoU over the voxels of all scans together, and the mean with background.
@@ -133,13 +158,20 @@ class Summary:
     def content(self) -> dict[str, Any]:
         """Everything as plain data."""
         compared = [
-            {"first_method": self.methods[0], "second_method": second, **asdict(line), "verdict": line.verdict}
+            {
+                "first_method": self.methods[0],
+                "second_method": second,
+                **asdict(line),
+                "verdict": line.verdict,
+                "beside": self._beside_two(metric.name, line.organ, second),
+            }
             for second in self.methods[1:]
             for metric in METRICS
             for line in self.comparisons(metric, second)
         ]
         return {
             "headline": self.headline(),
+            "beside_headline": self.beside_headline(),
             "in_words": self.in_words(),
             "cases": len({row.case for row in self.rows}),
             "patients": len({row.patient for row in self.rows}),
@@ -150,6 +182,10 @@ class Summary:
             "detection": self.detection(),
             "over_all": self.over_all(),
         }
+
+    def _beside_two(self, metric: str, organ: str, second: str) -> list[float | None] | None:
+        found = self.beside(metric, organ)
+        return None if found is None else [found[0], found[self.methods.index(second)]]
 
     def headline(self) -> str:
         """The result in one sentence."""
@@ -173,6 +209,18 @@ class Summary:
 
     def _rows(self, metric: str, method: str) -> list[Row]:
         return self._by_method.get((metric, method), [])
+
+
+def detection_f1(lines: Iterable[Mapping[str, Any]]) -> float | None:
+    """F1 of finding organs, over lines of ``Summary.detection``; None where none is present and none was segmented.
+
+    An organ of a scan is found where it is present and at least a voxel was segmented of it.
+    """
+    found = wrong = 0
+    for line in lines:
+        found += line["present"] - line["missed"]
+        wrong += line["missed"] + line["drawn_though_absent"]
+    return 2 * found / (2 * found + wrong) if found + wrong else None
 
 
 def describe(values: Values) -> dict[str, float | None]:

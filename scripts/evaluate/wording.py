@@ -44,6 +44,16 @@ def headline(line: Comparison, first: str, second: str) -> str:
     )
 
 
+def beside_headline(methods: Sequence[str], f1: Sequence[float | None], hd95: Sequence[float | None]) -> str:
+    """F1 of detection and median HD95 (mm) of each method; empty where neither is known."""
+    found = [f"{value:.3f} {method}" for method, value in zip(methods, f1, strict=True) if value is not None]
+    medians = [f"{value:.1f} mm {method}" for method, value in zip(methods, hd95, strict=True) if value is not None]
+    parts = [f"Detection F1 {', '.join(found)}"] if found else []
+    parts += [f"median HD95 {', '.join(medians)}"] if medians else []
+    text = "; ".join(parts)
+    return text and f"{text[0].upper()}{text[1:]}."
+
+
 def surface_sentence(method: str, nsd: NDArray[np.float64], hd95: Sequence[float]) -> str:
     """How well a method's surfaces fit: NSD by patient, and HD95 (mm) of the organs it found."""
     sentence = f"{method}: {nsd.mean():.1%} of the organs' surfaces lie within tolerance of the ground truth."

@@ -197,7 +197,7 @@ def test_means_phases_and_what_was_missed_have_tables(page: Page) -> None:
     assert hd95["portal", "coarse"]["mean"] == "18.8"
     missed = page.lines("missed")
     assert [tuple(line.values()) for line in missed] == [
-        ("<b>duct</b> & co", "refined", "7", "0", "1", "1", "2.5"),  # where there is nothing, there is no row
+        ("<b>duct</b> & co", "refined", "7", "0", "1", "1", "2.5", "0.933"),  # where there is nothing, there is no row
     ]
 
 

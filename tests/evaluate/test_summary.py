@@ -110,7 +110,12 @@ def test_false_negatives_and_false_positives_are_counted() -> None:
         for number, (value, metric) in enumerate(values)
     ]
     names = ("present", "missed", "absent", "drawn_though_absent", "false_positive_ml")
-    lines = Summary(rows, ("coarse", "refined"), ("liver", "spleen", "aorta"), ("portal",)).detection()
+    summary = Summary(rows, ("coarse", "refined"), ("liver", "spleen", "aorta"), ("portal",))
+    lines = summary.detection()
+    f1 = {line["organ"]: line["f1"] for line in lines if line["method"] == "refined"}
+    assert f1 == {"liver": 2 / (2 + 3), "spleen": 2 / (2 + 2), "aorta": None}
+    assert summary.beside("dice", "liver") == [None, 2 / (2 + 3)]
+    assert summary.beside("dice", "all organs") == [None, 4 / (4 + 5)]
     counted = {(line["organ"], line["method"]): tuple(line[name] for name in names) for line in lines}
     assert counted == {
         ("liver", "coarse"): (0, 0, 0, 0, 0),
@@ -189,6 +194,20 @@ def test_false_negatives_and_false_positives_are_put_in_words() -> None:
     )
     assert missed == "False negatives: 3 of 6 organs were missed (liver 1x, left kidney 2x)."
     assert false_positives == "False positives: 2 of 3 absent organs were segmented, 3.5 mL in total."
+
+
+def test_the_median_of_distances_stands_beside_their_mean() -> None:
+    summary = of_two(every_metric("liver", [(0.9, 0.9), (0.8, 0.9), (0.5, 0.0)]), organs=("liver",))
+    medians = [float(np.median(summary.values(HD95, method))) for method in ("coarse", "refined")]
+    assert summary.beside("hd95", "liver") == medians
+    assert medians[1] < summary.values(HD95, "refined").mean()
+    assert summary.beside("nsd", "liver") is None
+    compared = {line["metric"]: line["beside"] for line in summary.content()["comparisons"] if line["organ"] == "liver"}
+    assert compared["hd95"] == medians
+    assert summary.content()["beside_headline"] == (
+        f"Detection F1 1.000 coarse, 0.800 refined; "
+        f"median HD95 {medians[0]:.1f} mm coarse, {medians[1]:.1f} mm refined."
+    )
 
 
 def test_distances_are_not_reported_when_every_organ_was_missed() -> None:
