@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ..errors import SemclError
 from ..files import write_text
 from ..plain import read_yaml
-from .label_table_checks import IGNORED_INDEX, Checks
+from .label_table_checks import BACKGROUND_TOO, IGNORED_INDEX, IGNORED_TOO, Checks
 from .partners import partners_by_name
 
 LABELS_FILE = "labels.yaml"
 CHUNK = 1 << 16  # voxels looked up at once, to stay in the cache
 STRANGE = -2  # no object's number
+LAST_LOOKED_UP = 1 << 62  # label that can be looked up
 IGNORED = -1  # object number of voxels left out of losses and metrics
 
 
@@ -49,12 +50,14 @@ class LabelTable:
         organs: the K organs.
         phases: image-wise labels (contrast phase, modality); a query's cluster is object x phase.
         ignore: index of ignored voxels, 65535 unless given.
+        others: what labels become that are no organ's of the table: "background", "ignore"; None: they are errors.
         by_name: pairs of partners that were inferred from the organs' names.
     """
 
     organs: tuple[Organ, ...]
     phases: tuple[str, ...]
     ignore: int = IGNORED_INDEX
+    others: str | None = None
     by_name: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @classmethod
@@ -89,11 +92,12 @@ class LabelTable:
             SemclError: for anything that is not a label table, unknown keys too.
         """
 
-        organs, phases, ignore = Checks(source).content(content)
+        organs, phases, ignore, others = Checks(source).content(content)
         inferred = partners_by_name(organ["name"] for organ in organs if organ["partner"] is None)
         for organ in organs:
             organ["partner"] = organ["partner"] or inferred.get(organ["name"])
-        return cls(tuple(Organ(**organ) for organ in organs), phases, ignore, tuple(list(inferred.items())[::2]))
+        by_name = tuple(list(inferred.items())[::2])
+        return cls(tuple(Organ(**organ) for organ in organs), phases, ignore, others, by_name)
 
     def save(self, folder: str | Path) -> None:
         """Write ``folder``/labels.yaml, unless it holds the same table: its comments are then kept."""
@@ -112,7 +116,8 @@ class LabelTable:
             for organ in self.organs
         }
         ignored = {} if self.ignore == IGNORED_INDEX else {"ignore": self.ignore}
-        return {"phases": list(self.phases), "organs": organs, **ignored}
+        others = {} if self.others is None else {"others": self.others}
+        return {"phases": list(self.phases), "organs": organs, **ignored, **others}
 
     def digest(self) -> str:
         """A short hash of the table without tolerances, which change no label map and no model."""
@@ -142,11 +147,11 @@ class LabelTable:
         """Object numbers -1..K of a label map of the cohort; errors name it as ``source``.
 
         Raises:
-            SemclError: for values that are not whole numbers or not in the table.
+            SemclError: for values that are not whole numbers, and for those not in the table unless it has ``others``.
         """
         numbered = {organ.index: number for number, organ in enumerate(self.organs, start=1)}
         known = {0: 0, self.ignore: IGNORED} | numbered
-        objects = _looked_up(label, known)
+        objects = _looked_up(label, known, {None: STRANGE, BACKGROUND_TOO: 0, IGNORED_TOO: IGNORED}[self.others])
         if objects is not None:
             return objects
         strange = [float(value) for value in np.unique(label) if float(value) not in known]
@@ -156,7 +161,7 @@ class LabelTable:
             case=case,
             found=f"{', '.join(f'{value:g}' for value in strange[:10])}{more} in {source}",
             expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
-            remedy="add the organ to labels.yaml, or set these voxels to 0 in the label map",
+            remedy="add the organ to labels.yaml, or what other labels are: `others: background`, or ignore",
         )
 
     def decode(self, objects: NDArray[Any]) -> NDArray[np.uint16]:
@@ -190,20 +195,21 @@ class LabelTable:
         return cluster % len(self.phases)
 
 
-def _looked_up(label: NDArray[Any], known: Mapping[int, int]) -> NDArray[np.int16] | None:
-    """The number known of each value of a map; None when there are others."""
+def _looked_up(label: NDArray[Any], known: Mapping[int, int], others: int) -> NDArray[np.int16] | None:
+    """The number known of each value of a map, ``others`` of any other; None when one of them is STRANGE."""
     last = max(known)
-    lookup = np.full(last + 1, STRANGE, np.int16)
+    lookup = np.full(last + 2, others, np.int16)  # one more, for all values above
     lookup[list(known)] = list(known.values())
     numbers = np.empty(label.shape, np.int16)
     values, flat = label.reshape(-1), numbers.reshape(-1)
     for first in range(0, len(values), CHUNK):
         part = values[first : first + CHUNK]
-        if not (part.min() >= 0 and part.max() <= last):
+        if not (part.min() >= 0 and part.max() < LAST_LOOKED_UP):
             return None
-        indices = part.astype(np.intp)
+        whole = part.astype(np.intp)
+        indices = np.minimum(whole, last + 1)
         found = lookup[indices]
-        if (indices != part).any() or found.min() == STRANGE:
+        if (whole != part).any() or found.min() == STRANGE:
             return None
         flat[first : first + CHUNK] = found
     return numbers

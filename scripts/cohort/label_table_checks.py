@@ -13,7 +13,8 @@ from ..plain import short
 from .case import UNKNOWN_PHASE
 
 IGNORED_INDEX = 65535  # index of ignored voxels in label maps, unless the table names another
-TABLE_KEYS = ("organs", "phases", "ignore")
+TABLE_KEYS = ("organs", "phases", "ignore", "others")
+BACKGROUND_TOO, IGNORED_TOO = "background", "ignore"  # what labels of no organ of the table may become
 ORGAN_KEYS = ("index", "partner", "tolerance")
 Entry = dict[str, Any]
 
@@ -36,8 +37,8 @@ class Checks:
             remedy=remedy or f"edit {self.source}",
         )
 
-    def content(self, content: Any) -> tuple[list[Entry], tuple[str, ...], int]:
-        """The organs' fields, the phases, and the index of ignored voxels."""
+    def content(self, content: Any) -> tuple[list[Entry], tuple[str, ...], int, str | None]:
+        """The organs' fields, the phases, the index of ignored voxels, and what labels of no organ become."""
         if not isinstance(content, Mapping) or not isinstance(content.get("organs"), Mapping) or not content["organs"]:
             raise self.refused(content, "a mapping `organs` of name -> {index: number}")
         self._known_keys("", content, TABLE_KEYS)
@@ -55,7 +56,10 @@ class Checks:
                 raise self.refused(f"{shown(name)}: {why}", "names that can be printed and begin with none of = + - @")
         if ignore in indices:
             raise self.refused(f"ignore {ignore}, the index of {names[indices.index(ignore)]}", "an index no organ has")
-        return organs, phases, ignore
+        others = content.get("others")
+        if others not in (None, BACKGROUND_TOO, IGNORED_TOO):
+            raise self.refused(f"others {others!r}", f"{BACKGROUND_TOO} or {IGNORED_TOO}, or no such key")
+        return organs, phases, ignore, others
 
     def organ(self, name: str, given: Any) -> Entry:
         """Name, index, partner and tolerance of an organ, given as a mapping or by its index alone."""

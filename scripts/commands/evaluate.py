@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from .audit import audited, end_audit
+from .option_readers import Choice, Switch
 from .options import Count, CountOrNone, Limits, Millimetres, Repeated, checked
 
 
@@ -17,7 +19,8 @@ def evaluate(
     cases: str | None = None,
     images: str | None = None,
     tolerance: Millimetres = 2.0,
-    nsd: str = "area",
+    nsd: Annotated[str, Choice(("area", "edges"))] = "area",
+    common: Annotated[bool, Switch()] = False,
     window: Limits = "percentile",
     pictures: CountOrNone = 5,
     workers: Count = 2,
@@ -35,6 +38,7 @@ def evaluate(
         images: folder of the scans, for pictures of the worst cases.
         tolerance: of NSD in mm, for organs to which the label table gives none.
         nsd: what NSD counts, area of the surfaces or edges, their voxels.
+        common: True measures the cases that truth and every pred have, and names the others.
         window: intensities of the pictures, low,high or percentile.
         pictures: number of cases shown.
         workers: cases measured at once.
@@ -42,10 +46,11 @@ def evaluate(
     """
     from ..cohort.label_table import LabelTable
     from ..evaluate.evaluation import Evaluation, name_methods
-    from ..evaluate.folders import cases_from_folders, label_table_for
+    from ..evaluate.folders import cases_from_folders, common_cases, label_table_for
 
-    found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None)
     methods = name_methods(list(pred))
+    only = common_cases(Path(truth), methods) if common else None
+    found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None, only)
     labelled = label_table_for(found, LabelTable.read(Path(table)) if table else None, list(methods.values()))
     Evaluation(
         found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,

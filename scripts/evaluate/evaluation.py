@@ -18,6 +18,7 @@ from ..files import write_text
 from ..job.job import Job
 from ..names import bad_cell
 from ..printable import counted
+from .folders import measurable, print_left_out
 from .metrics import METRICS
 from .owned_outputs import claim, folder_output, holds_only_rows, rows_output
 from .report import Report
@@ -47,6 +48,7 @@ class Evaluation:
         seen: whether it is known which cases the networks were trained on.
         equivalence: the largest difference of Dice, IoU and NSD that means nothing in practice; 0 for none.
         nsd: what NSD counts, "area" of the surfaces or "edges": their voxels.
+        common: leave out cases that a method has no map of, and say which, instead of refusing them.
         job: the run; with a shard, only that shard is measured, into rows/, where a run without one collects it.
 
     Raises:
@@ -69,6 +71,7 @@ class Evaluation:
         seen: bool = True,
         equivalence: float = EQUIVALENCE,
         nsd: str = AREA,
+        common: bool = False,
         job: Job | None = None,
     ) -> None:
         for option, number, valid, expected in (
@@ -83,7 +86,7 @@ class Evaluation:
                     expected=expected,
                     remedy=f"set {option}",
                 )
-        self.cases, self.table, self.name = list(cases), table, name
+        self.table, self.name = table, name
         self.methods = {method: Path(folder) for method, folder in methods.items()} | name_methods(others, methods)
         if TRUTH in self.methods:
             raise SemclError(
@@ -92,6 +95,7 @@ class Evaluation:
                 expected=f"another name: method {TRUTH} is the ground truth",
                 remedy="rename or link the folder",
             )
+        self.cases, self.left_out = measurable(cases, self.methods, common)
         window_ends(torch.zeros(1), window)  # refuse an invalid window before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
         self.pictures, self.workers, self.seen, self.job = pictures, workers, seen, job
@@ -106,6 +110,8 @@ class Evaluation:
                 evaluation's would be replaced.
         """
         ranks.first_alone(self._check)
+        if ranks.number() == 0:
+            print_left_out(self.left_out)
         rows = self.measured_rows()
         if ranks.number() or (self.job and self.job.shard):
             return

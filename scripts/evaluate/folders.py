@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +17,33 @@ from ..intake import case_table
 from ..intake.survey import refuse_organs
 
 
-def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) -> list[Case]:
+def common_cases(truth: Path, methods: Mapping[str, Path]) -> set[str]:
+    """Ids of the cases of a folder of ground truth that every method has a map of; names the others.
+
+    Raises:
+        SemclError: when there are none, or a folder is missing or empty.
+    """
+    cases = [Case(case, case, UNKNOWN_PHASE, path, path) for case, path in _volumes(truth, "label maps").items()]
+    kept, left_out = measurable(cases, methods, True)
+    print_left_out(left_out)
+    return {case.id for case in kept}
+
+
+def cases_from_folders(
+    truth: Path, images: Path | None, listed: Path | None, only: Collection[str] | None = None
+) -> list[Case]:
     """One case for each label map in a folder.
 
     Args:
         truth: folder of ground-truth label maps.
         images: folder of scans with the same names, for pictures.
         listed: CSV with columns case, patient and optionally phase and annotated; without it each case is a patient.
+        only: ids of the cases wanted; None for all.
 
     Raises:
         SemclError: when a folder is missing or empty, the CSV lacks a case, or an id is not a valid name.
     """
-    maps = _volumes(truth, "label maps")
+    maps = {case: path for case, path in _volumes(truth, "label maps").items() if only is None or case in only}
     scans = _volumes(images, "scans") if images else maps
     rows = {row.case: row for row in case_table.read_rows(listed, ("case", "patient"))} if listed else {}
     for case in maps:
@@ -49,6 +64,49 @@ def cases_from_folders(truth: Path, images: Path | None, listed: Path | None) ->
     ]
     raise_all(name_errors(cases), of="the names of cases")
     return cases
+
+
+def measurable(
+    cases: Sequence[Case], methods: Mapping[str, Path], common: bool
+) -> tuple[list[Case], dict[str, list[str]]]:
+    """The cases that can be measured, and the ids of those left out by the reason.
+
+    Args:
+        cases: those to measure.
+        methods: name -> folder of label maps.
+        common: leave out cases that a method has no map of; False leaves them in, to be refused.
+
+    Raises:
+        SemclError: when no case is left.
+    """
+    left_out: dict[str, list[str]] = {}
+    found = {name: set(volumes(path)) if path.is_dir() else set() for name, path in methods.items()} if common else {}
+    kept = []
+    for case in cases:
+        lacking = [name for name, maps in found.items() if case.id not in maps]
+        why = "without a label map" if case.label is None else f"no map of {' or '.join(lacking)}" if lacking else ""
+        if why:
+            left_out.setdefault(why, []).append(case.id)
+        else:
+            kept.append(case)
+    known = {case.id for case in cases}
+    for name, maps in found.items():
+        if strange := sorted(maps - known):
+            left_out[f"no ground truth for the maps of {name}"] = strange
+    if cases and not kept:
+        raise SemclError(
+            "there is no case to measure",
+            found="; ".join(f"{why}: {', '.join(left)}" for why, left in left_out.items()),
+            expected="a case with a label map, and with a map of every method",
+            remedy="point the options at folders of the same cases, named alike",
+        )
+    return kept, left_out
+
+
+def print_left_out(left_out: Mapping[str, Sequence[str]]) -> None:
+    """Name the cases that are not measured, by the reason."""
+    for why, left in left_out.items():
+        print(f"not measured, {why} ({len(left)}): {', '.join(left)}")
 
 
 def label_table_for(cases: list[Case], given: LabelTable | None, predicted: Sequence[Path] = ()) -> LabelTable:

@@ -94,8 +94,10 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
         return seen
     held = {int(value) for value in np.unique(values)} - {0, table.ignore if table else IGNORED_INDEX}
     seen.values = frozenset(held)
+    if table and table.others:
+        held &= {organ.index for organ in table.organs}
     if not held:
-        add("label_empty", "0 everywhere")
+        add("label_empty", "no organ of the table" if table and table.others else "0 everywhere")
     if table is None or not held:
         return seen
     strange = sorted(held - {organ.index for organ in table.organs})

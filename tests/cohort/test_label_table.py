@@ -24,6 +24,24 @@ def test_partners_and_the_order_of_the_organs_are_kept():
     assert len(parsed) == 2
 
 
+@pytest.mark.parametrize(
+    ("others", "expected"), [("background", [0, 1, 0, 0, IGNORED]), ("ignore", [0, 1, IGNORED, IGNORED, IGNORED])]
+)
+def test_labels_of_no_organ_of_the_table_become_what_others_says(others, expected):
+    parsed = LabelTable.parse({"organs": {"liver": 6}, "others": others})
+    for kind in (np.uint16, np.float32):
+        assert parsed.encode(np.array([0, 6, 3, 9, 65535], kind), "a").tolist() == expected
+    assert LabelTable.parse(parsed.content()) == parsed
+    assert parsed.digest() != LabelTable.parse({"organs": {"liver": 6}}).digest()
+
+
+@pytest.mark.parametrize("value", [1.5, -3.0, float("nan"), float("inf")])
+def test_values_that_are_no_labels_are_refused_whatever_others_says(value):
+    parsed = LabelTable.parse({"organs": {"liver": 6}, "others": "background"})
+    with pytest.raises(SemclError, match="label values outside the label table"):
+        parsed.encode(np.array([0, 6, value]), "a")
+
+
 def test_a_table_without_phases_has_one():
     assert LabelTable.parse({"organs": {"liver": 1}}).phases == ("unknown",)
 
@@ -39,6 +57,7 @@ def test_a_table_without_phases_has_one():
         ({"organs": {"liver": None}}, "liver: index None", "a whole number from 1 to 65534"),
         ({"organs": {"liver": {}}}, "liver: index None", "a whole number from 1 to 65534"),
         ({"organs": {"liver": 0}}, "liver: index 0", "a whole number from 1 to 65534"),
+        ({"organs": {"liver": 1}, "others": "none"}, "others 'none'", "background or ignore"),
         ({"organs": {"liver": -1}}, "liver: index -1", "a whole number from 1 to 65534"),
         ({"organs": {"liver": 65536}}, "liver: index 65536", "a whole number from 1 to 65534"),
         ({"organs": {"liver": 1.0}}, "liver: index 1.0", "a whole number from 1 to 65534"),
@@ -93,7 +112,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(content, found, remedy)
     with pytest.raises(SemclError, match=r"mine\.yaml is not a label table") as raised:
         LabelTable.parse(content, "mine.yaml")
     assert (raised.value.found, raised.value.remedy) == (found, remedy)
-    assert raised.value.expected in ("one of organs, phases, ignore", "one of index, partner, tolerance")
+    assert raised.value.expected in ("one of organs, phases, ignore, others", "one of index, partner, tolerance")
 
 
 @pytest.mark.parametrize("index", [1, 65534])

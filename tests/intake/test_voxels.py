@@ -1,5 +1,7 @@
 """Checks of voxels: intensities of an image, organs of a label map."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,13 @@ def test_values_of_a_label_map_are_indices_of_the_table(tmp_path):
     path = write_nifti(tmp_path / "b.nii", organs() * 2)
     assert names(inspect_label(path, "a", TABLE, None)) == ["label_outside_table"]
     assert names(inspect_label(path, "a", None, None)) == []
+    assert names(inspect_label(path, "a", replace(TABLE, others="background"), None)) != ["label_outside_table"]
+
+
+def test_a_label_map_of_other_organs_alone_is_empty(tmp_path):
+    path = write_nifti(tmp_path / "a.nii", np.full((3, 3, 3), 77, np.uint8))
+    for others in ("background", "ignore"):
+        assert names(inspect_label(path, "a", replace(TABLE, others=others), None)) == ["label_empty"]
 
 
 def test_absent_small_scattered_and_swapped_organs_are_found():
