@@ -19,6 +19,7 @@ from ..freshness import newer, noted, stamp
 from ..job.config_check import config_digest
 from ..job.job import Job
 from ..outputs import Output, visible
+from ..previous import forget_previous, set_aside
 from .calibration import calibration_path
 from .volumes import prediction_path, samples
 
@@ -28,9 +29,9 @@ PREDICTION_SUFFIXES = (".nii.gz", ".png", ".dcm")
 class Predictions:
     """Handler: a folder of predictions, all by the same weights and config, each newer than the files it came from.
 
-    Up-to-date predictions are kept, so an interrupted run goes on where it stopped; outdated ones are removed just
-    before the first new one is written, and not by a run that fails before that. A shard predicts its own cases; ranks
-    share the missing ones. Must come before the handlers that write.
+    Up-to-date predictions are kept, so an interrupted run goes on where it stopped; outdated ones are set aside just
+    before the first new one is written, and removed once every case has a new one. A shard predicts its own cases;
+    ranks share the missing ones. Must come before the handlers that write.
 
     Args:
         folder: of the predictions, <case>.nii.gz.
@@ -73,13 +74,18 @@ class Predictions:
         ranks.first_alone(self._claim)
         if own:
             evaluator.run()
+        ranks.wait()
+        if ranks.number() == 0:
+            with self.job.one_at_a_time("predictions"):
+                if not self._missing(self.cases):
+                    forget_previous(self.folder)
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Remove outdated predictions before the first new one is written."""
+        """Set outdated predictions aside before the first new one is written."""
         if not self.cleared and any("failed" not in sample for sample in samples(engine)):
             self._clear()
             self.cleared = True
@@ -105,11 +111,12 @@ class Predictions:
         return isinstance(scans, dict) and {path.name for path in visible(self.folder)} <= known
 
     def _clear(self) -> None:
-        """Remove outdated predictions, also of other shards, and write the note for all of them."""
+        """Set outdated predictions aside, also those of other shards, and write the note for all of them."""
         with self.job.one_at_a_time("predictions"):
-            for path, written in self.outdated.items():
-                if path.is_file() and path.stat().st_mtime_ns == written:
-                    path.unlink()
+            still = [path for path, at in self.outdated.items() if path.is_file() and path.stat().st_mtime_ns == at]
+            kept = set_aside(self.folder, still)
+            if kept is not None:
+                print(f"{len(still)} outdated predictions are in {kept} until every case has a new one")
             scans = self._noted() | {case.id: _stamp(case) for case in self.cases}
             write_text(
                 self.note,

@@ -199,6 +199,25 @@ def test_predictions_of_two_weights_never_lie_side_by_side(inference: Inference)
     assert inference.run() == ["b", "c"]
 
 
+def kept(inference: Inference) -> list[str]:
+    return sorted(path.name[0] for path in (inference.folder / "predictions" / ".previous").glob("*/*.nii.gz"))
+
+
+def test_predictions_of_other_weights_are_kept_until_all_are_made_again(
+    inference: Inference, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inference.run()
+    other_weights(inference)
+    assert inference.run(stop_after=1) == ["a"]
+    assert kept(inference) == ["a", "b", "c"]
+    assert "3 outdated predictions are in" in capsys.readouterr().out
+    other_calibration(inference)
+    assert inference.run(stop_after=1) == ["a"]  # fails a second time: nothing that was kept is lost
+    assert kept(inference) == ["a", "a", "b", "c"]
+    assert inference.run() == ["b", "c"]
+    assert kept(inference) == []
+
+
 def test_a_run_that_fails_before_its_first_prediction_removes_none(inference: Inference) -> None:
     inference.run()
     before = {path: path.read_bytes() for path in (inference.folder / "predictions").iterdir()}
@@ -215,6 +234,7 @@ def test_a_case_that_cannot_be_read_keeps_no_prediction_of_other_weights(inferen
     inference.unreadable = ("a",)
     assert inference.run() == ["b", "c"]
     assert inference.there() == ["b", "c"]
+    assert kept(inference) == ["a", "b", "c"]
 
 
 def test_a_folder_of_an_earlier_version_is_adopted(inference: Inference) -> None:
