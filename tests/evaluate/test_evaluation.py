@@ -70,7 +70,9 @@ def files_written(folder: Path) -> dict[str, bytes]:
 def test_only_the_expected_files_are_written(made: Path) -> None:
     written = {path.name for path in made.iterdir() if path.is_file()}
     assert written == {"datalist.json", "rows.csv", "summary.json", "report.html"}
-    assert {path.name for path in visible(made / "figures")} == {f"{name}.svg" for name in [*FIGURES, "training"]}
+    assert {path.name for path in visible(made / "figures")} == {
+        f"{name}.svg" for name in [*FIGURES, "forest", "training"]
+    }
     assert {path.name for path in visible(made / "pictures")} == {"scan0.png", "scan1.png"}
 
 
@@ -126,11 +128,11 @@ def test_the_worst_cases_are_pictured_first(made: Path, tmp_path: Path) -> None:
     ]
     assert page_of(tmp_path).values("alt") == [
         f"{title}: image, ground truth, coarse, refined"
-        for title in ("scan1 (portal): mean Dice 0.750", "scan2 (noncontrast): mean Dice 0.812")
-    ]
+        for title in ("scan1 (portal): mean Dice 0.750",) * 2 + ("scan2 (noncontrast): mean Dice 0.812",)
+    ]  # the worst opens the report
 
 
-@pytest.mark.parametrize(("pictures", "shown"), [(0, 0), (1, 1), (9, 6)])
+@pytest.mark.parametrize(("pictures", "shown"), [(0, 0), (1, 2), (9, 7)])  # the worst twice: it opens the report too
 def test_no_more_pictures_are_shown_than_requested_or_available(
     made: Path, tmp_path: Path, pictures: int, shown: int
 ) -> None:
@@ -177,7 +179,7 @@ def test_one_method_alone_is_measured(made: Path, tmp_path: Path, capsys: pytest
     assert "Mean Dice 0.865 over 6 cases of 6 patients (mine)." in capsys.readouterr().out
     assert summary_of(tmp_path)["comparisons"] == []
     assert not [path for path in (tmp_path / "figures").iterdir() if "pairs" in path.name]
-    assert page_of(tmp_path).values("alt") == ["scan1 (portal): mean Dice 0.750: image, ground truth, mine"]
+    assert page_of(tmp_path).values("alt") == ["scan1 (portal): mean Dice 0.750: image, ground truth, mine"] * 2
 
 
 def test_others_are_compared_with_the_first(made: Path, tmp_path: Path) -> None:
@@ -193,9 +195,10 @@ def test_others_are_compared_with_the_first(made: Path, tmp_path: Path) -> None:
     assert seconds == pytest.approx({"nnunet": 0.75, "atlas": 0.875, "refined": 1})
     assert {line["first_method"] for line in summary["comparisons"]} == {"coarse"}
     assert summary["headline"].startswith("Mean Dice 0.865 coarse, 1.000 refined (+0.135)")
-    assert page_of(tmp_path).values("alt") == [
-        "scan0 (noncontrast): mean Dice 1.000: image, ground truth, coarse, refined, atlas, nnunet"
-    ]
+    assert (
+        page_of(tmp_path).values("alt")
+        == ["scan0 (noncontrast): mean Dice 1.000: image, ground truth, coarse, refined, atlas, nnunet"] * 2
+    )
 
 
 def test_another_method_at_the_end_changes_neither_headline_nor_words_nor_the_cases_shown(
@@ -230,7 +233,7 @@ def test_a_picture_that_cannot_be_made_loses_nothing_that_was_measured(made: Pat
         assert (tmp_path / "out" / name).read_bytes() == (made / name).read_bytes()
     assert not (tmp_path / "out" / "report.html").exists()
     evaluation(tmp_path, tmp_path / "out", pictures=1).run()  # without it the report is made
-    assert page_of(tmp_path / "out").tags.count("img") == 1
+    assert page_of(tmp_path / "out").tags.count("img") == 2  # opening the report, and among the cases
 
 
 def test_files_of_an_earlier_run_are_removed(made: Path, tmp_path: Path) -> None:
@@ -376,7 +379,7 @@ def test_the_tolerance_changes_nsd_alone(made: Path, tmp_path: Path) -> None:
         if before["value"] != after["value"]
     }
     assert changed == {"nsd"}
-    assert "NSD Share of both surfaces within tolerance of the other (0.5 mm)." in page_of(tmp_path).text
+    assert "NSD Share of both surfaces within tolerance of the other (0.5 mm; by their area)." in page_of(tmp_path).text
 
 
 def test_annotated_organs_come_from_the_datalist(tmp_path: Path) -> None:
