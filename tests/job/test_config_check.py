@@ -85,7 +85,7 @@ UNKNOWN = {
     "train#viewz": "train#views",
     "train#views#rotate": "train#views#rotation",
     "train#loss#temprature": "train#loss#temperature",
-    "train#handlers#0#sampel": "train#handlers#0#sampler",
+    "train#handlers#1#sampel": "train#handlers#1#sampler",
     "optimizer#weight_dekay": "optimizer#weight_decay",
     "network_def#embeding": "network_def#embedding",
     "train#trainer#max_epoch": "train#trainer#max_epochs",
