@@ -347,7 +347,7 @@ def test_evaluate_with_a_table_cases_and_scans(label_maps: Path) -> None:
     }  # fmt: skip
     assert [path.name for path in visible(out / "pictures")] == ["berta.png", "carl.png"]
     assert ended.stdout.startswith("Mean Dice 0.651 over 3 cases of 2 patients (mine).")
-    assert "(liver 1, others 2.5 mm)" in (out / "report.html").read_text()
+    assert "(liver 1, others 2.5 mm; by their area)" in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize("folder", ["1", "2026", "1.5"])
@@ -433,9 +433,8 @@ def test_evaluate_prints_only_its_result_and_progress(label_maps: Path) -> None:
     ended = run(
         "evaluate", "--pred", label_maps / "other", "--truth", label_maps / "truth", "--out", label_maps / "out"
     )
-    assert (
-        ended.stdout == f"Mean Dice 1.000 over 3 cases of 3 patients (other).\nreport: {label_maps}/out/report.html\n"
-    )
+    found = "Mean Dice 1.000 over 3 cases of 3 patients (other). Detection F1 1.000 other; median HD95 0.0 mm other."
+    assert ended.stdout == f"{found}\nreport: {label_maps}/out/report.html\n"
     assert "deprecated" not in ended.stderr
 
 

@@ -67,7 +67,7 @@ class Examples:
 def read_examples(path: Path, key: str) -> Examples | None:
     """The objects of a file; None where there is none, or it is damaged or has another key."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(path) as file:
             if str(file["key"]) != key:
                 return None
             return Examples(**{field.name: file[field.name] for field in fields(Examples)})

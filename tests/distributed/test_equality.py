@@ -16,7 +16,7 @@ import torch
 from . import in_float64, logs, run_ranks
 
 STEPS = {"max_epochs": 4, "epoch_length": 5}
-FEW = {"clusters_per_batch": 6, "queries_per_cluster": 2}
+FEW = {"clusters_per_batch": 6, "queries_per_cluster": 2, "val_interval": 0}
 CHANGES = {"train#views#blur": 1.0, "train#views#gamma": 0.2, "train#views#elastic": 1.0}
 COARSE = {
     "batch_size": 2,

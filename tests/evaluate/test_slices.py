@@ -157,8 +157,9 @@ def test_a_bare_slice_has_sides_a_scale_bar_and_the_window():
     first, second = panels(marked)
     grey = (abs(first - 189) < 12).all(2)
     height, width = grey.shape
-    assert grey[height // 3 : 2 * height // 3, : width // 8].any(), "R"
-    assert grey[height // 3 : 2 * height // 3, -width // 8 :].any(), "L"
+    letters = first.min(2) > 120  # on black; thin strokes are blended with it
+    assert letters[height // 3 : 2 * height // 3, : width // 8].any(), "R"
+    assert letters[height // 3 : 2 * height // 3, -width // 8 :].any(), "L"
     bar = np.flatnonzero(grey[int(0.93 * height) : int(0.97 * height)].any(0))
     assert np.ptp(bar[bar < width / 2]) / width == pytest.approx(20 / 120, abs=0.03)
     assert not (abs(second - 189) < 12).all(2).any()

@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {  # key: a stage that has it, and v
     "block": ("pretrain", ["large"]),
     "spatial_dims": ("pretrain", [4]),
     "widths": ("pretrain", [[16, 32, 64], [16, 32, 64, 0], [16, 32, 64, 0.5]]),
-    "skips": ("train", [[3], [-1]]),
+    "skips": ("train", [[9], [-1]]),
     "dilations": ("train", [[0, 2]]),
     "coarse_size": ("coarse", [[0, 56, 32], [64, 56], [64.5, 56, 32]]),
     "coarse_kernel": ("coarse", [[2, 3, 3]]),
@@ -105,7 +105,9 @@ def test_a_value_at_its_bound_is_accepted(stage, key, value):
 
 @pytest.mark.parametrize("path", sorted(BOUNDS))
 def test_every_key_that_has_bounds_is_one_of_a_config(path):
-    more = [yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name in ("multi_gpu_train", "store", *PLAIN)]
+    more = [
+        yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name in ("multi_gpu_train", "store", "audit", *PLAIN)
+    ]
     assert path in {key for config in (OTHERS, COMMON, *more) for key in config} | {"rank_patience"}
 
 
