@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import tarfile
 import tempfile
+import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -121,6 +122,7 @@ def circle(known: Mapping[str, Module]) -> list[str]:
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 def functions(module: Module) -> list[Function]:
@@ -163,6 +165,20 @@ def untested(root: Path, known: Mapping[str, Module], most: int = 40) -> list[st
     return [name for name, (*room, own) in rooms.items() if not Path(root, "tests", *room, f"test_{own}.py").is_file()]
 
 
+def code_lines(module: Module) -> int:
+    """Lines that hold code: no docstrings, comments, imports or blank lines."""
+    documented = (ast.Module, ast.ClassDef, *FUNCTIONS)
+    nodes = list(ast.walk(module.tree))
+    left_out = [node.body[0] for node in nodes if isinstance(node, documented) and ast.get_docstring(node) is not None]
+    left_out += [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    without = {line for node in left_out for line in range(node.lineno, (node.end_lineno or 0) + 1)}
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
+        if token.type not in NO_CODE:
+            code.update(range(token.start[0], token.end[0] + 1))
+    return len(code - without)
+
+
 def annotated(function: Function) -> bool:
     """Whether all parameters but self and cls, and what is returned, have a type."""
     given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
@@ -193,6 +209,7 @@ def measure(root: Path) -> dict[str, object]:
         "rooms": len({module.room for module in known.values()}),
         "files": len(known),
         "lines of Python": sum(lines.values()),
+        "lines of code in it": sum(map(code_lines, known.values())),
         "lines of YAML": sum(text.count("\n") for text in configs),
         "longest file": f"{lines[longest]} ({longest.replace('.', '/')}.py)",
         "files over 250 lines": sum(count > 250 for count in lines.values()),
