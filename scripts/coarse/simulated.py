@@ -64,17 +64,25 @@ def simulate_map(objects: torch.Tensor, count: int, inferer: CoarseInferer, erro
     generator = torch.Generator().manual_seed(zlib.crc32(case.encode()))
     scores = torch.zeros(count + 1, *size)
     places = functional.affine_grid(torch.eye(3, 4)[None], [1, 1, *size], align_corners=False)
-    unit = 2 / torch.tensor(size[::-1], dtype=torch.float32)  # a voxel, last axis first as the grid has it
+    sides = torch.tensor(size[::-1])  # last axis first, as the grid has it
+    unit = 2 / sides * (sides > 1)  # a voxel; nothing moves out of a single slice
     for organ in range(1, count + 1):
         own = (objects == organ).float()[None]
         shift, growth = _field(3, size, generator), _field(1, size, generator)
         if own.any():
             moved = places + errors * shift.movedim(1, -1) * unit
             soft = functional.grid_sample(resample(own, size)[None], moved, align_corners=False)[0, 0]
-            edge = functional.avg_pool3d(soft[None, None], 3, 1, 1)[0, 0]
+            edge = _smoothed(soft)
             scores[organ] = torch.where(edge > 0, soft + 0.5 * errors * growth[0, 0] * (edge * (1 - edge) * 4), soft)
     scores[0] = BACKGROUND_SCORE
     return strongest(inferer.candidates(scores, full), resample(scores[:1], full)[0])
+
+
+def _smoothed(score: torch.Tensor) -> torch.Tensor:
+    """The mean of each voxel of (X, Y, Z) and its neighbours, zeros outside; a single slice has none beside it."""
+    reach = [int(side > 1) for side in score.shape]
+    padded = functional.pad(score[None, None], [by for one in reversed(reach) for by in (one, one)])
+    return functional.avg_pool3d(padded, [1 + 2 * one for one in reach], 1)[0, 0]
 
 
 def _field(channels: int, size: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

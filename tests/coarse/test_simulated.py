@@ -43,6 +43,15 @@ def test_larger_errors_overlap_less(objects):
     assert overlap[0] - overlap[-1] > 0.2
 
 
+@pytest.mark.parametrize("slices", [1, 2])
+def test_a_picture_or_a_few_slices_keep_their_organs(slices):
+    objects = torch.zeros(96, 96, slices, dtype=torch.int16)
+    objects[20:70, 30:80] = 1
+    inferer = CoarseInferer((96, 96, slices), [0, 1])
+    for case in "abcdef":
+        assert 0.7 < dice(simulate_map(objects, 1, inferer, 0.6, case), objects, 1) < 1
+
+
 def test_errors_are_those_of_the_case_each_time(objects):
     one, again, other = (simulate_map(objects, 2, INFERER, 0.6, case) for case in ("a", "a", "b"))
     assert torch.equal(one, again)
