@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import mul
@@ -14,7 +15,7 @@ from ..errors import SemclError
 Stride = int | Sequence[int]
 
 
-class NetworkEncoder(nn.Module):
+class NetworkEncoder(nn.Module, ABC):
     """The encoder half of a segmentation network; ``check_encoder`` has its contract.
 
     Args:
@@ -57,9 +58,9 @@ class NetworkEncoder(nn.Module):
                 remedy="correct the encoder in your overlay, see docs/encoders.md",
             ) from error
 
+    @abstractmethod
     def take(self, network: Any) -> None:
         """Use the modules of a network as ``whole`` makes it; the weights are shared from then on."""
-        raise NotImplementedError
 
 
 def products(strides: Sequence[Stride]) -> list[int]:
