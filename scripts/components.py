@@ -78,6 +78,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "stage_weights": "bundle_folder",
     "trained": "job.weights",
     "AugmentedInference": "refine.test_time_augmentation",
+    "ValidationCurve": "job.progress",
     "VolumeDataset": "refine.volumes",
     "with_pseudo_labels": "cohort.selection",
     "write_maps": "coarse.maps",

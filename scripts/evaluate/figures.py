@@ -131,7 +131,7 @@ def curves_figure(
     curves: Mapping[str, Sequence[Sequence[float]]],
     checks: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]] | None = None,
 ) -> str:
-    """Mean loss by epoch, one panel per stage and one line per run, and what was measured on held-out cases (SVG).
+    """Mean loss by epoch, one panel per stage and one line per run, and what validation measured (SVG).
 
     Args:
         curves: stage -> runs -> loss of each epoch.
@@ -147,13 +147,13 @@ def curves_figure(
         axis.spines[["top", "right"]].set_visible(False)
         measured = (checks or {}).get(stage, {})
         if measured:
-            _held_out(axis, measured)
+            _validation(axis, measured)
     axes[0][0].set_ylabel("loss", color=COLOURS[1])
     return svg(figure)
 
 
-def _held_out(axis: Axes, measured: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-    """Draw figures of held-out cases against an axis on the right."""
+def _validation(axis: Axes, measured: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Draw what validation measured against an axis on the right."""
     right = axis.twinx()
     for (name, values), colour in zip(measured.items(), COLOURS[2:], strict=False):
         epochs, heights = zip(*values, strict=True)

@@ -25,7 +25,6 @@ from .summary import Summary
 from .wording import p_text, tests_in_words
 
 TRAINING_STAGES = ("coarse", "pretrain", "train")
-HELD_OUT = ("val", "knn")  # columns of curves begin with these: measured on held-out cases
 PLOTTED = ("dice", "hd95")  # metrics with figures
 RUNS = ("coarse", "pretrain", "train", "inference", "embed")
 
@@ -151,21 +150,19 @@ def _losses(path: Path) -> list[list[float]]:
 
 
 def read_checks(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Stage -> figure of held-out cases -> (epoch, value), from the curves of a folder."""
-    paths = {stage: folder / f"{stage}.csv" for stage in TRAINING_STAGES}
+    """Stage -> metric of its validation -> (epoch, value), from the curves of a folder."""
+    paths = {stage: folder / f"{stage}_validation.csv" for stage in TRAINING_STAGES}
     found = {stage: for_show(path, _checks) for stage, path in paths.items() if path.is_file()}
     return {stage: checks for stage, checks in found.items() if checks}
 
 
 def _checks(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """The columns of held-out cases in a curve's last run, where they have values."""
     checks: dict[str, list[tuple[int, float]]] = {}
     with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        for name, value in row.items() if row["run"] == rows[-1]["run"] else ():
-            if value and name.startswith(HELD_OUT):
-                checks.setdefault(name, []).append((int(row["epoch"]), float(value)))
+        for row in csv.DictReader(file):
+            epoch = int(row.pop("epoch"))
+            for name, value in row.items():
+                checks.setdefault(name, []).append((epoch, float(value)))
     return checks
 
 

@@ -1,4 +1,4 @@
-"""Progress of an engine: a bar with the time left, and the loss of each epoch in a file."""
+"""Progress of an engine: a bar with the time left, and the losses and validations of its epochs in files."""
 
 from __future__ import annotations
 
@@ -128,10 +128,11 @@ class LossCurve:
         """Begin a run, or go on after the rows of a resumed one.
 
         Raises:
-            SemclError: when there is a file of the curve's name that is not a curve.
+            SemclError: when there is a file of the curve's name, or of its validation's, that is not a curve.
         """
         folder = Output(self.path.parent, "curves of stages", "--output_dir")
-        ranks.first_alone(lambda: folder.claim_files([self.path.name], _is_curve))
+        names = [self.path.name, f"{self.path.stem}_validation.csv"]
+        ranks.first_alone(lambda: folder.claim_files(names, _is_curve))
         self.runs = getattr(engine.state, "round", self.runs) + 1
         if engine.state.epoch and self.path.is_file():  # resumed: keep what came before
             done = (self.runs, engine.state.epoch)
@@ -164,13 +165,46 @@ class LossCurve:
         self.total, self.steps, self.finite_steps = 0.0, 0, 0
 
 
+class ValidationCurve:
+    """Handler of an evaluator: its metrics after each validation as a row of a CSV file (columns epoch, then metrics).
+
+    The first of several ranks writes. The trainer's ``LossCurve`` makes sure that the file is the stage's own.
+
+    Args:
+        path: the file, <stage>_validation.csv; overwritten by the first validation.
+        resume: keep the rows of the interrupted run, as far as training goes on after them.
+    """
+
+    def __init__(self, path: str, resume: bool = False) -> None:
+        self.path, self.resume = Path(path), resume
+        self.rows: list[list[Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the engine."""
+        if self.resume and self.path.is_file():
+            self.rows = for_show(self.path, _rows) or []
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        epoch, metrics = engine.state.epoch, engine.state.metrics
+        self.rows = [row for row in self.rows if int(row[0]) < epoch]
+        self.rows.append([epoch, *(f"{float(value):.6f}" for value in metrics.values())])
+        if ranks.number() == 0:
+            write_csv(self.path, [["epoch", *metrics], *self.rows])
+
+
 def _is_curve(path: Path) -> bool:
     with suppress(OSError, ValueError):
-        return path.read_text(encoding="utf-8").startswith("stage,run,epoch,loss")
+        return path.read_text(encoding="utf-8").startswith(("stage,run,epoch,loss", "epoch,val_"))
     return False
+
+
+def _rows(path: Path) -> list[list[Any]]:
+    """Return the rows of a file below its columns."""
+    with open(path, newline="") as file:
+        return list(csv.reader(file))[1:]
 
 
 def _rows_until(path: Path, done: tuple[int, int]) -> list[list[Any]]:
     """Return the rows of a curve up to a run and an epoch of it."""
-    with open(path, newline="") as file:
-        return [row for row in list(csv.reader(file))[1:] if (int(row[1]), int(row[2])) <= done]
+    return [row for row in _rows(path) if (int(row[1]), int(row[2])) <= done]

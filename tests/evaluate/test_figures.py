@@ -196,7 +196,7 @@ def test_a_forest_has_an_interval_and_both_means_per_organ_and_colours_by_verdic
     assert [colour in fill for fill, colour in zip(fills, (BETTER, WORSE, "fill: #ffffff"), strict=True)] == [True] * 3
 
 
-def test_figures_of_held_out_cases_have_an_axis_and_epochs_are_whole():
+def test_validation_has_an_axis_and_epochs_are_whole():
     svg = curves_figure({"train": [[3.0, 2.0, 1.5]]}, {"train": {"val_mean_dice": [(1, 0.25), (3, 0.75)]}})
     assert "val mean dice" in texts(svg)
     assert not [text for text in texts(svg) if re.fullmatch(r"[123]\.\d+", text) and svg.count(">1.25<")]

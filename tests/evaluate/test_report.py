@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.evaluate.report import Report, read_curves, read_embeddings, read_runs
+from scripts.evaluate.report import Report, read_checks, read_curves, read_embeddings, read_runs
 from scripts.evaluate.rows import Row
 from scripts.evaluate.summary import Summary
 from tests.evaluate.made import NAME, Page, every_metric, rows_of
@@ -294,6 +294,12 @@ def test_organs_have_the_colours_of_the_pictures(page: Page, full: Path) -> None
     assert [value for value in page.values("style") if value.startswith("background:")] == [
         f"background:{colour}" for _, colour in legend
     ]
+
+
+def test_validations_are_read_by_stage_and_metric(tmp_path: Path) -> None:
+    (tmp_path / "train_validation.csv").write_text("epoch,val_mean_dice\n5,0.5\n10,0.625\n")
+    (tmp_path / "pretrain_validation.csv").write_text("damaged")
+    assert read_checks(tmp_path) == {"train": {"val_mean_dice": [(5, 0.5), (10, 0.625)]}}
 
 
 def test_curves_are_read_by_stage_and_run(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from scripts.errors import SemclError
-from scripts.job.progress import LossCurve, Progress, mean_loss
+from scripts.job.progress import LossCurve, Progress, ValidationCurve, mean_loss
 from scripts.outputs import visible
 
 OUTPUTS: dict[str, Callable[[float], Any]] = {
@@ -287,3 +287,38 @@ def test_the_bar_of_a_run_resumed_in_a_later_round_ends_at_its_total(capsys: pyt
     trainer.run([1.0, 2.0], max_epochs=3)
     assert (progress.bar.initial, progress.bar.n, progress.bar.total) == (8, 12, 12)
     assert progress.bar.disable
+
+
+def validated(path: Path, epochs: list[int], resume: bool = False) -> list[list[str]]:
+    """The curve after validations, each of which measures a hundredth of its epoch."""
+    evaluator = Engine(lambda evaluator, batch: None)
+    ValidationCurve(str(path), resume).attach(evaluator)
+
+    @evaluator.on(Events.EPOCH_COMPLETED)
+    def measure() -> None:
+        evaluator.state.metrics["val_mean_dice"] = evaluator.state.epoch / 100
+
+    for epoch in epochs:
+        evaluator.state.epoch = epoch - 1  # as MONAI's evaluators count
+        evaluator.run([0], max_epochs=epoch)
+    return rows(path)
+
+
+def test_each_validation_is_a_row(tmp_path: Path) -> None:
+    found = validated(tmp_path / "train_validation.csv", [5, 10])
+    assert found == [["epoch", "val_mean_dice"], ["5", "0.050000"], ["10", "0.100000"]]
+    assert validated(tmp_path / "train_validation.csv", [2])[1:] == [["2", "0.020000"]]  # another run
+
+
+def test_a_resumed_run_keeps_the_validations_before_it(tmp_path: Path) -> None:
+    validated(tmp_path / "train_validation.csv", [5, 10, 15])
+    found = validated(tmp_path / "train_validation.csv", [10], resume=True)
+    assert [row[0] for row in found[1:]] == ["5", "10"]
+
+
+def test_a_file_that_is_called_like_a_validation_curve_stays(tmp_path: Path) -> None:
+    mine = tmp_path / "train_validation.csv"
+    mine.write_text("mine")
+    with pytest.raises(SemclError, match=r"train_validation\.csv"):
+        curve_of(tmp_path / "train.csv", 1)
+    assert mine.read_text() == "mine"
