@@ -161,7 +161,7 @@ class LabelTable:
             case=case,
             found=f"{', '.join(f'{value:g}' for value in strange[:10])}{more} in {source}",
             expected=f"0 or one of {', '.join(str(organ.index) for organ in self.organs)}",
-            remedy="add the organ to labels.yaml, or what other labels are: `others: background`, or ignore",
+            remedy="add the organ to labels.yaml, or say of other labels `others: background` or `others: ignore`",
         )
 
     def decode(self, objects: NDArray[Any]) -> NDArray[np.uint16]:

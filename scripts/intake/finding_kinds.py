@@ -126,7 +126,7 @@ _LABELS = {
     "label_outside_table": unusable(
         "label values outside the label table",
         "0 or an index of the table",
-        "add the organ to the label table, or what other labels are: `others: background`, or ignore",
+        "add the organ to the label table, or say of other labels `others: background` or `others: ignore`",
     ),
     "label_empty": FindingKind(
         ERROR, "a label map without organs", "at least one organ", "add the organs, or remove the case"
