@@ -33,7 +33,7 @@ ROOMS = (  # each may import those before it
     "coarse",
     "contrast",
     "refine",
-    "segment",
+    "multiclass",
     "export",
     "evaluate",
     "embeddings",

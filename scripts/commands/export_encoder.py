@@ -75,7 +75,7 @@ def _images(shared: Any) -> torch.Tensor:
     from monai.transforms import ResizeWithPadOrCrop
 
     from ..cohort.volume import read
-    from ..segment.grid import SegmentGrid
+    from ..multiclass.grid import SegmentGrid
 
     dims, side = shared.spatial_dims, shared.patch_size
     grid = SegmentGrid(dims, [side] * dims, shared.spacing, shared.window)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scripts.cohort.case import Case
-from scripts.segment.grid import SegmentGrid
-from scripts.segment.samples import RandomCrop, ReadOnGrid
+from scripts.multiclass.grid import SegmentGrid
+from scripts.multiclass.samples import RandomCrop, ReadOnGrid
 from tests.conftest import write_nifti
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.segment.augmentation import ODDS, Augmentation, reduced
+from scripts.multiclass.augmentation import ODDS, Augmentation, reduced
 
 
 def batch(dims: int, count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from scripts.segment.augmentation import Augmentation
-from scripts.segment.learning import OrganLoss, PrepareSlices, Target, merge_unknown
-from scripts.segment.teacher import Teacher
+from scripts.multiclass.augmentation import Augmentation
+from scripts.multiclass.learning import OrganLoss, PrepareSlices, Target, merge_unknown
+from scripts.multiclass.teacher import Teacher
 
 
 def dice_ce() -> DiceCELoss:

@@ -5,7 +5,7 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.errors import SemclError
-from scripts.segment.grid import SegmentGrid
+from scripts.multiclass.grid import SegmentGrid
 
 
 def volume(*shape: int) -> MetaTensor:

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from scripts.errors import SemclError
+from scripts.multiclass.multiclass import Multiclass
 from scripts.networks.decoder import AsppDecoder
 from scripts.networks.encoder import QueryEncoder
-from scripts.segment.multiclass import Multiclass
 
 
 @pytest.mark.parametrize("dims", [2, 3])

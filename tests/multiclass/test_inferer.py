@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.cohort.resampling import resample
 from scripts.errors import SemclError
+from scripts.multiclass.grid import SegmentGrid
+from scripts.multiclass.inferer import SegmentInferer
 from scripts.refine.volumes import PrepareVolume, VolumeDataset
-from scripts.segment.grid import SegmentGrid
-from scripts.segment.inferer import SegmentInferer
 from tests.refine.made import preprocessing, to_stored
 
 SHAPE, AFFINE = (22, 15, 6), np.diag([1.0, 1.5, 3.0, 1.0])

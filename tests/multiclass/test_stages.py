@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from scripts.segment.learning import PrepareSlices
+from scripts.multiclass.learning import PrepareSlices
 from tests.stages import ROOT, run_here
 
 STRATEGIES = ROOT / "bundle" / "configs" / "strategies"

@@ -5,7 +5,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from scripts.segment.teacher import Teacher
+from scripts.multiclass.teacher import Teacher
 
 
 def trained(teacher: Teacher, network: nn.Module, steps: int, resumed: dict | None = None) -> list[float]:

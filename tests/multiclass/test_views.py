@@ -5,8 +5,8 @@ import torch
 
 from scripts import ranks
 from scripts.errors import SemclError
-from scripts.segment.augmentation import Augmentation
-from scripts.segment.views import PrepareSliceViews
+from scripts.multiclass.augmentation import Augmentation
+from scripts.multiclass.views import PrepareSliceViews
 
 BATCH = {
     "image": torch.rand(3, 1, 16, 16) * 2 - 1,

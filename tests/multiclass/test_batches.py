@@ -6,7 +6,7 @@ import pytest
 
 from scripts import ranks
 from scripts.errors import SemclError
-from scripts.segment.batches import Batches
+from scripts.multiclass.batches import Batches
 
 
 def test_an_epoch_passes_over_all_cases():
