@@ -5,6 +5,7 @@ from __future__ import annotations
 from .lazy import imported_on_demand
 
 _COMPONENTS = {  # name: module that defines it, and its name there if that is another
+    "adopt_datastore": "refine.datastore",
     "AsSamples": "job.progress",
     "Audit": "audit.audit",
     "Augmentation": "multiclass.augmentation",

@@ -101,9 +101,8 @@ def workflow_of(stage: str, *overlays: str | Path, **overrides: object) -> Confi
     ]
     config = list(map(str, files))
     given = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
-    return ConfigWorkflow(
-        config, bundle_root=str(ROOT / "bundle"), logging_file=False, **(small_numbers(stage) | given)
-    )
+    given = {"bundle_root": str(ROOT / "bundle"), **small_numbers(stage), **given}
+    return ConfigWorkflow(config, logging_file=False, **given)
 
 
 def small_numbers(stage: str) -> dict[str, object]:

@@ -52,3 +52,22 @@ def test_a_program_gives_the_voxels_that_inference_writes(caller, bundle, scans,
         assert offered["config"]["model_filename"] == ["model.pt"]
         assert {"grow", "test_views", "smallest_island"} <= set(offered["config"])
         assert offered["labels"]["left kidney"] == 3
+        assert offered["used"] == offered["chosen"]
+
+
+def test_monai_label_trains_the_release_on_its_datastore(bundle, trained, tmp_path):
+    python = python_with("monailabel.tasks")
+    studies, copy = tmp_path / "studies", Path(shutil.copytree(bundle, tmp_path / bundle.name))
+    for given, place in (("images", studies), ("labels", studies / "labels" / "final")):
+        place.mkdir(parents=True, exist_ok=True)
+        for path in sorted((trained / given).glob("*.nii.gz")):
+            shutil.copy(path, place)
+    command = [python, str(Path(__file__).with_name("by_label_training.py")), str(copy), str(studies)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    folds = [entry["fold"] for entry in json.loads((copy / "datastore" / "datalist.json").read_text())["training"]]
+    assert (folds.count(0), folds.count(1)) == (4, 2)  # val_split 0.4 of six
+    assert (copy / "datastore" / "curves" / "train_validation.csv").read_text().count("\n") == 2
+    weights, before = ((folder / "models" / "model.pt").read_bytes() for folder in (copy, bundle))
+    assert weights != before
+    assert json.loads(done.stdout.splitlines()[-1])["model_filename"] == ["model.pt", "model_best.pt"]
