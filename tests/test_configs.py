@@ -418,7 +418,8 @@ def test_fine_tuning_goes_on_with_what_was_pretrained(name):
     assert config.get_parsed_content("encoder_weights") == "cohort/models/encoder.pt"
     handlers = merged("train")["train"]["handlers"]
     assert [handler["path"] for handler in handlers if handler["_target_"] == "scripts.components.LoadWeights"] == [
-        "@encoder_weights",
+        "$@finetune_model_path if @finetune else None",
+        "$None if @finetune else @encoder_weights",
         "@decoder_weights",
     ]
     decoder = config.get_parsed_content("decoder_weights")
