@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the 
     from .contrast.loss import SemanticContrastiveLoss
     from .contrast.memory import QueryMemory
     from .errors import SemclError
+    from .library.pretraining import pretrain
+    from .library.segmenting import segment
     from .networks.cluster_head import ClusterHead
     from .networks.contrast_net import ContrastNet
     from .networks.decoder import AsppDecoder
@@ -45,6 +47,7 @@ _PUBLIC = {  # name: module that defines it, and its name there if that is anoth
     "load_cases": "cohort.datalist:load",
     "PatchPooling": "networks.pooling",
     "PointPooling": "networks.pooling",
+    "pretrain": "library.pretraining",
     "QueryDataset": "queries.dataset",
     "QueryEncoder": "networks.encoder",
     "QueryGrid": "queries.grid",
@@ -53,6 +56,7 @@ _PUBLIC = {  # name: module that defines it, and its name there if that is anoth
     "QueryStore": "queries.store",
     "Refiner": "refine.refiner",
     "RegionPooling": "networks.pooling",
+    "segment": "library.segmenting",
     "SemanticContrastiveLoss": "contrast.loss",
     "SemclError": "errors",
     "Views": "queries.views",

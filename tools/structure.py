@@ -41,6 +41,7 @@ ROOMS = (  # each may import those before it
     "study",
     "auto3dseg",
     "commands",
+    "library",
 )
 ENTRANCES = {"__init__", "__main__"}  # they export everything, and no module of the package imports them
 

@@ -120,11 +120,22 @@ def read_stored(
         ) from error
     if is_photo(path):
         volume = with_channels(volume, path, case, channels, indices)
+    require_volume(volume, path, case, channels)
+    volume.meta[CASE] = case
+    return volume
+
+
+def require_volume(volume: MetaTensor, source: str | Path, case: str | None, channels: int) -> None:
+    """Check that a volume (C, X, Y, Z) of a file or of another source has its axes, channels and finite voxels.
+
+    Raises:
+        SemclError: otherwise.
+    """
     if volume.ndim != 4 or volume.shape[0] != channels:
         raise SemclError(
             "a volume is not 3-D",
             case=case,
-            found=f"{path} of shape {tuple(volume.shape[1:])} with {volume.shape[0]} channels",
+            found=f"{source} of shape {tuple(volume.shape[1:])} with {volume.shape[0]} channels",
             expected="three axes, one channel" if channels == 1 else f"{channels} channels of three axes",
             remedy="split the file into one 3-D volume per case"
             if channels == 1
@@ -134,12 +145,10 @@ def read_stored(
         raise SemclError(
             "a volume holds voxels that are not finite",
             case=case,
-            found=f"NaN or infinity in {path}",
+            found=f"NaN or infinity in {source}",
             expected="finite voxels",
             remedy="export the file again, or replace these voxels by the value of air",
         )
-    volume.meta[CASE] = case
-    return volume
 
 
 def read_objects(

@@ -1,0 +1,116 @@
+"""One volume segmented from Python, voxel by voxel as ``inference.yaml`` does it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose
+from monai.utils import MetaKeys
+from nibabel.spatialimages import SpatialImage
+
+from ..cohort.readers import c_ordered
+from ..cohort.volume import read_stored, require_volume
+from ..cohort.volume_errors import VolumeError, require_place
+from ..cohort.volume_files import case_id
+from ..commands.stages import components_of
+from ..errors import SemclError, root_cause
+from ..freshness import stamp
+from ..refine.ensemble import LoadMembers
+
+MODELS_KEPT = 2  # models that stay loaded, for one call after another
+ORIGINAL = "original_affine"  # meta data: of the voxels as they were given
+Volume = str | Path | torch.Tensor | SpatialImage
+
+
+def segment(volume: Volume, model_dir: str | Path, overlay: str | None = None, **numbers: Any) -> MetaTensor:
+    """Segment a volume with trained models, as ``inference.yaml`` segments a scan without an attention map.
+
+    The models of the last two calls stay loaded.
+
+    Args:
+        volume: path of a scan (a file, or a folder of DICOM slices), a nibabel image, or a MetaTensor (X, Y, Z) or
+            (C, X, Y, Z) with its affine; in the image's own units, such as HU.
+        model_dir: the folder of the models, such as cohort/models.
+        overlay: path or name of the overlay of their training, where it is not the one kept in the cohort around them.
+        numbers: other keys of inference.yaml and common.yaml, such as ``test_views=5`` or ``device="cuda:1"``.
+
+    Returns:
+        label numbers (1, X, Y, Z) of the models' label table, on the voxels of ``volume`` and with its affine.
+
+    Raises:
+        SemclError: when the volume cannot be read, models are missing, or they do not fit the numbers.
+    """
+    folder = Path(model_dir).resolve()
+    times = tuple(stamp(path) for path in sorted(folder.glob("*")))
+    try:
+        model = _loaded(str(folder), str(times), overlay, json.dumps(numbers, default=str))
+    except Exception as error:  # MONAI wraps what a component raises
+        cause = root_cause(error)
+        if cause is None:
+            raise
+        raise cause from error
+    return model(volume)
+
+
+@lru_cache(MODELS_KEPT)
+def _loaded(folder: str, times: str, overlay: str | None, numbers: str) -> _Segmenter:
+    """The models of a folder whose files have these times."""
+    return _Segmenter(Path(folder), overlay, json.loads(numbers))
+
+
+class _Segmenter:
+    """The components of ``inference.yaml`` that lead from a volume to its label map, with weights."""
+
+    def __init__(self, folder: Path, overlay: str | None, numbers: dict[str, Any]) -> None:
+        made = components_of("inference", str(folder.parent), None, overlay, {"ckpt_dir": str(folder), **numbers})
+        component = made.get_parsed_content
+        self.channels = component("shared").image_channels
+        self.preprocessing = Compose(component("preprocessing").transforms[1:])  # the first reads a file
+        self.postprocessing, self.inferer = component("postprocessing"), component("inferer")
+        self.device, self.amp = torch.device(component("device")), bool(component("shared").amp)
+        LoadMembers(component("weights"), component("ensemble"), "train.yaml").load()
+        self.network = component("network").eval()
+
+    def __call__(self, volume: Volume) -> MetaTensor:
+        sample: Any = self.preprocessing({"image": _as_stored(volume, self.channels)})
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=self.amp and self.device.type == "cuda"):
+            sample["pred"] = self.inferer(sample["image"][None].to(self.device), self.network)[0]
+        numbers = np.asarray(self.postprocessing(sample)["pred"])
+        labels = torch.from_numpy(numbers if numbers.dtype == np.uint8 else numbers.astype(np.int32))
+        return MetaTensor(labels, affine=torch.as_tensor(sample["image"].meta[ORIGINAL]))
+
+
+def _as_stored(volume: Volume, channels: int) -> MetaTensor:
+    """A volume as a MetaTensor (C, X, Y, Z) as ``read_stored`` returns it."""
+    if isinstance(volume, str | Path):
+        image = read_stored(volume, case_id(Path(volume)) or Path(volume).name, channels)
+    elif isinstance(volume, SpatialImage):
+        voxels = torch.from_numpy(c_ordered(np.asanyarray(volume.dataobj)))
+        image = MetaTensor(voxels, affine=torch.from_numpy(np.asarray(volume.affine, np.float64)))
+    elif isinstance(volume, MetaTensor):
+        image = MetaTensor(volume.as_tensor().float(), affine=volume.affine)
+    else:
+        raise SemclError(
+            "a volume without a position cannot be segmented",
+            found=f"a {type(volume).__name__}",
+            expected="a path, a nibabel image, or a MetaTensor with its affine",
+            remedy="wrap it: MetaTensor(voxels, affine=affine), from voxel to mm in RAS",
+        )
+    image = image if image.ndim == 4 else MetaTensor(image.as_tensor()[None], affine=image.affine)
+    source = f"a {type(volume).__name__}"
+    require_volume(image, source, None, channels)
+    try:
+        require_place(np.asarray(image.affine))
+    except VolumeError as error:
+        raise SemclError(
+            "a volume has no usable affine", found=f"{source}: {error}", expected="voxel to mm in RAS, (4, 4)",
+            remedy="give the affine of its file",
+        ) from error  # fmt: skip
+    image.meta |= {ORIGINAL: image.affine.clone(), MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
+    return image
