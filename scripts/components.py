@@ -48,6 +48,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "leave_out": "cohort.selection",
     "leave_ranks": "ranks",
     "load_scales": "refine.calibration",
+    "LoadCoarse": "coarse.inferer",
     "LoadMembers": "refine.ensemble",
     "LoadWeights": "job.weights",
     "LossCurve": "job.progress",

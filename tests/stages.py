@@ -22,6 +22,7 @@ from scripts.job.plain_errors import explain
 from scripts.signals import ENDING
 
 ROOT = Path(__file__).parent.parent
+NO_SETTINGS = {"parts": [], "settings": {}}  # in the note of weights: they fit whatever a stage is given
 
 # the smallest numbers with which every stage still has something to do
 SMALL = {
@@ -76,7 +77,7 @@ SMALL = {
         "decoder_width": 16,
     },
     "store": {"patch_size": 32, "spacing": "[5,5,0]"},
-    "audit": {"patch_size": 32, "spacing": "[5,5,0]", "widths": "[4,8,8,16]", "coarse_size": "[40,36,24]"},
+    "audit": {"patch_size": 32, "spacing": "[5,5,0]", "widths": "[4,8,8,16]"},
     "embed": {"patch_size": 32, "spacing": "[5,5,0]", "widths": "[4,8,8,16]"},
 }
 

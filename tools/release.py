@@ -21,6 +21,7 @@ from scripts.cohort.datalist import load as load_cases
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.files import written_whole
+from scripts.job.shared import Shared
 from scripts.job.weights import load_weights
 from scripts.phantom.phantom import plan
 from tools.release_configs import copy_scripts, explanations, set_shapes, write_configs
@@ -135,8 +136,24 @@ def copy_models(models: Path, bundle: Path) -> None:
     for name, (made_by, config, key) in NETWORKS.items():
         parser = ConfigParser()
         parser.read_config(str(bundle / "configs" / f"{config}.json"))
-        parser.update({"bundle_root": str(bundle), "ckpt_dir": str(bundle / "models")})
-        load_weights(Path(stage_weights(str(bundle / "models"), name)), parser.get_parsed_content(key), made_by)
+        parser.update({"bundle_root": str(bundle), "ckpt_dir": str(bundle / "models"), "settings_of": []})
+        parser.update({"settings_perhaps": []})  # the numbers of the release count, not those that its models note
+        weights = stage_weights(str(bundle / "models"), name)
+        check_settings(parser.get_parsed_content("shared"), weights)
+        load_weights(Path(weights), parser.get_parsed_content(key), made_by)
+
+
+def check_settings(shared: Shared, weights: str) -> None:
+    """Refuse models that were made with other settings than the release has, unless it says ``settings: given``."""
+    error = shared.contradiction(weights)
+    if error is not None and shared.settings != "given":
+        raise SemclError(
+            error.problem,
+            found=error.found,
+            expected=error.expected,
+            remedy="name a file with the numbers of the training as OVERLAY; for models of earlier versions, which "
+            "note none, also with `settings: given` (docs/zoo.md)",
+        )
 
 
 def license_data(cases: Sequence[Case], given: str | None, path: Path) -> None:

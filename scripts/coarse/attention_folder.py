@@ -37,14 +37,20 @@ def claim_attention(folder: str, cases: Sequence[Case], networks: Mapping[str, P
 
 
 def claim_partial(folder: Path, cases: Sequence[Case], resume: bool) -> None:
-    """Claim the folder for the maps of an unfinished run, and empty it unless the run is resumed.
+    """Claim the folder for the maps of an unfinished run; what an earlier run left in it stays until this one has maps.
 
     Raises:
         SemclError: when it holds anything else.
     """
     known = {attention_path(folder, case.id) for case in cases}
-    own = Output(folder, "attention maps of a run that has not ended", "--attention_dir")
-    own.claim(input_files(cases), lambda: resume and set(visible(folder)) <= known)
-    if not resume:
-        shutil.rmtree(folder)
-        own.claim()
+    _partial(folder).claim(input_files(cases), lambda: resume and set(visible(folder)) <= known)
+
+
+def empty_partial(folder: Path) -> None:
+    """Remove the maps that an earlier run left in the folder for those of an unfinished run."""
+    shutil.rmtree(folder)
+    _partial(folder).claim()
+
+
+def _partial(folder: Path) -> Output:
+    return Output(folder, "attention maps of a run that has not ended", "--attention_dir")

@@ -24,7 +24,8 @@ from ..errors import one_of
 from ..job.checkpoint import Checkpoint
 from ..job.job import Job
 from ..job.weights import claim_weights, save_weights
-from .attention_folder import claim_attention, claim_partial
+from ..previous import forget_previous, set_aside
+from .attention_folder import claim_attention, claim_partial, empty_partial
 from .fold_sampler import FoldSampler
 from .inferer import CoarseInferer
 from .maps import held_out_fold, held_out_folds, predict, weights_path
@@ -42,7 +43,7 @@ def cross_fit(
     table: LabelTable,
     attention_dir: str,
     ckpt_dir: str,
-    origin: Mapping[str, str],
+    origin: Mapping[str, Any],
     checkpoint: Checkpoint,
     maps: bool = True,
     labelled_maps: str = "cross-fitted",
@@ -83,16 +84,17 @@ def cross_fit(
     names = [weights_path(ckpt_dir, fold).name for fold in rounds]
     ranks.first_alone(lambda: claim_weights(Path(ckpt_dir), names, table, cases))
     first = checkpoint.resumed_round()
-    if job.leads:
-        table.save(ckpt_dir)
     done = {case.id for case in cases if held_out_fold(case) in rounds[:first]}
     job.failed = [case for case in job.failed if case in done]
     for number, fold in list(enumerate(rounds))[first:]:
         checkpoint.round = number
         _train_round(trainer, resets, start, sampler, fold)
         if job.leads:
+            table.save(ckpt_dir)
             save_weights(weights_path(ckpt_dir, fold), network, note)
         if maps:
+            if number == 0:
+                ranks.first_alone(lambda: empty_partial(partial))
             unseen = ranks.own([case for case in cases if held_out_fold(case) == fold])
             predict(unseen, network, inferer, table, str(partial), trainer.state.device, job.fail)
         job.share_failed()
@@ -126,13 +128,15 @@ def _claim(cases: Sequence[Case], attention_dir: str, partial: Path, networks: M
 
 
 def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, failed: Sequence[str]) -> None:
-    """Move the maps of a finished run into place; failed cases lose the map of an earlier run."""
+    """Move the maps of a finished run into place; the map that an earlier run made of a failed case is set aside."""
     for case in cases:
         path = attention_path(attention_dir, case.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         made = attention_path(partial, case.id)
         if case.id in failed:
-            path.unlink(missing_ok=True)
+            set_aside(Path(attention_dir), [path])
         elif made.is_file():  # otherwise the run was interrupted here, and this one has been moved
             made.replace(path)
     shutil.rmtree(partial)
+    if not failed:
+        forget_previous(Path(attention_dir))

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ignite.engine import Engine, Events
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 from torch import nn
 
+from ..cohort.attention import attention_path
+from ..cohort.case import Case
 from ..cohort.components import boxes
 from ..cohort.resampling import reach, resample, strongest
 from ..cohort.volume import case_of, normalise
@@ -69,16 +72,47 @@ class CoarseModel:
         network: the network, on its device.
         weights: path of its weights.
         inferer: runs it over a volume.
+        contradiction: the error of weights that were made with other settings, raised when they are needed.
     """
 
-    def __init__(self, network: nn.Module, weights: str, inferer: CoarseInferer) -> None:
-        self.network, self.weights, self.inferer = network, Path(weights), inferer
+    def __init__(
+        self, network: nn.Module, weights: str, inferer: CoarseInferer, contradiction: Exception | None = None
+    ) -> None:
+        self.network, self.weights, self.inferer, self.contradiction = network, Path(weights), inferer, contradiction
         self.loaded = False
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Object numbers (1, 1, X, Y, Z) of a volume (1, C, X, Y, Z); raises what ``load_weights`` raises."""
-        if not self.loaded:
-            load_weights(self.weights, self.network, "coarse.yaml")
-            self.network.eval()
-            self.loaded = True
+        """Object numbers (1, 1, X, Y, Z) of a volume (1, C, X, Y, Z); errors of ``load``."""
+        self.load()
         return self.inferer(inputs, self.network)
+
+    def load(self) -> None:
+        """Load the weights, once; raises ``contradiction`` and what ``load_weights`` raises."""
+        if self.loaded:
+            return
+        if self.contradiction is not None:
+            raise self.contradiction
+        load_weights(self.weights, self.network, "coarse.yaml")
+        self.network.eval()
+        self.loaded = True
+
+
+class LoadCoarse:
+    """Handler: load the coarse network when the run starts, if a case has no attention map; errors of its ``load``.
+
+    Args:
+        model: the coarse network.
+        cases: the cases to segment.
+        attention_dir: folder of their attention maps.
+    """
+
+    def __init__(self, model: CoarseModel, cases: Sequence[Case], attention_dir: str) -> None:
+        self.model, self.cases, self.attention_dir = model, list(cases), attention_dir
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the engine."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if not all(attention_path(self.attention_dir, case.id).is_file() for case in self.cases):
+            self.model.load()

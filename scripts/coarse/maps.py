@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from ..errors import SemclError
 from ..freshness import newer
 from ..job.job import Job
 from ..job.weights import load_weights
+from ..previous import forget_previous, set_aside
 from .attention_folder import claim_attention
 from .inferer import CoarseInferer
 
@@ -83,14 +85,18 @@ def write_maps(
     for fold, unseen in missing.items():
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)
         predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail)
+    job.share_failed()
+    ranks.wait()
+    if job.leads and not job.failed and all(attention_path(attention_dir, case.id).is_file() for case in cases):
+        forget_previous(Path(attention_dir))
 
 
-def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, str], job: Job) -> None:
-    """Record what the maps are made with, after removing those made with another split of the cohort."""
+def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, Any], job: Job) -> None:
+    """Record what the maps are made with, after setting aside those made with another split of the cohort."""
     with job.one_at_a_time("attention"):
         stale = stale_maps(attention_dir, note)
-        for case in cases if stale else []:
-            attention_path(attention_dir, case.id).unlink(missing_ok=True)
+        if stale:
+            set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in cases])
         if stale or not has_note(attention_dir):
             note_attention(attention_dir, note)
 

@@ -28,7 +28,7 @@ STAGES_AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml ag
 Note = Mapping[str, Any]
 
 
-def provenance(origin: Mapping[str, str], cases: Sequence[Case], table: LabelTable) -> dict[str, str]:
+def provenance(origin: Note, cases: Sequence[Case], table: LabelTable) -> dict[str, Any]:
     """The note to write beside a file: its origin, the organs, and the training patients as hashes.
 
     Args:
@@ -45,7 +45,7 @@ def _hashed(cohort: str, patient: str) -> str:
     return hashlib.sha256(f"{cohort} {patient}".encode()).hexdigest()[:12]
 
 
-def note_attention(folder: str | Path, note: Mapping[str, str]) -> None:
+def note_attention(folder: str | Path, note: Note) -> None:
     """Write the note of a folder of attention maps."""
     write_text(Path(folder) / ATTENTION, json.dumps(note, indent=1))
 
@@ -55,7 +55,7 @@ def has_note(folder: str | Path) -> bool:
     return (Path(folder) / ATTENTION).is_file()
 
 
-def stale_maps(folder: str | Path, note: Mapping[str, str]) -> bool:
+def stale_maps(folder: str | Path, note: Note) -> bool:
     """Whether a folder's attention maps were made by the coarse stage for another split or other organs."""
     keys = ("cohort", "organs")
     found = [one for path, one in notes_in(Path(folder)) if path.name == ATTENTION]

@@ -35,8 +35,9 @@ def export_encoder(
         weights: the encoder's; models/encoder.pt of the cohort unless given.
         outputs: classes of the network, background too; those of the cohort unless given.
         bundle_root: folder of the bundle, by default that of this installation.
-        overlay: the config file given to pretraining; by default the cohort's, kept by run.
-        overrides: numbers given to pretraining on its command line.
+        overlay: the config file given to pretraining, where it names another encoder; by default the cohort's, kept by
+            run.
+        overrides: settings: given, for weights that do not note their settings; then also the numbers of pretraining.
     """
     from ..export.export import check_kind, checked_fold, mask_value, write_export
     from ..export.readme import Facts
@@ -44,7 +45,8 @@ def export_encoder(
     from ..job.weights import load_weights
     from .stages import components_of
 
-    parser = components_of("pretrain", dataset_dir, bundle_root, overlay, overrides)
+    used = {"settings_of": [weights] if weights else "$[@shared.ckpt_dir + '/encoder.pt']"}
+    parser = components_of("pretrain", dataset_dir, bundle_root, overlay, overrides | used)
     encoder, shared = parser.get_parsed_content("encoder"), parser.get_parsed_content("shared")
     check_kind(encoder, to)
     path = Path(weights) if weights else Path(shared.ckpt_dir) / "encoder.pt"

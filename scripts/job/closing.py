@@ -49,11 +49,13 @@ def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path,
     return "\n".join(lines)
 
 
-def go_on(checkpoint: Path) -> str:
-    """Return how an interrupted stage goes on."""
+def go_on(checkpoint: Path, earlier: bool = False) -> str:
+    """Return how an interrupted stage goes on; ``earlier``: the checkpoint is still that of an earlier run."""
     if CHAINED.get():
         return f"go on with {CHAINED.get()}"
-    return "go on with --resume True" if checkpoint.is_file() else "run it again: what is written is whole"
+    return (
+        "go on with --resume True" if checkpoint.is_file() and not earlier else "run it again: what is written is whole"
+    )
 
 
 def some_failed(cases: Sequence[str]) -> str:

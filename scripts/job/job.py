@@ -12,14 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .. import ranks, signals
 from ..cohort.case import Case
 from ..errors import SemclError, raise_all
-from ..files import write_text, written_whole
+from ..files import write_text
 from ..sidefiles import for_show, plain_note
 from . import config_check, manifest
+from .checkpoint_file import keep_checkpoint, load_checkpoint, write_checkpoint
 from .closing import closing_lines, go_on, some_failed
 from .handles import require_handles
 from .lock import Locks
@@ -63,6 +62,7 @@ class Job:
         self.manifest = self.folder / f"{self.name}.json"
         self.note, self.config, self.dataset_dir = dict[str, Any](), dict[str, Any](), ""
         self.failed: list[str] = []
+        self.earlier = False  # whether the checkpoint that is there is an earlier run's
         self.leads = ranks.number() == 0
         self.locks = Locks(self.folder)
         self.one_at_a_time = self.locks.one_at_a_time  # keeps runs of other shards out of something short
@@ -99,13 +99,7 @@ class Job:
             self._check_resume()
             failed = _read_note(self.manifest).get("failed_cases")
             self.failed = [str(case) for case in failed] if isinstance(failed, list) else []
-        elif self.checkpoint.is_file():
-            kept = self.checkpoint.with_name(f"{self.stage}.checkpoint.previous.pt")
-            self.checkpoint.replace(kept)
-            print(
-                f"{self.stage}: starts from scratch; the interrupted run's checkpoint is kept as {kept}",
-                file=sys.stderr,
-            )
+        self.earlier = not self.resume and self.checkpoint.is_file()
         self.last = self.manifest.stat().st_mtime_ns if self.manifest.is_file() else 0
         opening = manifest.opening(self.stage, str(self.bundle_root))
         works_on = {**self.origin, "seed": self.seed, "resumed": self.resume, "ranks": ranks.count()}
@@ -118,7 +112,7 @@ class Job:
     def finish(self) -> None:
         """Wait for all ranks, note the end and remove the checkpoint; exit with code 3 when cases failed."""
         self.share_failed()
-        if self.leads and self.shard is None:
+        if self.leads and self.shard is None and not self.earlier:
             self.checkpoint.unlink(missing_ok=True)
         self._write("completed")
         self._release()
@@ -151,45 +145,17 @@ class Job:
         Raises:
             SemclError: when it cannot be written.
         """
-        failure = None
-        try:
-            with written_whole(self.checkpoint) as aside:
-                torch.save({**state, "config": self.config, "origin": self.origin}, aside)
-        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where the disk is full
-            failure = str(error).splitlines()[0]
-        if failure is not None:  # raised here, since the first error's frames hold the file, and with it the disk
-            raise SemclError(
-                "the checkpoint cannot be written",
-                found=f"{self.checkpoint}: {failure}",
-                expected="room on the disk, and leave to write",
-                remedy="make room, then go on with --resume True: the last whole checkpoint is untouched",
-            )
+        content = {**state, "config": self.config, "origin": self.origin}
+        write_checkpoint(self.checkpoint, content, self._keep_earlier)
+
+    def _keep_earlier(self) -> None:
+        if self.earlier:
+            keep_checkpoint(self.checkpoint, self.stage)
+        self.earlier = False
 
     def load(self) -> dict[str, Any]:
-        """Return the state of the checkpoint.
-
-        Raises:
-            SemclError: when there is none, or it cannot be read.
-        """
-        if not self.checkpoint.is_file():
-            done = f"; the last run {note['status']}" if (note := _read_note(self.manifest)).get("status") else ""
-            raise SemclError(
-                "there is nothing to resume",
-                found=f"no {self.checkpoint}{done}",
-                expected="the checkpoint of an interrupted run",
-                remedy="leave out --resume to start a run, or point --output_dir at the interrupted one",
-            )
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            dict(state["origin"]), dict(state["config"])  # or it is something else
-        except Exception as error:  # a damaged file raises whatever its reader meets first
-            raise SemclError(
-                "the checkpoint cannot be read",
-                found=f"{self.checkpoint}: {type(error).__name__}",
-                expected="a checkpoint as this stage writes it",
-                remedy="remove it and start the run again",
-            ) from error
-        return state
+        """Return the state of the checkpoint; errors of ``load_checkpoint``."""
+        return load_checkpoint(self.checkpoint, str(_read_note(self.manifest).get("status") or ""))
 
     def _check_resume(self) -> None:
         state = self.load()
@@ -222,7 +188,7 @@ class Job:
                 self._write("interrupted")
             signals.silence_engines()
             if self.leads:
-                signals.say(f"\n{self.stage}: stopped by {why}; {go_on(self.checkpoint)}")
+                signals.say(f"\n{self.stage}: stopped by {why}; {go_on(self.checkpoint, self.earlier)}")
             sys.exit(signals.BY_USER if number == signal.SIGINT else signals.INTERRUPTED)
 
         self.handlers = signals.catch(stop, (*signals.ENDING, signal.SIGALRM))

@@ -47,7 +47,7 @@ def opening(stage: str, folder: str) -> dict[str, Any]:
         "stage": stage,
         "status": "running",
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": {"semcl": __version__, "python": platform.python_version()} | dict(map(_version, PACKAGES)),
+        "versions": versions(),
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "cores": os.cpu_count(),
@@ -55,6 +55,11 @@ def opening(stage: str, folder: str) -> dict[str, Any]:
         },
         "git": git_state(folder),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of SemCL, Python and the packages that results depend on."""
+    return {"semcl": __version__, "python": platform.python_version()} | dict(map(_version, PACKAGES))
 
 
 def closing(status: str, start: float) -> dict[str, Any]:

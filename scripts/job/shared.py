@@ -10,8 +10,9 @@ from monai.bundle import ConfigParser
 from ..bundle_folder import load_common
 from ..errors import SemclError
 from .config_check import running_parser
+from .settings import SECTION, Settings, made_with
 
-SECTION = "common"  # of the running config: where common.yaml is put
+FILES = ("settings_of", "settings_perhaps")  # keys of stages that read weights
 
 
 class Shared:
@@ -20,6 +21,8 @@ class Shared:
     ``shared.window`` is the window that an overlay or the command line gives, else the one of common.yaml; in the same
     way ``shared.encoder`` is the encoder, made on first use and then the same everywhere in the config.
     Components of common.yaml refer to keys of the stage (``@cases``) and the stage overrides what it defines itself.
+    On first use the settings of the weights that the stage reads are taken over: its keys ``settings_of``, and
+    ``settings_perhaps`` for weights it may not need.
 
     Args:
         parser: of the running config.
@@ -27,8 +30,9 @@ class Shared:
     """
 
     def __init__(self, parser: ConfigParser, common: dict[str, Any]) -> None:
-        self._parser, self._names = parser, set(common)
+        self._parser, self._names, self._begun = parser, set(common), False
         config: Any = parser.config
+        given = {key for key in common if key in config}
         more = {SECTION: common} | {key: f"@{SECTION}#{key}" for key in common if key not in config}
         config |= more
         part = ConfigParser(more)
@@ -36,13 +40,26 @@ class Shared:
         part.parse()
         for item in part.ref_resolver.items.values():  # parsing all of it again would forget what was made
             parser.ref_resolver.add_item(item)
+        self._settings = Settings(parser, given)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._names:
             raise AttributeError(f"common.yaml has no {name}")
         config: Any = self._parser.config
+        if not self._begun:
+            self._begun = True  # first: the files may be named by what stages share
+            files = [self._parser.get_parsed_content(key) for key in FILES if key in config]
+            self._settings.take_over(*files)
         itself = config[name] == f"$@shared.{name}"  # a stage may give it a name for others to look up
         return self._parser.get_parsed_content(f"{SECTION}#{name}" if itself else name)
+
+    def made_with(self, *parts: str) -> dict[str, Any]:
+        """What is noted beside weights of these parts of the config: see ``made_with`` in ``settings``."""
+        return made_with(self._settings, *parts)
+
+    def contradiction(self, weights: str) -> SemclError | None:
+        """The error of weights that were made with other settings than this run's; None where they agree."""
+        return self._settings.contradiction(Path(weights))
 
 
 def shared(bundle_root: str) -> Shared:

@@ -57,8 +57,8 @@ def models(folder: Path) -> Output:
     return Output(folder, "models", "--ckpt_dir")
 
 
-def save_weights(path: Path, module: nn.Module, origin: Mapping[str, str]) -> None:
-    """Write a plain state dict and beside it, as <name>.json, its origin (stage, cohort, label table).
+def save_weights(path: Path, module: nn.Module, origin: Mapping[str, Any]) -> None:
+    """Write a plain state dict and beside it, as <name>.json, its origin: stage, cohort, label table, settings.
 
     Raises:
         SemclError: for weights that are not finite, and in place of a file that no stage wrote; an existing file stays.
@@ -159,7 +159,7 @@ class SaveWeights:
         self,
         path: str,
         module: nn.Module | None,
-        origin: Mapping[str, str],
+        origin: Mapping[str, Any],
         table: LabelTable,
         cases: Sequence[Case] = (),
     ) -> None:

@@ -11,7 +11,7 @@ from scripts.commands.export_encoder import export_encoder
 from scripts.errors import SemclError
 from scripts.job.weights import save_weights
 from scripts.networks.monai_encoders import SegResNetEncoder
-from tests.stages import ROOT
+from tests.stages import NO_SETTINGS, ROOT
 
 NUMBERS = {"init_filters": 8, "blocks_down": [1, 1]}
 
@@ -23,7 +23,7 @@ def pretrained(cohort, tmp_path):
     overlay["encoder"] |= NUMBERS
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(overlay | {"spacing": [5, 5, 0], "patch_size": 32}))
     encoder = SegResNetEncoder(2, 2, **NUMBERS)
-    save_weights(cohort / "models" / "encoder.pt", encoder, {"stage": "pretrain.yaml", "cohort": "c"})
+    save_weights(cohort / "models" / "encoder.pt", encoder, {"stage": "pretrain.yaml", "cohort": "c"} | NO_SETTINGS)
     return {"dataset_dir": str(cohort), "overlay": str(tmp_path / "mine.yaml"), "bundle_root": str(ROOT / "bundle")}
 
 

@@ -33,7 +33,7 @@ from scripts.queries.grid import QueryGrid
 from scripts.queries.store import QueryStore
 from tests.conftest import write_nifti
 from tests.embeddings.test_table import embeddings, encoder, random_embeddings
-from tests.stages import ROOT, as_if_a_process_ended, refusal, run_here, run_small
+from tests.stages import NO_SETTINGS, ROOT, as_if_a_process_ended, refusal, run_here, run_small
 
 TABLE = LabelTable.parse({"organs": {"liver": 1, "left_kidney": 2, "vena_cava": 3}, "phases": ["portal", "arterial"]})
 SIDES = (3, 5, 7)  # of each organ's square, voxels
@@ -369,7 +369,7 @@ def prepared(folder: Path) -> Path:
     (folder / "models").mkdir()
     shutil.copy(folder / "labels.yaml", folder / "models")
     torch.manual_seed(7)
-    save_weights(folder / "models" / "encoder.pt", QueryEncoder(2, "basic", [1, 1, 1, 1], [4, 8, 8, 16]), {})
+    save_weights(folder / "models" / "encoder.pt", QueryEncoder(2, "basic", [1, 1, 1, 1], [4, 8, 8, 16]), NO_SETTINGS)
     return folder
 
 

@@ -20,7 +20,7 @@ from scripts.intake.prepare import split
 from scripts.job.weights import save_weights
 from tests.conftest import write_nifti
 from tests.faults.inputs import Folder
-from tests.stages import refusal
+from tests.stages import NO_SETTINGS, refusal
 
 BAD_IDS = {
     "../../x": "it is a path",
@@ -150,7 +150,7 @@ def resplit(phantoms: Path, tmp_path: Path) -> Path:
     note_attention(folder / "attention", note)
     (folder / "predictions" / "predictions.json").write_text(json.dumps({"made_by": [note]}))
     for name in ("coarse", "encoder", "model"):
-        save_weights(folder / "models" / f"{name}.pt", nn.Linear(1, 1), note)
+        save_weights(folder / "models" / f"{name}.pt", nn.Linear(1, 1), note | NO_SETTINGS)
     table.save(folder / "models")
     datalist.save(split(before, 2, 0.4, seed=3), folder)
     tested = {one.patient for one in datalist.load(folder, "testing")}

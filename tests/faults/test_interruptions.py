@@ -409,7 +409,7 @@ def test_a_new_run_does_not_continue_an_interrupted_one(whole, again):
     run = again("coarse")
     assert run(Strike(*STEP, 4 * EPOCH), seed=5) == -signal.SIGKILL
     assert run() == 0, run.log.read_text()
-    assert "starts from scratch; the interrupted run's checkpoint is kept" in run.log.read_text()
+    assert "started from scratch; the interrupted run's checkpoint is kept" in run.log.read_text()
     assert (run.out / "jobs" / "coarse.checkpoint.previous.pt").is_file()
     assert same(run.made(), whole["coarse"].made())
 

@@ -126,19 +126,6 @@ FAILURES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def predicted(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cohort with models after an epoch, and predictions."""
-    cohort = Path(shutil.copytree(phantoms, tmp_path_factory.mktemp("predicted") / "cohort"))
-    shutil.copytree(cohort / "labels", cohort / "by_hand")
-    few = {"max_epochs": 1, "epoch_length": 2}
-    run_here("coarse", dataset_dir=cohort, **few)
-    train = {"clusters_per_batch": 4, "calibration_batches": 1, "encoder_weights": None}
-    run_here("train", dataset_dir=cohort, attention_dir=cohort / "by_hand", **few, **train)
-    run_here("inference", dataset_dir=cohort, attention_dir=cohort / "by_hand")
-    return cohort
-
-
 @pytest.mark.parametrize("failure", FAILURES)
 def test_inference_that_fails_loses_no_prediction(failure, predicted, tmp_path):
     cohort = Path(shutil.copytree(predicted, tmp_path / "cohort"))

@@ -266,11 +266,28 @@ def test_a_new_run_keeps_the_checkpoint_of_the_interrupted_one(
     second = make()
     second.begin()
     kept = second.checkpoint.with_name("pretrain.checkpoint.previous.pt")
-    assert not second.checkpoint.exists()
+    assert not kept.exists()  # before its first checkpoint it may still fail
+    second.save({"epoch": 1})
     assert torch.load(kept, weights_only=True)["epoch"] == 4
-    assert f"starts from scratch; the interrupted run's checkpoint is kept as {kept}" in capsys.readouterr().err
+    assert f"started from scratch; the interrupted run's checkpoint is kept as {kept}" in capsys.readouterr().err
     second.finish()
     assert kept.exists()
+    assert not second.checkpoint.exists()
+
+
+def test_a_new_run_that_fails_before_its_first_checkpoint_leaves_the_interrupted_one_to_resume(
+    make: Callable[..., Job],
+) -> None:
+    first = make()
+    first.begin()
+    first.save({"epoch": 4})
+    ended(first)
+    second = make()
+    second.begin()
+    ended(second)
+    third = make(resume=True)
+    third.begin()
+    assert third.load()["epoch"] == 4
 
 
 def test_a_finished_run_leaves_no_checkpoint(make: Callable[..., Job]) -> None:
