@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,10 +19,12 @@ from .. import signals
 from ..bars import bar
 from ..errors import SemclError
 from ..files import write_text
+from .copies import Copies
 from .step import Step
 
 POLL = 0.5  # seconds
 PROCESS = "scripts.study.step_process"  # its name within the bundle, where it is run
+PRELOAD = ("monai.bundle", "monai.engines", "monai.networks.nets", "torch.optim")  # what takes long to import
 TAIL = 12  # lines of a failed process's log that are shown
 
 
@@ -63,6 +64,8 @@ class Task:
 class Runner:
     """Runs tasks, each in its own process that writes task.log, and shows how many of their steps are done.
 
+    ``stop`` ends the process that starts those, and what is still running.
+
     Args:
         bundle_root: the bundle's folder.
         workers: how many processes run at once; they share the cores and take turns on the GPUs.
@@ -71,9 +74,12 @@ class Runner:
 
     def __init__(self, bundle_root: Path, workers: int, tolerance: float) -> None:
         self.bundle_root, self.workers, self.tolerance = bundle_root, workers, tolerance
-        self.running: dict[int, tuple[Task, subprocess.Popen[bytes]]] = {}  # by worker
+        self.running: dict[int, Task] = {}  # by worker
         self.failed: list[Task] = []
         self._done: set[Step] = set()  # steps known to have completed
+        threads = str(max(1, (os.cpu_count() or 1) // workers))
+        environment = {"OMP_NUM_THREADS": threads} if workers > 1 and "OMP_NUM_THREADS" not in os.environ else {}
+        self._copies = Copies(bundle_root, PROCESS, PRELOAD, environment)
 
     def run(self, tasks: Sequence[Task], title: str = "study", probe: bool = False) -> None:
         """Run the tasks that have not completed.
@@ -81,6 +87,7 @@ class Runner:
         Raises:
             SemclError: after all others have run, when some failed.
         """
+        self.failed = []
         waiting = [task for task in tasks if not all(map(self._has, task.steps))]
         if not waiting:
             return
@@ -99,9 +106,14 @@ class Runner:
                     self._collect()
                     shown.update(sum(map(self._has, todo)) - shown.n)
         finally:
-            self.stop()
+            if self.running:
+                self.stop()
         if self.failed:
             raise self._failure(len(tasks), waiting)
+
+    def measure(self, step: Step) -> None:
+        """Run one step while nothing else runs here, counting its operations."""
+        self.run([Task(step.key, (step,))], "costs", probe=True)
 
     def _has(self, step: Step) -> bool:
         """Whether a step has completed; asked of its files until it has."""
@@ -111,7 +123,7 @@ class Runner:
 
     def _next(self, waiting: list[Task]) -> Task | None:
         """Take the first task that can start: what it needs is there, and no other process makes one of its steps."""
-        busy = {step for task, _ in self.running.values() for step in task.steps}
+        busy = {step for task in self.running.values() for step in task.steps}
         for task in waiting:
             left = {step for step in task.steps if not self._has(step)}
             if all(map(self._has, task.needs)) and not busy & left:
@@ -122,39 +134,28 @@ class Runner:
     def _start(self, place: int, task: Task, probe: bool) -> None:
         note = {"steps": [step.described() for step in task.steps], "tolerance": self.tolerance}
         write_text(task.note, json.dumps({**note, "title": task.title, "probe": probe}, indent=1))
-        environment = dict(os.environ)
-        if self.workers > 1:
-            environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
-            gpus = visible_gpus()
-            if len(gpus) > 1:
-                environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
-        command = [sys.executable, "-m", PROCESS, str(task.note)]
-        with open(task.log, "ab") as log:
-            process = subprocess.Popen(
-                command, cwd=self.bundle_root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self.running[place] = task, process
+        gpus = visible_gpus() if self.workers > 1 else []
+        environment = {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if len(gpus) > 1 else {}
+        self._copies.start(place, task.note, task.log, environment)
+        self.running[place] = task
 
     def _collect(self) -> None:
         """Remove the tasks that have ended from those running."""
-        for place, (task, process) in list(self.running.items()):
-            if process.poll() is not None:
-                del self.running[place]
-                if process.returncode:
-                    self.failed.append(task)
-                    tqdm.write(f"study: {task.title} failed, see {task.log}", file=sys.stderr)
+        for place, code in self._copies.ended().items():
+            task = self.running.pop(place)
+            if code:
+                self.failed.append(task)
+                tqdm.write(f"study: {task.title} failed, see {task.log}", file=sys.stderr)
 
     def stop(self) -> None:
         """Stop what is still running in an orderly way, so that it can be resumed."""
-        for _, process in self.running.values():
-            process.send_signal(signal.SIGTERM)
-        for _, process in self.running.values():
-            process.wait()
+        self._copies.stop()
         self.running = {}
 
     def _failure(self, count: int, blocked: Sequence[Task]) -> SemclError:
         """The error for tasks that failed, and those that could not run without them."""
-        log = self.failed[0].log.read_bytes().decode(errors="replace")
+        path = self.failed[0].log
+        log = path.read_bytes().decode(errors="replace") if path.is_file() else "it could not be started"
         lines = [line.rpartition("\r")[2] for line in log.split("\n") if line.strip()]  # a bar's last state
         names = ", ".join(task.title for task in self.failed)
         lost = f"; {len(blocked)} others need them" if blocked else ""

@@ -79,15 +79,18 @@ class Study:
         plan.write_datalists()
         listen()
         runner = Runner(plan.keys_of.folder.parent, self.workers, self.tolerance)
-        costs = measure_costs(plan, lambda step: self._alone(step, plan)) if self.design.budget else None
-        pipelines = Pipelines(plan, costs)
-        runs = plan.runs()
-        tasks = tasks_of(runs, pipelines)
-        own = tasks if self.share is None else tasks_of(_part(runs, Shard.of(self.share)), pipelines)
         try:
-            runner.run(own)
+            costs = measure_costs(plan, runner.measure) if self.design.budget else None
+            pipelines = Pipelines(plan, costs)
+            runs = plan.runs()
+            tasks = tasks_of(runs, pipelines)
+            own = tasks if self.share is None else tasks_of(_part(runs, Shard.of(self.share)), pipelines)
+            try:
+                runner.run(own)
+            finally:
+                drop_stores(tasks)
         finally:
-            drop_stores(tasks)
+            runner.stop()
         left = [task for task in tasks if not task.completed]
         if left:
             print(f"study: {len(tasks) - len(left)} of {len(tasks)} tasks are done; the report is made when all are")
@@ -158,10 +161,6 @@ class Study:
             )
         require_attention(cases, self.attention_dir.resolve())
         return self.attention_dir.resolve()
-
-    def _alone(self, step: Step, plan: Plan) -> None:
-        """Run one step while nothing else runs here, counting its operations."""
-        Runner(plan.keys_of.folder.parent, 1, self.tolerance).run([Task(step.key, (step,))], "costs", probe=True)
 
     def _note_protocol(self, plan: Plan) -> None:
         """Note what the study is started with, and refuse another start in the same folder.

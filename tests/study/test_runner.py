@@ -28,7 +28,7 @@ from pathlib import Path
 
 path = Path(sys.argv[1])
 note = json.loads(path.read_text())
-root = Path(__file__).parents[2]
+root = Path.cwd().parent
 
 def say(what):
     with open(root / "order.txt", "a") as file:
@@ -66,6 +66,7 @@ Write = Callable[..., None]
 def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Write:
     """Writes the program that stands for the steps' process; without more every step completes."""
     monkeypatch.setattr(module, "PROCESS", "fake.process")
+    monkeypatch.setattr(module, "PRELOAD", ())
     monkeypatch.setattr(module, "POLL", 0.02)
     (tmp_path / "bundle" / "fake").mkdir(parents=True)
 
@@ -290,7 +291,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from scripts.study import runner
 from tests.study.test_runner import runner_of, task_of
-runner.PROCESS, runner.POLL = "fake.process", 0.02
+runner.PROCESS, runner.PRELOAD, runner.POLL = "fake.process", (), 0.02
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with it ignored
 runner.listen()
 runner_of(Path({folder!r}), 2).run([task_of(Path({folder!r}), name) for name in "abc"])
