@@ -160,6 +160,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "meaning": OneOf(("cluster", "object", "phase", "query", "slice")),
     "nsd": OneOf(("area", "edges")),
     "settings": OneOf(("noted", "given")),
+    "schedule": OneOf(("begun", "refitted")),
     "pooling": OneOf(("patch", "regions", "points")),
     "points": COUNT,
     "margin": Bound(0, 1024, whole=True),

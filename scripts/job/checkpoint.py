@@ -15,6 +15,7 @@ from torch import nn
 from .. import ranks
 from ..finite import not_finite, training_failed
 from .job import Job
+from .longer import fitted_to_length, is_longer, refit
 
 
 class Checkpoint:
@@ -22,11 +23,12 @@ class Checkpoint:
 
     Random generators need no state: each epoch starts by seeding every generator from (seed, round, epoch). A run that
     was killed repeats the epoch it was in and ends with the weights it would have had, bit for bit on a CPU. Of several
-    ranks the first writes and all read, so that a run may go on with another number of them.
+    ranks the first writes and all read, so that a run may go on with another number of them, and with more epochs.
 
     Args:
         job: the run.
-        parts: what training changes, by name; each has state_dict and load_state_dict.
+        parts: what training changes, by name; each has state_dict and load_state_dict. Where the number of epochs
+            grows and the schedule depends on it, "scheduler" and "optimizer" are fitted to it.
         sampler: of the loader; its ``epoch`` is set.
         draws: random transforms of the main process, for the batch of all ranks.
         own_draws: random transforms of this rank's samples alone.
@@ -66,8 +68,11 @@ class Checkpoint:
         engine.state.round = self.round  # type: ignore[attr-defined]  # a state takes any attribute
         if self.state is None:
             return
-        for name, part in self._all(engine).items():
-            part.load_state_dict(self.state["parts"][name])
+        parts, states = self._all(engine), self.state["parts"]
+        if is_longer(self.state["config"], self.job.config) and fitted_to_length(self.job.config):
+            refit(parts.pop("scheduler"), parts.pop("optimizer"), states)
+        for name, part in parts.items():
+            part.load_state_dict(states[name])
         engine.state.epoch, engine.state.iteration = self.state["epoch"], self.state["iteration"]
         self.state = None
 
@@ -108,4 +113,4 @@ class Checkpoint:
 
     def _all(self, engine: Engine) -> dict[str, Any]:
         scaler = getattr(engine, "scaler", None)
-        return self.parts if scaler is None else {**self.parts, "scaler": scaler}
+        return dict(self.parts) if scaler is None else {**self.parts, "scaler": scaler}

@@ -51,12 +51,7 @@ def load_checkpoint(path: Path, last: str) -> dict[str, Any]:
         SemclError: when there is none, or it cannot be read.
     """
     if not path.is_file():
-        raise SemclError(
-            "there is nothing to resume",
-            found=f"no {path}{f'; the last run {last}' if last else ''}",
-            expected="the checkpoint of an interrupted run",
-            remedy="leave out --resume to start a run, or point --output_dir at the interrupted one",
-        )
+        raise nothing_to_resume(path, last)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         dict(state["origin"]), dict(state["config"])  # or it is something else
@@ -68,6 +63,30 @@ def load_checkpoint(path: Path, last: str) -> dict[str, Any]:
             remedy="remove it and start the run again",
         ) from error
     return state
+
+
+def nothing_to_resume(path: Path, last: str) -> SemclError:
+    """Return the error of a run without a checkpoint; arguments of ``load_checkpoint``."""
+    return SemclError(
+        "there is nothing to resume",
+        found=f"no {path}{f'; the last run {last}' if last else ''}",
+        expected="the checkpoint of an interrupted run, or a finished one and a larger --max_epochs",
+        remedy="leave out --resume to start a run, or point --output_dir at the interrupted one",
+    )
+
+
+def keep_last_state(path: Path, finished: Path, rounds: int) -> None:
+    """Keep the last checkpoint of a run that has ended, to go on from with more epochs.
+
+    Args:
+        path: of the checkpoint; nothing is done where there is none.
+        finished: what it becomes.
+        rounds: networks trained before the last one; where there are any, it is removed: it knows the last one alone.
+    """
+    if rounds:
+        path.unlink(missing_ok=True)
+    elif path.is_file():
+        path.replace(finished)
 
 
 def keep_checkpoint(path: Path, stage: str) -> None:

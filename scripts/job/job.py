@@ -18,10 +18,11 @@ from ..errors import SemclError, raise_all
 from ..files import write_text
 from ..sidefiles import for_show, plain_note
 from . import config_check, manifest
-from .checkpoint_file import keep_checkpoint, load_checkpoint, write_checkpoint
+from .checkpoint_file import keep_checkpoint, keep_last_state, load_checkpoint, nothing_to_resume, write_checkpoint
 from .closing import closing_lines, go_on, some_failed
 from .handles import require_handles
 from .lock import Locks
+from .longer import BEGUN, EPOCHS, is_longer, require_schedule
 from .shard import Shard
 from .stage_options import not_for_the_stage
 
@@ -37,7 +38,8 @@ class Job:
         output_dir: gets jobs/<stage>.json, the manifest, and jobs/<stage>.checkpoint.pt while the run lasts.
         origin: what the run works on (cohort, label table), as hashes.
         seed: of the run.
-        resume: go on from the checkpoint.
+        resume: go on from the checkpoint; from the last state of a finished run where this one has more epochs.
+        schedule: "begun", or "refitted" to a larger number of epochs than the resumed run was begun with.
         time_limit: minutes after which the run stops as on a signal; 0 for none.
         shard: "i/n": do the i-th of n parts of a stage over cases; the others may run at the same time.
     """
@@ -52,17 +54,20 @@ class Job:
         resume: bool = False,
         time_limit: float = 0,
         shard: str | None = None,
+        schedule: str = BEGUN,
     ) -> None:
         self.stage, self.bundle_root, self.origin = stage, Path(bundle_root), dict(origin)
-        self.seed, self.resume, self.time_limit = seed, resume, time_limit
+        self.seed, self.resume, self.schedule, self.time_limit = seed, resume, schedule, time_limit
         self.shard = None if shard is None else Shard.of(shard)
         self.folder = Path(output_dir) / "jobs"
         self.name = stage if self.shard is None else f"{stage}.{self.shard.name}"
         self.checkpoint = self.folder / f"{stage}.checkpoint.pt"
+        self.last_state = self.folder / f"{stage}.finished.pt"
         self.manifest = self.folder / f"{self.name}.json"
         self.note, self.config, self.dataset_dir = dict[str, Any](), dict[str, Any](), ""
         self.failed: list[str] = []
         self.earlier = False  # whether the checkpoint that is there is an earlier run's
+        self.round = 0  # of the last checkpoint: of a stage that trains several networks
         self.leads = ranks.number() == 0
         self.locks = Locks(self.folder)
         self.one_at_a_time = self.locks.one_at_a_time  # keeps runs of other shards out of something short
@@ -113,7 +118,7 @@ class Job:
         """Wait for all ranks, note the end and remove the checkpoint; exit with code 3 when cases failed."""
         self.share_failed()
         if self.leads and self.shard is None and not self.earlier:
-            self.checkpoint.unlink(missing_ok=True)
+            keep_last_state(self.checkpoint, self.last_state, self.round)
         self._write("completed")
         self._release()
         if self.leads:
@@ -147,6 +152,7 @@ class Job:
         """
         content = {**state, "config": self.config, "origin": self.origin}
         write_checkpoint(self.checkpoint, content, self._keep_earlier)
+        self.round = int(state.get("round", 0))
 
     def _keep_earlier(self) -> None:
         if self.earlier:
@@ -154,19 +160,27 @@ class Job:
         self.earlier = False
 
     def load(self) -> dict[str, Any]:
-        """Return the state of the checkpoint; errors of ``load_checkpoint``."""
-        return load_checkpoint(self.checkpoint, str(_read_note(self.manifest).get("status") or ""))
+        """Return the state of the checkpoint, else the last one of a finished run; errors of ``load_checkpoint``."""
+        finished = self.last_state.is_file() and not self.checkpoint.is_file()
+        path = self.last_state if finished else self.checkpoint
+        return load_checkpoint(path, str(_read_note(self.manifest).get("status") or ""))
 
     def _check_resume(self) -> None:
         state = self.load()
+        before, now, longer = state["config"], self.config, is_longer(state["config"], self.config)
+        if not longer and not self.checkpoint.is_file():
+            raise nothing_to_resume(self.checkpoint, "completed")
+        now = {**now, EPOCHS: before[EPOCHS]} if longer else now
         origin = config_check.differences(state["origin"], self.origin)
-        if changed := origin + config_check.differences(state["config"], self.config):
+        if changed := origin + config_check.differences(before, now):
             raise SemclError(
                 "the checkpoint is of another run",
                 found="\n            ".join(changed),
                 expected="the config, cohort and label table the run was started with",
                 remedy="run it as it was started, or leave out --resume to start over",
             )
+        if longer:
+            require_schedule(self.config, before, int(state.get("round", 0)), self.schedule)
 
     def _claim(self) -> None:
         """Hold the stage's lock while the process lives; runs of shards share it, and each has one of its own."""

@@ -35,7 +35,8 @@ def refuse_strange_run(folder: Path, stage: str, name: str) -> None:
     lock, manifest = folder / f"{stage}.lock", folder / f"{stage}.json"
     if lock.is_file() and lock.stat().st_size == 0:
         return
-    names = (f"{name}.json", f"{stage}.checkpoint.pt", f"{stage}.checkpoint.previous.pt")
+    states = (f"{stage}.checkpoint.pt", f"{stage}.checkpoint.previous.pt", f"{stage}.finished.pt")
+    names = (f"{name}.json", *states)
     for path in (folder / each for each in names):
         if path.exists() and not has_keys(path if path.suffix == ".json" else manifest, {"stage", "status"}):
             raise not_own(path, "runs", "--output_dir")

@@ -71,6 +71,7 @@ def run_stage(step: Mapping[str, Any], probe: bool = False) -> None:
         print(f"\n{step['stage']} is left out: {cause}", file=sys.stderr)
     finally:
         note_whole(folder, device_seconds() - start)
+    (folder / "jobs" / f"{step['stage']}.finished.pt").unlink(missing_ok=True)  # a study's runs never go on
 
 
 def main() -> None:

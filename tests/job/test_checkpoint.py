@@ -62,22 +62,26 @@ class Cut(Exception):
 
 
 class Training:
-    """A small stage that trains: a network that drops at random, momentum, a schedule; ``rounds`` of it."""
+    """A small stage that trains: a network that drops at random, momentum, and a schedule, of its length or none."""
 
-    def __init__(self, folder: Path, resume: bool = False, amp: bool = False) -> None:
+    def __init__(
+        self, folder: Path, resume: bool = False, amp: bool = False, epochs: int = EPOCHS, fitted: bool = True
+    ) -> None:
         torch.manual_seed(0)
         self.network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.1, total_steps=STEPS * EPOCHS)
+        of_length = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.1, total_steps=STEPS * epochs)
+        self.scheduler: Any = of_length if fitted else torch.optim.lr_scheduler.StepLR(self.optimizer, STEPS)
         self.noise, self.order = Noise(), Order()
         self.job = Job("train", "bundle", str(folder), {}, seed=3, resume=resume)
+        self.job.config = {"max_epochs": epochs} | ({"scheduler#total_steps": "$4 * @max_epochs"} if fitted else {})
         self.parts = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
         self.checkpoint = Checkpoint(self.job, self.parts, self.order, [self.noise])
         curve = LossCurve(str(folder / "curve.csv"), "train")
         self.curve = curve.path
         self.trainer = SupervisedTrainer(
             device=torch.device("cpu"),
-            max_epochs=EPOCHS,
+            max_epochs=epochs,
             train_data_loader=DataLoader(Numbers(), batch_size=2, sampler=self.order),
             network=self.network,
             optimizer=self.optimizer,

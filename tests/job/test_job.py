@@ -298,6 +298,18 @@ def test_a_finished_run_leaves_no_checkpoint(make: Callable[..., Job]) -> None:
     assert not job.checkpoint.exists()
 
 
+@pytest.mark.parametrize(("number", "kept"), [(0, True), (1, False)])
+def test_the_last_state_of_a_finished_run_is_kept_where_it_can_go_on(
+    make: Callable[..., Job], number: int, kept: bool
+) -> None:
+    job = make()
+    job.begin()
+    job.save({"epoch": 4, "round": number})
+    job.finish()
+    assert job.last_state.is_file() is kept
+    assert not kept or job.load()["epoch"] == 4
+
+
 # checkpoints
 
 
@@ -376,7 +388,7 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(make: Callable[..., Job]
 @pytest.mark.parametrize(
     ("change", "printed"),
     [
-        ({"max_epochs": 24}, "max_epochs: 12 before, 24 now"),
+        ({"max_epochs": 6}, "max_epochs: 12 before, 6 now"),
         ({"seed": 1}, "seed: 0 before, 1 now"),
         ({"train#views": {"noise": 0.1}}, "train#views#noise: not there before, 0.1 now"),
     ],
@@ -401,7 +413,7 @@ def test_a_checkpoint_of_another_cohort_or_label_table_is_refused(make: Callable
 
 def test_all_differences_are_reported_at_once(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make)
-    monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 24, "seed": 1})
+    monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 6, "seed": 1})
     with pytest.raises(SemclError, match=r"(?s)cohort: .*max_epochs: .*seed: "):
         make(resume=True, origin=ORIGIN | {"cohort": "999999"}).begin()
 
