@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,13 @@ from monai.apps.auto3dseg import BundleAlgo
 
 from ..bundle_folder import bundle_folder, load_common
 from ..cohort import datalist
-from ..errors import SemclError
 from ..files import write_text
 from ..outputs import Output
 from .bundle import check_numbers, write_bundle
-from .fitting import channels, fit
-from .generated import CHAIN_STAGES, CONFIG
-from .source import find_label_table, fold_cases, modality_of, read_auto3dseg, read_datalist
+from .fitting import LARGE_MEMORY, device_memory, fit, for_memory
+from .flat_names import CHAIN_STAGES, staged
+from .generated import CONFIG
+from .source import find_label_table, fold_cases, modality_of, overlap, read_auto3dseg, read_datalist
 
 
 def template_path() -> str:
@@ -41,11 +43,9 @@ class SemclAlgo(BundleAlgo):
     """
 
     def pre_check_skip_algo(self, skip_bundlegen: bool = False, skip_info: str = "") -> tuple[bool, str]:
-        """Skip data SemCL cannot learn from: images of several channels, overlapping classes."""
-        if channels(read_auto3dseg(self.data_stats_files)) != 1:
-            return True, "SemCL segments images of one channel."
-        if read_auto3dseg(self.data_list_file).get("sigmoid"):
-            return True, "SemCL cannot segment classes that overlap (sigmoid)."
+        """Skip data SemCL cannot learn from: overlapping classes."""
+        if overlap(read_auto3dseg(self.data_list_file)):
+            return True, "SemCL cannot segment classes that overlap (sigmoid, or a label in several of class_names)."
         return skip_bundlegen, skip_info
 
     def export_to_disk(self, output_path: str, algo_name: str, **kwargs: Any) -> None:
@@ -69,31 +69,21 @@ class SemclAlgo(BundleAlgo):
         Args:
             data_stats_filename: Auto3DSeg's datastats.yaml.
             algo_path: the copied folder.
-            kwargs: ``fold``, the fold kept for validation.
+            kwargs: ``fold``, the fold kept for validation; or ``fill_with_datastats`` False, as a hyperparameter search
+                does: fold and numbers are then those filled in before. Other names are numbers as ``staged`` takes
+                them, and those of other algorithms.
 
         Raises:
-            SemclError: errors of ``modality_of``, ``fold_cases``, ``find_label_table``, ``fit`` and
-                ``check_numbers``; and for a hyperparameter search, which gives no fold.
+            SemclError: errors of ``modality_of``, ``fold_cases``, ``find_label_table`` and ``check_numbers``.
         """
-        if "fold" not in kwargs:
-            raise SemclError(
-                "no fold to generate the algorithm for",
-                found=f"{sorted(kwargs)}",
-                expected="fold",
-                remedy="leave out hpo: SemCL does not support hyperparameter search",
-            )
+        before = self.fill_records.get(CONFIG, {})
         source, stats = read_auto3dseg(self.data_list_file), read_auto3dseg(data_stats_filename)
-        folder = Path(algo_path)
-        modality, cases = modality_of(source), fold_cases(source, kwargs["fold"])
+        folder, fold = Path(algo_path), int(kwargs.get("fold", before.get("fold", 0)))
+        cases = fold_cases(source, fold, folder.parent / f"{self.name}_derived")
         table = find_label_table(source, cases, stats)
-        own = dict(source.get(self.name) or {})
-        check_numbers(own, CHAIN_STAGES)
-        numbers = {group: dict(own.get(group) or {}) for group in ("common", *CHAIN_STAGES)}
-        numbers["common"] = fit(stats, modality, load_common(bundle_folder()) | numbers["common"]) | numbers["common"]
-        if not ("label_table" in source or "class_names" in source or read_datalist(source).get("labels")):
-            # unnamed organs may be left-right partners
-            for stage in ("pretrain", "train"):
-                numbers[stage].setdefault("train#views#flip_axes", [])
+        again = not kwargs.get("fill_with_datastats", True)
+        numbers, _ = staged(kwargs, before if again else self._fitted(source, stats))
+        check_numbers(numbers, CHAIN_STAGES)
         write_bundle(folder / "bundle")
         cohort = folder / "cohort"
         cohort.mkdir(exist_ok=True)
@@ -101,24 +91,48 @@ class SemclAlgo(BundleAlgo):
         datalist.save(cases, cohort)
         datalist.load(cohort, need_label=True)
         config = folder / "configs" / CONFIG
-        filled = read_auto3dseg(config) | {"bundle_root": str(folder), "fold": int(kwargs["fold"])} | numbers
+        server = {
+            "mlflow_tracking_uri": self.mlflow_tracking_uri,
+            "mlflow_experiment_name": self.mlflow_experiment_name,
+        }
+        filled = read_auto3dseg(config) | {"bundle_root": str(folder), "fold": fold} | server | numbers
         head = config.read_text(encoding="utf-8").partition("\n\n")[0]
         write_text(config, f"{head}\n\n{yaml.safe_dump(filled, sort_keys=False, default_flow_style=None)}")
         return {CONFIG: filled}
 
+    def _fitted(self, source: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Numbers by stage: fitted to the data and the device's memory, then the input's own."""
+        own = dict(source.get(self.name) or {})
+        check_numbers(own, CHAIN_STAGES)
+        shared, memory = load_common(bundle_folder()), device_memory()
+        sized = for_memory(memory, shared)
+        numbers = {
+            group: dict(sized.get(group) or {}) | dict(own.get(group) or {}) for group in ("common", *CHAIN_STAGES)
+        }
+        fitted = fit(stats, modality_of(source), shared | numbers["common"], memory >= LARGE_MEMORY)
+        numbers["common"] |= fitted | dict(own.get("common") or {})
+        if not ("label_table" in source or "class_names" in source or read_datalist(source).get("labels")):
+            # unnamed organs may be left-right partners
+            for stage in ("pretrain", "train"):
+                numbers[stage].setdefault("train#views#flip_axes", [])
+        return numbers
+
     def train(
         self, train_params: dict[str, Any] | None = None, device_setting: dict[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the chain in its own process, on the first of the devices, with this process's Python.
+        """Run the chain in a process of its own, with this process's Python; on several devices by torchrun.
 
         Args:
-            train_params: numbers as "stage#key": {"train#max_epochs": 100}; those of other algorithms are ignored.
+            train_params: numbers by the names of ``staged``, as {"num_epochs": 100}; those of other algorithms are
+                ignored.
             device_setting: as AutoRunner.set_device_info returns it.
         """
         given = self.device_setting | (device_setting or {})
-        first = str(given["CUDA_VISIBLE_DEVICES"]).split(",")[0]
         prefix = given.get("CMD_PREFIX") or sys.executable
-        done: subprocess.CompletedProcess[str] = super().train(
-            train_params, given | {"CUDA_VISIBLE_DEVICES": first, "CMD_PREFIX": prefix}
-        )
+        before = os.environ.get("PATH", "")
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before}"  # where torchrun is
+        try:
+            done: subprocess.CompletedProcess[str] = super().train(train_params, given | {"CMD_PREFIX": prefix})
+        finally:
+            os.environ["PATH"] = before
         return done

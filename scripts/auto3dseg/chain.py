@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import yaml
 from monai.bundle import ConfigWorkflow
 
+from .. import ranks
+from ..bundle_folder import bundle_folder
 from ..cohort import datalist
 from ..cohort.label_table import LabelTable
 from ..files import write_text
+from ..job import config_check
 from ..job.plain_errors import plain_errors
 from ..sidefiles import for_show, plain_note
 from .bundle import check_numbers
-from .generated import CHAIN_STAGES, Generated
+from .flat_names import CHAIN_STAGES, TRAINED
+from .generated import Generated
 from .score import validation_dice
 
-RESUMABLE = ("coarse", "pretrain", "train")
+PATIENCE = 120  # minutes a rank waits for the others
 PROGRESS = "progress.yaml"
 
 
@@ -28,23 +33,41 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
     """Run coarse, pretrain, train and inference on the fold's cohort, and write its score where Auto3DSeg expects it.
 
     Called again after an interruption, it goes on in the stage it was in; called again after its end, or with other
-    numbers, it starts over. Each stage writes its usual files: docs/runs.md.
+    numbers, it starts over. Each stage writes its usual files: docs/runs.md. Ranks, where torchrun started several,
+    share every stage.
 
     Args:
         config_file: the files of configs/ of the generated folder, as a list or separated by commas.
-        override: numbers as "stage#key": "train#max_epochs"; keys without a stage belong to other algorithms.
+        override: numbers by the names of ``staged``; others belong to other algorithms.
 
     Raises:
         SemclError: for numbers that no config has, before an earlier run is touched; errors of the stages; and when no
             validation case has an organ.
     """
     plain_errors()
+    ranks.join_ranks(PATIENCE)
     algorithm = Generated.read(config_file, override)
     check_numbers(algorithm.numbers, CHAIN_STAGES)
-    own = {f"{group}#{key}" for group, numbers in algorithm.numbers.items() for key in numbers}
-    ignored = sorted(set(override) - own)
-    if ignored:
-        print(f"SemCL ignores {', '.join(ignored)}: its own numbers are named stage#key, as in train#max_epochs")
+    if algorithm.ignored and ranks.number() == 0:
+        print(f"SemCL ignores {', '.join(algorithm.ignored)}, which it does not have")
+    begun, goes_on = ranks.gathered(_begin(algorithm) if ranks.number() == 0 else None)[0]
+    for stage in CHAIN_STAGES:
+        if stage in begun["done"]:
+            continue
+        ranks.first_alone(partial(_note, algorithm, begun))
+        _run(algorithm, stage, goes_on)
+        begun["done"].append(stage)
+    ranks.first_alone(partial(_note, algorithm, begun))
+    ranks.first_alone(partial(_score, algorithm))
+    ranks.leave_ranks()
+
+
+def _note(algorithm: Generated, begun: Mapping[str, Any]) -> None:
+    write_text(algorithm.cohort / "jobs" / "chain.json", json.dumps(begun, indent=1))
+
+
+def _begin(algorithm: Generated) -> tuple[dict[str, Any], bool]:
+    """What has been done with these numbers, and whether a run goes on with it."""
     progress, note = algorithm.models / PROGRESS, algorithm.cohort / "jobs" / "chain.json"
     begun: dict[str, Any] = {"numbers": json.loads(json.dumps(algorithm.numbers)), "done": []}
     noted = (for_show(note, plain_note) if note.is_file() else None) or {}
@@ -52,26 +75,24 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
         not progress.is_file() and noted.get("numbers") == begun["numbers"] and isinstance(noted.get("done"), list)
     )
     progress.unlink(missing_ok=True)
-    if goes_on:
-        begun = noted
-    for stage in CHAIN_STAGES:
-        if stage in begun["done"]:
-            continue
-        write_text(note, json.dumps(begun, indent=1))
-        _run(algorithm, stage, goes_on)
-        begun["done"].append(stage)
-    write_text(note, json.dumps(begun, indent=1))
+    return (noted if goes_on else begun), goes_on
+
+
+def _score(algorithm: Generated) -> None:
     cases = datalist.load(algorithm.cohort, "testing", need_label=True)
     organs = validation_dice(cases, LabelTable.load(algorithm.cohort), algorithm.cohort / "predictions")
     score = {"best_avg_dice_score": sum(organs.values()) / len(organs), "fold": algorithm.fold, "organs": organs}
-    write_text(progress, yaml.safe_dump([score], sort_keys=False))
+    write_text(algorithm.models / PROGRESS, yaml.safe_dump([score], sort_keys=False))
 
 
 def _run(algorithm: Generated, stage: str, goes_on: bool) -> None:
     overrides = algorithm.overrides(stage)
-    if goes_on and stage in RESUMABLE:
-        overrides["resume"] = (algorithm.cohort / "jobs" / f"{stage}.checkpoint.pt").is_file()
-    workflow = ConfigWorkflow(algorithm.config(stage), logging_file=False, **overrides)
+    if goes_on and stage in TRAINED:
+        checkpoint = algorithm.cohort / "jobs" / f"{stage}.checkpoint.pt"
+        overrides["resume"] = ranks.gathered(checkpoint.is_file())[0]
+    tracking = algorithm.tracking if stage in TRAINED else {}
+    shares = for_ranks(stage, overrides, ranks.count())
+    workflow = ConfigWorkflow(algorithm.config(stage), logging_file=False, **tracking, **{**overrides, **shares})
     workflow.initialize()
     workflow.run()
     workflow.finalize()
@@ -79,3 +100,12 @@ def _run(algorithm: Generated, stage: str, goes_on: bool) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def for_ranks(stage: str, numbers: Mapping[str, Any], count: int) -> dict[str, int]:
+    """Numbers of a stage, instead of those given, with which ranks can share its batches evenly."""
+    if stage not in TRAINED or count == 1:
+        return {}
+    of_batch = "batch_size" if stage == "coarse" else "queries_per_cluster"
+    own = config_check.shipped(bundle_folder(), stage).own[of_batch]
+    return {of_batch: -(-int(numbers.get(of_batch, own)) // count) * count}

@@ -1,50 +1,81 @@
-"""Numbers of the stages derived from Auto3DSeg's analysis of the data."""
+"""Numbers of the stages derived from Auto3DSeg's analysis of the data, and from the memory of the device."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import SemclError
+import torch
+from monai.bundle import ConfigParser
 
-LONGEST_AXIS = 160  # voxels of the query grid along the longest axis of a scan, at most
-MULTIPLE = 8  # the coarse U-Net halves each axis three times
+from ..bundle_folder import bundle_folder, configs
+from .flat_names import TRAINED
+
+LARGE_MEMORY = 12.0  # GiB of a GPU from which the numbers of standard.yaml are taken
+LONGEST_AXIS = {False: 160, True: 256}  # voxels of the query grid along a scan's longest axis, at most; True: large GPU
+MULTIPLE = 8  # the coarse U-Net halves each axis three times, and so does an encoder
+SMALLEST_PATCH = 32  # voxels
+QUERIES_AT_ONCE = 256  # of inference on such a GPU
 
 
-def fit(stats: Mapping[str, Any], modality: str, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Shared numbers for a data set: window, spacing of the query grid, size of the coarse grid.
+def device_memory() -> float:
+    """GiB of the first GPU's memory; 0 without one."""
+    return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0.0
+
+
+def for_memory(memory: float, shared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Numbers by stage for a GPU of so much memory (GiB): those of standard.yaml, or none.
+
+    Args:
+        memory: of the device.
+        shared: numbers of common.yaml, which names those that all stages share.
+    """
+    if memory < LARGE_MEMORY:
+        return {}
+    numbers = ConfigParser.load_config_file(configs(bundle_folder())["standard"])
+    lengths = {key: numbers[key] for key in ("max_epochs", "epoch_length")}
+    common = {key: value for key, value in numbers.items() if key in shared and not key.startswith("segment_")}
+    return {
+        "common": common,
+        **{stage: dict(lengths) for stage in TRAINED},
+        "inference": {"batch_size": QUERIES_AT_ONCE},
+    }
+
+
+def fit(stats: Mapping[str, Any], modality: str, shared: Mapping[str, Any], large: bool = False) -> dict[str, Any]:
+    """Shared numbers for a data set: channels, window, spacing and patch of the query grid, size of the coarse grid.
 
     CT is windowed to the middle 80 % of the labelled voxels' intensities, widened by the same range on either side (gas
-    in a stomach is far outside), MR by each volume's own percentiles. The query grid has the median scan's spacing, or
-    a coarser one at which the longest axis has 160 voxels; for axial patches each scan keeps its own slices. The coarse
-    grid is no larger than common.yaml's or, in multiples of 8 voxels, the median scan's.
+    in a stomach is far outside); MR, and images of several channels, by each volume's and channel's own percentiles.
+    The query grid has the median scan's spacing, or a coarser one at which the longest axis has 160 voxels (256 on a
+    large GPU); for axial patches each scan keeps its own slices. A patch is no larger than common.yaml's or, in
+    multiples of 8 voxels, the median scan on that grid, and neither is the coarse grid.
 
     Args:
         stats: content of Auto3DSeg's datastats.yaml.
         modality: CT or MR.
         shared: numbers of common.yaml, with the user's own.
-
-    Raises:
-        SemclError: for images of several channels.
+        large: whether there is a GPU of ``LARGE_MEMORY``.
     """
     summary = stats["stats_summary"]
     images = summary["image_stats"]
-    if channels(stats) != 1:
-        raise SemclError(
-            "images of several channels",
-            found=f"{channels(stats)} channels",
-            expected="one: SemCL uses one channel",
-            remedy="name one file per image in the datalist, or leave SemCL out of `algos`",
-        )
     shape, size, voxel = (images[what]["median"] for what in ("shape", "sizemm", "spacing"))
-    coarsest = max(size) / LONGEST_AXIS
+    coarsest = max(size) / LONGEST_AXIS[large]
     spacing = [round(max(own, coarsest), 2) for own in voxel]
+    sides = [math.ceil(extent / step) for extent, step in zip(size, spacing, strict=True)][: shared["spatial_dims"]]
     if shared["spatial_dims"] == 2:
         spacing[2] = 0
-    coarse = [
-        min(most, -(-int(own) // MULTIPLE) * MULTIPLE) for own, most in zip(shape, shared["coarse_size"], strict=True)
-    ]
-    return {"window": _window(summary, modality), "spacing": spacing, "coarse_size": coarse}
+    coarse = [min(most, _rounded(own)) for own, most in zip(shape, shared["coarse_size"], strict=True)]
+    patch = min(shared["patch_size"], max(SMALLEST_PATCH, _rounded(max(sides))))
+    several = channels(stats)
+    window = "percentile" if several > 1 else _window(summary, modality)
+    more = {"image_channels": several} if several > 1 else {}
+    return {"window": window, "spacing": spacing, "patch_size": patch, "coarse_size": coarse, **more}
+
+
+def _rounded(count: float) -> int:
+    return -(-int(count) // MULTIPLE) * MULTIPLE
 
 
 def channels(stats: Mapping[str, Any]) -> int:

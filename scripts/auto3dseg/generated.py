@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 
-CHAIN_STAGES = ("coarse", "pretrain", "train", "inference")
+from .flat_names import StageNumbers, staged
+
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 CONFIG = "hyper_parameters.yaml"
+MLFLOW = {"mlflow_tracking_uri": "tracking_uri", "mlflow_experiment_name": "experiment_name"}  # ours -> MONAI's
 
 
 @dataclass(frozen=True)
 class Generated:
-    """The algorithm of one fold: its folder, the fold, and its numbers by stage ("common" for all stages)."""
+    """The algorithm of one fold.
+
+    Args:
+        folder: the generated one.
+        fold: kept for validation.
+        numbers: by stage, "common" for all stages.
+        ignored: names of numbers that are other algorithms'.
+        tracking: arguments of a workflow that MLflow follows; empty without a server.
+    """
 
     folder: Path
     fold: int
-    numbers: Mapping[str, Mapping[str, Any]]
+    numbers: StageNumbers
+    ignored: tuple[str, ...] = ()
+    tracking: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, config_file: str | Sequence[str], override: Mapping[str, Any]) -> Generated:
@@ -29,17 +41,16 @@ class Generated:
         Args:
             config_file: files, as a list or separated by commas; the generated folder is the parent of theirs, so it
                 may be moved.
-            override: numbers as "stage#key"; other keys, which may be other algorithms', are ignored.
+            override: numbers by the names of ``staged``, and mlflow_tracking_uri and mlflow_experiment_name.
         """
         listed = config_file.split(",") if isinstance(config_file, str) else list(config_file)
         files = [file for file in listed if file.endswith(CONFIG_SUFFIXES)]
         content = ConfigParser.load_config_files(files)
-        numbers = {group: dict(content.get(group) or {}) for group in ("common", *CHAIN_STAGES)}
-        for key, value in override.items():
-            group, _, name = key.partition("#")
-            if name and group in numbers:
-                numbers[group][name] = value
-        return cls(Path(files[0]).resolve().parent.parent, int(content["fold"]), numbers)
+        server = {name: override.get(name, content.get(name)) for name in MLFLOW}
+        numbers, ignored = staged({key: value for key, value in override.items() if key not in MLFLOW}, content)
+        tracking = {MLFLOW[name]: str(value) for name, value in server.items() if value}
+        tracking = {"tracking": "mlflow", **tracking} if server["mlflow_tracking_uri"] else {}
+        return cls(Path(files[0]).resolve().parent.parent, int(content["fold"]), numbers, tuple(ignored), tracking)
 
     @property
     def cohort(self) -> Path:

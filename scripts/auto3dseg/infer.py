@@ -11,10 +11,10 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Invert, Orientation
 
-from ..cohort.volume import read_stored
 from ..cohort.volume_files import case_id
+from .derived import read_modalities
 from .generated import Generated
-from .source import image_of
+from .source import images_of
 
 
 class InferClass:
@@ -34,7 +34,8 @@ class InferClass:
             parser.update({"device": torch.device("cuda", int(override["rank"]))})
         names = ("device", "labels", "network", "inferer")
         self.device, self.labels, self.network, self.inferer = map(parser.get_parsed_content, names)
-        self.amp = parser.get_parsed_content("shared").amp
+        shared = parser.get_parsed_content("shared")
+        self.amp, self.channels = shared.amp, shared.image_channels
         parser.get_parsed_content("handlers#0").load()  # weights
         self.network.eval()
 
@@ -45,13 +46,13 @@ class InferClass:
         The most probable class is the one inference.yaml would write.
 
         Args:
-            image_file: a path, or an entry of the datalist, ``{"image": path}``.
+            image_file: a path, or an entry of the datalist, ``{"image": path}`` or ``{"image": [path, ...]}``.
 
         Raises:
             SemclError: when the scan cannot be read.
         """
-        path = image_of(image_file)
-        stored = read_stored(path, case_id(Path(path)) or path)
+        files = [Path(file) for file in images_of(image_file)]
+        stored = read_modalities(files, case_id(files[0]) or files[0].name, self.channels)
         orient = Orientation(axcodes="RAS", labels=None)
         image = cast(MetaTensor, orient(stored))
         with torch.autocast(self.device.type, enabled=self.amp):

@@ -13,6 +13,7 @@ from ..cohort.volume_files import case_id
 from ..errors import SemclError, one_of, raise_all
 from ..intake.prepare import split
 from ..plain import LARGE_BYTES, parse_yaml, read_json, read_text
+from .derived import group_labels, stack_modalities
 
 INPUT_MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR"}
 SPLITS = 3  # of the training cases for cross-fitting, where the datalist leaves only one fold to train on
@@ -35,7 +36,7 @@ def read_datalist(source: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def fold_cases(source: Mapping[str, Any], fold: int) -> list[Case]:
+def fold_cases(source: Mapping[str, Any], fold: int, derived: Path) -> list[Case]:
     """The cases to train on, each with a fold for cross-fitting, and the validation cases of ``fold``, without one.
 
     The folds for cross-fitting are the datalist's others; if there is only one, its patients are split into three.
@@ -43,15 +44,22 @@ def fold_cases(source: Mapping[str, Any], fold: int) -> list[Case]:
     Args:
         source: AutoRunner's input.
         fold: of the datalist, kept for validation.
+        derived: folder for images of several files, which are stacked, and for label maps of groups of labels.
 
     Raises:
-        SemclError: for images of several files, cases without a label map, no case to train on or to validate on, and
-            too few patients to split.
+        SemclError: for cases without a label map, no case to train on or to validate on, and too few patients to split;
+            errors of reading what is stacked or grouped.
     """
     entries = read_datalist(source)["training"]
     root = Path(source["dataroot"])
-    cases = [_case(entry, root) for entry in entries]
+    cases = [_case(entry, root, derived) for entry in entries]
     raise_all([unlabelled(case) for case in cases if case.label is None], of="the datalist")
+    groups = class_groups(source)
+    if groups:
+        labels = derived / "labels"
+        cases = [
+            replace(case, label=group_labels(case, [*groups.values()], labels / f"{case.id}.nii.gz")) for case in cases
+        ]
     validated = [replace(case, fold=None) for case in cases if case.fold == fold]
     trained = [case for case in cases if case.fold != fold]
     if not validated or not trained:
@@ -75,37 +83,27 @@ def fold_cases(source: Mapping[str, Any], fold: int) -> list[Case]:
     return trained + validated
 
 
-def _case(entry: Mapping[str, Any], root: Path) -> Case:
-    image = image_of(entry)
-    name = str(entry.get("case") or _name(image))
+def _case(entry: Mapping[str, Any], root: Path, derived: Path) -> Case:
+    images = images_of(entry)
+    name = str(entry.get("case") or _name(images[0]))
     label, fold = entry.get("label"), entry.get("fold")
+    files = [root / image for image in images]
+    several = len(files) > 1
     return Case(
         id=name,
         patient=str(entry.get("patient", name)),
         phase=str(entry.get("phase", UNKNOWN_PHASE)),
-        image=root / image,
+        image=stack_modalities(files, derived / "images" / f"{name}.nii.gz", name) if several else files[0],
         label=root / str(label) if label else None,
         fold=None if fold is None else int(fold),
         annotated=tuple(map(str, entry["annotated"])) if "annotated" in entry else None,
     )
 
 
-def image_of(entry: Mapping[str, Any] | str) -> str:
-    """The file of an entry of the datalist.
-
-    Raises:
-        SemclError: when there are several: SemCL uses one channel.
-    """
+def images_of(entry: Mapping[str, Any] | str) -> list[str]:
+    """The files of an entry of the datalist: one, or one for each modality."""
     image = entry if isinstance(entry, str) else entry["image"]
-    files = [image] if isinstance(image, str) else list(image)
-    if len(files) != 1:
-        raise SemclError(
-            "an image of several files",
-            found=f"{len(files)} files in {files}",
-            expected="one: SemCL uses one channel",
-            remedy="name the one to use in the datalist, or leave SemCL out of `algos`",
-        )
-    return str(files[0])
+    return [str(image)] if isinstance(image, str | Path) else [str(file) for file in image]
 
 
 def _name(image: str) -> str:
@@ -146,7 +144,7 @@ def _unordered_table(source: Mapping[str, Any], stats: Mapping[str, Any]) -> Lab
     if "label_table" in source:
         return LabelTable.read(Path(source["label_table"]))
     if source.get("class_names"):
-        numbers = _class_names(source["class_names"])
+        numbers = {name: number for number, name in enumerate(_classes(source["class_names"]), start=1)}
         origin = "class_names of AutoRunner's input"
     elif labels := read_datalist(source).get("labels"):
         given = {str(name): str(number) for name, number in labels.items()}
@@ -167,21 +165,30 @@ def _unordered_table(source: Mapping[str, Any], stats: Mapping[str, Any]) -> Lab
     return LabelTable.parse({"organs": numbers}, origin)
 
 
-def _class_names(given: Sequence[Any]) -> dict[str, int]:
-    numbers = {}
+def class_groups(source: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The labels of each class of ``class_names``, where these do not number the label maps 1, 2, ... as they are.
+
+    Empty where label maps can be used as they are.
+    """
+    classes = _classes(source.get("class_names") or [])
+    as_they_are = [[number] for number in range(1, len(classes) + 1)]
+    return {} if [*classes.values()] == as_they_are or "label_table" in source else classes
+
+
+def overlap(source: Mapping[str, Any]) -> bool:
+    """Whether a label belongs to several classes, or classes are said to overlap."""
+    labels = [label for group in class_groups(source).values() for label in group]
+    return bool(source.get("sigmoid")) or len(labels) != len(set(labels))
+
+
+def _classes(given: Sequence[Any]) -> dict[str, list[int]]:
+    """Labels of each class by its name; by place where no labels are given."""
+    found = {}
     entries: list[Mapping[str, Any]] = [entry if isinstance(entry, Mapping) else {"name": entry} for entry in given]
     for place, entry in enumerate((entry for entry in entries if entry["name"] != "background"), start=1):
-        name, number = entry["name"], entry.get("index", place)
-        several = isinstance(number, list | tuple)
-        if several and len(number) != 1:
-            raise SemclError(
-                "a class of several labels",
-                found=f"{name}: {number} in class_names",
-                expected="one label per class",
-                remedy="merge the labels in the label maps, or leave SemCL out of `algos`",
-            )
-        numbers[str(name)] = int(number[0] if several else number)
-    return numbers
+        labels = entry.get("index", place)
+        found[str(entry["name"])] = [int(label) for label in (labels if isinstance(labels, list | tuple) else [labels])]
+    return found
 
 
 def read_auto3dseg(path: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The order of training cases while one fold is held out."""
+"""The order of training cases while one fold is held out, and the cases that validate then."""
 
 from __future__ import annotations
 
@@ -53,3 +53,27 @@ class FoldSampler(Sampler[int]):
         passes = -(-self.length // len(used))
         order = np.concatenate([rng.permutation(used) for _ in range(passes)])
         return iter(ranks.own(order[: self.length]).tolist())
+
+
+class HeldOutSampler(Sampler[int]):
+    """Indices of the cases that a ``FoldSampler`` holds out, or of its cases while it holds none out; the first ones.
+
+    Every rank gets all of them: they are few, and their mean is then the same everywhere.
+
+    Args:
+        training: the sampler.
+        count: of cases, at most.
+    """
+
+    def __init__(self, training: FoldSampler, count: int) -> None:
+        self.training, self.count = training, count
+
+    def __len__(self) -> int:
+        return len(self._indices())
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices())
+
+    def _indices(self) -> list[int]:
+        fold = self.training.held_out
+        return [index for index, own in enumerate(self.training.folds) if fold in (None, own)][: self.count]

@@ -30,6 +30,12 @@ def weights_path(ckpt_dir: str | Path, fold: int | None) -> Path:
     return Path(ckpt_dir) / ("coarse.pt" if fold is None else f"coarse_fold{fold}.pt")
 
 
+def best_weights(ckpt_dir: str, fold: int | None) -> str:
+    """Path of the weights with which validation was best: coarse_fold<n>_best.pt, coarse_best.pt."""
+    last = weights_path(ckpt_dir, fold)
+    return str(last.with_name(f"{last.stem}_best.pt"))
+
+
 def held_out_fold(case: Case) -> int | None:
     """The fold without which the network was trained that segments a case; None: the one of all labelled cases."""
     return None if case.label is None else case.fold

@@ -202,7 +202,7 @@ def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tenso
 
     Args:
         image: any shape.
-        window: [low, high] in the image's units (HU), or "percentile": the volume's own 1st and 99th.
+        window: [low, high] in the image's units (HU), or "percentile": the 1st and 99th of the volume, of each channel.
     """
     low, high = window_ends(image, window)
     return between(image, low, high)
@@ -216,7 +216,7 @@ def between(image: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch
 
 
 def window_ends(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
-    """The two intensities (2,) of an image that become -1 and 1; ``window`` as in ``normalise``.
+    """The two intensities (2,) of an image that become -1 and 1; by percentile of each channel (2, C, 1, 1, 1).
 
     Raises:
         SemclError: when the window is neither.
@@ -231,6 +231,9 @@ def window_ends(image: torch.Tensor, window: Sequence[float] | str) -> torch.Ten
         )
     if ends:
         return torch.tensor(ends, device=image.device)
+    if image.ndim == 4 and len(image) > 1:  # modalities differ in their units
+        each = [window_ends(channel[None], window) for channel in image]
+        return torch.stack(each, 1).view(2, -1, 1, 1, 1)
     return torch.quantile(_sample(image.float().flatten()), torch.tensor(PERCENTILES, device=image.device))
 
 

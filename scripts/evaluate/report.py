@@ -161,7 +161,7 @@ def _checks(path: Path) -> dict[str, list[tuple[int, float]]]:
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
             epoch = int(row.pop("epoch"))
-            for name, value in row.items():
+            for name, value in ((name, value) for name, value in row.items() if value):
                 checks.setdefault(name, []).append((epoch, float(value)))
     return checks
 

@@ -172,6 +172,8 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "smallest_island": SHARE,
     "certain": Bound(0.5, 1),
     "val_interval": NATURAL,
+    "val_cases": COUNT,
+    "patience": NATURAL,
     "val_batches": COUNT,
     "val_neighbours": COUNT,
     "queries_per_object": COUNT,

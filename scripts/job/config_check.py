@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,10 +71,17 @@ class Shipped(NamedTuple):
 
 def shipped(bundle_root: Path, stage: str) -> Shipped:
     """Return the configs of a bundle against which a stage's is checked."""
-    written = {name: ConfigParser.load_config_file(path) for name, path in configs(bundle_root).items()}
+    written = {name: _content(path, path.stat().st_mtime_ns) for name, path in configs(bundle_root).items()}
     stages = {name: content for name, content in written.items() if "run" in content}  # not overlays
     others = {key: value for one in stages.values() for key, value in one.items()} | written["common"]
     return Shipped(stages[stage], others, written["common"])
+
+
+@lru_cache(maxsize=100)
+def _content(path: Path, changed: int) -> dict[str, Any]:
+    """Content of a config file, read once as long as it does not change."""
+    content: dict[str, Any] = ConfigParser.load_config_file(path)
+    return content
 
 
 def check_config(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapping[str, Any]) -> list[SemclError]:
@@ -176,10 +184,16 @@ def _arguments(path: str, component: Mapping[str, Any]) -> Iterator[SemclError]:
             yield _unknown(f"{path}#{name}", near, f"{component['_target_']} has no such argument")
 
 
+@cache
+def _locator() -> ComponentLocator:
+    """MONAI's table of components, which takes most of a second to make."""
+    return ComponentLocator()
+
+
 def _locate(target: str) -> Any:
     if overlays.is_expression(target):
         return None
-    path = target if "." in target else f"{ComponentLocator().get_component_module_name(target)}.{target}"
+    path = target if "." in target else f"{_locator().get_component_module_name(target)}.{target}"
     module, _, name = path.rpartition(".")
     package, _, rest = module.partition(".")
     if package in ("scripts", "semcl"):  # one package, under the name it was imported by

@@ -172,25 +172,30 @@ class ValidationCurve:
 
     Args:
         path: the file, <stage>_validation.csv; overwritten by the first validation.
-        resume: keep the rows of the interrupted run, as far as training goes on after them.
+        resume: keep the values of the interrupted run, as far as training goes on after them.
+        suffix: returns what follows the metrics' names in the columns of the training round at present.
     """
 
-    def __init__(self, path: str, resume: bool = False) -> None:
-        self.path, self.resume = Path(path), resume
-        self.rows: list[list[Any]] = []
+    def __init__(self, path: str, resume: bool = False, suffix: Callable[[], str] = str) -> None:
+        self.path, self.resume, self.suffix = Path(path), resume, suffix
+        self.rows: dict[int, dict[str, str]] = {}
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
         if self.resume and self.path.is_file():
-            self.rows = for_show(self.path, _rows) or []
+            self.rows = for_show(self.path, _values) or {}
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         epoch, metrics = engine.state.epoch, engine.state.metrics
-        self.rows = [row for row in self.rows if int(row[0]) < epoch]
-        self.rows.append([epoch, *(f"{float(value):.6f}" for value in metrics.values())])
+        found = {f"{name}{self.suffix()}": f"{float(value):.6f}" for name, value in metrics.items()}
+        for later in [number for number in self.rows if number >= epoch]:
+            self.rows[later] = {name: value for name, value in self.rows[later].items() if name not in found}
+        self.rows.setdefault(epoch, {}).update(found)
+        names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
+        kept = [[number, *(row.get(name, "") for name in names)] for number, row in sorted(self.rows.items()) if row]
         if ranks.number() == 0:
-            write_csv(self.path, [["epoch", *metrics], *self.rows])
+            write_csv(self.path, [["epoch", *names], *kept])
 
 
 def _is_curve(path: Path) -> bool:
@@ -203,6 +208,13 @@ def _rows(path: Path) -> list[list[Any]]:
     """Return the rows of a file below its columns."""
     with open(path, newline="") as file:
         return list(csv.reader(file))[1:]
+
+
+def _values(path: Path) -> dict[int, dict[str, str]]:
+    """Return the values of a validation's curve by epoch and column."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {int(row.pop("epoch")): {name: value for name, value in row.items() if value} for row in rows}
 
 
 def _rows_until(path: Path, done: tuple[int, int]) -> list[list[Any]]:

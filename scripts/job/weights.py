@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,30 +187,38 @@ class SaveBest:
     The note beside them also says the metric, as "validated". Of several ranks the first writes.
 
     Args:
-        path: the file.
+        path: the file, or a function that returns the one of the training round at present: each starts anew.
         module: whose weights.
         origin: noted beside it.
         resume: go on from the metric noted by the interrupted run.
     """
 
-    def __init__(self, path: str, module: nn.Module, origin: Mapping[str, str], resume: bool = False) -> None:
-        self.path, self.module, self.origin, self.resume = Path(path), module, origin, resume
-        self.best = -math.inf
+    def __init__(
+        self, path: str | Callable[[], str], module: nn.Module, origin: Mapping[str, str], resume: bool = False
+    ) -> None:
+        self.path, self.module, self.origin, self.resume = path, module, origin, resume
+        self.best, self.of = -math.inf, Path()
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
-        note = self.path.with_suffix(".json")
-        if self.resume and note.is_file():
-            known = for_show(note, lambda path: float(json.loads(path.read_text("utf-8"))["validated"]))
-            self.best = -math.inf if known is None else known
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        path = Path(self.path() if callable(self.path) else self.path)
+        if path != self.of:
+            self.best, self.of, self.resume = self._noted(path), path, False
         state: Any = engine.state
         value = float(state.metrics[state.key_metric_name])
         if value > self.best and ranks.number() == 0:
-            save_weights(self.path, self.module, {**self.origin, "validated": f"{value:.6f}"})
+            save_weights(path, self.module, {**self.origin, "validated": f"{value:.6f}"})
         self.best = max(self.best, value)
+
+    def _noted(self, path: Path) -> float:
+        note = path.with_suffix(".json")
+        if not self.resume or not note.is_file():
+            return -math.inf
+        known = for_show(note, lambda path: float(json.loads(path.read_text("utf-8"))["validated"]))
+        return -math.inf if known is None else known
 
 
 class LoadWeights:

@@ -1,13 +1,17 @@
 """The algorithm as AutoRunner handles it, without AutoRunner."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from monai.apps.auto3dseg import NNIGen, bundle_gen
+from monai.auto3dseg import utils
 
 from scripts.auto3dseg import SemclAlgo, template_path
+from scripts.auto3dseg.generated import Generated
 from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
@@ -45,7 +49,9 @@ def test_numbers_are_fitted_and_the_inputs_own_override_them(made, tmp_path):
     algorithm = made("mine", mine=own, semcl={"common": {"spacing": [9.0, 9.0, 9.0]}})
     algorithm.export_to_disk(str(tmp_path), "mine_1", fold=1)
     found = numbers(tmp_path / "mine_1")
-    assert found["common"] == {"window": [-80, 220], "spacing": [5.0, 5.0, 0.0], "coarse_size": [64, 56, 32]}
+    assert found["common"] == {
+        **{"window": [-80, 220], "spacing": [5.0, 5.0, 0.0], "patch_size": 64, "coarse_size": [64, 56, 32]}
+    }
     assert found["train"]["max_epochs"] == 3
     assert algorithm.fill_records["hyper_parameters.yaml"] == found
     assert found["bundle_root"] == str(tmp_path / "mine_1")
@@ -82,7 +88,7 @@ def test_a_foreign_folder_is_not_removed(made, tmp_path):
 
 def test_data_for_other_algorithms_is_skipped(made):
     assert made().pre_check_skip_algo() == (False, "")
-    assert made(channels=4).pre_check_skip_algo()[0]
+    assert made(channels=4).pre_check_skip_algo() == (False, "")
     assert made(sigmoid=True).pre_check_skip_algo()[0]
 
 
@@ -99,23 +105,72 @@ def test_wrong_input_is_refused_before_anything_is_trained(made, tmp_path, more,
         made(**more).export_to_disk(str(tmp_path), "semcl_1", fold=1)
 
 
-def test_a_hyperparameter_search_is_refused(made, tmp_path):
-    with pytest.raises(SemclError, match="no fold to generate the algorithm for"):
-        made().export_to_disk(str(tmp_path), "semcl_1", fill_with_datastats=False)
+class Search(NNIGen):
+    """A search of one trial, without the server that proposes its numbers."""
+
+    def get_hyperparameters(self):
+        return {"num_epochs": 6, "train_encoder_rate": 0.5}
+
+    def set_score(self, acc):
+        self.score = acc
 
 
-@pytest.mark.parametrize(("prefix", "started"), [("", sys.executable), ("nice python", "nice python")])
-def test_it_trains_on_the_first_device_with_this_python(made, tmp_path, monkeypatch, prefix, started):
+def test_a_trial_of_a_hyperparameter_search_has_its_own_numbers_and_the_fitted_ones(made, tmp_path, monkeypatch):
+    algorithm = made(semcl={"pretrain": {"max_epochs": 40}})
+    algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    before = numbers(tmp_path / "semcl_1")
+    commands = []
+
+    def run(self, command):
+        commands.append(command)
+        progress = Path(self.get_output_path()) / "cohort" / "models" / "progress.yaml"
+        progress.parent.mkdir(parents=True)
+        progress.write_text("[{best_avg_dice_score: 0.7}]")
+
+    monkeypatch.setattr(SemclAlgo, "_run_cmd", run)
+    search = Search(algorithm, {"learning_rate": 0.02})  # which every trial of the search has
+    search.run_algo(search.get_obj_filename(), str(tmp_path))
+    assert search.score == 0.7
+    trial = tmp_path / "semcl_1_override_num_epochs_6_train_encoder_rate_0.5"
+    found = numbers(trial)
+    assert (found["fold"], found["bundle_root"]) == (1, str(trial))
+    assert found["common"] == before["common"]
+    assert found["train"]["learning_rate"] == 0.02
+    assert found["pretrain"]["max_epochs"] == 40
+    assert f"{trial}/scripts/train.py" in commands[0]
+    assert "--num_epochs=6" in commands[0]
+
+
+def test_the_server_that_follows_losses_is_written_down(made, tmp_path):
+    algorithm = made()
+    algorithm.set_mlflow_tracking_uri("http://localhost:5000")
+    algorithm.set_mlflow_experiment_name("organs")
+    algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
+    read = Generated.read(str(tmp_path / "semcl_1" / "configs" / "hyper_parameters.yaml"), {})
+    given = {"tracking_uri": "http://localhost:5000", "experiment_name": "organs"}
+    assert read.tracking == {"tracking": "mlflow", **given}
+
+
+@pytest.mark.parametrize(
+    ("devices", "prefix", "started"),
+    [
+        ("3", "", f"{sys.executable} "),
+        ("3", "nice python", "nice python "),
+        ("3,1", "", "torchrun --nnodes 1 --nproc_per_node 2 "),
+    ],
+)
+def test_it_trains_on_all_devices_with_this_python(made, tmp_path, monkeypatch, devices, prefix, started):
     algorithm = made()
     algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
-    commands = []
-    monkeypatch.setattr(algorithm, "_run_cmd", commands.append)
-    given = {"CUDA_VISIBLE_DEVICES": "3,1", "NUM_NODES": 1, "CMD_PREFIX": prefix}
-    algorithm.train({"train#max_epochs": 2}, given)
-    assert algorithm.device_setting["CUDA_VISIBLE_DEVICES"] == "3"
-    (command,) = commands
-    assert command.startswith(f"{started} {tmp_path / 'semcl_1'}/scripts/train.py run ")
-    assert "--train#max_epochs=2" in command
+    runs = []
+    for place in (bundle_gen, utils):
+        monkeypatch.setattr(place, "run_cmd", lambda command, env, **more: runs.append((" ".join(command), env)))
+    algorithm.train({"num_epochs": 2}, {"CUDA_VISIBLE_DEVICES": devices, "NUM_NODES": 1, "CMD_PREFIX": prefix})
+    ((command, environment),) = runs
+    assert command.startswith(f"{started}{tmp_path / 'semcl_1'}/scripts/train.py run ")
+    assert "--num_epochs=2" in command
+    assert environment["CUDA_VISIBLE_DEVICES"] == devices
+    assert shutil.which("torchrun", path=environment["PATH"])
 
 
 def test_its_state_survives_autorunners_pickle(made, tmp_path):

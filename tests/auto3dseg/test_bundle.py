@@ -6,7 +6,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from scripts.auto3dseg import bundle
-from scripts.auto3dseg.generated import CHAIN_STAGES
+from scripts.auto3dseg.flat_names import CHAIN_STAGES
 from scripts.errors import SemclError
 
 

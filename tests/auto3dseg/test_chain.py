@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from scripts.auto3dseg import chain
-from scripts.auto3dseg.generated import CHAIN_STAGES
+from scripts.auto3dseg.flat_names import CHAIN_STAGES
 from scripts.errors import SemclError
 
 
@@ -87,5 +87,19 @@ def test_mistyped_numbers_are_refused_and_leave_an_earlier_run_alone(stages, fol
 
 
 def test_numbers_of_other_algorithms_are_reported_and_ignored(stages, capsys):
-    stages(num_epochs=3, **{"train#max_epochs": 3})
-    assert "SemCL ignores num_epochs:" in capsys.readouterr().out
+    stages(quick=True, num_epochs=3)
+    assert "SemCL ignores quick, which it does not have" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stage", "numbers", "expected"),
+    [
+        ("coarse", {}, {"batch_size": 4}),
+        ("pretrain", {}, {"queries_per_cluster": 4}),
+        ("train", {"queries_per_cluster": 6}, {"queries_per_cluster": 8}),
+        ("inference", {}, {}),
+    ],
+)
+def test_batches_are_as_many_queries_as_ranks_can_share(stage, numbers, expected):
+    assert chain.for_ranks(stage, numbers, 4) == expected
+    assert chain.for_ranks(stage, numbers, 1) == {}

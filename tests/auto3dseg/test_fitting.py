@@ -1,10 +1,9 @@
 """Numbers derived from Auto3DSeg's analysis."""
 
-import pytest
-
-from scripts.auto3dseg.fitting import fit
+from scripts.auto3dseg.bundle import check_numbers
+from scripts.auto3dseg.fitting import fit, for_memory
+from scripts.auto3dseg.flat_names import CHAIN_STAGES
 from scripts.bundle_folder import bundle_folder, load_common
-from scripts.errors import SemclError
 
 
 def stats(shape, spacing, channels=1):
@@ -20,12 +19,13 @@ def stats(shape, spacing, channels=1):
 
 def test_an_abdominal_ct_gets_about_the_numbers_of_the_configs():
     found = fit(stats([512, 512, 100], [0.78, 0.78, 3.0]), "CT", load_common(bundle_folder()))
-    assert found == {"window": [-80, 220], "spacing": [2.5, 2.5, 0], "coarse_size": [64, 56, 32]}
+    assert found == {"window": [-80, 220], "spacing": [2.5, 2.5, 0], "patch_size": 64, "coarse_size": [64, 56, 32]}
 
 
 def test_small_volumes_keep_their_voxels():
     found = fit(stats([35, 50, 36], [1.0, 1.0, 1.0]), "MR", load_common(bundle_folder()))
-    assert found == {"window": "percentile", "spacing": [1.0, 1.0, 0], "coarse_size": [40, 56, 32]}
+    sizes = {"spacing": [1.0, 1.0, 0], "patch_size": 56, "coarse_size": [40, 56, 32]}
+    assert found == {"window": "percentile", **sizes}
 
 
 def test_cubes_are_resampled_along_the_body_too():
@@ -33,6 +33,16 @@ def test_cubes_are_resampled_along_the_body_too():
     assert found["spacing"] == [2.5, 2.5, 2.5]
 
 
-def test_several_channels_are_refused():
-    with pytest.raises(SemclError, match="images of several channels\n  found:    4 channels"):
-        fit(stats([35, 50, 36], [1.0, 1.0, 1.0], channels=4), "MR", load_common(bundle_folder()))
+def test_channels_are_windowed_each_by_its_own_percentiles():
+    found = fit(stats([240, 240, 155], [1.0, 1.0, 1.0], channels=4), "CT", load_common(bundle_folder()))
+    assert (found["image_channels"], found["window"]) == (4, "percentile")
+
+
+def test_a_large_gpu_gets_the_numbers_of_the_standard_overlay():
+    shared = load_common(bundle_folder())
+    assert for_memory(8.0, shared) == {}
+    numbers = for_memory(24.0, shared)
+    assert (numbers["common"]["patch_size"], numbers["train"]["max_epochs"]) == (128, 100)
+    found = fit(stats([512, 512, 100], [0.78, 0.78, 3.0]), "CT", shared | numbers["common"], large=True)
+    assert (found["spacing"], found["patch_size"]) == ([1.56, 1.56, 0], 128)
+    check_numbers(numbers, CHAIN_STAGES)

@@ -25,11 +25,17 @@ def test_paths_are_relative_to_the_config_file(tmp_path):
 
 
 def test_numbers_of_a_stage_override_shared_ones_and_overrides_both(tmp_path):
-    read = Generated.read(config(tmp_path), {"train#max_epochs": 5, "train#train#views#rotation": 1.0, "num_epochs": 9})
+    read = Generated.read(config(tmp_path), {"train#max_epochs": 5, "train#train#views#rotation": 1.0, "quick": True})
     given = read.overrides("train")
     assert (given["patch_size"], given["max_epochs"], given["train#views#rotation"]) == (32, 5, 1.0)
-    assert "num_epochs" not in given
+    assert read.ignored == ("quick",)
     assert "max_epochs" not in read.overrides("coarse")
+
+
+def test_a_server_is_told_apart_from_numbers(tmp_path):
+    read = Generated.read(config(tmp_path), {"mlflow_tracking_uri": "sqlite:///runs.db"})
+    assert (read.tracking, read.ignored) == ({"tracking": "mlflow", "tracking_uri": "sqlite:///runs.db"}, ())
+    assert Generated.read(config(tmp_path / "again"), {}).tracking == {}
 
 
 def test_other_files_of_the_folder_are_not_read(tmp_path):

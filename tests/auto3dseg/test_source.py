@@ -1,10 +1,12 @@
 """Auto3DSeg's input as a cohort: cases, folds, label table."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from scripts.auto3dseg.source import find_label_table, fold_cases, image_of, modality_of
+from scripts.auto3dseg.source import class_groups, find_label_table, fold_cases, images_of, modality_of, overlap
+from scripts.cohort.case import Case
 from scripts.cohort.label_table import Organ
 from scripts.errors import SemclError
 
@@ -32,7 +34,7 @@ def test_an_unknown_modality_is_refused(given):
 
 
 def test_a_fold_is_kept_for_validation_and_the_others_are_for_cross_fitting(tmp_path):
-    cases = fold_cases(source(tmp_path), 1)
+    cases = fold_cases(source(tmp_path), 1, tmp_path)
     assert {case.id: case.fold for case in cases} == {
         "im_c0": 0,
         "im_c1": 0,
@@ -51,16 +53,16 @@ def test_a_single_other_fold_is_split_by_patient(tmp_path):
     content["training"][1] |= {"patient": "one", "case": "second"}
     content["training"][5]["fold"] = 0
     path.write_text(json.dumps(content))
-    cases = fold_cases(given, 0)
+    cases = fold_cases(given, 0, tmp_path)
     folds = {case.id: case.fold for case in cases}
     assert folds["im_c5"] is None
     assert folds["im_c0"] == folds["second"]
     assert {fold for fold in folds.values() if fold is not None} == {0, 1, 2}
-    assert cases == fold_cases(given, 0)
+    assert cases == fold_cases(given, 0, tmp_path)
 
 
 def test_entries_without_a_fold_are_trained_on(tmp_path):
-    cases = fold_cases(source(tmp_path, folds=(None, None, 0, 1)), 0)
+    cases = fold_cases(source(tmp_path, folds=(None, None, 0, 1)), 0, tmp_path)
     assert {case.id for case in cases if case.fold is not None} == {"im_c0", "im_c1", "im_c3"}
 
 
@@ -68,7 +70,6 @@ def test_entries_without_a_fold_are_trained_on(tmp_path):
     ("folds", "fold", "entry", "message"),
     [
         ((0, 1), 0, {"label": None}, "case im_c0: an image without a label map"),
-        ((0, 1), 0, {"image": ["a.nii", "b.nii"]}, r"an image of several files\n  found:    2 files"),
         ((0, 0), 1, None, r"none to validate on\n  found:    0 of 2"),
         ((1, 1), 1, None, r"no case to train on, or .*\n  found:    2 of 2"),
         ((0, 1), 0, None, r"too few patients to train on\n  found:    1 outside fold 0"),
@@ -76,23 +77,28 @@ def test_entries_without_a_fold_are_trained_on(tmp_path):
 )
 def test_a_datalist_that_cannot_be_trained_on_is_refused(tmp_path, folds, fold, entry, message):
     with pytest.raises(SemclError, match=message):
-        fold_cases(source(tmp_path, folds, entry), fold)
+        fold_cases(source(tmp_path, folds, entry), fold, tmp_path)
 
 
-def test_an_entry_may_be_a_path_or_a_list_of_one_path():
-    assert [image_of("a.nii"), image_of({"image": "a.nii"}), image_of({"image": ["a.nii"]})] == ["a.nii"] * 3
+def test_an_entry_may_be_a_path_or_a_list_of_paths():
+    assert [images_of("a.nii"), images_of({"image": "a.nii"}), images_of({"image": ["a.nii"]})] == [["a.nii"]] * 3
+    assert images_of({"image": ["a.nii", "b.nii"]}) == ["a.nii", "b.nii"]
+
+
+def case(phase):
+    return Case("one", "one", phase, Path("one.nii"), Path("one.nii"))
 
 
 def table(folder, phase=None, **more):
     given = source(folder, entry={"phase": phase} if phase else None, **more)
-    return find_label_table(given, fold_cases(given, 0), STATS)
+    return find_label_table(given, [case(phase or "unknown")], STATS)
 
 
 def test_the_label_table_of_the_input_comes_first(tmp_path):
     (tmp_path / "labels.yaml").write_text("organs: {spleen: 2, liver: 1}\nphases: [portal]")
     found = table(tmp_path, "native", label_table=str(tmp_path / "labels.yaml"), class_names=["other"])
     assert found.names == ("liver", "spleen")  # in the order of Auto3DSeg's classes
-    assert found.phases == ("portal", "unknown", "native")
+    assert found.phases == ("portal", "native")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +106,7 @@ def test_the_label_table_of_the_input_comes_first(tmp_path):
     [
         ["left_kidney", "tumour", "right_kidney"],
         ["background", "left_kidney", "tumour", "right_kidney"],
-        [{"name": "left_kidney"}, {"name": "right_kidney", "index": [3]}, {"name": "tumour", "index": 2}],
+        [{"name": "left_kidney"}, {"name": "tumour", "index": [2, 4]}, {"name": "right_kidney", "index": 3}],
     ],
 )
 def test_class_names_find_their_partners(tmp_path, names):
@@ -123,8 +129,7 @@ def test_without_names_organs_are_numbered(tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"class_names": [{"name": "a", "index": 2}]}, r"organs are not numbered .*\n  found:    numbers 2"),
-        ({"class_names": [{"name": "a", "index": [1, 2]}]}, "a class of several labels"),
+        ({"datalist": {"labels": {"a": 2}}}, r"organs are not numbered .*\n  found:    numbers 2"),
         ({"label_table": "nowhere.yaml"}, r"there is no label table\n  found:    no nowhere.yaml"),
     ],
 )
@@ -136,4 +141,18 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path, more, message):
 def test_label_maps_with_only_background_are_refused(tmp_path):
     given = source(tmp_path)
     with pytest.raises(SemclError, match="no organ is labelled"):
-        find_label_table(given, fold_cases(given, 0), {"stats_summary": {"label_stats": {"labels": [0]}}})
+        find_label_table(given, [case("unknown")], {"stats_summary": {"label_stats": {"labels": [0]}}})
+
+
+@pytest.mark.parametrize(
+    ("names", "groups", "overlapping"),
+    [
+        (["liver", "tumour"], {}, False),
+        ([{"name": "background", "index": [0]}, {"name": "liver", "index": [1]}], {}, False),
+        ([{"name": "whole", "index": [1, 2]}, {"name": "other", "index": 4}], {"whole": [1, 2], "other": [4]}, False),
+        ([{"name": "whole", "index": [1, 2]}, {"name": "core", "index": [1]}], {"whole": [1, 2], "core": [1]}, True),
+    ],
+)
+def test_labels_of_a_class_are_grouped_where_they_are_several_or_numbered_otherwise(names, groups, overlapping):
+    assert class_groups({"class_names": names}) == groups
+    assert overlap({"class_names": names}) == overlapping

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.coarse.fold_sampler import FoldSampler
+from scripts.coarse.fold_sampler import FoldSampler, HeldOutSampler
 
 FOLDS = [0, 1, 2, 0, 1, 2, 0]
 
@@ -48,3 +48,11 @@ def test_holding_out_counts_epochs_anew():
     assert list(sampler) != epochs[0]
     sampler.hold_out(1)
     assert [list(sampler) for _ in range(2)] == epochs
+
+
+@pytest.mark.parametrize(("fold", "expected"), [(0, [0, 3]), (1, [1, 4]), (None, [0, 1])])
+def test_the_first_cases_of_the_fold_held_out_validate(fold, expected):
+    training = FoldSampler(FOLDS, 7)
+    training.hold_out(fold)
+    sampler = HeldOutSampler(training, 2)
+    assert (list(sampler), len(sampler)) == (expected, 2)

@@ -200,6 +200,13 @@ def test_an_unknown_window_is_refused():
         normalise(torch.zeros(1, 2, 2, 2), "abdomen")
 
 
+def test_each_channel_has_a_percentile_window_of_its_own():
+    channels = torch.stack([torch.linspace(0, 1, 1000), torch.linspace(500, 900, 1000)]).view(2, 10, 10, 10)
+    normalised = normalise(channels, "percentile")
+    assert torch.allclose(normalised[0], normalised[1], atol=1e-4)
+    assert torch.equal(normalised[:1], normalise(channels[:1], "percentile"))
+
+
 def test_percentiles_of_a_large_volume_see_all_slices():
     volume = torch.arange(200.0).repeat(100, 100, 1)  # two million voxels, a slice a value
     normalised = normalise(volume, "percentile")

@@ -316,6 +316,21 @@ def test_a_resumed_run_keeps_the_validations_before_it(tmp_path: Path) -> None:
     assert [row[0] for row in found[1:]] == ["5", "10"]
 
 
+def test_each_training_round_has_a_column_of_its_own(tmp_path: Path) -> None:
+    evaluator, names = Engine(lambda evaluator, batch: None), ["_fold0", "_fold1"]
+    ValidationCurve(str(tmp_path / "coarse_validation.csv"), suffix=lambda: names[0]).attach(evaluator)
+    evaluator.state.metrics["val_mean_dice"] = 0.5
+    for _ in [*names]:
+        for epoch in (6, 12):
+            evaluator.state.epoch = epoch - 1
+            evaluator.run([0], max_epochs=epoch)
+        names.pop(0)
+    assert rows(tmp_path / "coarse_validation.csv") == [
+        ["epoch", "val_mean_dice_fold0", "val_mean_dice_fold1"],
+        *(["6", "0.500000", "0.500000"], ["12", "0.500000", "0.500000"]),
+    ]
+
+
 def test_a_file_that_is_called_like_a_validation_curve_stays(tmp_path: Path) -> None:
     mine = tmp_path / "train_validation.csv"
     mine.write_text("mine")

@@ -177,6 +177,19 @@ def test_the_weights_of_the_best_validation_are_kept(tmp_path: Path) -> None:
     assert torch.equal(torch.load(path)["0.bias"], learning[0].bias)
 
 
+def test_each_training_round_has_its_own_best_weights(tmp_path: Path) -> None:
+    evaluator, rounds = Engine(lambda engine, batch: None), ["fold0", "fold1"]
+    evaluator.state.key_metric_name = "dice"
+    SaveBest(lambda: str(tmp_path / f"{rounds[0]}.pt"), network(), ORIGIN).attach(evaluator)
+    evaluator.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.state.metrics.update(dice=next(values)))
+    values = iter([0.9, 0.4])
+    for name in [*rounds]:
+        evaluator.run([0], max_epochs=1)
+        rounds.remove(name)
+    found = {path.stem: json.loads(path.read_text())["validated"] for path in tmp_path.glob("fold*.json")}
+    assert found == {"fold0": "0.900000", "fold1": "0.400000"}
+
+
 def test_a_damaged_file_is_refused(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:100])
     with pytest.raises(SemclError, match=r"(?s)cannot be read as weights.*run pretrain.yaml again"):

@@ -1,0 +1,79 @@
+"""StageNumbers of the stages by the names that Auto3DSeg's own algorithms know.
+
+``AutoRunner.set_training_params`` gives all algorithms the same names, and MONAI's fail on one with a ``#`` that their
+configs lack. So beside them numbers need names without: ``num_epochs``, or ``train_skip_width`` for a stage's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..bundle_folder import bundle_folder
+from ..job import config_check
+
+TRAINED = ("coarse", "pretrain", "train")  # stages that train
+CHAIN_STAGES = (*TRAINED, "inference")
+LEAST_WARM_UP = 0.01  # share of the steps
+KNOWN = {  # name: the keys it sets
+    "learning_rate": ("train#learning_rate",),
+    "num_epochs_per_validation": ("pretrain#val_interval", "train#val_interval"),
+    "early_stop_patience": ("train#patience",),
+    "num_workers": ("common#num_workers",),
+    "amp": ("common#amp",),
+}
+StageNumbers = Mapping[str, Mapping[str, Any]]
+
+
+def staged(given: Mapping[str, Any], numbers: StageNumbers) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """StageNumbers by stage with those given added, and the names among these that are other algorithms'.
+
+    ``num_epochs`` is the length of train; the other stages that train become longer or shorter by the same factor.
+    ``num_warmup_epochs`` is how long train's learning rate rises; in the others it rises for the same share.
+
+    Args:
+        given: by name: one of ``KNOWN`` or of those two, "stage#key" or "stage_key".
+        numbers: by stage, and under "common" for all of them.
+    """
+    found = {group: dict(numbers.get(group) or {}) for group in ("common", *CHAIN_STAGES)}
+    others = []
+    for name in given:
+        keys = KNOWN.get(name) or _keys(name, found)
+        for key in keys:
+            group, _, rest = key.partition("#")
+            found[group][rest] = given[name]
+        if not keys and name not in ("num_epochs", "num_warmup_epochs"):
+            others.append(name)
+    _set_lengths(found, given)
+    return found, others
+
+
+def _keys(name: str, groups: Mapping[str, Any]) -> tuple[str, ...]:
+    group, hash_mark, key = name.partition("#") if "#" in name else name.partition("_")
+    known = key and group in groups and (hash_mark == "#" or key in _shipped(group))
+    return (f"{group}#{key}",) if known else ()
+
+
+def _shipped(group: str) -> Mapping[str, Any]:
+    stage = CHAIN_STAGES[0] if group == "common" else group
+    shipped = config_check.shipped(bundle_folder(), stage)
+    return shipped.common if group == "common" else shipped.own
+
+
+def _set_lengths(found: dict[str, dict[str, Any]], given: Mapping[str, Any]) -> None:
+    """Set the epochs of each stage, and the share of its steps in which its learning rate rises."""
+    if not {"num_epochs", "num_warmup_epochs"} & set(given):
+        return
+    before = {stage: _epochs(stage, found) for stage in TRAINED}
+    epochs = given.get("num_epochs", before["train"])
+    for stage in TRAINED:
+        if "num_epochs" in given:
+            found[stage]["max_epochs"] = max(1, round(before[stage] * epochs / before["train"]))
+        if "num_warmup_epochs" in given:
+            share = given["num_warmup_epochs"] / epochs
+            found[stage]["scheduler#pct_start"] = min(max(share, LEAST_WARM_UP), 1 - LEAST_WARM_UP)
+
+
+def _epochs(stage: str, found: StageNumbers) -> int:
+    in_effect = {**_shipped(stage), **found["common"], **found[stage]}
+    return int(in_effect["max_epochs"])
