@@ -9,12 +9,15 @@ from pathlib import Path
 from ..cohort.attention import attention_path
 from ..cohort.case import Case, input_files
 from ..cohort.provenance import ATTENTION
+from ..intake.given_maps import ToolMaps
 from ..job.job import Job
 from ..outputs import Output, visible
 
 
-def claim_attention(folder: str, cases: Sequence[Case], networks: Mapping[str, Path], job: Job) -> None:
-    """Claim a folder to write attention maps into.
+def claim_attention(
+    folder: str, cases: Sequence[Case], networks: Mapping[str, Path], job: Job, tool: ToolMaps | None = None
+) -> None:
+    """Claim a folder to write attention maps into, and that of the maps that another tool is called for.
 
     A folder of an earlier version, which left no marker, is claimed when each map in it was written after its network,
     ``networks``[case], and before the last run of a stage that writes maps ended.
@@ -34,6 +37,8 @@ def claim_attention(folder: str, cases: Sequence[Case], networks: Mapping[str, P
         )
 
     Output(Path(folder), "attention maps", "--attention_dir").claim(input_files(cases), earlier)
+    if tool is not None:
+        tool.claim(cases)
 
 
 def claim_partial(folder: Path, cases: Sequence[Case], resume: bool) -> None:

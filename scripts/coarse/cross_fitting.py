@@ -21,6 +21,7 @@ from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import note_attention, provenance
 from ..errors import one_of
+from ..intake.given_maps import ToolMaps
 from ..job.checkpoint import Checkpoint
 from ..job.job import Job
 from ..job.weights import claim_weights, save_weights
@@ -48,6 +49,7 @@ def cross_fit(
     maps: bool = True,
     labelled_maps: str = "cross-fitted",
     simulated_errors: float = 0.6,
+    tool: ToolMaps | None = None,
 ) -> None:
     """Train once without each fold and once on all labelled cases; write all cases' attention maps and the weights.
 
@@ -68,6 +70,7 @@ def cross_fit(
         maps: False: write the weights only (``write_maps`` writes the maps).
         labelled_maps: of the cases it is trained on: "cross-fitted", or without these rounds "simulated" or "none".
         simulated_errors: of simulated maps, see ``simulate_map``.
+        tool: maps of another tool, whose organs come from there.
 
     Raises:
         SemclError: when ``attention_dir`` holds scans, label maps or anything else that this stage did not write.
@@ -79,7 +82,7 @@ def cross_fit(
     partial = Path(f"{attention_dir}.partial")  # never maps of two runs in one folder
     if maps:
         networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
-        ranks.first_alone(lambda: _claim(cases, attention_dir, partial, networks, job))
+        ranks.first_alone(lambda: _claim(cases, attention_dir, partial, networks, job, tool))
     rounds = [*held_out_folds(cases), None] if labelled_maps == "cross-fitted" else [None]
     names = [weights_path(ckpt_dir, fold).name for fold in rounds]
     ranks.first_alone(lambda: claim_weights(Path(ckpt_dir), names, table, cases))
@@ -96,11 +99,11 @@ def cross_fit(
             if number == 0:
                 ranks.first_alone(lambda: empty_partial(partial))
             unseen = ranks.own([case for case in cases if held_out_fold(case) == fold])
-            predict(unseen, network, inferer, table, str(partial), trainer.state.device, job.fail)
+            predict(unseen, network, inferer, table, str(partial), trainer.state.device, job.fail, tool)
         job.share_failed()
     if maps and labelled_maps == "simulated":
         simulated = ranks.own([case for case in cases if held_out_fold(case) is not None])
-        simulate_maps(simulated, inferer, table, str(partial), simulated_errors, job.fail)
+        simulate_maps(simulated, inferer, table, str(partial), simulated_errors, job.fail, tool)
         job.share_failed()
     if maps and job.leads:
         note_attention(attention_dir, note)
@@ -121,9 +124,16 @@ def _train_round(
     trainer.run()
 
 
-def _claim(cases: Sequence[Case], attention_dir: str, partial: Path, networks: Mapping[str, Path], job: Job) -> None:
+def _claim(
+    cases: Sequence[Case],
+    attention_dir: str,
+    partial: Path,
+    networks: Mapping[str, Path],
+    job: Job,
+    tool: ToolMaps | None,
+) -> None:
     """Make sure that both folders are this stage's own."""
-    claim_attention(attention_dir, cases, networks, job)
+    claim_attention(attention_dir, cases, networks, job, tool)
     claim_partial(partial, cases, job.resume)
 
 

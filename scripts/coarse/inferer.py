@@ -18,6 +18,7 @@ from ..cohort.components import boxes
 from ..cohort.resampling import reach, resample, strongest
 from ..cohort.volume import case_of, normalise
 from ..finite import refuse_broken
+from ..intake.given_maps import ToolMaps, no_map, put_over
 from ..job.weights import load_weights
 
 
@@ -28,10 +29,17 @@ class CoarseInferer(Inferer):
         size: grid (X, Y, Z) the network works on.
         window: intensity window, as ``normalise`` takes it.
         channels: C, channels of the images.
+        objects: object number of each of the network's classes after background; None: 1, 2, ...
     """
 
-    def __init__(self, size: Sequence[int], window: Sequence[float] | str, channels: int = 1) -> None:
-        self.size, self.window, self.channels = tuple(size), window, channels
+    def __init__(
+        self,
+        size: Sequence[int],
+        window: Sequence[float] | str,
+        channels: int = 1,
+        objects: Sequence[int] | None = None,
+    ) -> None:
+        self.size, self.window, self.channels, self.objects = tuple(size), window, channels, objects
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
@@ -62,7 +70,8 @@ class CoarseInferer(Inferer):
             (box,) = boxes(mask, 1)
             if box is not None:
                 region = reach([ends.start for ends in box], [ends.stop for ends in box], self.size, full)
-                yield organ, region, resample(scores[organ : organ + 1], full, region)[0]
+                number = self.objects[organ - 1] if self.objects else organ
+                yield number, region, resample(scores[organ : organ + 1], full, region)[0]
 
 
 class CoarseModel:
@@ -81,10 +90,17 @@ class CoarseModel:
         self.network, self.weights, self.inferer, self.contradiction = network, Path(weights), inferer, contradiction
         self.loaded = False
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Object numbers (1, 1, X, Y, Z) of a volume (1, C, X, Y, Z); errors of ``load``."""
+    def __call__(self, inputs: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+        """Object numbers (1, 1, X, Y, Z) of a volume (1, C, X, Y, Z), with those of a given map over them.
+
+        Raises:
+            SemclError: without a given map where the network was trained for the organs that such maps lack; and errors
+                of ``load``.
+        """
+        if given is None and self.inferer.objects:
+            raise no_map(case_of(inputs), "no map")
         self.load()
-        return self.inferer(inputs, self.network)
+        return put_over(self.inferer(inputs, self.network), given)
 
     def load(self) -> None:
         """Load the weights, once; raises ``contradiction`` and what ``load_weights`` raises."""
@@ -98,21 +114,29 @@ class CoarseModel:
 
 
 class LoadCoarse:
-    """Handler: load the coarse network when the run starts, if a case has no attention map; errors of its ``load``.
+    """Handler: load the coarse network when the run starts, if a case needs it; errors of its ``load``.
 
     Args:
         model: the coarse network.
         cases: the cases to segment.
         attention_dir: folder of their attention maps.
+        tool: maps of another tool, which may take their place.
     """
 
-    def __init__(self, model: CoarseModel, cases: Sequence[Case], attention_dir: str) -> None:
-        self.model, self.cases, self.attention_dir = model, list(cases), attention_dir
+    def __init__(
+        self, model: CoarseModel, cases: Sequence[Case], attention_dir: str, tool: ToolMaps | None = None
+    ) -> None:
+        self.model, self.cases, self.attention_dir, self.tool = model, list(cases), attention_dir, tool
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if not all(attention_path(self.attention_dir, case.id).is_file() for case in self.cases):
+        if any(map(self._is_needed, self.cases)):
             self.model.load()
+
+    def _is_needed(self, case: Case) -> bool:
+        if self.tool is not None and self.tool.gives(case.id):
+            return bool(self.model.inferer.objects)  # the organs that such maps lack
+        return not attention_path(self.attention_dir, case.id).is_file()

@@ -18,6 +18,7 @@ from ..cohort.provenance import has_note, note_attention, provenance, stale_maps
 from ..cohort.volume import read
 from ..errors import SemclError
 from ..freshness import newer
+from ..intake.given_maps import ToolMaps, given_objects, put_over
 from ..job.job import Job
 from ..job.weights import load_weights
 from ..previous import forget_previous, set_aside
@@ -56,6 +57,7 @@ def write_maps(
     origin: Mapping[str, str],
     device: torch.device,
     job: Job,
+    tool: ToolMaps | None = None,
 ) -> None:
     """Write the attention maps of the job's share of cases with trained coarse networks, as ``cross_fit`` does.
 
@@ -71,12 +73,13 @@ def write_maps(
         origin: cohort and label table that the weights must have been made from.
         device: of the network.
         job: the run; its shard and its ranks share the cases.
+        tool: maps of another tool, whose organs come from there.
 
     Raises:
         SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds files of something else.
     """
     networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
-    ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job))
+    ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job, tool))
     made_from, note = {key: origin[key] for key in ("cohort", "labels")}, provenance(origin, cases, table)
     for fold in dict.fromkeys(held_out_fold(case) for case in cases if stale_maps(attention_dir, note)):
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)  # or no map may be removed
@@ -84,13 +87,13 @@ def write_maps(
     ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, job))
     missing: dict[int | None, list[Case]] = {}
     for case in job.part(cases):
-        sources = case.image, weights_path(ckpt_dir, held_out_fold(case))
+        sources = case.image, weights_path(ckpt_dir, held_out_fold(case)), *(tool.sources(case.id) if tool else ())
         if not newer(attention_path(attention_dir, case.id), sources):
             missing.setdefault(held_out_fold(case), []).append(case)
     ranks.wait()  # until every rank has its list: only then may the first map be written
     for fold, unseen in missing.items():
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)
-        predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail)
+        predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail, tool)
     job.share_failed()
     ranks.wait()
     if job.leads and not job.failed and all(attention_path(attention_dir, case.id).is_file() for case in cases):
@@ -115,14 +118,19 @@ def predict(
     attention_dir: str,
     device: torch.device,
     fail: Callable[[str, object], None],
+    tool: ToolMaps | None = None,
 ) -> None:
-    """Write the attention maps of ``cases``; those that cannot be read are passed to ``fail``."""
+    """Write the attention maps of ``cases``; those that cannot be read are passed to ``fail``.
+
+    Organs that the maps of ``tool`` have come from there.
+    """
     network.eval()
     for case in bar(cases, total=len(cases), title="attention maps", unit="case", hidden=ranks.number() > 0):
         try:
             image = read(case.image, case.id, inferer.channels)
+            given = given_objects(tool, image, case.image)
         except SemclError as error:
             fail(case.id, error)
             continue
-        objects = inferer(image[None].to(device), network)[0, 0]
+        objects = put_over(inferer(image[None].to(device), network)[0, 0], given)
         write_label_map(attention_path(attention_dir, case.id), objects, image, table)

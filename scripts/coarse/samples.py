@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.transforms import Transform
+from numpy.typing import NDArray
 
 from ..cohort.case import Case
-from ..cohort.label_table import LabelTable
+from ..cohort.label_table import IGNORED, LabelTable
 from ..cohort.resampling import resample, resample_objects
 from ..cohort.volume import normalise, read, read_label
 
@@ -22,16 +24,30 @@ class ReadCoarse(Transform):
         size: grid (X, Y, Z) that the whole volume is resampled to.
         window: intensity window, as ``normalise`` takes it.
         channels: C, channels of the images.
+        objects: object number of each of the network's classes after background; other objects become background.
+            None: 1, 2, ...
     """
 
     def __init__(
-        self, table: LabelTable, size: Sequence[int], window: Sequence[float] | str, channels: int = 1
+        self,
+        table: LabelTable,
+        size: Sequence[int],
+        window: Sequence[float] | str,
+        channels: int = 1,
+        objects: Sequence[int] | None = None,
     ) -> None:
         self.table, self.size, self.window, self.channels = table, tuple(size), window, channels
+        self.objects = range(1, len(table) + 1) if objects is None else objects
 
     def __call__(self, data: Mapping[str, Case]) -> dict[str, Any]:
         case = data["case"]
         image = read(case.image, case.id, self.channels)
         objects = read_label(case, image, self.table)
-        label = resample_objects(torch.from_numpy(objects), self.size)
+        label = resample_objects(torch.from_numpy(self._classes(objects)), self.size)
         return {"image": resample(normalise(image.as_tensor(), self.window), self.size), "label": label[None]}
+
+    def _classes(self, objects: NDArray[np.int16]) -> NDArray[np.int16]:
+        """The network's class of each object number; ignored voxels stay ignored."""
+        classes = np.zeros(len(self.table) + 1, np.int16)
+        classes[list(self.objects)] = np.arange(1, len(self.objects) + 1)
+        return np.where(objects == IGNORED, np.int16(IGNORED), classes[objects.clip(0)])

@@ -19,6 +19,7 @@ from ..cohort.label_table import LabelTable
 from ..cohort.resampling import resample, strongest
 from ..cohort.volume import read, read_label
 from ..errors import SemclError
+from ..intake.given_maps import ToolMaps, given_objects, put_over
 from .inferer import CoarseInferer
 
 CELLS = 4  # voxels of the small volume from one value of the random fields to the next
@@ -34,16 +35,21 @@ def simulate_maps(
     attention_dir: str,
     errors: float,
     fail: Callable[[str, object], None],
+    tool: ToolMaps | None = None,
 ) -> None:
-    """Write the simulated maps of labelled ``cases``; those that cannot be read are passed to ``fail``."""
+    """Write the simulated maps of labelled ``cases``; those that cannot be read are passed to ``fail``.
+
+    Organs that the maps of ``tool`` have come from there.
+    """
     for case in cases:
         try:
             image = read(case.image, case.id, inferer.channels)
             objects = torch.from_numpy(read_label(case, image, table))
+            given = given_objects(tool, image, case.image)
         except SemclError as error:
             fail(case.id, error)
             continue
-        simulated = simulate_map(objects, len(table), inferer, errors, case.id)
+        simulated = put_over(simulate_map(objects, len(table), inferer, errors, case.id), given)
         write_label_map(attention_path(attention_dir, case.id), simulated, image, table)
 
 
@@ -62,18 +68,19 @@ def simulate_map(objects: torch.Tensor, count: int, inferer: CoarseInferer, erro
     """
     size, full = inferer.size, objects.shape
     generator = torch.Generator().manual_seed(zlib.crc32(case.encode()))
-    scores = torch.zeros(count + 1, *size)
+    numbers = inferer.objects or range(1, count + 1)
+    scores = torch.zeros(len(numbers) + 1, *size)
     places = functional.affine_grid(torch.eye(3, 4)[None], [1, 1, *size], align_corners=False)
     sides = torch.tensor(size[::-1])  # last axis first, as the grid has it
     unit = 2 / sides * (sides > 1)  # a voxel; nothing moves out of a single slice
-    for organ in range(1, count + 1):
+    for row, organ in enumerate(numbers, start=1):
         own = (objects == organ).float()[None]
         shift, growth = _field(3, size, generator), _field(1, size, generator)
         if own.any():
             moved = places + errors * shift.movedim(1, -1) * unit
             soft = functional.grid_sample(resample(own, size)[None], moved, align_corners=False)[0, 0]
             edge = _smoothed(soft)
-            scores[organ] = torch.where(edge > 0, soft + 0.5 * errors * growth[0, 0] * (edge * (1 - edge) * 4), soft)
+            scores[row] = torch.where(edge > 0, soft + 0.5 * errors * growth[0, 0] * (edge * (1 - edge) * 4), soft)
     scores[0] = BACKGROUND_SCORE
     return strongest(inferer.candidates(scores, full), resample(scores[:1], full)[0])
 

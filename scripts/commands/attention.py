@@ -33,10 +33,12 @@ def attention(
     from ..cohort.attention import attention_path, write_label_map
     from ..cohort.case import input_files
     from ..cohort.label_table import LabelTable
+    from ..cohort.volume import read
     from ..cohort.volume_errors import ERROR
     from ..errors import one_of
     from ..intake import findings
-    from ..intake.tool_maps import map_of, read_map
+    from ..intake.tool_layout import map_of
+    from ..intake.tool_maps import read_map
     from ..intake.tool_names import read_numbers
     from ..outputs import Output
 
@@ -52,13 +54,14 @@ def attention(
         path = found[case.id]
         if path is None:
             continue
-        made = read_map(case, path, numbers, table)
+        image = read(case.image, case.id)
+        made = read_map(image, path, numbers, table)
         wrong = findings.allow(made.findings, allow)
         every += wrong
         unused |= set(made.unused)
         held |= set(made.objects.ravel().tolist())
         if not any(item.severity == ERROR for item in wrong):
-            write_label_map(attention_path(own.folder, case.id), made.objects, made.image, table)
+            write_label_map(attention_path(own.folder, case.id), made.objects, image, table)
     if csv:
         findings.write_findings(Path(csv), every)
     if every:
@@ -86,5 +89,6 @@ def _refuse_lacking(organs: list[str], stop: bool) -> None:
     if organs and stop:
         raise SemclError(
             "organs of the label table are in no map", found=", ".join(organs), expected="every organ in some map",
-            remedy="add their names to --names, or set --missing leave: they get no attention, and are not segmented",
+            remedy="add their names to --names, train the coarse network for them (coarse.yaml --tool_maps), or set "
+            "--missing leave: they get no attention, and are not segmented",
         )  # fmt: skip

@@ -12,16 +12,14 @@ from monai.data import MetaTensor
 from monai.transforms import ResampleToMatch
 from numpy.typing import NDArray
 
-from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import read
-from ..cohort.volume_files import case_id
+from ..cohort.volume import case_of, read
 from ..errors import SemclError
 from .findings import Finding
+from .tool_layout import masks_in
 from .tool_names import same_organs
 from .voxels import inspect_objects
 
-MASK_FOLDERS = ("", "segmentations")  # folders of a case in which masks lie
 ENOUGH_COVERED = 0.5  # of a scan
 
 
@@ -31,39 +29,24 @@ class ToolMap:
 
     Args:
         objects: object numbers (X, Y, Z) in RAS.
-        image: the scan.
         covered: share of the scan that the map reaches over.
         findings: what the checks of label maps found in it.
         unused: the tool's names or numbers that are no organ of the table.
     """
 
     objects: NDArray[np.int16]
-    image: MetaTensor
     covered: float
     findings: list[Finding]
     unused: list[str]
 
 
-def map_of(folder: Path, case: str) -> Path | None:
-    """The label map of a case, or its folder of masks, one file an organ; None without one."""
-    files = [path for path in sorted(folder.glob(f"{case}*")) if path.is_file() and case_id(path) == case]
-    if files:
-        return files[0]
-    for name in reversed(MASK_FOLDERS):
-        inner = folder / case / name
-        if inner.is_dir() and any(case_id(path) for path in inner.iterdir()):
-            return inner
-    return None
-
-
-def read_map(case: Case, path: Path, numbers: Mapping[int, str], table: LabelTable, channels: int = 1) -> ToolMap:
-    """Read a case's map from a file of numbers, or a folder of masks named after organs.
+def read_map(image: MetaTensor, path: Path, numbers: Mapping[int, str], table: LabelTable) -> ToolMap:
+    """Read the map of a scan (C, X, Y, Z; RAS) from a file of numbers, or a folder of masks named after organs.
 
     Raises:
         SemclError: when a file cannot be read, or the map covers less than half of the scan.
     """
-    image = read(case.image, case.id, channels)
-    names = {str(case_id(file)): file for file in sorted(path.iterdir()) if case_id(file)} if path.is_dir() else {}
+    case, names = str(case_of(image)), masks_in(path)
     organs = same_organs(names or numbers.values(), table)
     objects, unused, covered = np.zeros(image.shape[1:], np.int16), list[str](), 1.0
     parts = list(names.items()) if names else [("", path)]
@@ -71,7 +54,7 @@ def read_map(case: Case, path: Path, numbers: Mapping[int, str], table: LabelTab
         if names and name not in organs:
             unused.append(name)
             continue
-        voxels, covered = _on_scan(read(file, case.id, 1, indices=True), image)
+        voxels, covered = _on_scan(read(file, case, 1, indices=True), image)
         values = {0: "", 1: name} if names else numbers
         for value in np.unique(voxels[voxels != 0]).astype(int).tolist():
             organ = organs.get(name if names else values.get(value, ""))
@@ -82,13 +65,13 @@ def read_map(case: Case, path: Path, numbers: Mapping[int, str], table: LabelTab
     if covered < ENOUGH_COVERED:
         raise SemclError(
             "the map of another tool lies elsewhere than the scan",
-            case=case.id,
+            case=case,
             found=f"{covered:.0%} of the scan's voxels within {path}",
             expected=f"at least {ENOUGH_COVERED:.0%}",
             remedy="make it from this scan, in its geometry",
         )
-    seen = inspect_objects(objects, np.asarray(image.affine), case.id, table, tuple(organs.values()))
-    return ToolMap(objects, image, covered, seen.findings, unused)
+    seen = inspect_objects(objects, np.asarray(image.affine), case, table, tuple(organs.values()))
+    return ToolMap(objects, covered, seen.findings, unused)
 
 
 def _on_scan(label: MetaTensor, image: MetaTensor) -> tuple[NDArray[np.int64], float]:

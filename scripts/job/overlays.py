@@ -13,7 +13,7 @@ from ..plain import short
 
 PATHS = {
     *("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
-    *("pseudo_dir", "encoder_weights", "decoder_weights", "initial_weights"),
+    *("pseudo_dir", "encoder_weights", "decoder_weights", "initial_weights", "tool_maps"),
 }
 
 

@@ -25,7 +25,7 @@ from .manifest import versions
 SECTION = "common"  # of the running config: where common.yaml is put
 SETTINGS, PARTS = "settings", "parts"  # of a note
 NOTED, GIVEN = "noted", "given"  # what ``settings`` of common.yaml may be
-TRAINING_ONLY = {"freeze_encoder"}  # how a network is trained, not what it is
+TRAINING_ONLY = {"freeze_encoder", "tool"}  # how, and beside which maps, a network is trained, not what it is
 REFERENCES = re.compile(r"@(?:shared\.|common#)?(\w+)")
 EXPECTED, COPY_BOTH = "the note a stage writes beside its weights", "make the weights again, or copy both files again"
 

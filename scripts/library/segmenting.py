@@ -21,15 +21,25 @@ from ..cohort.volume_files import case_id
 from ..commands.stages import components_of
 from ..errors import SemclError, root_cause
 from ..freshness import stamp
+from ..intake.findings import allow, stop
+from ..intake.tool_maps import read_map
+from ..intake.tool_names import read_numbers
 from ..refine.ensemble import LoadMembers
+from ..refine.volumes import PARTIAL_MAP, WHOLE_MAP
 
 MODELS_KEPT = 2  # models that stay loaded, for one call after another
 ORIGINAL = "original_affine"  # meta data: of the voxels as they were given
 Volume = str | Path | torch.Tensor | SpatialImage
 
 
-def segment(volume: Volume, model_dir: str | Path, overlay: str | None = None, **numbers: Any) -> MetaTensor:
-    """Segment a volume with trained models, as ``inference.yaml`` segments a scan without an attention map.
+def segment(
+    volume: Volume,
+    model_dir: str | Path,
+    attention: str | Path | None = None,
+    overlay: str | None = None,
+    **numbers: Any,
+) -> MetaTensor:
+    """Segment a volume with trained models, voxel by voxel as ``inference.yaml`` does.
 
     The models of the last two calls stay loaded.
 
@@ -37,6 +47,8 @@ def segment(volume: Volume, model_dir: str | Path, overlay: str | None = None, *
         volume: path of a scan (a file, or a folder of DICOM slices), a nibabel image, or a MetaTensor (X, Y, Z) or
             (C, X, Y, Z) with its affine; in the image's own units, such as HU.
         model_dir: the folder of the models, such as cohort/models.
+        attention: label map of the volume by another tool, or its folder of masks, as in ``tool_maps``; None for the
+            coarse network's.
         overlay: path or name of the overlay of their training, where it is not the one kept in the cohort around them.
         numbers: other keys of inference.yaml and common.yaml, such as ``test_views=5`` or ``device="cuda:1"``.
 
@@ -44,7 +56,7 @@ def segment(volume: Volume, model_dir: str | Path, overlay: str | None = None, *
         label numbers (1, X, Y, Z) of the models' label table, on the voxels of ``volume`` and with its affine.
 
     Raises:
-        SemclError: when the volume cannot be read, models are missing, or they do not fit the numbers.
+        SemclError: when the volume or its map cannot be used, models are missing, or they do not fit the numbers.
     """
     folder = Path(model_dir).resolve()
     times = tuple(stamp(path) for path in sorted(folder.glob("*")))
@@ -55,7 +67,7 @@ def segment(volume: Volume, model_dir: str | Path, overlay: str | None = None, *
         if cause is None:
             raise
         raise cause from error
-    return model(volume)
+    return model(volume, None if attention is None else Path(attention))
 
 
 @lru_cache(MODELS_KEPT)
@@ -70,20 +82,28 @@ class _Segmenter:
     def __init__(self, folder: Path, overlay: str | None, numbers: dict[str, Any]) -> None:
         made = components_of("inference", str(folder.parent), None, overlay, {"ckpt_dir": str(folder), **numbers})
         component = made.get_parsed_content
-        self.channels = component("shared").image_channels
+        self.shared, self.table = component("shared"), component("labels")
         self.preprocessing = Compose(component("preprocessing").transforms[1:])  # the first reads a file
         self.postprocessing, self.inferer = component("postprocessing"), component("inferer")
-        self.device, self.amp = torch.device(component("device")), bool(component("shared").amp)
+        self.device, self.amp = torch.device(component("device")), bool(self.shared.amp)
         LoadMembers(component("weights"), component("ensemble"), "train.yaml").load()
         self.network = component("network").eval()
 
-    def __call__(self, volume: Volume) -> MetaTensor:
-        sample: Any = self.preprocessing({"image": _as_stored(volume, self.channels)})
+    def __call__(self, volume: Volume, attention: Path | None) -> MetaTensor:
+        sample: Any = self.preprocessing({"image": _as_stored(volume, self.shared.image_channels)})
+        maps = {} if attention is None else self._given(sample["image"], attention)
         with torch.no_grad(), torch.autocast(self.device.type, enabled=self.amp and self.device.type == "cuda"):
-            sample["pred"] = self.inferer(sample["image"][None].to(self.device), self.network)[0]
+            sample["pred"] = self.inferer(sample["image"][None].to(self.device), self.network, **maps)[0]
         numbers = np.asarray(self.postprocessing(sample)["pred"])
         labels = torch.from_numpy(numbers if numbers.dtype == np.uint8 else numbers.astype(np.int32))
         return MetaTensor(labels, affine=torch.as_tensor(sample["image"].meta[ORIGINAL]))
+
+    def _given(self, image: MetaTensor, path: Path) -> dict[str, torch.Tensor]:
+        """What the inferer is given of another tool's map: attention, or what lacks organs of it."""
+        found = read_map(image, path, read_numbers(self.shared.tool_names), self.table)
+        stop(allow(found.findings, self.shared.tool_allow or ()))
+        key = PARTIAL_MAP if self.shared.coarse_inferer.objects else WHOLE_MAP
+        return {key: torch.from_numpy(found.objects)[None, None].to(self.device)}
 
 
 def _as_stored(volume: Volume, channels: int) -> MetaTensor:

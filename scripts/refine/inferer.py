@@ -44,7 +44,8 @@ class QueryInferer(Inferer):
     Args:
         grid: where queries are cut, as in training.
         batch_size: queries per forward pass, of any objects and slices.
-        coarse: gives object numbers (1, 1, X, Y, Z) of a volume that comes without attention.
+        coarse: gives object numbers (1, 1, X, Y, Z) of a volume that comes without attention, called with the given
+            map too where there is one that lacks organs.
         grow: how many times an object that reaches its patch's border gets patches beyond it.
         calibration: object number -> its scale, or a function that returns that, called at the first volume; objects
             without one keep the network's probabilities and a threshold of 1/2.
@@ -64,7 +65,7 @@ class QueryInferer(Inferer):
         self,
         grid: QueryGrid,
         batch_size: int,
-        coarse: Callable[[torch.Tensor], torch.Tensor],
+        coarse: Callable[..., torch.Tensor],
         grow: int = 1,
         calibration: Mapping[int, Scale] | Callable[[], Mapping[int, Scale]] | None = None,
         test_time_augmentation: AugmentedInference | None = None,
@@ -85,7 +86,12 @@ class QueryInferer(Inferer):
         self.certain, self.names = certain, dict(enumerate(names, start=1))
 
     def __call__(
-        self, inputs: torch.Tensor, network: Network, attention: torch.Tensor | None = None, **kwargs: Any
+        self,
+        inputs: torch.Tensor,
+        network: Network,
+        attention: torch.Tensor | None = None,
+        given: torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> torch.Tensor:
         """Object numbers (1, 1, X, Y, Z) of a volume.
 
@@ -93,8 +99,9 @@ class QueryInferer(Inferer):
             inputs: one volume (1, C, X, Y, Z) in RAS with its affine (MetaTensor), in the image's own units.
             network: query (B, C + 1, P, P[, P]) -> logit (B, 1, P, P[, P]).
             attention: object numbers (1, 1, X, Y, Z) of a coarse map; None to predict one.
+            given: those of a coarse map that lacks organs, which are then predicted.
         """
-        patches, shape, coarse = self._patches(inputs, attention)
+        patches, shape, coarse = self._patches(inputs, attention, given)
         lowest = AT_THRESHOLD if self.certain is None else 1 - self.certain
         highest = torch.full(shape, lowest, device=inputs.device)
         objects = strongest(self._scores(patches, network, shape, lowest), highest)
@@ -132,13 +139,14 @@ class QueryInferer(Inferer):
         return odds[None]
 
     def _patches(
-        self, inputs: torch.Tensor, attention: torch.Tensor | None
+        self, inputs: torch.Tensor, attention: torch.Tensor | None, given: torch.Tensor | None = None
     ) -> tuple[VolumePatches, tuple[int, ...], torch.Tensor]:
         """The patches of a volume, its shape (X, Y, Z), and its coarse map (X, Y, Z)."""
         image = inputs[0]
         if not isinstance(image, MetaTensor):
             image = MetaTensor(image)
-        coarse = self.coarse(inputs) if attention is None else attention
+        predicted = (inputs,) if given is None else (inputs, given)
+        coarse = self.coarse(*predicted) if attention is None else attention
         numbers = convert_to_tensor(coarse, track_meta=False)[0, 0]
         objects = self.grid.attention(numbers, image)
         return VolumePatches(self.grid, image, objects, self.grow), tuple(image.shape[1:]), numbers

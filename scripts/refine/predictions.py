@@ -16,6 +16,7 @@ from ..cohort.provenance import note_of
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..freshness import newer, noted, stamp
+from ..intake.given_maps import ToolMaps
 from ..job.config_check import config_digest
 from ..job.job import Job
 from ..outputs import Output, visible
@@ -39,13 +40,20 @@ class Predictions:
         weights: files of the refiners' weights.
         attention_dir: folder of the attention maps, where there are any.
         job: the run.
+        tool: maps of another tool, where they are used.
     """
 
     def __init__(
-        self, folder: str, cases: Sequence[Case], weights: Sequence[str], attention_dir: str, job: Job
+        self,
+        folder: str,
+        cases: Sequence[Case],
+        weights: Sequence[str],
+        attention_dir: str,
+        job: Job,
+        tool: ToolMaps | None = None,
     ) -> None:
         self.folder, self.cases, self.weights, self.job = Path(folder), list(cases), list(map(Path, weights)), job
-        self.attention_dir = attention_dir
+        self.attention_dir, self.tool = attention_dir, tool
         self.note = self.folder / "predictions.json"
         self.cleared = True
         self.outdated: dict[Path, int] = {}  # with their times: another rank may have rewritten one since
@@ -99,6 +107,8 @@ class Predictions:
                 remedy="point --prediction_dir at another folder",
             )
         Output(self.folder, "predictions", "--prediction_dir").claim(input_files(self.cases), self._earlier)
+        if self.tool is not None:
+            self.tool.claim(self.cases)
         cases, missing = self.job.part(self.cases), self.missing()
         if len(missing) < len(cases):
             print(f"{len(cases) - len(missing)} of {len(cases)} predictions are up to date and kept")
@@ -140,6 +150,7 @@ class Predictions:
 
     def _current(self, case: Case) -> bool:
         sources = [case.image, attention_path(self.attention_dir, case.id)]
+        sources += self.tool.sources(case.id) if self.tool else []
         return newer(self.path(case), filter(Path.exists, sources))
 
 

@@ -22,7 +22,10 @@ from ..cohort.volume import read_stored
 from ..cohort.volume_files import case_id
 from ..errors import root_cause
 from ..files import write_volume
+from ..intake.given_maps import ToolMaps, no_map
 from ..job.job import Job
+
+WHOLE_MAP, PARTIAL_MAP = "attention", "given"  # keys of a coarse map, and of one that lacks organs
 
 
 class CheckedLoadImaged(MapTransform):
@@ -63,23 +66,41 @@ class LoadAttentiond(MapTransform):
         image_key: of the image (C, X, Y, Z) in RAS.
         table: the label table.
         attention_dir: folder of attention maps, <case>.nii.gz.
+        tool: maps of another tool, which come before those.
+        lacking: whether they lack organs, which the coarse network adds: they are then added as "given".
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str, table: LabelTable, attention_dir: str) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        image_key: str,
+        table: LabelTable,
+        attention_dir: str,
+        tool: ToolMaps | None = None,
+        lacking: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys=True)
         self.image_key, self.table, self.attention_dir = image_key, table, attention_dir
+        self.tool, self.lacking = tool, lacking
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read the map; a volume in memory has no case, and so none.
 
         Raises:
-            SemclError: when it cannot be read or does not lie on the image's voxels.
+            SemclError: when it cannot be read or does not lie on the image's voxels; when it is missing though the
+                coarse network segments only what such maps lack; and as ``ToolMaps.objects``.
         """
         sample, case = dict(data), data.get("case")
-        path = None if case is None else attention_path(self.attention_dir, case)
-        if path is not None and path.is_file():
-            objects = read_attention(path, sample[self.image_key], str(case), self.table)[None]
-            sample |= dict.fromkeys(self.keys, objects)
+        if case is None:
+            return sample
+        image, path = sample[self.image_key], attention_path(self.attention_dir, case)
+        given = self.tool.objects(image, Path(sample["source"])) if self.tool and self.tool.used else None
+        if given is not None:
+            return sample | dict.fromkeys([PARTIAL_MAP] if self.lacking else self.keys, torch.from_numpy(given)[None])
+        if path.is_file():
+            return sample | dict.fromkeys(self.keys, read_attention(path, image, str(case), self.table)[None])
+        if self.lacking:
+            raise no_map(str(case), f"no {path}, and none in tool_maps")
         return sample
 
 
@@ -103,16 +124,18 @@ class VolumeDataset(Dataset):
 
 
 class PrepareVolume(PrepareBatch):
-    """Prepare batches of inference: one volume as input, and its attention map, if it has one, for the inferer."""
+    """Prepare batches of inference: one volume as input, and its attention or given map, if any, for the inferer."""
 
     def __call__(
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, None, tuple[()], dict[str, Any]]:
         image = batchdata["image"].to(device, non_blocking=non_blocking)
-        given: dict[str, Any] = {}
-        if "attention" in batchdata:
-            given["attention"] = batchdata["attention"].to(device, non_blocking=non_blocking)
-        return image, None, (), given
+        maps = {
+            key: batchdata[key].to(device, non_blocking=non_blocking)
+            for key in (WHOLE_MAP, PARTIAL_MAP)
+            if key in batchdata
+        }
+        return image, None, (), maps
 
 
 class ToStoredLabelsd(MapTransform):

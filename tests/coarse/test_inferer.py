@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import MetaTensor
 from scipy.ndimage import zoom
 from torch import nn
 
-from scripts.coarse.inferer import CoarseInferer, CoarseModel
+from scripts.coarse.inferer import CoarseInferer, CoarseModel, LoadCoarse
+from scripts.cohort.case import Case
 from scripts.errors import SemclError
+from scripts.intake.given_maps import ToolMaps
 from scripts.job.weights import save_weights
 
 from .networks import one_voxel_network
@@ -44,6 +47,12 @@ def test_a_coarse_network_that_gives_no_numbers_is_an_error_and_no_empty_map(wha
         CoarseInferer((4, 5, 6), [0, 200])(image, lambda inputs: by_threshold(inputs) * what)
 
 
+def test_a_network_of_some_organs_gives_their_object_numbers():
+    image = torch.tensor([0.0, 100, 200]).repeat(2, 2, 1)[None, None]
+    objects = CoarseInferer((2, 2, 3), [0, 200], objects=[3, 7])(image, by_threshold)
+    assert objects.unique().tolist() == [0, 3, 7]
+
+
 def by_threshold_of_tenths(image):
     return by_threshold(image * 5)
 
@@ -73,3 +82,33 @@ def test_a_model_refuses_weights_of_another_network(tmp_path):
     match = r"(?s)coarse\.pt does not fit.*2 entries.*first weight.*the same architecture.*coarse\.yaml was run with"
     with pytest.raises(SemclError, match=match):
         model(torch.zeros(1, 1, 4, 4, 4))
+
+
+def test_a_model_of_the_organs_that_given_maps_lack_needs_such_a_map(tmp_path):
+    trained = one_voxel_network()
+    trained.bias.data[2] = 1
+    save_weights(tmp_path / "coarse.pt", trained, {})
+    inferer = CoarseInferer((2, 2, 2), [0, 1], objects=[4, 5])
+    model = CoarseModel(one_voxel_network(), str(tmp_path / "coarse.pt"), inferer)
+    given = torch.zeros(1, 1, 4, 4, 4, dtype=torch.int16)
+    given[..., :2] = 1
+    made = model(torch.zeros(1, 1, 4, 4, 4), given)
+    assert (made[..., :2] == 1).all()
+    assert (made[..., 2:] == 5).all()
+    with pytest.raises(SemclError, match=r"(?s)a scan has no map of another tool.*set coarse_command"):
+        model(torch.zeros(1, 1, 4, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("command", "objects", "needed"),
+    [(None, None, True), ("cp {image} {out}", None, False), ("cp {image} {out}", [1], True)],
+)
+def test_the_network_is_loaded_where_a_case_needs_it(command, objects, needed, table, tmp_path):
+    save_weights(tmp_path / "coarse.pt", one_voxel_network(), {})
+    model = CoarseModel(
+        one_voxel_network(), str(tmp_path / "coarse.pt"), CoarseInferer((2, 2, 2), [0, 1], objects=objects)
+    )
+    case = Case("a", "a", "portal", tmp_path / "a.nii.gz", None)
+    tool = ToolMaps(None, "totalsegmentator", table, command, str(tmp_path / "made"))
+    LoadCoarse(model, [case], str(tmp_path / "attention"), tool)(Engine(lambda engine, batch: None))
+    assert model.loaded == needed

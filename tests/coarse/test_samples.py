@@ -27,3 +27,11 @@ def test_a_sample_is_turned_to_ras(table, tmp_path):
     sample = ReadCoarse(table, (4, 4, 4), [0, 63])({"case": Case("a", "a", "portal", image, label)})
     np.testing.assert_allclose(sample["image"][0].numpy(), voxels[::-1, ::-1] / 31.5 - 1, atol=1e-6)
     np.testing.assert_array_equal(sample["label"][0].numpy(), voxels[::-1, ::-1] > 31)
+
+
+def test_organs_that_the_network_does_not_learn_become_background(table, tmp_path):
+    indices = np.array([0, 5, 2, 9, 65535], np.uint16)[:, None, None].repeat(2, 1).repeat(2, 2)
+    image = write_nifti(tmp_path / "a.nii", (indices % 99).astype(np.int16))
+    case = Case("a", "a", "portal", image, write_nifti(tmp_path / "a_label.nii", indices))
+    read = ReadCoarse(table, indices.shape, [0, 63], objects=[1, 3])
+    assert read({"case": case})["label"][0, :, 0, 0].tolist() == [0, 1, 0, 2, -1]

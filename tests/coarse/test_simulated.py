@@ -74,3 +74,10 @@ def test_maps_are_written_on_the_voxels_of_the_scan_and_unreadable_cases_reporte
     written = nib.load(attention_path(tmp_path, "a"))
     assert np.allclose(written.affine, nib.load(image).affine)
     assert set(np.unique(written.dataobj)) == {0, *(organ.index for organ in table.organs[:2])}
+
+
+def test_only_organs_that_the_network_learns_are_simulated(objects):
+    inferer = CoarseInferer((24, 24, 16), [0, 1], objects=[2])
+    found = simulate_map(objects, 2, inferer, 0.0, "a")
+    assert set(found.unique().tolist()) == {0, 2}
+    assert dice(found, objects, 2) > 0.9

@@ -4,9 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.cohort.case import Case
+from scripts.cohort.volume import read
 from scripts.errors import SemclError
-from scripts.intake.tool_maps import map_of, read_map
+from scripts.intake.tool_layout import map_of
+from scripts.intake.tool_maps import read_map
 from scripts.intake.tool_names import read_numbers
 from tests.conftest import write_nifti
 
@@ -28,7 +29,7 @@ def truth():
 @pytest.fixture
 def scan(tmp_path):
     image = write_nifti(tmp_path / "scans" / "a.nii.gz", np.zeros((24, 20, 16), np.int16), AFFINE)
-    return Case("a", "a", "portal", image, None, 0)
+    return read(image, "a")
 
 
 def stored(truth, axes="RAS", zoom=1):

@@ -10,10 +10,9 @@ from monai.transforms import Orientation
 from scripts.cohort import datalist
 from scripts.errors import SemclError
 from scripts.library.segmenting import segment
-from tests.stages import run_here, small_numbers
+from tests.stages import run_here
 
 COARSE = {"coarse_size": [24, 20, 16], "coarse_channels": [8, 16], "coarse_strides": [2]}
-NUMBERS = small_numbers("inference") | COARSE
 BRIEF = {"max_epochs": 1, "epoch_length": 1, "calibration_batches": 1}
 
 
@@ -38,7 +37,7 @@ def test_a_file_an_image_and_a_tensor_give_the_voxels_of_inference(trained):
     assert len(np.unique(wanted)) > 3
     tensor = MetaTensor(torch.from_numpy(scan.get_fdata())[None], affine=torch.from_numpy(scan.affine))
     for volume in (path, str(path), scan, tensor, tensor[0]):
-        labels = segment(volume, models, **NUMBERS)
+        labels = segment(volume, models)
         assert labels.shape == (1, *scan.shape)
         assert np.array_equal(np.asarray(labels[0]), wanted)
         assert np.allclose(np.asarray(labels.affine), expected.affine)
@@ -49,7 +48,7 @@ def test_a_volume_that_was_reoriented_keeps_its_axes(trained):
     scan = nib.load(path)
     tensor = MetaTensor(torch.from_numpy(scan.get_fdata())[None], affine=torch.from_numpy(scan.affine))
     turned = Orientation("RAS", labels=None)(tensor)
-    labels = segment(turned, models, **NUMBERS)
+    labels = segment(turned, models)
     assert labels.shape == turned.shape
     back = nib.Nifti1Image(np.asarray(labels[0]), np.asarray(labels.affine))
     assert np.array_equal(back.get_fdata(), nib.as_closest_canonical(expected).get_fdata())
@@ -66,6 +65,6 @@ def test_what_cannot_be_segmented_is_named(trained, tmp_path):
         (tmp_path / "none.nii.gz", "case none: a file of the datalist is missing"),
     ):
         with pytest.raises(SemclError, match=f"(?s){problem}"):
-            segment(volume, models, **NUMBERS)
+            segment(volume, models)
     with pytest.raises(SemclError, match="there is no label table"):
-        segment(scan, tmp_path, **NUMBERS)
+        segment(scan, tmp_path)
