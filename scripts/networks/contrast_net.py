@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from .cluster_head import ClusterHead
-from .encoder import QueryEncoder, check_encoder
+from .encoder import QueryEncoder, check_encoder, freeze_unread
 from .pooling import PatchPooling, Pooling
 
 
@@ -30,6 +30,7 @@ class ContrastNet(nn.Module):
         check_encoder(encoder)
         self.encoder = encoder
         self.pooling = pooling or PatchPooling()
+        freeze_unread(encoder, self.pooling.read(len(encoder.channels)))
         self.head = ClusterHead(self.pooling.width(encoder.channels), embedding)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import eq, ge
 from typing import Any
 
@@ -55,13 +55,42 @@ def input_channels(network: nn.Module, spatial_dims: int) -> int | None:
     return None if first is None else first.shape[1]
 
 
+def freeze_unread(encoder: Any, read: Collection[int]) -> list[str]:
+    """Freeze the weights that none of the maps that are read depends on, and return their names.
+
+    Ranks would wait for the gradients of such weights, which have none: SwinUNETR's blocks beside the last map.
+
+    Args:
+        encoder: the encoder.
+        read: numbers of its maps, 0 for the finest.
+    """
+    seen = input_channels(encoder, encoder.spatial_dims)
+    if seen is None or set(read) >= set(range(len(encoder.channels))):
+        return []
+    training, weights = encoder.training, {name: one for name, one in encoder.named_parameters() if one.requires_grad}
+    with torch.enable_grad():
+        maps = encoder.eval()(torch.zeros(_shape(encoder, seen), device=next(encoder.parameters()).device))
+        total = torch.stack([maps[level].sum() for level in read]).sum()
+    encoder.train(training)
+    found = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
+    unread = [name for name, gradient in zip(weights, found, strict=True) if gradient is None]
+    for name in unread:
+        weights[name].requires_grad_(False)
+    return unread
+
+
+def _shape(encoder: Any, channels: int) -> tuple[int, ...]:
+    """The shape of a small input: a norm needs two cells in the last map."""
+    side = int(encoder.strides[-1])
+    return (1, channels, 2 * side, *[side] * (encoder.spatial_dims - 1))
+
+
 def _tried(encoder: Any) -> str:
     """What is wrong with the maps that an encoder returns; empty if nothing is."""
     seen = input_channels(encoder, encoder.spatial_dims)
     if seen is None:
         return ""
-    side = int(encoder.strides[-1])
-    shape = (1, seen, 2 * side, *[side] * (encoder.spatial_dims - 1))  # a norm needs two cells in the last map
+    shape = _shape(encoder, seen)
     training = encoder.training
     name, device = type(encoder).__name__, next(encoder.parameters()).device
     try:

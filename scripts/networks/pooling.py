@@ -44,6 +44,10 @@ class Pooling(nn.Module, ABC):
     def forward(self, features: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> torch.Tensor:
         """Vectors (R * B * each, width) of feature maps (B, C, *map), finest first, under R masks (B, 1, *patch)."""
 
+    def read(self, count: int) -> list[int]:
+        """Numbers of the feature maps, 0 to ``count`` - 1, that the vectors are made of."""
+        return list(range(count))
+
     def describe(self, features: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
         """One vector per query (B, C) from a trained encoder: the means of all maps under its mask."""
         return torch.cat([masked_mean(level, mask) for level in features], dim=1)
@@ -65,6 +69,9 @@ class PatchPooling(Pooling):
 
     def forward(self, features: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> torch.Tensor:
         return features[-1].flatten(2).mean(2)
+
+    def read(self, count: int) -> list[int]:
+        return [count - 1]
 
     def describe(self, features: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
         vectors: torch.Tensor = self(features, [])
@@ -114,6 +121,9 @@ class PointPooling(Pooling):
             raise SemclError("there are no points", found=f"points {points}", expected="1 or more", remedy="set points")
         self.each = points
         decoder.logit.requires_grad_(False)
+
+    def read(self, count: int) -> list[int]:
+        return [*self.decoder.skips, count - 1]
 
     def width(self, channels: Sequence[int]) -> int:
         return self.decoder.width

@@ -21,6 +21,7 @@ from scripts.networks.monai_encoders import (
     SwinUNETREncoder,
 )
 from scripts.networks.unet_encoder import UNetEncoder
+from scripts.refine.refiner import Refiner
 from tests.stages import ROOT
 
 ENCODERS = {
@@ -117,3 +118,11 @@ def test_wrong_numbers_are_named():
 def test_skips_beyond_the_encoder_are_refused():
     with pytest.raises(SemclError, match=r"(?s)skips \[0, 3\], an encoder with 4 maps.*from 0 to 2"):
         AsppDecoder(2, [4, 4, 8, 8], 16, skips=[0, 3])
+
+
+def test_a_refiner_trains_what_its_skips_read():
+    encoder = small("swinunetr")
+    refiner = Refiner(encoder, AsppDecoder(2, encoder.channels, 8, skips=[0, 2], skip_width=4))
+    frozen = {key.split(".")[0] for key, value in encoder.named_parameters() if not value.requires_grad}
+    assert frozen == {"encoder2", "encoder4"}
+    assert refiner.decoder.logit.conv.weight.requires_grad
