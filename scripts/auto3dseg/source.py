@@ -11,7 +11,7 @@ from ..cohort.case import UNKNOWN_PHASE, Case, unlabelled
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import case_id
 from ..errors import SemclError, one_of, raise_all
-from ..intake.prepare import split
+from ..intake.splitting import split
 from ..plain import LARGE_BYTES, parse_yaml, read_json, read_text
 from .derived import group_labels, stack_modalities
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SemclError, one_of, raise_all
 from ..files import write_text
 from ..plain import read_json, short
-from .case import UNKNOWN_PHASE, Case, check_split, digest, missing_files, name_errors
+from .case import UNKNOWN_PHASE, Case, check_split, missing_files, name_errors
 from .folder import refuse_unfinished
 from .label_table import LABELS_FILE, LabelTable
 from .volume_files import VOLUME_SUFFIXES, volumes
@@ -25,10 +25,21 @@ PREPARE_AGAIN = "run `python -m scripts prepare` again"
 ENTRIES = "training and testing lists of {case, patient, phase, image, label, fold}"
 
 
-def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> None:
+def save(
+    cases: Sequence[Case],
+    folder: Path,
+    split_of: str | None = None,
+    split: Mapping[str, float] | None = None,
+    extends: Sequence[str] = (),
+) -> None:
     """Write ``folder``/datalist.json; files inside the folder are named relative to it, others by full path.
 
-    ``split_of`` is the digest of the cohort of which these cases are another split; its attention maps are valid here.
+    Args:
+        cases: of the cohort.
+        folder: the cohort's.
+        split_of: digest of the cohort of which these cases are another split; its attention maps are valid here.
+        split: the numbers that the patients were split by.
+        extends: digests of earlier states of this cohort, as ``extended`` finds them.
     """
 
     def name(path: Path | None) -> str | None:
@@ -39,6 +50,8 @@ def save(cases: Sequence[Case], folder: Path, split_of: str | None = None) -> No
         return str(full.relative_to(root) if full.is_relative_to(root) else full)
 
     sections: dict[str, Any] = {} if split_of is None else {"split_of": split_of}
+    sections |= {"split": dict(split)} if split else {}
+    sections |= {"extends": " ".join(extends)} if extends else {}
     sections |= {section: [] for section in SECTIONS}
     for case in cases:
         entry = {
@@ -84,7 +97,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
     refuse_unfinished(folder)
     path = folder / DATALIST_FILE
     if path.is_file():
-        cases = _read(path)
+        cases = listed_cases(path)
     else:
         cases = [Case(case, case, UNKNOWN_PHASE, file) for case, file in volumes(folder).items()]
     if not cases:
@@ -110,26 +123,24 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
     return cases
 
 
-def splits(dataset_dir: str | Path) -> list[str]:
-    """Digest of the whole datalist, whether or not its files exist, and of the cohort it is a split of, if any.
+def content(path: Path) -> dict[str, Any]:
+    """The content of a datalist file, unchecked; SemclError for anything but JSON."""
+    found: dict[str, Any] = read_json(path, ENTRIES, UNCLEAR, PREPARE_AGAIN)
+    return found
 
-    Empty for a plain folder of volumes.
+
+def listed_cases(path: Path) -> list[Case]:
+    """The cases of a datalist file, whether or not their files exist.
+
+    Raises:
+        SemclError: for anything that is not a datalist.
     """
-    path = Path(dataset_dir) / DATALIST_FILE
-    if not path.is_file():
-        return []
-    cases = _read(path)
-    split_of = json.loads(path.read_text()).get("split_of")
-    return [digest(cases), *([str(split_of)] if split_of else [])]
-
-
-def _read(path: Path) -> list[Case]:
-    content = read_json(path, ENTRIES, UNCLEAR, PREPARE_AGAIN)
+    listed = content(path)
     try:
-        unknown = [name for name, part in content.items() if isinstance(part, list) and name not in SECTIONS]
+        unknown = [name for name, part in listed.items() if isinstance(part, list) and name not in SECTIONS]
         if unknown:
             raise ValueError(f"section {unknown[0]!r}, which no stage would read")
-        entries = [(section, entry) for section in SECTIONS for entry in content.get(section, [])]
+        entries = [(section, entry) for section in SECTIONS for entry in listed.get(section, [])]
         return [
             Case(
                 id=str(entry["case"]),

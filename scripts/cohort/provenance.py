@@ -21,6 +21,7 @@ from . import datalist
 from .attention import attention_path
 from .case import Case, digest
 from .label_table import LabelTable
+from .lineage import valid_splits
 
 ATTENTION = "attention.json"  # in a folder of attention maps
 PREDICTIONS = "predictions.json"  # in a folder of predictions
@@ -96,7 +97,7 @@ def require_split(attention_dir: str, dataset_dir: str, table: LabelTable) -> No
     Raises:
         SemclError: naming both splits.
     """
-    known = datalist.splits(dataset_dir)
+    known = valid_splits(dataset_dir)
     for path, note in notes_in(Path(attention_dir)):
         if path.name == ATTENTION and known and note.get("cohort") not in known:
             raise SemclError(
@@ -137,12 +138,12 @@ def require_unseen(
     for path, note in notes:
         if "organs" not in note and ranks.number() == 0:
             print(f"warning: {path} does not state the organs and patients the weights were made with", file=sys.stderr)
-    splits = datalist.splits(dataset_dir)
-    tested = [case for case in cases if splits and case.fold is None and case.label is not None]
+    known = valid_splits(dataset_dir)
+    tested = [case for case in cases if known and case.fold is None and case.label is not None]
     for path, note in [*notes, *(found for folder in folders for found in notes_in(Path(folder)))]:
         _refuse_organs(path, note, table, f"put back the labels.yaml that was written with it, or {STAGES_AGAIN}")
-        if note.get("cohort") not in splits:
-            _refuse_seen(path, note, tested, splits)
+        if note.get("cohort") not in known:
+            _refuse_seen(path, note, tested, known)
 
 
 def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequence[str]) -> None:

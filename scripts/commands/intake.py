@@ -15,6 +15,7 @@ from .option_readers import Choice, Switch
 from .options import Count, Folds, Listed, NewPath, Seed, Share, checked
 
 if TYPE_CHECKING:
+    from ..cohort.case import Case
     from ..cohort.label_table import LabelTable
     from ..intake.findings import Finding
     from ..intake.survey import Survey
@@ -27,6 +28,7 @@ class IntakeOptions:
     Args:
         images: folder of volumes or DICOM folders, root of a data set, or CSV of paths: docs/cohort.md.
         labels: folder of label maps with the same case ids; leave it out for scans that are only to be segmented.
+        unlabelled: folder of scans to learn from without label maps, never tested; may be that of images.
         table: the label table, a YAML file; organs are not checked without it.
         cases: CSV with columns case, patient, phase; without it each case is a patient of its own.
         phase_pattern: regular expression with one group, the phase, searched in file names.
@@ -40,6 +42,7 @@ class IntakeOptions:
 
     images: str
     labels: str | None = None
+    unlabelled: str | None = None
     table: str | None = None
     cases: str | None = None
     phase_pattern: str | None = None
@@ -59,9 +62,9 @@ class IntakeOptions:
 
         for name in self.allow:
             one_of("allow", name, list(FINDINGS))
-        label_maps, cases = (Path(path) if path else None for path in (self.labels, self.cases))
+        label_maps, cases, more = (Path(path) if path else None for path in (self.labels, self.cases, self.unlabelled))
         sources = Sources(
-            Path(self.images), label_maps, cases, self.phase_pattern, self.modality, self.workers, self.max_voxels
+            Path(self.images), label_maps, cases, self.phase_pattern, self.modality, self.workers, self.max_voxels, more
         )
         found = survey(sources, table)
         shown = self._show(found.findings)
@@ -110,18 +113,32 @@ def prepare(
     from ..cohort.case import UNKNOWN_PHASE
     from ..cohort.label_table import LabelTable
     from ..intake import prepare as intake
-    from ..printable import counted
+    from ..printable import counted, printable
 
     organs = LabelTable.read(Path(table))
     for phase in labelled_phases or ():
         one_of("labelled_phases", phase, (*organs.phases, UNKNOWN_PHASE))
     found = source.survey(organs)
     made = intake.write(found, organs, Path(out), folds, test_share, seed, labelled_phases)
-    testing = sum(case.fold is None for case in made)
-    print(f"{out}: {counted(len(made) - testing, 'training case')} and {counted(testing, 'testing case')}")
+    print(f"{out}: {_counts(made)}")
+    left = sorted({case.id for case in found.usable()} - {case.id for case in made})
+    if left:
+        print(f"left out, {counted(len(left), 'scan')} without labels of tested patients: {printable(', '.join(left))}")
     print(f"next: {program()} run --dataset_dir {out}")
     if audit:
         end_audit(audited(out))
+
+
+def _counts(cases: Sequence[Case]) -> str:
+    """The numbers of training and testing cases, and how many of the former have no labels."""
+    from ..printable import counted
+
+    training = [case for case in cases if case.fold is not None]
+    bare = sum(case.label is None for case in training)
+    without = f", {bare} of them without labels," if bare else ""
+    return (
+        f"{counted(len(training), 'training case')}{without} and {counted(len(cases) - len(training), 'testing case')}"
+    )
 
 
 @checked

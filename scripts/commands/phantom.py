@@ -29,10 +29,11 @@ def phantom(
     """
     from ..cohort.label_table import LabelTable
     from ..intake import prepare as intake
+    from ..intake.splitting import split
     from ..phantom.phantom import plan, write_phantoms
 
     folder = Path(out)
-    intake.split(plan(folder, cases), folds, test_share, seed)  # refuse before anything is made
+    split(plan(folder, cases), folds, test_share, seed)  # refuse before anything is made
     write_phantoms(folder, cases, seed)
     table = LabelTable.load(folder)
     intake.prepare_cohort(

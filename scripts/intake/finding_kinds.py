@@ -20,7 +20,15 @@ _FILES = {
     "missing_file": unusable("a file is missing", "the file named in the table", "restore it, or correct the path"),
     "zero_bytes": unusable("a file is empty", "a file of more than 0 bytes", "copy the file again"),
     "image_without_label": unusable(
-        "image without label map", "a label map of the same name", "add the label map, or move the image away"
+        "image without label map",
+        "a label map of the same name",
+        "add the label map, move the image away, or give its folder to --unlabelled to learn from it without",
+    ),
+    "learnt_without_label": FindingKind(
+        NOTE,
+        "a scan to learn from without a label map",
+        "a scan of the folder given to --unlabelled",
+        "nothing: pretraining learns from it, and it is never tested",
     ),
     "label_without_image": unusable(
         "label map without image", "an image of the same name", "add the image, or move the label map away"

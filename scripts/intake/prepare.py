@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,16 @@ from ..cohort.case import UNKNOWN_PHASE, Case, input_files
 from ..cohort.folder import check_cohort, merged_alone, unfinished
 from ..cohort.header import read_header
 from ..cohort.label_table import LabelTable
+from ..cohort.lineage import extended, sides_of
 from ..cohort.selection import hide_labels
 from ..cohort.volume_errors import ERROR
 from ..errors import SemclError, raise_all
 from ..files import write_volume
 from ..outputs import Output
 from .findings import allow
+from .layouts.scan import Scan
 from .organ_masks import masks_of, merge
+from .splitting import Split, as_stated, never_tested, split
 from .survey import Sources, Survey, survey
 
 
@@ -34,6 +36,7 @@ def prepare_cohort(
     seed: int = 0,
     allowed: Collection[str] = (),
     labelled_phases: Collection[str] | None = None,
+    unlabelled: Path | None = None,
 ) -> list[Case]:
     """Check every scan, split the patients, and write ``out``/datalist.json and labels.yaml.
 
@@ -48,11 +51,12 @@ def prepare_cohort(
         seed: of the split.
         allowed: names of findings that are accepted.
         labelled_phases: phases in which training cases keep their label maps, as in ``hide_labels``; None for all.
+        unlabelled: folder of scans to learn from without label maps.
 
     Raises:
         SemclError: with every error that was found, before anything is written.
     """
-    found = survey(Sources(images, label_maps, cases_csv), table)
+    found = survey(Sources(images, label_maps, cases_csv, unlabelled=unlabelled), table)
     findings = allow(found.findings, allowed)
     raise_all([item.error for item in findings if item.severity == ERROR])
     return write(found, table, out, folds, test_share, seed, labelled_phases)
@@ -69,7 +73,8 @@ def write(
 ) -> list[Case]:
     """Write the cohort of a survey's usable cases: datalist.json, labels.yaml, and label maps merged from mask files.
 
-    Folds given in column fold are kept; otherwise patients are split. Cases of unknown phase add it to the table.
+    Folds given in column fold are kept; otherwise patients are split. Scans without a label map beside labelled ones
+    are learnt from and never tested; if their patient is, they are left out. An unknown phase is added to the table.
 
     Raises:
         SemclError: when nothing is left, the patients cannot be split, or files of others would be replaced.
@@ -80,15 +85,10 @@ def write(
             "no case is left", found=f"{len(found.cases)} cases that no stage could work with",
             expected="at least one", remedy="fix what the findings name",
         )  # fmt: skip
-    stated = [row.fold for case in cases if (row := found.scans[case.id].row)]
-    labelled = any(found.scans[case.id].labelled for case in cases)
-    if labelled and any(stated):
-        _refuse_holes(cases, found)
-    elif labelled:
-        cases = split(cases, folds, test_share, seed)
     if UNKNOWN_PHASE not in table.phases and any(case.phase == UNKNOWN_PHASE for case in cases):
         table = replace(table, phases=(*table.phases, UNKNOWN_PHASE))
     check_cohort(out, table, datalist.DATALIST_FILE)
+    cases, how = _on_sides(cases, found.scans, Split(folds, test_share, seed), out)
     masked = [case.id for case in cases if case.label is None and found.scans[case.id].masks]
     own = Output(out / datalist.MERGED, "label maps merged from masks", "--out")
     if masked:
@@ -100,49 +100,29 @@ def write(
         if labelled_phases is not None:
             cases = hide_labels(cases, table.phases, labelled_phases)
         table.save(out)
-        datalist.save(cases, out)
+        datalist.save(cases, out, split=how._asdict() if how else None, extends=extended(out, cases))
     return cases
 
 
-def split(cases: Sequence[Case], folds: int, test_share: float, seed: int) -> list[Case]:
-    """Assign each case a fold, or None for testing; by patient, so that no patient is on two sides.
+def _on_sides(
+    cases: list[Case], scans: Mapping[str, Scan], numbers: Split, out: Path
+) -> tuple[list[Case], Split | None]:
+    """The cases with their folds, without scans to be learnt from whose patient is tested; and how they were split.
 
-    Raises:
-        SemclError: for numbers that give no split, or fewer training patients than folds.
+    Folds that column fold gives are kept. Otherwise patients are split by the numbers, and keep the side they have in
+    the cohort that ``out`` holds if it was split by the same ones.
     """
-    if folds < 2 or not 0 <= test_share < 1:
-        raise SemclError(
-            "patients cannot be split like that",
-            found=f"{folds} folds, a test share of {test_share}",
-            expected="at least 2 folds, a test share from 0 to below 1",
-            remedy="change --folds or --test_share",
-        )
-    patients = sorted({case.patient for case in cases})
-    random.Random(seed).shuffle(patients)
-    tested = round(len(patients) * test_share)
-    trained = patients[tested:]
-    if len(trained) < folds:
-        raise SemclError(
-            "too few patients to train on",
-            found=f"{len(patients)} patients, {tested} of them kept for testing",
-            expected=f"at least {folds} training patients, one per fold",
-            remedy="add patients, or lower --folds or --test_share",
-        )
-    fold = {patient: number % folds for number, patient in enumerate(trained)}
-    return [replace(case, fold=fold.get(case.patient)) for case in cases]
-
-
-def _refuse_holes(cases: Sequence[Case], found: Survey) -> None:
-    """Refuse a column fold that is empty for some cases: they would silently be testing cases."""
-    holes = [case.id for case in cases if not ((row := found.scans[case.id].row) and row.fold)]
-    if holes:
-        raise SemclError(
-            "column fold is not filled in",
-            case=holes[0],
-            found=f"{len(holes)} cases without a fold",
-            expected="a number or test for each case, or for no case",
-            remedy="fill in the column, or leave it out: patients are then split by --folds and --test_share",
-        )
+    only = never_tested([scans[case.id] for case in cases])
+    labelled = any(scans[case.id].labelled for case in cases)
+    if not labelled and not only:
+        return cases, None
+    if labelled and any(scans[case.id].stated_fold for case in cases):
+        placed, how = as_stated(cases, scans, only), None
+    else:
+        to_segment: dict[str, int | None] = {case.patient: None for case in cases if case.id not in only}
+        known = sides_of(out, numbers._asdict()) if labelled else to_segment
+        placed, how = split(cases, *numbers, unlabelled=only, known=known), numbers
+    return [case for case in placed if case.fold is not None or case.id not in only], how
 
 
 def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:

@@ -11,6 +11,7 @@ import numpy as np
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import VOLUME_SUFFIXES
 from ..printable import counted, printable
+from .splitting import never_tested
 from .survey import Sources, Survey
 
 SHOWN_FILES = 5  # of those left aside
@@ -28,9 +29,11 @@ def recognised(found: Survey, sources: Sources, table: LabelTable | None, names:
     """
     patients = len({case.patient for case in found.cases})
     labelled = sum(scan.labelled for scan in found.scans.values())
+    bare = len(never_tested([found.scans[case.id] for case in found.usable()]))
+    kinds = f"{labelled} with labels{f', {bare} to learn from without' if bare else ''}"
     lines = {
         "layout": found.layout,
-        "cases": f"{counted(len(found.cases), 'case')} of {counted(patients, 'patient')}, {labelled} with labels",
+        "cases": f"{counted(len(found.cases), 'case')} of {counted(patients, 'patient')}, {kinds}",
         "voxels": _voxels(found),
         "label values": _values(found, table),
         "phases": _listed(Counter(case.phase for case in found.cases), len(found.cases)),

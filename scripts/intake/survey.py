@@ -22,6 +22,7 @@ from .layouts import find_layout
 from .layouts.scan import Scan
 from .phase_detection import compile_pattern, phase_of
 from .scan_checks import annotated_organs, check_voxels, open_scan
+from .unlabelled import with_unlabelled
 
 OF_BODIES = (
     "organ_absent",
@@ -46,6 +47,7 @@ class Sources:
         modality: "CT" (intensities are HU), "MR", or "RGB": pictures, each of which shows some of the objects.
         workers: cases checked at once; None for the number of cores, at most 4.
         most: the largest number of voxels of a volume; None for the default.
+        unlabelled: folder of scans to learn from without label maps.
     """
 
     images: Path
@@ -55,6 +57,7 @@ class Sources:
     modality: str = "CT"
     workers: int | None = None
     most: int | None = None
+    unlabelled: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
     """
     one_of("modality", sources.modality, MODALITIES)
     pattern = compile_pattern(sources.phase_pattern) if sources.phase_pattern else None
-    layout, (scans, findings) = find_layout(sources.images, sources.label_maps)
+    layout, found = find_layout(sources.images, sources.label_maps)
+    scans, findings = with_unlabelled(found, sources.unlabelled) if sources.unlabelled else found
     if sources.cases:
         scans, unlisted = _listed(scans, sources.cases)
         findings += unlisted
@@ -113,7 +117,7 @@ def survey(sources: Sources, table: LabelTable | None) -> Survey:
         *grouped,
         *cohort_checks.names_differ(sources.images, table),
         *cohort_checks.name_findings(cases),
-        *cohort_checks.split_patients(cases),
+        *cohort_checks.split_patients([case for case, one in zip(cases, opened, strict=True) if one.scan.stated_fold]),
     ]
     findings += [*cohort_checks.partners(table), *(item for one in seen for item in one.findings)]
     findings += cohort_checks.compare_cases(dict(zip((case.id for case in cases), seen, strict=True)))

@@ -16,7 +16,7 @@ from scripts.cohort.provenance import note_attention, provenance
 from scripts.errors import SemclError
 from scripts.evaluate.evaluation import name_methods
 from scripts.evaluate.folders import cases_from_folders
-from scripts.intake.prepare import split
+from scripts.intake.splitting import split
 from scripts.job.weights import save_weights
 from tests.conftest import write_nifti
 from tests.faults.inputs import Folder

@@ -102,6 +102,13 @@ def an_image_without_label(f):
     (f.labels / "a.nii.gz").unlink()
 
 
+@finds("learnt_without_label")
+def an_image_without_label_that_is_wanted(f):
+    f.pair("a", "b")
+    (f.labels / "a.nii.gz").unlink()
+    return {"unlabelled": f.images}
+
+
 @finds("label_without_image")
 def a_label_without_image(f):
     f.pair("a", "b")

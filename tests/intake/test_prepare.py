@@ -2,17 +2,16 @@
 
 import csv
 from dataclasses import replace
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from scripts.cohort import datalist
-from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
+from scripts.cohort.lineage import states
 from scripts.errors import SemclError
-from scripts.intake.prepare import prepare_cohort, split
+from scripts.intake.prepare import prepare_cohort
 from tests.conftest import write_nifti
 
 SHAPE = (4, 5, 6)
@@ -239,47 +238,6 @@ def test_a_table_of_cases_may_begin_as_spreadsheets_write_it(folders, table, tmp
     assert [case.patient for case in made] == [f"p{case}" for case in "abcdef"]
 
 
-def random_cases(seed):
-    """Cases of 12 to 20 patients with one to three scans each, in any order."""
-    rng = np.random.default_rng(seed)
-    owners = [patient for patient in range(rng.integers(12, 21)) for _ in range(rng.integers(1, 4))]
-    return [Case(f"{n}", f"p{owner}", "portal", Path(f"{n}.nii")) for n, owner in enumerate(rng.permutation(owners))]
-
-
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize(("folds", "share"), [(2, 0.0), (3, 0.4), (5, 0.5), (6, 0.4)])
-def test_a_split_is_by_patient_and_leaves_no_fold_empty(seed, folds, share):
-    cases = random_cases(seed)
-    made = split(cases, folds, share, seed)
-    assert [(case.id, case.patient) for case in made] == [(case.id, case.patient) for case in cases]
-    sides = {case.patient: set() for case in made}
-    for case in made:
-        sides[case.patient].add(case.fold)
-    assert all(len(seen) == 1 for seen in sides.values())
-    held = [fold for seen in sides.values() for fold in seen]
-    assert held.count(None) == round(share * len(sides))
-    sizes = [held.count(fold) for fold in range(folds)]
-    assert sum(sizes) == len(sides) - held.count(None)
-    assert min(sizes) >= 1
-    assert max(sizes) - min(sizes) <= 1
-
-
-def test_a_split_depends_on_the_seed_and_not_on_the_order():
-    cases = random_cases(0)
-    made = split(cases, 3, 0.4, seed=1)
-    assert sorted(split(cases[::-1], 3, 0.4, seed=1), key=str) == sorted(made, key=str)
-    assert split(cases, 3, 0.4, seed=2) != made
-
-
-@pytest.mark.parametrize(("folds", "share"), [(-1, 0.4), (3, -0.1), (3, 1.0), (3, 40)])
-def test_a_split_that_cannot_be_made_is_refused(folds, share):
-    with pytest.raises(SemclError, match="patients cannot be split like that") as raised:
-        split(random_cases(0), folds, share, 0)
-    assert raised.value.found == f"{folds} folds, a test share of {share}"
-    assert raised.value.expected == "at least 2 folds, a test share from 0 to below 1"
-    assert "--folds or --test_share" in raised.value.remedy
-
-
 @pytest.mark.parametrize(("folds", "share", "tested"), [(7, 0.0, 0), (3, 0.6, 4), (4, 0.5, 3)])
 def test_too_few_patients_for_the_folds_are_counted(folders, table, folds, share, tested):
     with pytest.raises(SemclError, match="too few patients to train on") as raised:
@@ -297,3 +255,63 @@ def test_a_line_of_the_table_of_cases_must_be_complete_and_its_case_unique(line,
     (tmp_path / "cases.csv").write_text(f"case,patient,phase\na,ann,portal\n{line}\n")
     with pytest.raises(SemclError, match=r"(?s)line 3 of .*no case twice"):
         prepare_cohort(tmp_path / "images", None, table, tmp_path / "out", tmp_path / "cases.csv")
+
+
+def test_scans_of_a_folder_of_their_own_are_learnt_from_and_never_tested(folders, table, tmp_path):
+    images, labels, out = folders
+    alone = {case.id: case.fold for case in prepare_cohort(images, labels, table, tmp_path / "alone", folds=2)}
+    for case in "uv":
+        write_nifti(tmp_path / f"more/{case}.nii.gz", ct(ord(case)))
+    made = prepare_cohort(images, labels, table, out, folds=2, unlabelled=tmp_path / "more")
+    assert {case.id: case.fold for case in made if case.label} == alone
+    assert {case.id for case in datalist.load(out, "unlabelled")} == {"u", "v"}
+    assert {case.id for case in datalist.load(out, "testing")} == {case for case, fold in alone.items() if fold is None}
+
+
+def test_images_without_a_label_map_are_learnt_from_where_their_folder_is_named_again(folders, table):
+    images, labels, out = folders
+    for case in "ab":
+        (labels / f"{case}.nii.gz").unlink()
+    made = prepare_cohort(images, labels, table, out, folds=2, unlabelled=images)
+    assert [case.id for case in made if case.label is None and case.fold is not None] == ["a", "b"]
+
+
+def test_a_case_of_both_folders_is_an_error_unless_it_is_the_same_file(folders, table, tmp_path):
+    images, labels, out = folders
+    write_nifti(tmp_path / "more/a.nii.gz", ct(1))
+    with pytest.raises(SemclError, match=r"(?s)case a: two files of one case.*images/a\.nii\.gz and .*more/a\.nii\.gz"):
+        prepare_cohort(images, labels, table, out, unlabelled=tmp_path / "more")
+
+
+def test_a_scan_without_labels_of_a_tested_patient_is_left_out(folders, table, tmp_path):
+    images, labels, out = folders
+    for case in "uv":
+        write_nifti(tmp_path / f"more/{case}.nii.gz", ct(ord(case)))
+    owners = dict(zip("abcdef", "abcdef", strict=True)) | {"u": "a", "v": "b"}
+    sides = {"a": "test", "b": "1", "c": "0", "d": "1", "e": "0", "f": "test"}
+    rows = [(case, owner, "portal", sides.get(case, "")) for case, owner in owners.items()]
+    listed = write_cases(tmp_path / "cases.csv", rows, ("case", "patient", "phase", "fold"))
+    made = prepare_cohort(images, labels, table, out, listed, unlabelled=tmp_path / "more")
+    assert {case.id: case.fold for case in made} == {"a": None, "b": 1, "c": 0, "d": 1, "e": 0, "f": None, "v": 1}
+
+
+def test_scans_added_to_a_cohort_leave_its_patients_where_they_are(folders, table, tmp_path):
+    images, labels, out = folders
+    before = {case.id: case.fold for case in prepare_cohort(images, labels, table, out, folds=2)}
+    for case in "ghijkl":
+        write_nifti(images / f"{case}.nii.gz", ct(ord(case)))
+        write_nifti(labels / f"{case}.nii.gz", np.full(SHAPE, 5, np.uint8))
+    after = {case.id: case.fold for case in prepare_cohort(images, labels, table, out, folds=2)}
+    assert {case: after[case] for case in before} == before
+    assert len(states(out)) == 2
+    prepare_cohort(images, labels, table, out, folds=2, seed=1)
+    assert len(states(out)) == 1, "another seed is another split"
+
+
+def test_scans_to_segment_are_tested_beside_scans_to_learn_from(folders, table):
+    images, _, out = folders
+    for case in "de":
+        (out.parent / "more").mkdir(exist_ok=True)
+        (images / f"{case}.nii.gz").rename(out.parent / f"more/{case}.nii.gz")
+    made = prepare_cohort(images, None, table, out, folds=2, unlabelled=out.parent / "more")
+    assert {case.id: case.fold for case in made} == dict.fromkeys("abcf") | {"d": 0, "e": 1}

@@ -29,6 +29,15 @@ def test_a_check_says_what_it_recognised(tmp_path):
     assert shown["left aside"] == "2 files: notes.txt, old.zip"
 
 
+def test_scans_to_learn_from_without_labels_are_counted(tmp_path):
+    folder = Folder(tmp_path)
+    folder.pair("a", "b")
+    folder.image("c")
+    sources = Sources(folder.images, folder.labels, unlabelled=folder.images)
+    text = recognised(survey(sources, TABLE), sources, TABLE)
+    assert "3 cases of 3 patients, 2 with labels, 1 to learn from without" in text
+
+
 def test_values_without_a_table_have_no_names_and_hidden_ids_no_file_names(tmp_path):
     folder = Folder(tmp_path)
     folder.pair("a")

@@ -13,7 +13,7 @@ from ..findings import Finding
 class Scan:
     """An image, its label map or one mask file per organ, and its row of a table.
 
-    ``row`` is from --cases or a CSV of paths; None when there is none.
+    ``row`` is from --cases or a CSV of paths; None when there is none. ``unlabelled``: to learn from without.
     """
 
     case: str
@@ -21,6 +21,12 @@ class Scan:
     label: Path | None = None
     masks: tuple[tuple[str, Path], ...] = ()
     row: case_table.CaseRow | None = None
+    unlabelled: bool = False
+
+    @property
+    def stated_fold(self) -> str | None:
+        """The fold of its row, a number or "test"; None without one."""
+        return self.row.fold if self.row else None
 
     @property
     def labelled(self) -> bool:
