@@ -74,6 +74,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "CheckedLoadImaged": "refine.volumes",
     "LoadAttentiond": "refine.volumes",
     "ReadCoarse": "coarse.samples",
+    "learnt_from": "cohort.provenance",
     "require_split": "cohort.provenance",
     "require_unseen": "cohort.provenance",
     "ScanReader": "audit.scan",

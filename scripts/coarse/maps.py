@@ -55,6 +55,7 @@ def write_maps(
     attention_dir: str,
     ckpt_dir: str,
     origin: Mapping[str, str],
+    accepted: Mapping[str, Sequence[str]],
     device: torch.device,
     job: Job,
     tool: ToolMaps | None = None,
@@ -70,7 +71,8 @@ def write_maps(
         table: the label table.
         attention_dir: where <case>.nii.gz are written.
         ckpt_dir: holds coarse_fold<n>.pt and coarse.pt.
-        origin: cohort and label table that the weights must have been made from.
+        origin: noted beside maps that are all new.
+        accepted: cohorts and organs that weights and maps may have been made for, see ``learnt_from``.
         device: of the network.
         job: the run; its shard and its ranks share the cases.
         tool: maps of another tool, whose organs come from there.
@@ -80,11 +82,11 @@ def write_maps(
     """
     networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
     ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job, tool))
-    made_from, note = {key: origin[key] for key in ("cohort", "labels")}, provenance(origin, cases, table)
-    for fold in dict.fromkeys(held_out_fold(case) for case in cases if stale_maps(attention_dir, note)):
-        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)  # or no map may be removed
+    note, stale = provenance(origin, cases, table), stale_maps(attention_dir, accepted)
+    for fold in dict.fromkeys(held_out_fold(case) for case in cases if stale):
+        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)  # or no map may be removed
     ranks.wait()
-    ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, job))
+    ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, accepted, job))
     missing: dict[int | None, list[Case]] = {}
     for case in job.part(cases):
         sources = case.image, weights_path(ckpt_dir, held_out_fold(case)), *(tool.sources(case.id) if tool else ())
@@ -92,7 +94,7 @@ def write_maps(
             missing.setdefault(held_out_fold(case), []).append(case)
     ranks.wait()  # until every rank has its list: only then may the first map be written
     for fold, unseen in missing.items():
-        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", made_from)
+        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)
         predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail, tool)
     job.share_failed()
     ranks.wait()
@@ -100,10 +102,16 @@ def write_maps(
         forget_previous(Path(attention_dir))
 
 
-def _begin_maps(cases: Sequence[Case], attention_dir: str, note: Mapping[str, Any], job: Job) -> None:
+def _begin_maps(
+    cases: Sequence[Case],
+    attention_dir: str,
+    note: Mapping[str, Any],
+    accepted: Mapping[str, Sequence[str]],
+    job: Job,
+) -> None:
     """Record what the maps are made with, after setting aside those made with another split of the cohort."""
     with job.one_at_a_time("attention"):
-        stale = stale_maps(attention_dir, note)
+        stale = stale_maps(attention_dir, accepted)
         if stale:
             set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in cases])
         if stale or not has_note(attention_dir):

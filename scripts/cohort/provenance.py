@@ -21,7 +21,7 @@ from . import datalist
 from .attention import attention_path
 from .case import Case, digest
 from .label_table import LabelTable
-from .lineage import valid_splits
+from .lineage import states, valid_splits
 
 ATTENTION = "attention.json"  # in a folder of attention maps
 PREDICTIONS = "predictions.json"  # in a folder of predictions
@@ -42,6 +42,11 @@ def provenance(origin: Note, cases: Sequence[Case], table: LabelTable) -> dict[s
     return {**origin, "cohort": cohort, "organs": table.organs_digest(), "patients": " ".join(patients)}
 
 
+def learnt_from(dataset_dir: str | Path, table: LabelTable) -> dict[str, list[str]]:
+    """What weights' notes may say for the stages of a cohort to learn on from them: its states, and its organs."""
+    return {"cohort": states(dataset_dir), "organs": [table.organs_digest()]}
+
+
 def _hashed(cohort: str, patient: str) -> str:
     return hashlib.sha256(f"{cohort} {patient}".encode()).hexdigest()[:12]
 
@@ -56,11 +61,10 @@ def has_note(folder: str | Path) -> bool:
     return (Path(folder) / ATTENTION).is_file()
 
 
-def stale_maps(folder: str | Path, note: Note) -> bool:
-    """Whether a folder's attention maps were made by the coarse stage for another split or other organs."""
-    keys = ("cohort", "organs")
+def stale_maps(folder: str | Path, accepted: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the coarse stage made a folder's maps for another split or other organs than those ``learnt_from``."""
     found = [one for path, one in notes_in(Path(folder)) if path.name == ATTENTION]
-    return any(one.get(key) != note[key] for one in found for key in keys)
+    return any(one.get(key) not in values for one in found for key, values in accepted.items())
 
 
 def note_of(weights: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ALL_STAGES = ("coarse", "pretrain", "train", "inference", "evaluate")
 WITH_CHECKPOINT = ALL_STAGES[:3]
+MAPS = "maps"  # the stage that makes missing attention maps
 CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
 
 
@@ -32,7 +34,8 @@ def run(
 ) -> None:
     """Run all stages on a cohort: attention maps, pretraining, refinement, label maps of the testing cases, report.
 
-    Run again after an interruption it goes on in the stage it was in; stages that have completed are not repeated.
+    Run again after an interruption it goes on in the stage it was in; stages that have completed are not repeated. If
+    scans were added, the coarse networks and the encoder are kept.
 
     Args:
         dataset_dir: the cohort, made by prepare.
@@ -48,47 +51,90 @@ def run(
     cohort, root = Path(dataset_dir), Path(bundle_root) if bundle_root else bundle_folder()
     cases = datalist.load(cohort)
     chosen = overlay_of(cohort, overlay, root)
-    stages: dict[str, dict[str, Any]] = {stage: {"dataset_dir": dataset_dir} for stage in ALL_STAGES}
+    stages: dict[str, dict[str, Any]] = {stage: {"dataset_dir": dataset_dir} for stage in (*ALL_STAGES, MAPS)}
     check_configs(root, stages, chosen)
     kept = keep_overlay(chosen, cohort) if chosen else None
-    key = _key(kept, cases)
-    done = list(ALL_STAGES[: ALL_STAGES.index(start)]) if start else _done(cohort, key)
+    chain = Chain.of(cohort, cases, kept)
+    done = list(ALL_STAGES[: ALL_STAGES.index(start)]) if start else chain.done()
     again = f"{program()} run --dataset_dir {dataset_dir}"
     if len(done) == len(ALL_STAGES):
         print(f"all stages have completed; {again} --start coarse repeats them")
+        if chain.grown():
+            print(f"scans to learn from were added since; {again} --start pretrain learns from them")
         return
     CHAINED.set(again)
+    if done and _lacks_maps(cohort, cases):
+        print("\n== attention maps of added scans", flush=True)
+        run_config(root, MAPS, kept, stages[MAPS])
     for number, stage in enumerate(ALL_STAGES[len(done) :], start=len(done) + 1):
         print(f"\n== {number}/{len(ALL_STAGES)} {stage}", flush=True)
-        _note(cohort, key, done)
+        chain.note(done)
         if stage in WITH_CHECKPOINT and stage != start:
             stages[stage]["resume"] = (cohort / "jobs" / f"{stage}.checkpoint.pt").is_file()
         run_config(root, stage, kept, stages[stage])
         done.append(stage)
-        _note(cohort, key, done)
+        chain.note(done)
         gc.collect()
 
 
-def _key(overlay: Path | None, cases: Sequence[Case]) -> str:
-    """Return a hash of what the stages are run with."""
-    from ..cohort.case import digest
+def _lacks_maps(cohort: Path, cases: Sequence[Case]) -> bool:
+    """Whether the coarse stage has made maps of a cohort to which scans were added since."""
+    from ..cohort.attention import attention_path
+    from ..cohort.provenance import has_note
 
-    text = overlay.read_text(encoding="utf-8") if overlay else ""
-    return hashlib.sha256(f"{digest(cases)} {text}".encode()).hexdigest()[:12]
-
-
-def _done(cohort: Path, key: str) -> list[str]:
-    """Return the stages, from the first on, that have completed with the same cohort and numbers."""
-    from ..sidefiles import for_show, plain_note
-
-    path = cohort / "jobs" / CHAIN_NOTE
-    note = (for_show(path, plain_note) if path.is_file() else None) or {}
-    listed = note.get("done")
-    count = len(listed) if isinstance(listed, list) and note.get("key") == key else 0
-    return list(ALL_STAGES[:count])
+    folder = cohort / "attention"
+    return has_note(folder) and not all(attention_path(folder, case.id).is_file() for case in cases)
 
 
-def _note(cohort: Path, key: str, done: Sequence[str]) -> None:
-    from ..files import write_text
+@dataclass(frozen=True)
+class Chain:
+    """The stages that have completed for a cohort, noted in its jobs/.
 
-    write_text(cohort / "jobs" / CHAIN_NOTE, json.dumps({"key": key, "done": list(done)}, indent=1))
+    Args:
+        path: of the note.
+        keys: hashes of what the stages are run with, for this state of the cohort and for those it extends.
+        labelled: a hash of the cases that training and testing depend on.
+    """
+
+    path: Path
+    keys: tuple[str, ...]
+    labelled: str
+
+    @classmethod
+    def of(cls, cohort: Path, cases: Sequence[Case], overlay: Path | None) -> Chain:
+        """The chain of a cohort and an overlay."""
+        from ..cohort.case import digest
+        from ..cohort.lineage import states
+
+        text = overlay.read_text(encoding="utf-8") if overlay else ""
+        hashes = [hashlib.sha256(f"{state} {text}".encode()).hexdigest()[:12] for state in states(cohort)]
+        used = digest([case for case in cases if case.label is not None or case.fold is None])
+        return cls(cohort / "jobs" / CHAIN_NOTE, tuple(hashes), used)
+
+    def grown(self) -> bool:
+        """Whether the note is about a state of the cohort before scans were added."""
+        return self._read().get("key") in self.keys[1:]
+
+    def done(self) -> list[str]:
+        """The stages, from the first on, that have completed with the same numbers and this cohort or one it extends.
+
+        Where scans with label maps, or to be tested, were added, training and what follows it have not.
+        """
+        note = self._read()
+        listed = note.get("done")
+        count = len(listed) if isinstance(listed, list) and note.get("key") in self.keys else 0
+        if self.grown() and note.get("labelled") != self.labelled:
+            count = min(count, ALL_STAGES.index("train"))
+        return list(ALL_STAGES[:count])
+
+    def note(self, done: Sequence[str]) -> None:
+        """Write which stages have completed."""
+        from ..files import write_text
+
+        content = {"key": self.keys[0], "labelled": self.labelled, "done": list(done)}
+        write_text(self.path, json.dumps(content, indent=1))
+
+    def _read(self) -> dict[str, Any]:
+        from ..sidefiles import for_show, plain_note
+
+        return dict((for_show(self.path, plain_note) if self.path.is_file() else None) or {})

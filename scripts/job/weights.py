@@ -22,6 +22,8 @@ from ..finite import not_finite
 from ..outputs import Output
 from ..sidefiles import for_show, has_keys, read_note
 
+Origin = Mapping[str, str | Sequence[str]]  # entry of a note -> the value it must have, or one of several
+
 
 def claim_weights(
     folder: Path, names: Sequence[str], table: LabelTable | None = None, cases: Sequence[Case] = ()
@@ -77,14 +79,14 @@ def save_weights(path: Path, module: nn.Module, origin: Mapping[str, Any]) -> No
     write_text(path.with_suffix(".json"), json.dumps(dict(origin), indent=1))
 
 
-def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None) -> None:
+def load_weights(path: Path, module: nn.Module, made_by: str, origin: Origin | None = None) -> None:
     """Load a state dict strictly.
 
     Args:
         path: the file.
         module: takes the weights.
         made_by: config of the stage that writes the file, named in errors.
-        origin: entries that the note beside the file must have; None for any origin.
+        origin: entries that the note beside the file must have, each with a value or several; None for any origin.
 
     Raises:
         SemclError: when the file is missing, of another origin, of another network, or holds weights that are not
@@ -98,12 +100,13 @@ def load_weights(path: Path, module: nn.Module, made_by: str, origin: Mapping[st
     note = path.with_suffix(".json")
     wanted_note = "the origin the stage notes beside its weights"
     noted = read_note(note, wanted_note, f"run {made_by} again") if origin and note.is_file() else {}
-    for key, expected in (origin or {}).items():
-        if noted.get(key) != expected:
+    for key, value in (origin or {}).items():
+        accepted = [value] if isinstance(value, str) else value
+        if noted.get(key) not in accepted:
             raise SemclError(
-                f"{path.name} was made from another {key}",
+                f"{path.name} was made from {'other organs' if key == 'organs' else f'another {key}'}",
                 found=f"{key} {noted.get(key, 'not noted')} in {note}",
-                expected=f"{key} {expected}, that of dataset_dir",
+                expected=f"{key} {' or '.join(accepted)}, that of dataset_dir",
                 remedy=f"run {made_by} again on this cohort",
             )
     wanted = module.state_dict()
@@ -229,9 +232,7 @@ class LoadWeights:
     leaves the module as it is.
     """
 
-    def __init__(
-        self, path: str | None, module: nn.Module, made_by: str, origin: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, path: str | None, module: nn.Module, made_by: str, origin: Origin | None = None) -> None:
         self.path, self.module, self.made_by, self.origin = path, module, made_by, origin
 
     def attach(self, engine: Engine) -> None:

@@ -19,12 +19,18 @@ def test_maps_of_an_earlier_split_go_where_those_of_another_can_be_made(fits, ta
     fitted = fit(tmp_path, table)
     attention, note = fitted.out / "attention", fitted.out / "attention" / "attention.json"
     note.write_text(json.dumps(json.loads(note.read_text()) | {"cohort": "another"}))
-    origin = {"cohort": digest(fitted.cases), "labels": table.digest()}
+    origin = {"cohort": digest(fitted.cases), "organs": table.organs_digest()}
     for path in (fitted.out / "models").glob("*.json" if fits else "coarse_fold1.json"):
         path.write_text(json.dumps(origin | ({} if fits else {"cohort": "another"})))
     (fitted.out / "models" / "coarse_fold0.json").write_text(json.dumps(origin))
     given = (fitted.cases, one_voxel_network(), CoarseInferer((2, 2, 2), [0, 1]), table, str(attention))
-    more = (str(fitted.out / "models"), origin, torch.device("cpu"), fitted.job)
+    more = (
+        str(fitted.out / "models"),
+        origin,
+        {key: [value] for key, value in origin.items()},
+        torch.device("cpu"),
+        fitted.job,
+    )
     before = {path: path.stat().st_mtime_ns for path in attention.glob("*.nii.gz")}
     if fits:
         write_maps(*given, *more)

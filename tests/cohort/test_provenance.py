@@ -12,7 +12,9 @@ from scripts.cohort import datalist
 from scripts.cohort.attention import attention_path
 from scripts.cohort.case import Case, digest
 from scripts.cohort.label_table import LabelTable
+from scripts.cohort.lineage import extended
 from scripts.cohort.provenance import (
+    learnt_from,
     note_attention,
     provenance,
     require_split,
@@ -20,7 +22,7 @@ from scripts.cohort.provenance import (
     stale_maps,
 )
 from scripts.errors import SemclError
-from scripts.job.weights import save_weights
+from scripts.job.weights import load_weights, save_weights
 from scripts.study.splits import split_cases, write_datalist
 from tests.conftest import write_nifti
 
@@ -163,14 +165,31 @@ def test_attention_of_another_split_is_refused(tmp_path):
     before = cohort(tmp_path, "ab")
     note_attention(attention, provenance(ORIGIN, before, TABLE))
     require_split(attention, str(tmp_path), TABLE)
-    assert not stale_maps(attention, provenance(ORIGIN, before, TABLE))
+    assert not stale_maps(attention, learnt_from(tmp_path, TABLE))
     after = cohort(tmp_path, "bc")
     match = (
         rf"(?s)another split of the cohort.*{digest(before)} in .*attention\.json.*{digest(after)}.*run coarse\.yaml"
     )
     with pytest.raises(SemclError, match=match):
         require_split(attention, str(tmp_path), TABLE)
-    assert stale_maps(attention, provenance(ORIGIN, after, TABLE))
+    assert stale_maps(attention, learnt_from(tmp_path, TABLE))
+
+
+def test_a_cohort_that_scans_were_added_to_learns_on_from_what_it_has(tmp_path):
+    attention, before = str(tmp_path / "attention"), cohort(tmp_path, "ab")
+    note_attention(attention, provenance(ORIGIN, before, TABLE))
+    weights = Path(model(tmp_path, before))
+    more = [*before, replace(before[-1], id="new", patient="new", label=None)]
+    datalist.save(more, tmp_path, extends=extended(tmp_path, more))
+    require_split(attention, str(tmp_path), TABLE)
+    accepted = learnt_from(tmp_path, replace(TABLE, phases=(*TABLE.phases, "unknown")))
+    assert not stale_maps(attention, accepted)
+    load_weights(weights, nn.Linear(1, 1), "pretrain.yaml", accepted)
+    cohort(tmp_path, "bc")
+    with pytest.raises(SemclError, match=r"model\.pt was made from another cohort"):
+        load_weights(weights, nn.Linear(1, 1), "pretrain.yaml", learnt_from(tmp_path, TABLE))
+    with pytest.raises(SemclError, match=r"model\.pt was made from other organs"):
+        load_weights(weights, nn.Linear(1, 1), "x", {"organs": ["another"]})
 
 
 def test_attention_of_other_organs_is_refused(tmp_path):

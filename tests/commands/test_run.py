@@ -1,12 +1,19 @@
 """All stages in a row: in order, resumed, not repeated, refused before the first; tests/test_chain.py runs them."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import yaml
 
+from scripts.cohort import datalist
+from scripts.cohort.lineage import extended
+from scripts.cohort.provenance import note_attention
 from scripts.commands.run import ALL_STAGES, run
 from scripts.commands.stages import OVERLAY_FILE
 from scripts.errors import SemclError
 from scripts.job.closing import CHAINED
+from tests.conftest import write_nifti
 
 
 @pytest.fixture
@@ -53,6 +60,37 @@ def test_an_interrupted_chain_goes_on_in_its_stage(cohort, started):
         ("pretrain", True),
         ("train", False),
     ]
+
+
+def grow(cohort, label):
+    """Add a scan to a cohort, as prepare does."""
+    cases = datalist.load(cohort)
+    new = replace(next(case for case in cases if case.fold is not None), id="new", patient="new")
+    cases.append(new if label else replace(new, label=None))
+    datalist.save(cases, cohort, extends=extended(cohort, cases))
+
+
+def test_scans_to_learn_from_that_are_added_repeat_nothing(cohort, started, capsys):
+    calls, _ = started
+    run(str(cohort))
+    grow(cohort, label=False)
+    run(str(cohort))
+    assert len(calls) == len(ALL_STAGES)
+    assert "scans to learn from were added since; " in capsys.readouterr().out
+    write_nifti(cohort / "attention/patient000.nii.gz", np.zeros((2, 2, 2), np.uint8))
+    note_attention(cohort / "attention", {})
+    run(str(cohort), start="pretrain")
+    assert [stage for stage, *_ in calls[len(ALL_STAGES) :]] == ["maps", *ALL_STAGES[1:]]
+    run(str(cohort))
+    assert "were added" not in capsys.readouterr().out.rpartition("== 5/5")[2]
+
+
+def test_labelled_scans_that_are_added_keep_coarse_networks_and_encoder(cohort, started):
+    calls, _ = started
+    run(str(cohort))
+    grow(cohort, label=True)
+    run(str(cohort))
+    assert [stage for stage, *_ in calls[len(ALL_STAGES) :]] == ["train", "inference", "evaluate"]
 
 
 def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, tmp_path):
