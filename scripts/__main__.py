@@ -13,6 +13,7 @@ from .commands.evaluate import evaluate
 from .commands.export_encoder import export_encoder
 from .commands.help import HELP, of_command, overview
 from .commands.intake import check, prepare
+from .commands.labels import labels
 from .commands.phantom import phantom
 from .commands.run import run
 from .commands.study import study
@@ -21,6 +22,7 @@ from .signals import ends_in_a_line
 from .version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "labels": labels,
     "check": check,
     "prepare": prepare,
     "run": run,
@@ -37,6 +39,7 @@ WHOLE = f"files are whole or not there; {COMMAND_AGAIN}"
 WHEN_STOPPED = {  # the message of a command stopped by a signal
     "phantom": WHOLE,
     "prepare": WHOLE,
+    "labels": WHOLE,
     "check": f"nothing was changed; {COMMAND_AGAIN}",
     "evaluate": WHOLE,
     "audit": f"what is done is kept; {COMMAND_AGAIN}",

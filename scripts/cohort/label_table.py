@@ -77,7 +77,8 @@ class LabelTable:
                 "there is no label table",
                 found=f"no {path}",
                 expected="a YAML file with organs and phases",
-                remedy="make the cohort with `python -m scripts prepare`, see docs/cohort.md",
+                remedy="`python -m scripts labels --from LABELS` drafts one; `python -m scripts prepare` makes cohorts:"
+                " docs/cohort.md",
             )
         content = read_yaml(path, "a mapping `organs` and a list `phases`")
         return cls.parse(content, str(path))

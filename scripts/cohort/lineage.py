@@ -12,7 +12,7 @@ from .datalist import DATALIST_FILE, content, listed_cases
 
 
 def valid_splits(dataset_dir: str | Path) -> list[str]:
-    """Digests for which attention maps of this datalist's cases are valid: ``states`` and the cohort it is a split of.
+    """Digests of ``cohort_states``, and of the cohort this is a split of: those for which attention maps are valid.
 
     Empty for a plain folder of volumes. Files need not exist.
     """
@@ -20,10 +20,10 @@ def valid_splits(dataset_dir: str | Path) -> list[str]:
     if not path.is_file():
         return []
     split_of = content(path).get("split_of")
-    return [*states(dataset_dir), *([str(split_of)] if split_of else [])]
+    return [*cohort_states(dataset_dir), *([str(split_of)] if split_of else [])]
 
 
-def states(dataset_dir: str | Path) -> list[str]:
+def cohort_states(dataset_dir: str | Path) -> list[str]:
     """Digest of the datalist, and of earlier states that it extends: what learnt then saw no tested patient."""
     path = Path(dataset_dir) / DATALIST_FILE
     return [digest(listed_cases(path)), *str(content(path).get("extends", "")).split()] if path.is_file() else []
@@ -49,7 +49,7 @@ def extended(folder: Path, cases: Sequence[Case]) -> list[str]:
         and (case.id not in now or (now[case.id].patient, now[case.id].phase) == (case.patient, case.phase))
         for case in before
     )
-    return [state for state in states(folder) if state != digest(cases)] if same else []
+    return [state for state in cohort_states(folder) if state != digest(cases)] if same else []
 
 
 def _cases_of(folder: Path) -> list[Case]:

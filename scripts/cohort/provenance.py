@@ -21,7 +21,7 @@ from . import datalist
 from .attention import attention_path
 from .case import Case, digest
 from .label_table import LabelTable
-from .lineage import states, valid_splits
+from .lineage import cohort_states, valid_splits
 
 ATTENTION = "attention.json"  # in a folder of attention maps
 PREDICTIONS = "predictions.json"  # in a folder of predictions
@@ -44,7 +44,7 @@ def provenance(origin: Note, cases: Sequence[Case], table: LabelTable) -> dict[s
 
 def learnt_from(dataset_dir: str | Path, table: LabelTable) -> dict[str, list[str]]:
     """What weights' notes may say for the stages of a cohort to learn on from them: its states, and its organs."""
-    return {"cohort": states(dataset_dir), "organs": [table.organs_digest()]}
+    return {"cohort": cohort_states(dataset_dir), "organs": [table.organs_digest()]}
 
 
 def _hashed(cohort: str, patient: str) -> str:

@@ -28,6 +28,11 @@ def program() -> str:
     return "semcl" if Path(sys.argv[0]).stem == "semcl" else f"python -m {__name__.partition('.')[0]}"
 
 
+def spelled(parameter: str) -> str:
+    """Return a parameter's option without dashes: ``from_`` is --from, a word that Python reserves."""
+    return parameter.removesuffix("_")
+
+
 def parse(given: Sequence[str], commands: Commands, repeated: str) -> Call:
     """Return the call that the words of a shell are.
 
@@ -43,11 +48,12 @@ def parse(given: Sequence[str], commands: Commands, repeated: str) -> Call:
     _require_command(command, commands)
     parameters = inspect.signature(commands[command]).parameters
     valued = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+    names = {spelled(name): name for name in parameters}
     call, loose = Call(command, {}), list[str]()
     while rest:
         word = rest.pop(0)
         name, sign, value = word.lstrip("-").partition("=")
-        name = name.replace("-", "_")
+        name = names.get(name.replace("-", "_"), name.replace("-", "_"))
         if not is_option(word) or word == "-":
             loose.append(word)
         elif sign or (rest and not is_option(rest[0])):
@@ -57,16 +63,16 @@ def parse(given: Sequence[str], commands: Commands, repeated: str) -> Call:
             call.options[name] = True
         elif name in valued:
             raise SemclError(
-                f"--{name} has no value",
+                f"--{spelled(name)} has no value",
                 found=f"{rest[0]} after it" if rest else "nothing after it",
-                expected=f"--{name} VALUE, or --{name}=VALUE for a value that begins with -",
+                expected=f"--{spelled(name)} VALUE, or --{spelled(name)}=VALUE for a value that begins with -",
                 remedy="add it",
             )
         else:
             call.options[name] = True
     free = [name for name in valued if name not in call.options]
     _refuse_surplus(command, loose[len(free) :])
-    missing = [name for name in free[len(loose) :] if parameters[name].default is inspect.Parameter.empty]
+    missing = [spelled(name) for name in free[len(loose) :] if parameters[name].default is inspect.Parameter.empty]
     _require_options(command, missing)
     return Call(command, {**dict(zip(free, loose, strict=False)), **call.options})
 

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 
-from .arguments import Commands, program
+from .arguments import Commands, program, spelled
 
 WIDTH = 100  # columns
 HELP = {"--help", "-h", "help"}
@@ -26,7 +26,7 @@ def of_command(name: str, command: Callable[..., None]) -> str:
     """Return what a command does and its options, those that must be given first."""
     parameters = inspect.signature(command).parameters.values()
     needed = [one for one in parameters if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
-    usage = " ".join(f"--{one.name} {one.name.upper()}" for one in needed)
+    usage = " ".join(f"--{spelled(one.name)} {spelled(one.name).upper()}" for one in needed)
     explained = dict(_explained(inspect.getdoc(command) or ""))
     wide = max(map(len, explained)) + 4
     lines = []
@@ -35,7 +35,7 @@ def of_command(name: str, command: Callable[..., None]) -> str:
             lines += [_filled(f"  {'--KEY':{wide}}", explained[one.name])] if one.name in explained else []
             continue
         given = "" if one.default in (one.empty, None, (), "") else f" [{one.default}]"
-        lines.append(_filled(f"  {'--' + one.name:{wide}}", f"{explained[one.name]}{given}"))
+        lines.append(_filled(f"  {'--' + spelled(one.name):{wide}}", f"{explained[one.name]}{given}"))
     return "\n".join([_summary(command), "", f"usage: {program()} {name} {usage} [--OPTION VALUE ...]", "", *lines])
 
 

@@ -14,6 +14,7 @@ from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
 from ..errors import SemclError
+from .arguments import spelled
 from .option_readers import Names, NewFile, Number, Numbers, Paths, Reader, Text, WindowOption
 
 UNKNOWN_OPTIONS = "unknown"  # a command's parameter that collects options it does not have
@@ -62,7 +63,7 @@ def checked(command: Callable[..., None]) -> Callable[..., None]:
             elif parameter.default is None and values[name] in (None, ""):
                 values[name] = None
             else:
-                values[name] = _reader(hints[name]).read(name, values[name])
+                values[name] = _reader(hints[name]).read(spelled(name), values[name])
         for name, group in groups.items():
             values[name] = group(**{field.name: values[field.name] for field in fields(group)})
         command(**{name: values[name] for name in own if name in values}, **more)
@@ -103,7 +104,7 @@ def _reader(hint: Any) -> Reader:
 
 
 def _refuse_unknown(command: str, signature: inspect.Signature, unknown: Mapping[str, object]) -> None:
-    known = [name for name in signature.parameters if name != UNKNOWN_OPTIONS]
+    known = [spelled(name) for name in signature.parameters if name != UNKNOWN_OPTIONS]
     for name in unknown:
         near = difflib.get_close_matches(name, known, 1)
         raise SemclError(

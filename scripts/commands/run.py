@@ -104,10 +104,10 @@ class Chain:
     def of(cls, cohort: Path, cases: Sequence[Case], overlay: Path | None) -> Chain:
         """The chain of a cohort and an overlay."""
         from ..cohort.case import digest
-        from ..cohort.lineage import states
+        from ..cohort.lineage import cohort_states
 
         text = overlay.read_text(encoding="utf-8") if overlay else ""
-        hashes = [hashlib.sha256(f"{state} {text}".encode()).hexdigest()[:12] for state in states(cohort)]
+        hashes = [hashlib.sha256(f"{state} {text}".encode()).hexdigest()[:12] for state in cohort_states(cohort)]
         used = digest([case for case in cases if case.label is not None or case.fold is None])
         return cls(cohort / "jobs" / CHAIN_NOTE, tuple(hashes), used)
 

@@ -6,14 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..cohort.case import UNKNOWN_PHASE, Case, name_errors
 from ..cohort.label_table import LabelTable, Organ
 from ..cohort.volume import read
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..intake import case_table
+from ..intake.draft import label_values
 from ..intake.survey import refuse_organs
 
 
@@ -129,16 +128,7 @@ def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
     for folder in predicted:
         maps += [(case, str(path)) for case, path in _volumes(folder, "label maps").items() if case in known]
     for case, path in maps:
-        found = np.unique(read(path, case, indices=True).numpy())
-        if (found < 0).any() or (found != found.round()).any():
-            raise SemclError(
-                "a label map holds values that are not labels",
-                case=case,
-                found=", ".join(f"{value:g}" for value in found[(found < 0) | (found != found.round())][:5]),
-                expected=f"whole numbers from 0 in {path}",
-                remedy="point --truth and --pred at label maps, not at images or probabilities",
-            )
-        values |= {int(value) for value in found} - {0}
+        values |= label_values(read(path, case, indices=True).numpy(), Path(path), case, "--truth and --pred")
     if not values:
         raise SemclError(
             "there is nothing to measure",

@@ -15,6 +15,7 @@ from .splitting import never_tested
 from .survey import Sources, Survey
 
 SHOWN_FILES = 5  # of those left aside
+NO_TABLE = "none: organs are not checked; `python -m scripts labels --from LABELS` drafts one"
 SHOWN_VALUES = 25  # of label maps
 
 
@@ -36,6 +37,7 @@ def recognised(found: Survey, sources: Sources, table: LabelTable | None, names:
         "cases": f"{counted(len(found.cases), 'case')} of {counted(patients, 'patient')}, {kinds}",
         "voxels": _voxels(found),
         "label values": _values(found, table),
+        "label table": NO_TABLE if table is None and labelled else "",
         "phases": _listed(Counter(case.phase for case in found.cases), len(found.cases)),
         "left aside": _left_aside(found, sources, names),
     }

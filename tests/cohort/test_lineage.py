@@ -10,7 +10,7 @@ import pytest
 
 from scripts.cohort.case import Case, digest
 from scripts.cohort.datalist import DATALIST_FILE, save
-from scripts.cohort.lineage import extended, sides_of, states, valid_splits
+from scripts.cohort.lineage import cohort_states, extended, sides_of, valid_splits
 
 NUMBERS = {"folds": 2, "test_share": 0.5, "seed": 0}
 
@@ -28,9 +28,9 @@ def saved(folder: Path, cases: list[Case]) -> str:
 def test_a_cohort_that_grows_twice_knows_both_states(tmp_path: Path) -> None:
     names = ["a", "B"], ["a", "B", "c"], ["a", "B", "c", "D"]
     digests = [saved(tmp_path, cohort(*some)) for some in names]
-    assert states(tmp_path) == valid_splits(tmp_path) == digests[::-1]
+    assert cohort_states(tmp_path) == valid_splits(tmp_path) == digests[::-1]
     assert saved(tmp_path, cohort(*names[-1])) == digests[-1]
-    assert states(tmp_path) == digests[::-1]
+    assert cohort_states(tmp_path) == digests[::-1]
 
 
 def moved(cases: list[Case]) -> list[Case]:
@@ -69,4 +69,4 @@ def test_sides_are_known_of_a_cohort_split_alike_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_volumes_has_no_state(tmp_path: Path) -> None:
-    assert states(tmp_path) == valid_splits(tmp_path) == []
+    assert cohort_states(tmp_path) == valid_splits(tmp_path) == []
