@@ -22,7 +22,8 @@ def attention(
 
     Args:
         maps: folder with a label map per case, or a folder per case with a mask per organ.
-        names: totalsegmentator, or a YAML file with the organ of each number; masks are named by their files.
+        names: totalsegmentator, totalsegmentator_mr, or a YAML file with the organ of each number; masks are named by
+            their files.
         dataset_dir: the cohort.
         out: folder of the attention maps; attention/ of the cohort unless given.
         missing: stop where a case or an organ of the label table has no map, or leave it out.

@@ -16,7 +16,7 @@ def labels(
     Args:
         from_: dataset.json or its folder, a folder of masks named after organs, or a label map or a folder of them.
         out: the label table; a file that is there is not replaced.
-        names: totalsegmentator, or a YAML file with the organ of each number, for the values of label maps.
+        names: totalsegmentator, totalsegmentator_mr, or a YAML file with the organ of each number, for label maps.
         phases: of the scans, separated by commas, as portal,arterial.
     """
     from ..errors import SemclError

@@ -35,6 +35,13 @@ def test_totalsegmentators_numbers(table):
     assert found == {"liver": "liver", "kidney_right": "right_kidney", "kidney_left": "left_kidney"}
 
 
+@pytest.mark.parametrize(("names", "count"), [("totalsegmentator", 117), ("totalsegmentator_mr", 50)])
+def test_the_names_of_a_tool_are_whole_and_mean_different_organs(names, count):
+    numbers = read_numbers(names)
+    assert list(numbers) == list(range(1, count + 1))
+    assert len({meaning(name) for name in numbers.values()}) == count
+
+
 def test_two_names_for_one_organ_are_refused():
     table = LabelTable((Organ("bladder", 1),), ("any",))
     with pytest.raises(SemclError, match="bladder and urinary_bladder for bladder"):
@@ -44,7 +51,9 @@ def test_two_names_for_one_organ_are_refused():
 @pytest.mark.parametrize("text", ["liver: 5\n", "- 1\n", "{}\n", "0: background\n"])
 def test_a_file_that_is_no_such_table_is_refused(text, tmp_path):
     (tmp_path / "names.yaml").write_text(text)
-    with pytest.raises(SemclError, match=r"(?s)cannot be used.*with other content.*totalsegmentator, or a YAML file"):
+    with pytest.raises(
+        SemclError, match=r"(?s)cannot be used.*with other content.*totalsegmentator, totalsegmentator_mr, or a YAML"
+    ):
         read_numbers(str(tmp_path / "names.yaml"))
     with pytest.raises(SemclError, match="no file totalsegmentatr"):
         read_numbers("totalsegmentatr")
