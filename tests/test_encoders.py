@@ -20,6 +20,11 @@ SMALLER = {  # than the overlay's numbers, which are for use
     "flexibleunet": {"backbone": "resnet10"},
     "unet": {"channels": [4, 8, 8, 16]},
 }
+COARSER = {
+    "encoder": {"_target_": f"{__name__}.Coarser", "spatial_dims": "@spatial_dims", "in_channels": 2},
+    "skips": [0],
+    "decoder_width": 16,
+}
 SQUARES = {"patch_size": 64, "spacing": [5, 5, 0]}
 CUBES = {"spatial_dims": 3, "patch_size": 40, "spacing": [12, 12, 12]}
 SHOWN = 2  # organs in the attention maps
@@ -49,18 +54,35 @@ def overlay(tmp_path):
     """The overlay of an encoder with smaller numbers."""
 
     def written(name: str) -> Path:
+        path = tmp_path / f"{name}.yaml"
+        if name == "coarser":
+            path.write_text(yaml.safe_dump(COARSER))
+            return path
         content = yaml.safe_load((ROOT / "bundle" / "configs" / "encoders" / f"{name}.yaml").read_text())
         for key in ("encoder", "slice_encoder"):
             content[key] |= SMALLER[name]
-        path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content | {"decoder_width": 16}))
         return path
 
     return written
 
 
+class Coarser(torch.nn.Module):
+    """An encoder of a user's own: its finest map is 1/4 of the patch."""
+
+    def __init__(self, spatial_dims: int, in_channels: int) -> None:
+        super().__init__()
+        conv = torch.nn.Conv3d if spatial_dims == 3 else torch.nn.Conv2d
+        self.spatial_dims, self.channels, self.strides = spatial_dims, [4, 8], [4, 8]
+        self.stem, self.last = conv(in_channels, 4, 4, stride=4), conv(4, 8, 2, stride=2)
+
+    def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        finest = self.stem(inputs)
+        return [finest, self.last(finest.relu())]
+
+
 @pytest.mark.parametrize("numbers", [SQUARES, CUBES], ids=["2d", "3d"])
-@pytest.mark.parametrize("name", SMALLER)
+@pytest.mark.parametrize("name", [*SMALLER, "coarser"])
 def test_an_encoder_runs_through_every_stage(name, numbers, phantoms, attention, tmp_path, overlay):
     folders = {"attention_dir": attention, "store_dir": attention.parent / f"store{len(numbers)}"}
     given = {"dataset_dir": phantoms, "output_dir": tmp_path / "out", **folders, **numbers}
