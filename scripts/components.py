@@ -46,6 +46,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "IgnoringLoss": "networks.segmentation_loss",
     "held_out_folds": "coarse.maps",
     "HeldOutSampler": "coarse.fold_sampler",
+    "hold_out": "cohort.selection",
     "in_training": "networks.device",
     "InitialWeights": "job.initial_weights",
     "Job": "job.job",

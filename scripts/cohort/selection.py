@@ -32,6 +32,35 @@ def leave_out(cases: Sequence[Case], fold: int | None) -> list[Case]:
     return kept
 
 
+def hold_out(
+    cases: Sequence[Case], labelled: Sequence[Case], fold: int | None, share: float, least: int, seed: int
+) -> tuple[list[Case], list[Case]]:
+    """The cases to learn from, and those of other patients, held out of training for the calibration.
+
+    Args:
+        cases: to learn from, if all are.
+        labelled: those with label maps of their own, of whose patients some are chosen.
+        fold: the fold that is left out and calibrates; None: a share of the patients does.
+        share: of the patients; at least 2 are held out. 0 holds out none.
+        least: labelled patients from which some are held out; fewer are all learnt from.
+        seed: of the choice of patients.
+
+    Raises:
+        SemclError: when no case is in the fold, or all are, or the share is not from 0 to below 1.
+    """
+    if fold is not None:
+        return leave_out(cases, fold), [case for case in cases if case.fold == fold]
+    if not 0 <= share < 1:
+        raise SemclError(
+            "a share of the patients", found=f"calibration_share {share}", expected="from 0 to below 1",
+            remedy="set calibration_share",
+        )  # fmt: skip
+    patients = np.random.default_rng(seed).permutation(sorted({case.patient for case in labelled}))
+    count = max(2, round(share * len(patients))) if share and len(patients) >= least else 0
+    chosen = set(patients[:count].tolist())
+    return [case for case in cases if case.patient not in chosen], [case for case in labelled if case.patient in chosen]
+
+
 def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Case]:
     """The labelled cases of a share of the labelled patients, at least one; a larger share includes a smaller one.
 

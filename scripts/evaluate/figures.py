@@ -24,6 +24,7 @@ from .step_down import Values
 
 COLOURS = ("#868e96", "#0b7285", "#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#1864ab", "#846358")  # of methods
 BETTER, WORSE, UNDECIDED_COLOUR = "#0072b2", "#d55e00", "#868e96"  # told apart with any colour vision
+RELIABILITY_TITLES = {"raw": "network", "calibrated": "calibrated"}
 
 
 def svg(figure: Figure) -> str:
@@ -161,6 +162,23 @@ def _validation(axis: Axes, measured: Mapping[str, Sequence[tuple[int, float]]])
     right.set_ylim(0, 1)
     right.spines[["top"]].set_visible(False)
     right.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+
+
+def reliability_figure(judged: Mapping[str, Mapping[str, Any]]) -> str:
+    """Observed frequency over predicted probability, of the network's own probabilities and of calibrated ones.
+
+    Args:
+        judged: "raw" and "calibrated", as ``calibration_quality`` has them.
+    """
+    figure, axes = plt.subplots(figsize=(3.6, 3.6))
+    axes.plot([0, 1], [0, 1], color="0.6", lw=1, zorder=0)
+    for colour, (kind, title) in zip(_colours(2), RELIABILITY_TITLES.items(), strict=True):
+        predicted, observed, _ = zip(*judged[kind]["reliability"], strict=True)
+        axes.plot(predicted, observed, "o-", color=colour, ms=4, label=f"{title}: ECE {judged[kind]['ece']:.3f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+    return svg(figure)
 
 
 def figure_text(name: str) -> str:

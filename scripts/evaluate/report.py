@@ -15,7 +15,8 @@ from ..files import write_text
 from ..names import wrong_name
 from ..sidefiles import for_show, plain_note
 from ..version import __version__
-from .figures import box_figure, curves_figure, forest_figure, paired_figure
+from .figures import box_figure, curves_figure, forest_figure, paired_figure, reliability_figure
+from .left_by_stages import read_calibration
 from .metrics import BY_NAME, METRICS
 from .owned_outputs import folder_output
 from .safe_svg import safe_svg
@@ -75,6 +76,7 @@ class Report:
             legend=self.legend,
             runs=read_runs(self.output_dir / "jobs"),
             embeddings=read_embeddings(self.output_dir / "embeddings"),
+            calibration=read_calibration(self.output_dir / "models"),
             version=__version__,
         )
 
@@ -106,6 +108,8 @@ class Report:
             found["forest"] = forest_figure(lines, (summary.methods[0], summary.main), summary.equivalence)
         curves = read_curves(self.output_dir / "curves")
         checks = read_checks(self.output_dir / "curves")
+        calibration = read_calibration(self.output_dir / "models")
+        found |= {"reliability": reliability_figure(calibration["quality"]["all organs"])} if calibration else {}
         return found | ({"training": curves_figure(curves, checks)} if curves else {})
 
     @staticmethod

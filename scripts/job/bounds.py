@@ -146,6 +146,8 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "simulated_errors": Bound(0, 10),
     # training
     "labelled": Bound(0, 1, above=True),
+    "calibration_share": Bound(0, 0.9),
+    "calibration_patients": COUNT,
     "max_epochs": COUNT,
     "epoch_length": COUNT,
     "batch_size": COUNT,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..sidefiles import DAMAGE, has_keys
+
+QUALITY_KINDS = ("raw", "calibrated")  # the network's own probabilities, and those under a calibration
+ROW = 3  # of a reliability diagram: predicted probability, observed frequency, voxels
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,11 @@ class Calibration:
 
     Args:
         scales: organ -> its scale.
+        quality: of the probabilities, as ``calibration_quality`` has it; empty where it is not known.
     """
 
-    def __init__(self, scales: dict[str, Scale] | None = None) -> None:
-        self.scales = scales or {}
+    def __init__(self, scales: dict[str, Scale] | None = None, quality: Mapping[str, Any] | None = None) -> None:
+        self.scales, self.quality = scales or {}, dict(quality or {})
 
     def by_number(self, table: LabelTable) -> dict[int, Scale]:
         """Object number -> scale, for every object of a label table."""
@@ -67,7 +72,7 @@ class Calibration:
     def write(self, weights: Path, made_of: str) -> None:
         """Write as JSON beside the weights it belongs to; ``made_of`` names the queries it was fitted to."""
         scales = {name: asdict(scale) for name, scale in self.scales.items()}
-        content = {"made_of": made_of, "weights": checksum(weights), "scales": scales}
+        content = {"made_of": made_of, "weights": checksum(weights), "scales": scales, "quality": self.quality}
         write_text(calibration_path(weights), json.dumps(content, indent=1))
 
     @classmethod
@@ -85,6 +90,7 @@ class Calibration:
                 scales[str(name)] = Scale(**{key: float(value) for key, value in numbers.items()})
                 if not math.isfinite(scales[str(name)].decision):
                     raise ValueError("a scale without a finite decision")
+            quality = checked_quality(content.get("quality") or {})
         except (*DAMAGE, ArithmeticError) as error:
             raise SemclError(
                 "the calibration of a model cannot be read",
@@ -99,11 +105,11 @@ class Calibration:
                 expected=f"{weights}, of checksum {checksum(weights)}",
                 remedy="copy both files together, run train.yaml again, or set calibrated to False",
             )
-        return cls(scales)
+        return cls(scales, quality)
 
     @classmethod
     def mean(cls, weights: Sequence[str]) -> Calibration:
-        """The mean calibration of models whose logits are averaged; errors of ``read``."""
+        """The mean calibration of models, without its quality; errors of ``read``."""
         members = [cls.read(Path(path)) for path in weights]
         scales = {}
         for name in dict.fromkeys(name for member in members for name in member.scales):
@@ -111,6 +117,25 @@ class Calibration:
             means = np.mean([(scale.slope, scale.offset, scale.decision) for scale in own], axis=0).tolist()
             scales[name] = Scale.from_decision(*means)
         return cls(scales)
+
+
+def checked_quality(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The quality in a calibration's file, by organ and kind of probability, checked to have the types it is read as.
+
+    Raises:
+        TypeError, ValueError, KeyError, AttributeError: for anything else.
+    """
+    return {str(organ): {kind: _checked(of[kind]) for kind in QUALITY_KINDS} for organ, of in content.items()}
+
+
+def _checked(judged: Mapping[str, Any]) -> dict[str, Any]:
+    if not judged:
+        return {}
+    rows = [[float(number) for number in row] for row in judged["reliability"]]
+    numbers = [float(judged["ece"]), float(judged["brier"]), *(number for row in rows for number in row)]
+    if any(len(row) != ROW for row in rows) or not all(map(math.isfinite, numbers)):
+        raise ValueError("rows of another length than those of a reliability diagram, or numbers that are not finite")
+    return {"ece": numbers[0], "brier": numbers[1], "reliability": rows}
 
 
 def calibration_path(weights: Path) -> Path:

@@ -85,8 +85,11 @@ class StageKeys:
                 )
 
     def unvalidated(self, stage: str) -> dict[str, Any]:
-        """What keeps a stage from validating while it trains: a study pays for training alone."""
-        return {"val_interval": 0} if "val_interval" in self.contents[stage] else {}
+        """What keeps a stage from holding patients out: a study pays for training alone, on all label maps it has.
+
+        No stage validates while it trains, and the refiner is calibrated on training queries.
+        """
+        return {key: 0 for key in ("val_interval", "calibration_share") if key in self.contents[stage]}
 
     def version(self, stage: str) -> str:
         """A hash of the values in a stage's config and common.yaml, which comments do not change."""

@@ -32,6 +32,37 @@ def labelled(scans: dict[str, int], without: tuple[str, ...] = ()) -> list[Case]
     ]
 
 
+@pytest.mark.parametrize(
+    ("patients", "share", "held"), [(10, 0.2, 2), (20, 0.2, 4), (9, 0.2, 0), (20, 0.0, 0), (10, 0.1, 2)]
+)
+def test_patients_are_held_out_where_there_are_enough(patients, share, held):
+    cases = labelled({f"p{number}": 2 for number in range(patients)})
+    learnt, out = selection.hold_out(cases, cases, None, share, 10, 0)
+    assert len({case.patient for case in out}) == held
+    assert not {case.patient for case in out} & {case.patient for case in learnt}
+    assert sorted(case.id for case in [*learnt, *out]) == sorted(case.id for case in cases)
+    assert selection.hold_out(cases, cases, None, share, 10, 0) == (learnt, out)
+
+
+def test_a_left_out_fold_is_what_is_held_out():
+    cases = [Case(name, name, "portal", Path(name), Path(name), at) for name, at in zip("abc", (0, 1, 1), strict=True)]
+    assert selection.hold_out(cases, cases, 1, 0.2, 1, 0) == (cases[:1], cases[1:])
+
+
+def test_nothing_of_a_held_out_patient_is_learnt_from_and_only_own_labels_calibrate():
+    cases = labelled({f"p{number}": 2 for number in range(10)})
+    own = cases[::2]  # the others have pseudo-labels
+    learnt, out = selection.hold_out(cases, own, None, 0.2, 10, 0)
+    assert not {case.patient for case in out} & {case.patient for case in learnt}
+    assert all(case in own for case in out)
+    assert (len(learnt), len(out)) == (16, 2)
+
+
+def test_a_share_of_all_patients_is_refused():
+    with pytest.raises(SemclError, match="calibration_share"):
+        selection.hold_out(labelled({"p": 1}), [], None, 1.0, 1, 0)
+
+
 SCANS = {f"patient{number}": 1 + number % 3 for number in range(10)}
 
 

@@ -64,6 +64,14 @@ def write_embeddings(folder: Path) -> None:
     (folder / "embeddings" / "map_pretrained.svg").write_text(SVG)
 
 
+def write_calibration(folder: Path, made_of: str) -> None:
+    raw = {"ece": 0.1234, "brier": 0.05, "reliability": [[0.1, 0.2, 30], [0.9, 0.7, 10]]}
+    judged = {"raw": raw, "calibrated": raw | {"ece": 0.0123}}
+    quality = {"all organs": judged, "left_lobe": judged, "<b>duct</b> & co": {"raw": {}, "calibrated": {}}}
+    (folder / "models").mkdir()
+    (folder / "models" / "model.calibration.json").write_text(json.dumps({"made_of": made_of, "quality": quality}))
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with everything that can be shown."""
@@ -74,6 +82,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_run(folder, stage)
     write_run(folder, "embed", git=None, seconds=None, peak_memory=None, status="running")
     write_embeddings(folder)
+    write_calibration(folder, "training queries")
     page_in(folder, None, PICTURE)
     return folder
 
@@ -107,8 +116,8 @@ def test_every_tag_is_closed_and_every_link_of_the_page_leads_somewhere(page: Pa
     assert page.open == []
     assert "img" in page.tags
     links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
-    assert links == [f"#{name}" for name in
-                     ("words", "organs", "phases", "missed", "cases", "embeddings", "training", "runs")]  # fmt: skip
+    sections = ("words", "organs", "phases", "missed", "calibration", "cases", "embeddings", "training", "runs")
+    assert links == [f"#{name}" for name in sections]
     assert [link for link in links if link[1:] not in page.values("id")] == []
 
 
@@ -202,7 +211,7 @@ def test_means_phases_and_what_was_missed_have_tables(page: Page) -> None:
 
 
 def test_tables_of_results_can_be_sorted(page: Page) -> None:
-    assert page.values("class").count("sortable") == 5 + 1 + 5 + 1
+    assert page.values("class").count("sortable") == 5 + 1 + 5 + 1 + 1
     assert sum(len(tables) for name, tables in page.tables.items() if name in ("runs", "embeddings")) == 2
     keys = [value for value in page.values("data-key") if value]
     assert keys
@@ -246,11 +255,11 @@ def test_of_three_methods_the_second_is_paired_with_the_first(tmp_path: Path) ->
 
 
 def test_sections_are_there_when_there_is_something_to_show(tmp_path: Path, page: Page) -> None:
-    assert set(page.tables) == {"organs", "phases", "missed", "embeddings", "runs"}
+    assert set(page.tables) == {"organs", "phases", "missed", "calibration", "embeddings", "runs"}
     bare = page_in(tmp_path)
     assert {"organs", "phases"} <= set(bare.tables)
-    assert not {"cases", "training", "runs", "embeddings"} & set(bare.values("id"))
-    assert (page.tags.count("svg"), bare.tags.count("svg")) == (9 + 2, 9)
+    assert not {"cases", "calibration", "training", "runs", "embeddings"} & set(bare.values("id"))
+    assert (page.tags.count("svg"), bare.tags.count("svg")) == (9 + 3, 9)
 
 
 def test_runs_are_listed_in_the_order_of_the_stages(page: Page) -> None:
@@ -272,10 +281,25 @@ def test_embeddings_are_reported_with_their_figures(page: Page) -> None:
     assert "a map" in page.text
 
 
+def test_calibration_is_reported_before_and_after(page: Page, tmp_path: Path) -> None:
+    (every, lobe) = page.lines("calibration")
+    assert (every["organ"], lobe["organ"]) == ("all organs", "left lobe")
+    assert (lobe["ECE network"], lobe["ECE calibrated"], lobe["Brier network"]) == ("0.1234", "0.0123", "0.0500")
+    assert "fitted to training queries: patients that the network was trained on" in page.text
+    write_calibration(tmp_path, "queries of held-out patients")
+    held_out = page_in(tmp_path).text
+    assert "fitted to queries of held-out patients." in held_out
+    assert "network: ECE 0.123" in held_out
+
+
 def test_figures_are_written_beside_the_page_and_embedded_in_it(full: Path, html: str) -> None:
     written = {path.stem: path.read_text() for path in (full / "figures").iterdir()}
     pairs = {f"{metric}_pairs_by_{group}" for metric in ("dice", "hd95") for group in ("organ", "phase")}
-    assert set(written) == pairs | {name.replace("_pairs", "") for name in pairs} | {"training", "forest"}
+    assert set(written) == pairs | {name.replace("_pairs", "") for name in pairs} | {
+        "training",
+        "forest",
+        "reliability",
+    }
     assert [name for name, figure in written.items() if figure.strip() not in html] == []
 
 

@@ -86,6 +86,7 @@ def test_the_file_records_weights_and_queries(tmp_path):
         "made_of": "queries of fold 2",
         "weights": checksum(path),
         "scales": {"liver": {"slope": 0.5, "offset": -1.25, "threshold": 0.375}},
+        "quality": {},
     }
 
 

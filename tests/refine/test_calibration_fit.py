@@ -1,5 +1,7 @@
 """Fitted calibrations against independent optimisers, and decisions by brute force."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from scripts.cohort.label_table import LabelTable
+from scripts.errors import SemclError
 from scripts.queries.views import Views
 from scripts.refine.calibration import Calibration, Scale, calibration_path
-from scripts.refine.calibration_fit import BINS, DICE_TOLERANCE, LARGEST_LOGIT, Calibrate, fit_scale
+from scripts.refine.calibration_fit import Calibrate
+from scripts.refine.platt import BINS, DICE_TOLERANCE, fit_scale
+from scripts.refine.platt import LOGIT_CENTRES as CENTRES
+from scripts.refine.platt import LOGIT_EDGES as EDGES
 from tests.refine.test_calibration import probability, weights
+from tests.stages import run_here
 
-EDGES = np.linspace(-LARGEST_LOGIT, LARGEST_LOGIT, BINS + 1)
-CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 PRECISE = {"xatol": 1e-9, "fatol": 1e-14, "maxiter": 2000}
 
 
@@ -114,7 +119,7 @@ def queries(table: LabelTable) -> DataLoader:
     half = mask.clone()
     half[:, :, 8:] = 0
     sample = {"image": torch.zeros(1, 16, 16), "attention": mask}
-    samples = [{**sample, "object": 1, "target": half}] * 2 + [{**sample, "object": 3, "target": mask}]
+    samples = [{**sample, "object": number, "target": half if number == 1 else mask} for number in (1, 1, 3)]
     return DataLoader(samples, batch_size=2)
 
 
@@ -124,7 +129,7 @@ def test_the_handler_counts_every_voxel_and_writes_beside_the_weights(tmp_path, 
     handler = Calibrate(
         str(tmp_path / "model.pt"), Loud(), queries(table), still, table, "training queries", torch.device("cpu")
     )
-    counts = handler.count().reshape(4, 2, BINS)
+    counts = handler.count().sum(0)
     assert counts.sum((1, 2)).tolist() == [0, 512, 0, 256]
     high, low = (int(np.searchsorted(EDGES, logit, side="right")) - 1 for logit in (3.0, -3.0))
     assert counts[1, :, high].tolist() == [64, 64]  # of the mask half is the object
@@ -141,6 +146,31 @@ def test_the_handler_counts_every_voxel_and_writes_beside_the_weights(tmp_path, 
     assert found.scales["right_kidney"] == Scale()
 
 
+def test_each_half_of_the_patients_is_counted_by_itself_and_judged(tmp_path, table):
+    path = weights(tmp_path, "model.pt")
+    loader = queries(table)
+    for number, sample in enumerate(loader.dataset):
+        sample["query"] = number
+    patients = np.array([7, 9, 9])
+    still = Views(16, area=(1, 1), rotation=0)
+    handler = Calibrate(str(path), Loud(), loader, still, table, "x", torch.device("cpu"), patients=patients)
+    assert handler.count().sum((2, 3)).tolist() == [[0, 256, 0, 0], [0, 256, 0, 256]]
+    handler(Engine(lambda engine, batch: None))
+    judged = json.loads(calibration_path(path).read_text())["quality"]
+    assert set(judged) == {"all organs", *table.names}
+    assert judged["liver"]["raw"]["ece"] > 0
+    assert judged["right_kidney"] == {"raw": {}, "calibrated": {}}
+
+
+def test_held_out_patients_calibrate_where_there_are_enough(cohort):
+    given = {"max_epochs": 1, "epoch_length": 2, "clusters_per_batch": 4, "calibration_batches": 1}
+    given |= {"encoder_weights": None, "calibration_patients": 3}
+    run_here("train", dataset_dir=cohort, attention_dir=cohort / "labels", **given)
+    content = json.loads((cohort / "models" / "model.calibration.json").read_text())
+    assert content["made_of"] == "queries of held-out patients"
+    assert 0 <= content["quality"]["all organs"]["calibrated"]["brier"] <= 1
+
+
 def test_ignored_voxels_are_counted_for_no_object(table):
     loader = queries(table)
     for sample in loader.dataset:
@@ -148,7 +178,7 @@ def test_ignored_voxels_are_counted_for_no_object(table):
         sample["target"][:, :4] = -1
     still = Views(16, area=(1, 1), rotation=0)
     handler = Calibrate("model.pt", Loud(), loader, still, table, "training queries", torch.device("cpu"))
-    assert handler.count().reshape(4, 2, BINS)[1:].sum((1, 2)).tolist() == [2 * 12 * 16, 0, 12 * 16]
+    assert handler.count().sum(0)[1:].sum((1, 2)).tolist() == [2 * 12 * 16, 0, 12 * 16]
 
 
 def test_calibrating_twice_gives_the_same_file_whatever_was_sampled_before(tmp_path, table):
@@ -169,3 +199,28 @@ def test_calibrating_twice_gives_the_same_file_whatever_was_sampled_before(tmp_p
     alone = calibrate(0)
     assert calibrate(0, used=3) == alone
     assert calibrate(1) != alone
+
+
+def test_the_calibration_of_models_without_a_fold_is_taken(tmp_path, table):
+    judged = {"ece": 0.1, "brier": 0.2, "reliability": [[0.55, 0.5, 10.0]]}
+    members = {"model_fold0.pt": Scale(2.0, 0.0, 0.5), "model_fold1.pt": Scale(1.0, 0.0, 0.5)}
+    for name, scale in members.items():
+        quality = {"all organs": {"raw": judged, "calibrated": judged}}
+        Calibration({"liver": scale}, quality).write(weights(tmp_path, name), "queries of a fold")
+    given = (Loud(), queries(table), Views(16, area=(1, 1), rotation=0), table, "training queries", torch.device("cpu"))
+    path = weights(tmp_path, "model.pt")
+    handler = Calibrate(str(path), *given, cross_fitted=[str(tmp_path / name) for name in members])
+    engine = Engine(lambda engine, batch: None)
+    handler.claim(engine)
+    handler(engine)
+    assert Calibration.read(path).scales["liver"] == Scale(1.5, 0.0, 0.5)
+    content = json.loads(calibration_path(path).read_text())
+    assert content["made_of"] == "queries of the folds left out by model_fold0.pt, model_fold1.pt"
+    assert content["quality"]["all organs"]["raw"]["reliability"] == [[0.55, 0.5, 20.0]]
+
+
+def test_a_model_without_a_fold_that_is_missing_is_named_before_training(tmp_path, table):
+    given = (Loud(), queries(table), Views(16, area=(1, 1), rotation=0), table, "training queries", torch.device("cpu"))
+    handler = Calibrate(str(tmp_path / "model.pt"), *given, cross_fitted=[str(tmp_path / "model_fold0.pt")])
+    with pytest.raises(SemclError, match=r"model_fold0\.calibration\.json"):
+        handler.claim(Engine(lambda engine, batch: None))

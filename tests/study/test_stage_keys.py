@@ -124,3 +124,8 @@ def test_a_hash_is_of_the_content_in_any_order() -> None:
     assert short_hash({"a": 1, "b": Path("x")}) == short_hash({"b": Path("x"), "a": 1})
     assert short_hash({"a": 1}) != short_hash({"a": 2})
     assert BUNDLE.is_dir()
+
+
+def test_a_study_holds_no_labelled_patient_out() -> None:
+    assert KEYS.unvalidated("train") == {"val_interval": 0, "calibration_share": 0}
+    assert KEYS.unvalidated("segment") == {}
