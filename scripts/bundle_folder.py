@@ -8,7 +8,7 @@ from typing import Any
 from .errors import SemclError
 
 SUFFIXES = (".yaml", ".json")  # of configs: a checkout has YAML, with comments, a release JSON, as MONAI reads it
-METADATA = "metadata"  # among them, but no config
+NO_CONFIGS = ("metadata", "properties")  # among them
 STAGES_FOLDER = "stages"  # of models/ in a release: weights of earlier stages
 
 
@@ -35,7 +35,12 @@ def bundle_folder() -> Path:
 def configs(bundle_root: str | Path) -> dict[str, Path]:
     """Return the config files of a bundle by their names without suffix."""
     files = [path for path in sorted(Path(bundle_root, "configs").glob("*")) if path.suffix in SUFFIXES]
-    return {path.stem: path for path in files if path.stem != METADATA}
+    return {path.stem: path for path in files if path.stem not in NO_CONFIGS}
+
+
+def is_release(bundle_root: str | Path) -> bool:
+    """Whether a bundle is a release, whose configs are JSON."""
+    return Path(bundle_root, "configs", "common.json").is_file()
 
 
 def stage_weights(ckpt_dir: str, name: str) -> str:

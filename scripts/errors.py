@@ -20,7 +20,9 @@ class SemclError(ValueError):
         remedy: what the user can do about it.
     """
 
-    def __init__(self, problem: str, *, found: object, expected: object, remedy: str, case: str | None = None) -> None:
+    def __init__(  # noqa: B042  (``__reduce__`` pickles it)
+        self, problem: str, *, found: object, expected: object, remedy: str, case: str | None = None
+    ) -> None:
         self.problem, self.case, self.found, self.expected, self.remedy = problem, case, found, expected, remedy
         where = f"case {case}: " if case else ""
         text = f"{where}{problem}\n  found:    {found}\n  expected: {expected}\n  do this:  {remedy}"

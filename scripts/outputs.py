@@ -50,10 +50,8 @@ class Output:
             SemclError: when the folder holds an input, or anything the stage did not write.
         """
         refuse_inputs(self.folder, inputs, self.option)
-        held, noted = (
-            visible(self.folder),
-            self._noted().get("holds"),
-        )  # in this order: others may mark it meanwhile
+        held = visible(self.folder)  # before the marker: others may mark it meanwhile
+        noted = self._noted().get("holds")
         if noted == self.holds:
             return
         if held and (noted is not None or earlier is None or not earlier()):

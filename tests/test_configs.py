@@ -58,7 +58,7 @@ def test_there_is_a_config_for_every_stage():
     assert found == set(STAGES)
 
 
-CHECKED = {  # what is run -> its workflow type; the steps of None are no engine's, so MONAI asks for metadata alone
+CHECKED = {  # what is run -> its workflow type; the steps of None are no engine's, and declared in properties.json
     **{(stage,): kind for stage, kind in STAGES.items()},
     ("train", "validate"): "train",  # as the Model Zoo evaluates
     ("train", "faithful"): "train",
@@ -80,10 +80,13 @@ def test_a_config_has_the_properties_monai_asks_for(stages, kind, cohort):
         config_file=[str(CONFIGS / f"{stage}.yaml") for stage in stages],
         logging_file=False,
         workflow_type=kind,
+        properties_path=None if kind else CONFIGS / "properties.json",
         dataset_dir=str(cohort),
         attention_dir=str(cohort / "labels"),
     )
+    torch.manual_seed(1234567)
     workflow.initialize()
+    assert torch.initial_seed() == 0, "initialize seeds"
     assert workflow.check_properties() == []
     assert workflow.version == __version__
 

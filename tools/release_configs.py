@@ -12,40 +12,82 @@ from typing import Any
 
 import yaml
 
+import scripts
+from tools.structure import arrows, modules
+
 ROOT = Path(__file__).parent.parent
-ROOMS = ("cohort", "job", "queries", "networks", "coarse", "contrast", "refine")  # of scripts/: what its stages run
 CONFIGS = {  # what it holds, by the names MONAI looks for -> its name here
     **{name: name for name in ("common", "coarse", "maps", "store", "pretrain", "train", "inference")},
     **{name: name for name in ("faithful", "inference_trt", "multi_gpu_train", "natural", "standard", "tensorboard")},
     "evaluate": "validate",
 }
+BUNDLE_ROOT = (  # the folder of the config that is being run, which MONAI knows before it makes the package importable
+    "$next((str(frame.frame.f_locals['self'].config_root_path.absolute().parent) for frame in inspect.stack(0) "
+    "if 'config_root_path' in getattr(frame.frame.f_locals.get('self'), '__dict__', ())), None) "
+    "or scripts.components.bundle_root()"
+)
+SHARED = "$sys.path.insert(1, @bundle_root) or pkgutil.resolve_name('scripts.components').shared(@bundle_root)"
+INITIALIZE = "$@shared and scripts.components.ready()"
+PLAIN = re.compile(r"segment|slice_")  # keys of common.yaml for plain networks, whose stages a release does not have
+OF_PLAIN = re.compile(r"^(?:segment|slice_)\w*:(?:.*\n)(?: +.*\n)*", re.M)  # with what they hold
+COMPONENT = re.compile(r"\bscripts\.(?:components\.)?(\w+)")
 NUMBER = re.compile(r"^(\w+): (.*?) +# (.*)$")  # a line of a config with its comment
 
 
 def copy_scripts(folder: Path) -> None:
-    """Copy the part of the package that the release's stages run."""
-    folder.mkdir()
-    for path in sorted((ROOT / "scripts").iterdir()):
-        if path.name in ROOMS:
-            shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif path.suffix == ".py" and path.name != "__main__.py":
-            shutil.copy(path, folder)
+    """Copy the modules of the package that the release's stages run."""
+    for name in needed():
+        path = Path("scripts", *name.split(".")).with_suffix(".py")
+        (folder.parent / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, folder.parent / path)
+
+
+def needed() -> set[str]:
+    """The modules that the release's configs name, and those that these import."""
+    known = modules(ROOT)
+    imports = arrows(known)
+    texts = [(ROOT / "bundle" / "configs" / f"{own}.yaml").read_text() for own in CONFIGS.values()]
+    names = {name for text in texts for name in COMPONENT.findall(OF_PLAIN.sub("", text))}
+    made = [getattr(scripts.components, name, None) or getattr(scripts, name) for name in names - {"components"}]
+    found, waiting = {"__init__", "components", "lazy"}, {one.__module__.partition(".")[2] for one in made}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        room = name.rpartition(".")[0]
+        waiting |= (imports.get(name, set()) | ({f"{room}.__init__"} if room else set())) - found
+    return found
 
 
 def write_configs(folder: Path, numbers: Mapping[str, Any]) -> None:
     """Write the configs as JSON, which all of MONAI's callers read, with numbers of common.yaml replaced."""
     folder.mkdir()
-    shutil.copy(ROOT / "bundle" / "configs" / "logging.conf", folder)
+    for name in ("logging.conf", "properties.json"):
+        shutil.copy(ROOT / "bundle" / "configs" / name, folder)
     for name, own in CONFIGS.items():
         content = yaml.safe_load((ROOT / "bundle" / "configs" / f"{own}.yaml").read_text())
         if name == "common":
+            content = {key: value for key, value in content.items() if not PLAIN.match(key)}
             others = [key for key in numbers if key not in content]
             if others:
                 print(f"not in common.yaml, left out: {', '.join(others)}")
             content |= {key: value for key, value in numbers.items() if key in content}
         if "stage" in content:
             content["stage"] = name
+        if "shared" in content:
+            content |= importable(content["imports"])
         (folder / f"{name}.json").write_text(json.dumps(content, indent=4) + "\n")
+
+
+def importable(imports: list[str]) -> dict[str, Any]:
+    """What a stage's config has instead, so that ``initialize`` and ``monai.bundle.load`` work from any folder.
+
+    MONAI adds the bundle to ``sys.path`` only when it runs the stage.
+    """
+    modules = [f"$import {name}" for name in ("inspect", "pkgutil", "sys")]
+    return {
+        "imports": [*modules, *imports],
+        **{"initialize": [INITIALIZE], "bundle_root": BUNDLE_ROOT, "shared": SHARED},
+    }
 
 
 def explanations() -> str:

@@ -58,8 +58,10 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
         _run(algorithm, stage, goes_on)
         begun["done"].append(stage)
     ranks.first_alone(partial(_note, algorithm, begun))
-    ranks.first_alone(partial(_score, algorithm))
-    ranks.leave_ranks()
+    leads = ranks.number() == 0
+    ranks.leave_ranks()  # MONAI's metrics would wait for all of them
+    if leads:
+        _score(algorithm)
 
 
 def _note(algorithm: Generated, begun: Mapping[str, Any]) -> None:
@@ -80,7 +82,8 @@ def _begin(algorithm: Generated) -> tuple[dict[str, Any], bool]:
 
 def _score(algorithm: Generated) -> None:
     cases = datalist.load(algorithm.cohort, "testing", need_label=True)
-    organs = validation_dice(cases, LabelTable.load(algorithm.cohort), algorithm.cohort / "predictions")
+    table, predictions = LabelTable.load(algorithm.cohort), algorithm.cohort / "predictions"
+    organs = validation_dice(cases, table, predictions, algorithm.numbers["common"].get("image_channels", 1))
     score = {"best_avg_dice_score": sum(organs.values()) / len(organs), "fold": algorithm.fold, "organs": organs}
     write_text(algorithm.models / PROGRESS, yaml.safe_dump([score], sort_keys=False))
 

@@ -18,20 +18,21 @@ from ..cohort.volume import read, read_label, read_objects
 from ..errors import SemclError
 
 
-def validation_dice(cases: Sequence[Case], table: LabelTable, predictions: Path) -> dict[str, float]:
+def validation_dice(cases: Sequence[Case], table: LabelTable, predictions: Path, channels: int = 1) -> dict[str, float]:
     """Mean Dice by organ, over the cases that have the organ; a case in which it was missed counts as 0.
 
     Args:
         cases: with label maps.
         table: the label table.
         predictions: folder of the predictions, <case>.nii.gz.
+        channels: C of the images.
 
     Raises:
         SemclError: when no case has any organ; errors of ``read_objects``.
     """
     metric = DiceMetric(include_background=False, reduction="none", num_classes=len(table) + 1)
     for case in cases:
-        image = read(case.image, case.id)
+        image = read(case.image, case.id, channels)
         predicted = read_objects(attention_path(predictions, case.id), image, case.id, table)
         predicted, truth = without_ignored(predicted, read_label(case, image, table))
         metric(*(torch.from_numpy(objects)[None, None] for objects in (predicted, truth)))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..bundle_folder import is_release
 from ..errors import SemclError, one_of, raise_all
 from ..files import write_text
 from ..plain import read_json, short
@@ -129,6 +130,17 @@ def content(path: Path) -> dict[str, Any]:
     return found
 
 
+def output_folder(dataset_dir: str, bundle_root: str) -> str:
+    """Where inference writes: into a cohort; not among the scans of a plain folder, but into eval/<name of the folder>.
+
+    That is in a release's own folder, as MONAI's bundles have it, else in the working directory.
+    """
+    if (Path(dataset_dir) / DATALIST_FILE).is_file():
+        return dataset_dir
+    place = Path(bundle_root) if is_release(bundle_root) else Path()
+    return str(place / "eval" / Path(dataset_dir).resolve().name)
+
+
 def listed_cases(path: Path) -> list[Case]:
     """The cases of a datalist file, whether or not their files exist.
 
@@ -155,10 +167,7 @@ def listed_cases(path: Path) -> list[Case]:
         ]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise SemclError(
-            UNCLEAR,
-            found=f"{path}: {type(error).__name__} {short(str(error))}",
-            expected=ENTRIES,
-            remedy=PREPARE_AGAIN,
+            UNCLEAR, found=f"{path}: {type(error).__name__} {short(str(error))}", expected=ENTRIES, remedy=PREPARE_AGAIN
         ) from error
 
 

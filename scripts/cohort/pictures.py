@@ -103,9 +103,11 @@ def with_channels(volume: MetaTensor, path: str | Path, case: str, channels: int
         case=case,
         found=f"{path} with {len(volume)} channels",
         expected="one channel, the index of each pixel" if indices else f"image_channels: {channels}",
-        remedy="save the label map as a PNG with a palette, or with grey values that are indices"
-        if indices
-        else "set image_channels to 3, by bundle/configs/natural.yaml, say",
+        remedy=(
+            "save the label map as a PNG with a palette, or with grey values that are indices"
+            if indices
+            else "set image_channels to 3, by bundle/configs/natural.yaml, say"
+        ),
     )
 
 

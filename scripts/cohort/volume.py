@@ -137,9 +137,7 @@ def require_volume(volume: MetaTensor, source: str | Path, case: str | None, cha
             case=case,
             found=f"{source} of shape {tuple(volume.shape[1:])} with {volume.shape[0]} channels",
             expected="three axes, one channel" if channels == 1 else f"{channels} channels of three axes",
-            remedy="split the file into one 3-D volume per case"
-            if channels == 1
-            else "leave out natural.yaml, or image_channels: the file is not a picture",
+            remedy="split the file into one 3-D volume per case" if channels == 1 else "correct image_channels",
         )
     if not all_finite(volume.as_tensor()):
         raise SemclError(

@@ -120,7 +120,10 @@ class VolumeError(ValueError):
 
     def __init__(self, kind: str, found: str) -> None:
         self.kind, self.found = kind, found
-        super().__init__(found)
+        super().__init__(kind, found)
+
+    def __str__(self) -> str:
+        return self.found
 
 
 def kind_of(error: Exception) -> str:
@@ -144,10 +147,7 @@ def max_voxels() -> int:
     given = os.environ.get(LIMIT, str(MAX_VOXELS))
     if not given.isdecimal() or len(given) > 18 or not int(given):
         raise SemclError(
-            f"{LIMIT} is not a number of voxels",
-            found=given[:40],
-            expected="1, 2, ...",
-            remedy=f"set or unset {LIMIT}",
+            f"{LIMIT} is not a number of voxels", found=given[:40], expected="1, 2, ...", remedy=f"set or unset {LIMIT}"
         )
     return int(given)
 

@@ -81,10 +81,7 @@ class SemanticContrastiveLoss(_Loss):
         self.left_out: torch.Tensor | None = None
 
     def forward(
-        self,
-        input: torch.Tensor,
-        target: torch.Tensor | None = None,
-        intensity: torch.Tensor | None = None,
+        self, input: torch.Tensor, target: torch.Tensor | None = None, intensity: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Compute the loss.
 

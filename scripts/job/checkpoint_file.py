@@ -54,7 +54,8 @@ def load_checkpoint(path: Path, last: str) -> dict[str, Any]:
         raise nothing_to_resume(path, last)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        dict(state["origin"]), dict(state["config"])  # or it is something else
+        for part in ("origin", "config"):
+            _ = dict(state[part])  # or it is something else
     except Exception as error:  # a damaged file raises whatever its reader meets first
         raise SemclError(
             "the checkpoint cannot be read",

@@ -9,6 +9,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from ..bundle_folder import is_release
 from ..outputs import visible
 from ..printable import counted
 
@@ -40,7 +41,7 @@ def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path,
     lines = [f"{stage}: completed in {_duration(seconds)}{'; wrote ' if wrote else ''}{', '.join(wrote)}"]
     figures = key_figures(output_dir / "curves" / f"{stage}.csv", since)
     lines += [f"{stage}: {figures}"] if figures else []
-    released = (configs / "common.json").is_file()  # there evaluate.json is an overlay, no stage
+    released = is_release(configs.parent)  # there evaluate.json is an overlay, no stage
     if stage in NEXT and not CHAINED.get() and not (released and NEXT[stage] == "evaluate"):
         config = configs / f"{NEXT[stage]}.{'json' if released else 'yaml'}"
         with suppress(ValueError):

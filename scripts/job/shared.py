@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,22 @@ class Shared:
 
     def __init__(self, parser: ConfigParser, common: dict[str, Any]) -> None:
         self._parser, self._names, self._begun = parser, set(common), False
+        package = __name__.partition(".")[0]
+        parser.globals[package] = sys.modules[package]  # for expressions to come, if MONAI has not found it before
         config: Any = parser.config
+        config.pop(SECTION, None)
+        for key in common:  # what another one has put there, before MONAI parsed the config again
+            if str(config.get(key)).replace("::", "#") == f"@{SECTION}#{key}":
+                del config[key]
         given = {key for key in common if key in config}
         more = {SECTION: common} | {key: f"@{SECTION}#{key}" for key in common if key not in config}
         config |= more
         part = ConfigParser(more)
         part.globals = parser.globals  # what the config imports
         part.parse()
-        for item in part.ref_resolver.items.values():  # parsing all of it again would forget what was made
-            parser.ref_resolver.add_item(item)
+        for name, item in part.ref_resolver.items.items():  # parsing all of it again would forget what was made
+            if name not in parser.ref_resolver.items:
+                parser.ref_resolver.add_item(item)
         self._settings = Settings(parser, given)
 
     def __getattr__(self, name: str) -> Any:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .noise import EVERY_IMAGE
+
 CUTOFF = 3  # standard deviations at which a Gaussian is cut off
 TILE = 64  # voxels of an axis that one matrix product blurs
 
@@ -34,7 +36,7 @@ class Gaussians:
         self.kernels = torch.from_numpy(kernels).to(image.device, image.dtype, non_blocking=True)  # (B, taps)
         self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
 
-    def along(self, axis: int, image: torch.Tensor, out: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+    def along(self, axis: int, image: torch.Tensor, out: torch.Tensor, part: slice = EVERY_IMAGE) -> torch.Tensor:
         """Blur an axis of images (B, C, *spatial), ``part`` of the batch, into ``out``; edges are repeated.
 
         It uses matrix products, which are faster than sums over shifted images on both CPU and GPU.

@@ -28,11 +28,7 @@ class QueryDataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self,
-        store: QueryStore,
-        target: bool = False,
-        margin: int = 0,
-        data: Sequence[Mapping[str, Any]] | None = None,
+        self, store: QueryStore, target: bool = False, margin: int = 0, data: Sequence[Mapping[str, Any]] | None = None
     ) -> None:
         self.store = store if data is None else store.part([str(entry["case"]) for entry in data])
         self.target, self.margin = target, margin

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 LEVELS = 1 << 16
+EVERY_IMAGE = slice(None)  # of a batch
 
 
 class Noise:
@@ -27,7 +28,7 @@ class Noise:
     def __init__(self, seeds: NDArray[np.integer | np.floating], device: torch.device) -> None:
         self.seeds, self.generator = seeds.astype(np.int64).tolist(), torch.Generator(device)
 
-    def fill(self, out: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+    def fill(self, out: torch.Tensor, part: slice = EVERY_IMAGE) -> torch.Tensor:
         """Overwrite a contiguous tensor (B, ...) with the noise of ``part`` of the images."""
         seeds = self.seeds[part]
         if out.device.type != "cpu" or out.dtype == torch.float64:

@@ -51,12 +51,13 @@ def adopt_datastore() -> None:
     cases = [_case(entry, LEARNT_FOLD, phase) for entry in given]
     validated = [_case(entry, KEPT_FOLD, phase) for entry in held_out or ()]
     ranks.first_alone(lambda: _write(folder, [*cases, *validated], table))
+    epochs = parser.get_parsed_content("train#trainer#max_epochs")  # the only length that is given
     changes = {
         **{"dataset_dir": str(folder), "output_dir": str(folder), "ckpt_dir": str(models)},
         "train#dataset#data": datalist.datalist_entries(cases),
         **{"without_fold": KEPT_FOLD if validated else None, "model_name": "model.pt", "finetune": True},
         "validate#dataset#data": datalist.datalist_entries(validated or cases),
-        "val_interval": min(parser.get_parsed_content(key) for key in ("val_interval", "train#trainer#max_epochs")),
+        **{"max_epochs": epochs, "val_interval": min(parser.get_parsed_content("val_interval"), epochs)},
     }
     parser.update(changes)
     parser.parse(reset=True)

@@ -43,7 +43,7 @@ def stages(folder, monkeypatch):
 
     monkeypatch.setattr(chain, "ConfigWorkflow", Workflow)
     monkeypatch.setattr(chain, "plain_errors", lambda: None)
-    monkeypatch.setattr(chain, "validation_dice", lambda cases, table, predictions: {"liver": 0.5, "spleen": 0.75})
+    monkeypatch.setattr(chain, "validation_dice", lambda *given: {"liver": 0.5, "spleen": 0.75})
 
     def train(interrupted=(), **override):
         runs.clear()

@@ -18,7 +18,7 @@ from scripts.errors import SemclError
 from tests.zoo import isolated
 from tools import release as tool
 from tools.release import NAME, release
-from tools.release_configs import CONFIGS, ROOMS
+from tools.release_configs import CONFIGS, PLAIN, importable
 
 SCHEMA = "tests/fixtures/meta_schema_20240725.json"
 
@@ -52,7 +52,8 @@ def test_it_holds_what_the_zoo_requires(plain):
     assert (bundle / "scripts" / "contrast" / "loss.py").read_text() == Path("scripts/contrast/loss.py").read_text()
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert metadata == json.loads(Path("bundle/configs/metadata.json").read_text())
-    assert {path.name for path in (bundle / "scripts").iterdir() if path.is_dir()} == set(ROOMS)
+    rooms = {path.name for path in (bundle / "scripts").iterdir() if path.is_dir()}
+    assert rooms == {"cohort", "job", "queries", "networks", "coarse", "contrast", "refine"}
     with zipfile.ZipFile(plain / f"{NAME}_v{metadata['version']}.zip") as file:
         packed = {name for name in file.namelist() if not name.endswith("/")}
     assert packed == {str(path.relative_to(plain)) for path in bundle.rglob("*") if path.is_file()}
@@ -61,11 +62,13 @@ def test_it_holds_what_the_zoo_requires(plain):
 
 def test_each_config_is_there_once_in_the_form_all_of_monais_callers_read(plain):
     files = {path.name for path in (plain / NAME / "configs").iterdir()}
-    assert files == {*(f"{name}.json" for name in (*CONFIGS, "metadata")), "logging.conf"}
+    assert files == {*(f"{name}.json" for name in (*CONFIGS, "metadata", "properties")), "logging.conf"}
     for name, own in CONFIGS.items():
         content = json.loads((plain / NAME / "configs" / f"{name}.json").read_text())
         expected = yaml.safe_load(Path(f"bundle/configs/{own}.yaml").read_text())
-        assert content == expected | ({"stage": name} if "stage" in expected else {})
+        expected = {key: value for key, value in expected.items() if name != "common" or not PLAIN.match(key)}
+        expected |= {"stage": name} if "stage" in expected else {}
+        assert content == expected | (importable(expected["imports"]) if "shared" in expected else {})
 
 
 def test_the_comments_of_the_configs_are_kept_as_tables(plain):
@@ -123,8 +126,9 @@ def test_network_and_weights_pass_the_zoos_checks(bundle, tmp_path):
 
 
 def test_numbers_are_replaced(bundle, numbers):
-    common = yaml.safe_load(Path("bundle/configs/common.yaml").read_text())
-    assert json.loads((bundle / "configs" / "common.json").read_text()) == common | numbers
+    common = yaml.safe_load(Path("bundle/configs/common.yaml").read_text()) | numbers
+    kept = {key: value for key, value in common.items() if not PLAIN.match(key)}
+    assert json.loads((bundle / "configs" / "common.json").read_text()) == kept
 
 
 def test_only_models_lie_where_programs_look_for_models(bundle):
@@ -191,7 +195,9 @@ def test_the_released_models_segment_new_scans(bundle, site, trained, tmp_path):
     given = ["--config_file", str(bundle / "configs" / "inference.json"), "--dataset_dir", str(tmp_path / "scans")]
     done = isolated.run(site, tmp_path, "-m", "monai.bundle", "run", *given)
     assert done.returncode == 0, done.stderr[-3000:]
-    predicted, before = (nib.load(folder / "predictions" / scan) for folder in (tmp_path / "scans", trained))
+    assert [path.name for path in (tmp_path / "scans").iterdir()] == [scan], "nothing is written among the scans"
+    written = bundle / "eval" / "scans"
+    predicted, before = (nib.load(folder / "predictions" / scan) for folder in (written, trained))
     assert np.array_equal(predicted.dataobj, before.dataobj)
     assert np.array_equal(predicted.affine, before.affine)
 
@@ -203,17 +209,19 @@ def test_python_needs_nothing_but_the_release(bundle, site, trained):
 import importlib.util, sys
 assert [importlib.util.find_spec(name) for name in ("semcl", "tests", "kornia")] == [None] * 3
 import monai.bundle, torch
-weights = torch.load("models/model.pt", weights_only=True)
+weights = torch.load("{bundle}/models/model.pt", weights_only=True)
 for kind in ("train", "inference"):
-    network = monai.bundle.load("{NAME}", bundle_dir="..", workflow_type=kind)
+    network = monai.bundle.load("{NAME}", bundle_dir="{bundle.parent}", workflow_type=kind)
     assert weights.keys() == network.state_dict().keys()
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+import os
+os.chdir("{bundle}")
 {served.replace("scan.nii.gz", str(trained / "images" / scan.name))}
 import nibabel
 assert (labels == nibabel.load("{scan}").get_fdata()).all()
 assert sys.modules["scripts"].__file__.endswith("zoo/models/{NAME}/scripts/__init__.py")
 """
-    done = isolated.run(site, bundle, "-W", "ignore", "-c", code)
+    done = isolated.run(site, trained, "-W", "ignore", "-c", code)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

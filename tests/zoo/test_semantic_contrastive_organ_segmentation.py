@@ -74,8 +74,6 @@ class SyntheticTestCase(unittest.TestCase):
     def made(self, *path):
         return os.path.exists(os.path.join(self.dataset_dir, *path))
 
-
-class TestSemanticContrastiveOrganSegmentation(SyntheticTestCase):
     def run_workflow(self, configs, workflow_type, override):
         workflow = ConfigWorkflow(
             workflow_type=workflow_type,
@@ -94,6 +92,8 @@ class TestSemanticContrastiveOrganSegmentation(SyntheticTestCase):
         workflow.finalize()
         return workflow
 
+
+class TestSemanticContrastiveOrganSegmentation(SyntheticTestCase):
     def test_train_config(self):
         for stage, override in TRAIN_CASES:
             self.run_workflow([stage], "train", override)

@@ -1,0 +1,34 @@
+"""What ``initialize`` of a workflow does: the config is checked and random draws are seeded, before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from monai.utils import set_determinism
+
+from ..errors import raise_all
+from .config_check import check_config, running_config, running_parser, shipped
+from .plain_errors import plain_errors
+
+
+def ready() -> None:
+    """Check the config that is being initialised, and seed; no file of the cohort is read, and none is written.
+
+    So ``monai.bundle.load`` and checks of properties, which initialise workflows too, need no cohort.
+
+    Raises:
+        SemclError: for unknown keys, and values of the wrong kind or out of bounds.
+    """
+    parser = running_parser()
+    if parser is None:
+        return
+    shared, root = parser.get_parsed_content("shared"), Path(parser.get_parsed_content("bundle_root"))
+    if int(os.environ.get("RANK", "0")) == 0:  # one of several processes says what is wrong
+        running = running_config()
+        known = shipped(root, str(running["stage"]))
+        wrong = check_config(running, known.own, known.others)
+        if wrong:
+            plain_errors()
+        raise_all(wrong, of="the config")
+    set_determinism(shared.seed)
