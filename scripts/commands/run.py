@@ -63,6 +63,8 @@ def run(
             print(f"scans to learn from were added since; {again} --start pretrain learns from them")
         return
     CHAINED.set(again)
+    if not chain.begun():
+        _keep_checkpoints(cohort)
     if done and _lacks_maps(cohort, cases):
         print("\n== attention maps of added scans", flush=True)
         run_config(root, MAPS, kept, stages[MAPS])
@@ -75,6 +77,16 @@ def run(
         done.append(stage)
         chain.note(done)
         gc.collect()
+
+
+def _keep_checkpoints(cohort: Path) -> None:
+    """Set aside the checkpoints of stages that were interrupted with another overlay or state of the cohort."""
+    from ..job.checkpoint_file import keep_checkpoint
+
+    for stage in WITH_CHECKPOINT:
+        path = cohort / "jobs" / f"{stage}.checkpoint.pt"
+        if path.is_file():
+            keep_checkpoint(path, stage)
 
 
 def _lacks_maps(cohort: Path, cases: Sequence[Case]) -> bool:
@@ -110,6 +122,10 @@ class Chain:
         hashes = [hashlib.sha256(f"{state} {text}".encode()).hexdigest()[:12] for state in cohort_states(cohort)]
         used = digest([case for case in cases if case.label is not None or case.fold is None])
         return cls(cohort / "jobs" / CHAIN_NOTE, tuple(hashes), used)
+
+    def begun(self) -> bool:
+        """Whether the note is about this very state of the cohort, with this overlay."""
+        return self._read().get("key") == self.keys[0]
 
     def grown(self) -> bool:
         """Whether the note is about a state of the cohort before scans were added."""

@@ -62,6 +62,19 @@ def test_an_interrupted_chain_goes_on_in_its_stage(cohort, started):
     ]
 
 
+def test_a_stage_interrupted_with_another_overlay_starts_over_and_its_checkpoint_is_kept(cohort, started, tmp_path):
+    calls, fails = started
+    fails["stage"] = "pretrain"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort))
+    fails.clear()
+    (cohort / "jobs" / "pretrain.checkpoint.pt").write_bytes(b"x")
+    (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert [(stage, resume) for stage, _, resume in calls[2:4]] == [("coarse", False), ("pretrain", False)]
+    assert (cohort / "jobs" / "pretrain.checkpoint.previous.pt").read_bytes() == b"x"
+
+
 def grow(cohort, label):
     """Add a scan to a cohort, as prepare does."""
     cases = datalist.load(cohort)
