@@ -39,7 +39,7 @@ class Shared:
         for key in common:  # what another one has put there, before MONAI parsed the config again
             if str(config.get(key)).replace("::", "#") == f"@{SECTION}#{key}":
                 del config[key]
-        given = {key for key in common if key in config}
+        given = {key for key in common if config.get(key, f"@{SECTION}#{key}") != f"@{SECTION}#{key}"}
         more = {SECTION: common} | {key: f"@{SECTION}#{key}" for key in common if key not in config}
         config |= more
         part = ConfigParser(more)

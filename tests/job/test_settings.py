@@ -212,3 +212,20 @@ def test_validation_uses_the_settings_of_the_model_that_it_validates(
         OWN["window"] if overlay else [-160, 240]
     )  # train.yaml itself reads the encoder's, of which there is none
     assert config.get_parsed_content("shared").window == expected
+
+
+def test_a_model_that_is_trained_on_gives_its_settings(tmp_path: Path, table: LabelTable) -> None:
+    weights = trained("train", tmp_path / "models", table, **OWN)
+    given = {"finetune": True, "finetune_model_path": str(weights)}
+    assert shared("train", tmp_path / "models", **given).window == OWN["window"]
+    assert "window [-100, 300]" in refusal("train", tmp_path / "models", window=[-160, 240], **given)
+
+
+def test_a_config_that_is_parsed_again_uses_them_as_well(tmp_path: Path, table: LabelTable) -> None:
+    trained("train", tmp_path / "models", table, **OWN)
+    config = parser("inference", tmp_path / "models")
+    assert config.get_parsed_content("shared").seed == 0
+    (tmp_path / "models" / "model.pt").unlink()
+    trained("train", tmp_path / "models", table, **(OWN | {"extend": 3}))
+    config.parse(reset=True)
+    assert config.get_parsed_content("shared").extend == 3

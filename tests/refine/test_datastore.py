@@ -8,7 +8,7 @@ import torch
 
 from scripts.job.weights import save_weights
 from scripts.refine.datastore import adopt_datastore
-from tests.stages import ROOT, as_if_a_process_ended, refusal, run_here, workflow_of
+from tests.stages import NO_SETTINGS, ROOT, as_if_a_process_ended, refusal, run_here, workflow_of
 
 NETWORKS = {"coarse_size": [40, 36, 24], "coarse_channels": [8, 16, 32], "coarse_strides": [2, 2]}
 
@@ -23,7 +23,7 @@ def bundle(phantoms, tmp_path_factory) -> Path:
     workflow = workflow_of("inference", dataset_dir=phantoms, ckpt_dir=root / "models")
     workflow.initialize()
     for name, key in (("stages/coarse.pt", "coarse_def"), ("model.pt", "network_def")):
-        origin = {"stage": "train.yaml", "cohort": "another"}
+        origin = {"stage": "train.yaml", "cohort": "another", **NO_SETTINGS}
         save_weights(root / "models" / name, workflow.parser.get_parsed_content(key), origin)
     return root
 
