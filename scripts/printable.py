@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet computes, even from a CSV
 
 
@@ -20,6 +22,11 @@ def _escaped(character: str) -> str:
 def plain_cell(text: str) -> str:
     """Return the text as a CSV cell that no spreadsheet computes: printable, quoted if it looks like a formula."""
     return f"'{printable(text)}" if text.startswith(FORMULA) else printable(text)
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def counted(count: int, name: str) -> str:

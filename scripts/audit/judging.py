@@ -11,6 +11,7 @@ import numpy as np
 
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
+from ..printable import counted
 from .comparison import FEWEST_OTHERS, Compared, compare_with
 from .examples import Examples
 from .findings import WHOLE_SCAN, AuditFinding, by_suspicion
@@ -156,4 +157,5 @@ def in_one_sentence(judgement: Judgement, threshold: float) -> str:
     counts: Mapping[str, int] = Counter(one.name for one in suspicious)
     named = ", ".join(f"{count} {name}" for name, count in counts.items())
     judged, scans = len(judgement.judged), len(set(judgement.judged.cases.tolist()))
-    return f"{len(suspicious)} of {judged} objects and {scans} scans are suspicious" + (f": {named}." if named else ".")
+    among = f"{counted(judged, 'object')} and {counted(scans, 'scan')}"
+    return f"{len(suspicious)} of {among} are suspicious{f': {named}' if named else ''}."

@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 
 from .. import ranks
 from ..errors import SemclError
+from ..printable import counted
 
 
 class FoldSampler(Sampler[int]):
@@ -36,7 +37,7 @@ class FoldSampler(Sampler[int]):
         if fold is not None and set(self.folds) == {fold}:
             raise SemclError(
                 "a fold holds every labelled training case",
-                found=f"{len(self.folds)} cases, all in fold {fold}",
+                found=f"{counted(len(self.folds), 'case')}, all in fold {fold}",
                 expected="label maps in at least two folds: each case's map comes from a network that has not seen it",
                 remedy="label more patients, or prepare the cohort again with another --seed",
             )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..files import write_volume
+from ..printable import counted
 from .canonical import compact, reoriented
 from .case import Case
 from .label_table import LabelTable
@@ -64,7 +65,7 @@ def require_attention(cases: Sequence[Case], folder: str | Path) -> None:
         raise SemclError(
             "attention maps are missing",
             case=missing[0],
-            found=f"{len(missing)} of {len(cases)} cases without a file in {folder}",
+            found=f"{len(missing)} of {counted(len(cases), 'case')} without a file in {folder}",
             expected="a label map <case>.nii.gz for each",
             remedy="run coarse.yaml first, or point --attention_dir at maps made elsewhere",
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import SemclError
+from ..printable import in_words
 
 SEPARATOR = "\0"  # between the values of an option that was given several times: no argument can hold it
 Commands = Mapping[str, Callable[..., None]]
@@ -101,7 +102,7 @@ def _refuse_surplus(command: str, left: Sequence[str]) -> None:
 def _require_options(command: str, missing: Sequence[str]) -> None:
     if missing:
         raise SemclError(
-            f"{command} needs {' and '.join(f'--{name}' for name in missing)}",
+            f"{command} needs {in_words([f'--{name}' for name in missing])}",
             found=f"{program()} {command} without {'it' if len(missing) == 1 else 'them'}",
             expected=f"{program()} {command} {' '.join(f'--{name} {name.upper()}' for name in missing)}",
             remedy=f"add {'it' if len(missing) == 1 else 'them'}; {program()} {command} --help explains every option",

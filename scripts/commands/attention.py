@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..printable import counted
 from .options import Listed, NewPath, checked
 
 
@@ -68,7 +69,7 @@ def attention(
     if every:
         print(findings.as_text(every))
     lacking = [name for number, name in enumerate(table.names, start=1) if number not in held]
-    print(f"{own.folder}: {sum(path is not None for path in found.values())} of {len(cases)} cases have a map")
+    print(f"{own.folder}: maps of {sum(path is not None for path in found.values())} of {counted(len(cases), 'case')}")
     print(f"without a map: {', '.join(lacking) or 'no organ'}; not in the label table: {len(unused)} of the tool's")
     _refuse_lacking(lacking, missing == "stop")
     findings.stop(every)
@@ -79,7 +80,7 @@ def _refuse_missing(cases: list[str], maps: str, stop: bool) -> None:
 
     if cases and stop:
         raise SemclError(
-            "a case has no map", case=cases[0], found=f"{len(cases)} cases without one in {maps}",
+            "a case has no map", case=cases[0], found=f"{counted(len(cases), 'case')} without one in {maps}",
             expected="<case>.nii.gz, or a folder <case> of masks, for each", remedy="make them, or set --missing leave",
         )  # fmt: skip
 

@@ -47,7 +47,7 @@ def _explained(text: str) -> Iterator[tuple[str, str]]:
     """Yield the name and the explanation of each argument that a docstring lists."""
     listed = text.partition("Args:\n")[2].partition("\nRaises:")[0]
     for name, words in re.findall(r"^    (\w+): ((?:.|\n(?!    \w+:))*)", listed, re.M):
-        yield name, " ".join(words.split())
+        yield name, " ".join(words.split()).replace("``", "`")
 
 
 def _filled(start: str, text: str) -> str:

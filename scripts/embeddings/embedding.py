@@ -19,6 +19,7 @@ from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..networks.pooling import Pooling
 from ..outputs import Output, visible
+from ..printable import counted
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
 from .neighbours import Neighbours, chance, nearest
@@ -177,7 +178,7 @@ class Embedding:
         count, patients = len(embeddings), len(set(embeddings.patients))
         return (
             f"Of the {self.neighbours} nearest queries of other patients this share shows the same organ: {values} "
-            f"({purity['found'][-1]:.2f} by chance; {count} queries of {patients} patients)."
+            f"({purity['found'][-1]:.2f} by chance; {count} queries of {counted(patients, 'patient')})."
         )
 
 

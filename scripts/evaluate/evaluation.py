@@ -118,7 +118,7 @@ class Evaluation:
         if not any(row.metric == METRICS[0].name for row in rows):
             raise SemclError(
                 "there is nothing to measure",
-                found=f"no organ in the label maps of {len(self.cases)} cases",
+                found=f"no organ in the label maps of {counted(len(self.cases), 'case')}",
                 expected="at least one organ in one case",
                 remedy="check that the label maps are those of these scans",
             )
@@ -159,7 +159,7 @@ class Evaluation:
         found = [row for case in cases for row in kept.get(case.id, [])]
         if self.job and self.job.shard and ranks.number() == 0:
             shard_rows.write(self.job.shard.name, cases, found)
-            print(f"{len(cases)} of {len(self.cases)} cases are measured; run evaluate.yaml without --shard to compare")
+            print(f"measured {len(cases)} of {counted(len(self.cases), 'case')}; run it without --shard to compare")
         return found
 
     def counts(self) -> str:

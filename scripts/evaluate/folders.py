@@ -14,6 +14,7 @@ from ..errors import SemclError, raise_all
 from ..intake import case_table
 from ..intake.draft import label_values
 from ..intake.survey import refuse_organs
+from ..printable import counted
 
 
 def common_cases(truth: Path, methods: Mapping[str, Path]) -> set[str]:
@@ -132,7 +133,7 @@ def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
     if not values:
         raise SemclError(
             "there is nothing to measure",
-            found=f"no label in any of {len(cases)} label maps",
+            found=f"no label in any of {counted(len(cases), 'label map')}",
             expected="at least one organ in one case",
             remedy="point --truth at the folder of ground-truth label maps",
         )

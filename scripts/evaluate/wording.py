@@ -56,7 +56,7 @@ def beside_headline(methods: Sequence[str], f1: Sequence[float | None], hd95: Se
 
 def surface_sentence(method: str, nsd: NDArray[np.float64], hd95: Sequence[float]) -> str:
     """How well a method's surfaces fit: NSD by patient, and HD95 (mm) of the organs it found."""
-    sentence = f"{method}: {nsd.mean():.1%} of the organs' surfaces lie within tolerance of the ground truth."
+    sentence = f"{method}: {100 * nsd.mean():.1f} % of the organs' surfaces lie within tolerance of the ground truth."
     if hd95:
         sentence += f" Where an organ was found, 95 % of its surface is within {np.median(hd95):.1f} mm (median)."
     return sentence
@@ -69,10 +69,13 @@ def detection_sentences(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         for key in ("present", "missed", "absent", "drawn_though_absent", "false_positive_ml")
     )
     names = ", ".join(f"{_plain(line['organ'])} {line['missed']}x" for line in lines if line["missed"])
-    sentences = [f"False negatives: {missed} of {present} organs were missed{f' ({names})' if names else ''}."]
+    were = {True: "was", False: "were"}
+    listed = f" ({names})" if names else ""
+    sentences = [f"False negatives: {missed} of {counted(present, 'organ')} {were[missed == 1]} missed{listed}."]
     if absent:
         sentences.append(
-            f"False positives: {found} of {absent} absent organs were segmented, {volume:.1f} mL in total."
+            f"False positives: {found} of {counted(absent, 'absent organ')} {were[found == 1]} segmented, "
+            f"{volume:.1f} mL in total."
         )
     return sentences
 
@@ -82,7 +85,7 @@ def comparison_sentences(lines: Sequence[Comparison], first: str, second: str) -
     overall, *organs = lines
     better = [line for line in organs if line.better]
     worse = [line for line in organs if line.difference and not line.better]
-    ways = f"By Dice, {second} is better than {first} in {len(better)} of {len(organs)} organs"
+    ways = f"By Dice, {second} is better than {first} in {len(better)} of {counted(len(organs), 'organ')}"
     ways += f", worse in {_listed(worse)}." if worse else " and worse in none."
     by_word: dict[str, list[Comparison]] = {}
     for line in organs:
@@ -92,7 +95,7 @@ def comparison_sentences(lines: Sequence[Comparison], first: str, second: str) -
         for word in VERDICTS
         if word in by_word
     )
-    stands = f"Over patients like these {overall.patients}, corrected for {len(organs)} organs: {found}."
+    stands = f"Over patients like these {overall.patients}, corrected for {counted(len(organs), 'organ')}: {found}."
     least = 2.0 ** (1 - overall.patients)
     if least >= LEVEL:
         stands += (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import SemclError, raise_all
 from ..plain import short
+from ..printable import in_words
 from ..spreadsheet import read_csv
 
 TEST = "test"  # in column fold
@@ -60,7 +61,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
             or not (fold in ("", TEST) or _is_fold(fold))
         ):
             found = f"line {number} of {path}: {short(', '.join(cells[name] or '?' for name in needed))}"
-            expected = f"{_listed(needed)} on each line, no case twice, fold a number below 1000 or {TEST}"
+            expected = f"{in_words(needed)} on each line, no case twice, fold a number below 1000 or {TEST}"
             errors.append(
                 SemclError("an invalid line in the table of cases", found=found, expected=expected, remedy="correct it")
             )
@@ -77,7 +78,3 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
 
 def _is_fold(fold: str) -> bool:
     return re.fullmatch("[0-9]{1,3}", fold) is not None
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -65,7 +65,7 @@ def split(
     if new and trained < folds:
         raise SemclError(
             "too few patients to train on",
-            found=f"{len(measured)} patients, {len(measured) - trained} of them kept for testing",
+            found=f"{counted(len(measured), 'patient')}, {len(measured) - trained} of them kept for testing",
             expected=f"at least {folds} training patients, one per fold",
             remedy="add patients, or lower --folds or --test_share",
         )

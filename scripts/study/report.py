@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ..evaluate.report import template
 from ..evaluate.statistics import ALL
 from ..files import write_text
+from ..printable import counted
 from ..version import __version__
 from .comparisons import FEW_SEEDS, compare_contrasts
 from .contrasts import Contrast
@@ -103,8 +104,8 @@ class StudyReport:
         """What was compared: cases, patients, splits and runs."""
         (cases, patients), seeds, folds = self.results.sizes, self.results.plan.seeds, self.design.folds
         split = f"{folds} folds, each tested once" if folds else "the cohort's own testing cases"
-        runs = "1 run" if seeds == 1 else f"{seeds} runs"
-        return f"{cases} cases of {patients} patients ({split}), {runs} of each strategy and split."
+        sizes = f"{counted(cases, 'case')} of {counted(patients, 'patient')}"
+        return f"{sizes} ({split}), {counted(seeds, 'run')} of each strategy and split."
 
     def claims(self) -> list[str]:
         """What the numbers can and cannot say, in sentences."""

@@ -12,6 +12,7 @@ from ..cohort.case import Case, digest
 from ..cohort.datalist import save
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
+from ..printable import counted
 
 OWN_SPLIT = "own"  # the cohort's training and testing cases
 
@@ -29,7 +30,7 @@ def split_cases(cases: Sequence[Case], folds: int, seed: int = 0) -> dict[str, l
     if folds and not 2 <= folds <= len(labelled):
         raise SemclError(
             "the cohort cannot be split so",
-            found=f"--folds {folds}, {len(labelled)} patients with label maps",
+            found=f"--folds {folds}, {counted(len(labelled), 'patient')} with label maps",
             expected="2 or more folds, a patient in each; 0 for the cohort's own training and testing cases",
             remedy="set --folds",
         )

@@ -35,7 +35,7 @@ def maps(phantoms, tmp_path):
 
 def test_stages_run_without_a_coarse_network(maps, phantoms, tmp_path, capsys):
     attention(**maps, allow=["sides_swapped"])
-    assert "6 of 6 cases have a map" in capsys.readouterr().out
+    assert "maps of 6 of 6 cases" in capsys.readouterr().out
     table = LabelTable.load(phantoms)
     for case in datalist.load(phantoms):
         image = read(case.image, case.id)
@@ -56,10 +56,10 @@ def test_cases_and_organs_without_a_map_are_named_or_left_out(maps, tmp_path, ca
         attention(**maps)
     first.unlink()
     shutil.rmtree(tmp_path / "attention")
-    with pytest.raises(SemclError, match=rf"(?s)case {case}: a case has no map.*1 cases without one"):
+    with pytest.raises(SemclError, match=rf"(?s)case {case}: a case has no map.*1 case without one"):
         attention(**maps)
     assert not (tmp_path / "attention").exists()
     attention(**maps, missing="leave")
     said = capsys.readouterr().out
-    assert "5 of 6 cases have a map" in said
+    assert "maps of 5 of 6 cases" in said
     assert set(lost.split()) <= set(said.rsplit("without a map: ", 1)[1].replace("_", " ").replace(";", " ").split())

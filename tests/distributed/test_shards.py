@@ -179,7 +179,7 @@ def test_a_run_over_all_reuses_the_rows_of_shards(whole, tmp_path, monkeypatch, 
     for number in (1, 2):
         run_here("evaluate", **of(cohort, "evaluate", shard=f"{number}/2"))
     assert not (cohort / "report.html").exists()
-    assert "3 of 6 cases are measured" in capsys.readouterr().out
+    assert "measured 3 of 6 cases" in capsys.readouterr().out
     measured = []
     monkeypatch.setattr("scripts.evaluate.evaluation.measure_cases", lambda cases, *_: measured.extend(cases) or [])
     run_here("evaluate", **of(cohort, "evaluate"))

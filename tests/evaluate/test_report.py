@@ -117,7 +117,7 @@ def test_every_tag_is_closed_and_every_link_of_the_page_leads_somewhere(page: Pa
     assert "img" in page.tags
     links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
     sections = ("words", "organs", "phases", "missed", "calibration", "cases", "embeddings", "training", "runs")
-    assert links == [f"#{name}" for name in sections]
+    assert links == [f"#{name}" for name in ("worst", *sections, "worst")]
     assert [link for link in links if link[1:] not in page.values("id")] == []
 
 

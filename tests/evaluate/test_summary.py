@@ -152,7 +152,7 @@ def test_words_of_three_methods_are_about_the_second() -> None:
     more = [Row("scan9", "patient9", "liver", "portal", "third", "false_positive_ml", 9.0)]
     with_third = Summary([*two, *third, *more], ("coarse", "refined", "third"), ("liver",), ("portal",)).in_words()
     assert with_third == Summary(two, ("coarse", "refined"), ("liver",), ("portal",)).in_words()
-    assert with_third[0].startswith("refined: 31.2% of")
+    assert with_third[0].startswith("refined: 31.2 % of")
 
 
 def test_the_content_compares_each_other_method_with_the_first() -> None:
@@ -189,7 +189,7 @@ def test_false_negatives_and_false_positives_are_put_in_words() -> None:
     surfaces, missed, false_positives = summary.in_words()[:3]
     nsd = np.mean([0.75**2, 0.5**2, 0, 0, 0.9**2, 0])
     assert surfaces == (
-        f"refined: {nsd:.1%} of the organs' surfaces lie within tolerance of the ground truth. "
+        f"refined: {100 * nsd:.1f} % of the organs' surfaces lie within tolerance of the ground truth. "
         "Where an organ was found, 95 % of its surface is within 10.0 mm (median)."  # of 10, 20 and 4 mm
     )
     assert missed == "False negatives: 3 of 6 organs were missed (liver 1x, left kidney 2x)."
@@ -212,7 +212,7 @@ def test_the_median_of_distances_stands_beside_their_mean() -> None:
 
 def test_distances_are_not_reported_when_every_organ_was_missed() -> None:
     sentences = of_two(every_metric("liver", [(0.5, 0.0), (0.5, 0.0)])).in_words()
-    assert sentences[0] == "refined: 0.0% of the organs' surfaces lie within tolerance of the ground truth."
+    assert sentences[0] == "refined: 0.0 % of the organs' surfaces lie within tolerance of the ground truth."
     assert sentences[1] == "False negatives: 2 of 2 organs were missed (liver 2x)."
 
 
