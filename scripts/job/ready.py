@@ -23,7 +23,8 @@ def ready() -> None:
     parser = running_parser()
     if parser is None:
         return
-    shared, root = parser.get_parsed_content("shared"), Path(parser.get_parsed_content("bundle_root"))
+    parser.get_parsed_content("shared")  # from then on the config has what the stages share
+    root = Path(parser.get_parsed_content("bundle_root"))
     if int(os.environ.get("RANK", "0")) == 0:  # one of several processes says what is wrong
         running = running_config()
         known = shipped(root, str(running["stage"]))
@@ -31,4 +32,4 @@ def ready() -> None:
         if wrong:
             plain_errors()
         raise_all(wrong, of="the config")
-    set_determinism(shared.seed)
+    set_determinism(parser.get_parsed_content("seed"))  # shared.seed would read the weights' settings

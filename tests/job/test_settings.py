@@ -229,3 +229,13 @@ def test_a_config_that_is_parsed_again_uses_them_as_well(tmp_path: Path, table: 
     trained("train", tmp_path / "models", table, **(OWN | {"extend": 3}))
     config.parse(reset=True)
     assert config.get_parsed_content("shared").extend == 3
+
+
+def test_a_contradiction_is_an_error_of_the_run_and_not_of_its_initialisation(
+    tmp_path: Path, table: LabelTable
+) -> None:
+    trained("train", tmp_path / "models", table, **OWN)
+    config = parser("inference", tmp_path / "models", window=[-160, 240], ready="$scripts.components.ready()")
+    assert config.get_parsed_content("ready") is None
+    with pytest.raises(RuntimeError):
+        config.get_parsed_content("job")
