@@ -84,9 +84,7 @@ def test_a_config_has_the_properties_monai_asks_for(stages, kind, cohort):
         dataset_dir=str(cohort),
         attention_dir=str(cohort / "labels"),
     )
-    torch.manual_seed(1234567)
     workflow.initialize()
-    assert torch.initial_seed() == 0, "initialize seeds"
     assert workflow.check_properties() == []
     assert workflow.version == __version__
 

@@ -15,6 +15,7 @@ import scripts
 from scripts.errors import SemclError
 from scripts.extras import require
 from tests.stages import ROOT
+from tools.release_configs import INITIALIZE
 
 CORE = {"torch", "monai", "numpy", "nibabel", "pytorch-ignite", "fire", "pyyaml", "itk", "scipy", "tqdm"}
 REPORT = ("matplotlib", "jinja2", "sklearn")
@@ -130,7 +131,7 @@ def test_every_listed_name_exists(module):
 
 
 def test_components_are_what_configs_use_beyond_the_public_names():
-    configs = "".join(path.read_text() for path in (ROOT / "bundle" / "configs").rglob("*.yaml"))
+    configs = "".join(path.read_text() for path in (ROOT / "bundle" / "configs").rglob("*.yaml")) + INITIALIZE
     assert set(re.findall(r"scripts\.components\.(\w+)", configs)) == set(scripts.components.__all__)
     assert set(re.findall(r"scripts\.(\w+)", configs)) <= {*scripts.__all__, "components"}
 

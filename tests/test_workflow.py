@@ -1,13 +1,8 @@
 """The bundle as a workflow in Python."""
 
-import sys
-
-import pytest
-import torch
 from monai.bundle import create_workflow
 
-from scripts.errors import root_cause
-from tests.stages import ROOT, as_if_a_process_ended, workflow_of
+from tests.stages import ROOT, as_if_a_process_ended
 
 
 def test_a_workflow_can_be_created_inspected_changed_and_run(cohort):
@@ -29,13 +24,3 @@ def test_a_workflow_can_be_created_inspected_changed_and_run(cohort):
         assert workflow.trainer.state.iteration == 3
         workflow.finalize()
     assert (cohort / "models" / "encoder.pt").is_file()
-
-
-def test_initialize_refuses_a_config_that_no_stage_would_run_and_reads_no_cohort(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    with pytest.raises(Exception, match="Failed to evaluate") as caught:
-        workflow_of("train", dataset_dir=tmp_path / "none", max_epoch=3).initialize()
-    assert "did you mean --max_epochs?" in str(root_cause(caught.value))
-    assert list(tmp_path.iterdir()) == []
-    workflow_of("train", dataset_dir=tmp_path / "none", seed=7).initialize()
-    assert torch.initial_seed() == 7

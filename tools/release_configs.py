@@ -81,7 +81,8 @@ def write_configs(folder: Path, numbers: Mapping[str, Any]) -> None:
 def importable(imports: list[str]) -> dict[str, Any]:
     """What a stage's config has instead, so that ``initialize`` and ``monai.bundle.load`` work from any folder.
 
-    MONAI adds the bundle to ``sys.path`` only when it runs the stage.
+    MONAI adds the bundle to ``sys.path`` only when it runs the stage, and what it could not import until then it never
+    imports: this repository's YAML, which is run from anywhere too, has nothing in ``initialize``.
     """
     modules = [f"$import {name}" for name in ("inspect", "pkgutil", "sys")]
     return {

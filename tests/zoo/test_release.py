@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
 from scripts.cohort.label_table import LabelTable
-from scripts.errors import SemclError
+from scripts.errors import SemclError, root_cause
 from tests.zoo import isolated
 from tools import release as tool
 from tools.release import NAME, release
@@ -69,6 +70,20 @@ def test_each_config_is_there_once_in_the_form_all_of_monais_callers_read(plain)
         expected = {key: value for key, value in expected.items() if name != "common" or not PLAIN.match(key)}
         expected |= {"stage": name} if "stage" in expected else {}
         assert content == expected | (importable(expected["imports"]) if "shared" in expected else {})
+
+
+def test_initialize_refuses_a_config_that_no_stage_would_run_and_reads_no_cohort(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    given = {"config_file": str(plain / NAME / "configs" / "train.json"), "logging_file": False}
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
+        ConfigWorkflow(**given, dataset_dir=str(tmp_path / "none"), max_epoch=3).initialize()
+    assert "did you mean --max_epochs?" in str(root_cause(caught.value))
+    workflow = ConfigWorkflow(**given, dataset_dir=str(tmp_path / "none"), seed=7)
+    workflow.initialize()
+    assert torch.initial_seed() == 7
+    assert workflow.bundle_root == str(plain / NAME)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_comments_of_the_configs_are_kept_as_tables(plain):
