@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..alias import provide_scripts
 from ..errors import SemclError, raise_all
 from ..files import write_text
 from ..outputs import refuse_strange
@@ -92,6 +93,7 @@ def run_config(root: Path, stage: str, overlay: Path | None, overrides: Mapping[
     """Run a stage in this process; errors of the stage, as MONAI wraps them."""
     from monai.bundle import ConfigWorkflow
 
+    provide_scripts()
     files = stage_files(root, stage, overlay)
     logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)  # warns that an overlay lies elsewhere
     with warnings.catch_warnings():
@@ -123,6 +125,7 @@ def components_of(
     """A stage's config that is not run, but makes its components; arguments of ``run_overridden``."""
     from monai.bundle import ConfigParser
 
+    provide_scripts()
     root, _, used, given = _given(stage, dataset_dir, bundle_root, overlay, overrides)
     parser = ConfigParser(ConfigParser.load_config_files(stage_files(root, stage, used)))
     parser.update({"bundle_root": str(root), **given})
