@@ -1,5 +1,6 @@
 """Signals that end a process; tests/faults sends them to commands."""
 
+import logging
 import os
 import signal
 import sys
@@ -46,6 +47,7 @@ def test_an_engine_reports_no_error_when_a_stage_is_stopped(silent, monkeypatch,
     engine = Engine(lambda engine, batch: sys.exit(75))
     monkeypatch.setattr(engine.logger, "propagate", True)
     monkeypatch.setattr(engine.logger, "disabled", False)
+    caplog.set_level(logging.ERROR, "ignite.engine")
     if silent:
         silence_engines()
     with pytest.raises(SystemExit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import sys
@@ -41,6 +42,7 @@ def plain_errors() -> None:
             print(f"\nerror: {cause}", file=sys.stderr)
 
     sys.excepthook = show
+    logging.getLogger("ignite.engine").setLevel(logging.CRITICAL)  # engines log what they raise: it is shown at the end
     raise_all(overlays.wrong_paths(config_check.running_config()), of="the config")
 
 

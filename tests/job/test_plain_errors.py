@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from torch._utils import ExceptionWrapper
 
@@ -47,6 +48,15 @@ def at_the_end(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[BaseExc
 
     yield printed
     sys.excepthook = hook
+
+
+def test_an_engine_does_not_report_what_it_raises(at_the_end: object, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(engine: Engine, batch: object) -> None:
+        raise semcl_error()
+
+    with pytest.raises(SemclError):
+        Engine(fail).run([1])
+    assert caplog.text == ""
 
 
 # explained
