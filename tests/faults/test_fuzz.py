@@ -139,7 +139,12 @@ OVERLAY = {
     "train#views#area": [0.5, 1], "+train#sampler": {"queries": 2},
     "optimizer": {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": "@learning_rate"},
 }  # fmt: skip
-CALIBRATION = {"made_of": "x", "weights": 0, "scales": {"liver": {"slope": 1.0, "offset": 0.0, "threshold": 0.5}}}
+CALIBRATION = {
+    "made_of": "x",
+    "weights": 0,
+    "scales": {"liver": {"slope": 1.0, "offset": 0.0, "threshold": 0.5}},
+    "quality": {"liver": {"raw": {"ece": 0.1, "brier": 0.1, "reliability": [[0.1, 0.2, 3]]}, "calibrated": {}}},
+}
 SHIPPED = config_check.shipped(ROOT / "bundle", "pretrain")
 
 
