@@ -427,7 +427,7 @@ def test_temporary_files_of_a_killed_writer_are_never_read(whole, again):
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "another number": ({"learning_rate": 0.5}, "learning_rate: 0.004 before, 0.5 now"),
     "another seed": ({"seed": 7}, "seed: 0 before, 7 now"),
-    "more epochs": ({"max_epochs": 9}, "max_epochs: 3 before, 9 now"),
+    "fewer epochs": ({"max_epochs": 2}, "max_epochs: 3 before, 2 now"),
     "another cohort": ({"dataset_dir": "other"}, "cohort: "),
     "another label table": ({"dataset_dir": "renamed"}, "labels: "),
 }

@@ -235,7 +235,7 @@ def test_a_contradiction_is_an_error_of_the_run_and_not_of_its_initialisation(
     tmp_path: Path, table: LabelTable
 ) -> None:
     trained("train", tmp_path / "models", table, **OWN)
-    config = parser("inference", tmp_path / "models", window=[-160, 240])
-    assert config.get_parsed_content("initialize") == [None]
+    config = parser("inference", tmp_path / "models", window=[-160, 240], run=["$scripts.components.ready()"])
+    assert config.get_parsed_content("run") == [None]
     with pytest.raises(RuntimeError):
         config.get_parsed_content("job")
