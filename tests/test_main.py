@@ -112,7 +112,7 @@ def test_an_image_without_its_label_map_is_refused(tmp_path: Path, phantoms: Pat
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        (("prepare",), "--images and --out and --table"),
+        (("prepare",), "--images, --out and --table"),
         (("phantom",), "--out"),
         (("evaluate", "--pred", "a"), "--truth"),
     ],
