@@ -34,6 +34,7 @@ NETWORKS = {  # weights -> the config that makes them, a config that loads them,
     "encoder.pt": ("pretrain.yaml", "train", "encoder"),
     "model.pt": ("train.yaml", "inference", "network_def"),
 }
+PHANTOM_WEIGHTS = "Trained on phantoms: shows that everything runs, of no use on patients. Not a medical device."
 SMALL = 25 * 2**20  # bytes; larger files the zoo keeps elsewhere
 
 
@@ -106,6 +107,8 @@ def build(
     if cohort is not None:
         copy_models(Path(cohort) / "models", bundle)
         license_data(load_cases(cohort), data_license, bundle / "docs" / "data_license.txt")
+        if data_license is None:
+            metadata["intended_use"] = PHANTOM_WEIGHTS
         describe_models(metadata, Path(cohort), bundle)
         large = note_large_files(bundle, url)
     (configs / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")

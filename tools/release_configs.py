@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,12 @@ def copy_scripts(folder: Path) -> None:
         shutil.copy(ROOT / path, folder.parent / path)
 
 
-def needed() -> set[str]:
+@cache
+def needed() -> frozenset[str]:
     """The modules that the release's configs name, and those that these import."""
     known = modules(ROOT)
     imports = arrows(known)
-    texts = [(ROOT / "bundle" / "configs" / f"{own}.yaml").read_text() for own in CONFIGS.values()]
+    texts = [INITIALIZE, *((ROOT / "bundle" / "configs" / f"{own}.yaml").read_text() for own in CONFIGS.values())]
     names = {name for text in texts for name in COMPONENT.findall(OF_PLAIN.sub("", text))}
     made = [getattr(scripts.components, name, None) or getattr(scripts, name) for name in names - {"components"}]
     found, waiting = {"__init__", "components", "lazy"}, {one.__module__.partition(".")[2] for one in made}
@@ -55,7 +57,7 @@ def needed() -> set[str]:
         found.add(name)
         room = name.rpartition(".")[0]
         waiting |= (imports.get(name, set()) | ({f"{room}.__init__"} if room else set())) - found
-    return found
+    return frozenset(found)
 
 
 def write_configs(folder: Path, numbers: Mapping[str, Any]) -> None:

@@ -103,11 +103,7 @@ def write_maps(
 
 
 def _begin_maps(
-    cases: Sequence[Case],
-    attention_dir: str,
-    note: Mapping[str, Any],
-    accepted: Mapping[str, Sequence[str]],
-    job: Job,
+    cases: Sequence[Case], attention_dir: str, note: Mapping[str, Any], accepted: Mapping[str, Sequence[str]], job: Job
 ) -> None:
     """Record what the maps are made with, after setting aside those made with another split of the cohort."""
     with job.one_at_a_time("attention"):

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from ..cohort.volume_errors import (
-    ERROR,
-    EXPORT_AGAIN,
-    NOTE,
-    READER_FINDINGS,
-    TOLERANCE,
-    WARNING,
-    FindingKind,
-    unusable,
-)
+from ..cohort.volume_errors import ERROR, EXPORT_AGAIN, NOTE, READER_FINDINGS, TOLERANCE, WARNING, FindingKind, unusable
 from ..names import ID_BYTES, RULES
 
 _RESAMPLE = "resample the label map onto its image, or take the case out of the cohort"

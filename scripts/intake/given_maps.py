@@ -140,7 +140,7 @@ def no_map(case: str | None, found: str) -> SemclError:
 
 def _require_program(command: str) -> None:
     """Check a command and that its program is there; errors of ``command_words``."""
-    (program, *_) = command_words(command, Path("image"), Path("out"), Path("folder"))
+    program, *_ = command_words(command, Path("image"), Path("out"), Path("folder"))
     if shutil.which(program) is None:
         raise SemclError(
             "the program that makes maps is missing", found=f"no {program} on the PATH",

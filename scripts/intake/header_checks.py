@@ -9,15 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cohort.header import Header, read_header
-from ..cohort.volume_errors import (
-    TOLERANCE,
-    VolumeError,
-    first_line,
-    kind_of,
-    max_voxels,
-    require_place,
-    require_size,
-)
+from ..cohort.volume_errors import TOLERANCE, VolumeError, first_line, kind_of, max_voxels, require_place, require_size
 from .findings import Finding
 
 SAME_DIRECTION = 1e-3  # of a direction cosine

@@ -111,11 +111,7 @@ def inspect_label(path: Path, case: str, table: LabelTable | None, annotated: Se
 
 
 def inspect_objects(
-    objects: NDArray[np.int16],
-    affine: NDArray[Any],
-    case: str,
-    table: LabelTable,
-    annotated: Sequence[str] | None,
+    objects: NDArray[np.int16], affine: NDArray[Any], case: str, table: LabelTable, annotated: Sequence[str] | None
 ) -> Seen:
     """Check the organs of a map of object numbers (X, Y, Z) in RAS with its affine (mm)."""
     seen = Seen()

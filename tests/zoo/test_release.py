@@ -54,7 +54,8 @@ def test_it_holds_what_the_zoo_requires(plain):
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert metadata == json.loads(Path("bundle/configs/metadata.json").read_text())
     rooms = {path.name for path in (bundle / "scripts").iterdir() if path.is_dir()}
-    assert rooms == {"cohort", "job", "queries", "networks", "coarse", "contrast", "refine"}
+    assert rooms == {"cohort", "intake", "job", "queries", "networks", "coarse", "contrast", "refine"}
+    assert not (bundle / "scripts" / "intake" / "survey.py").exists(), "of intake only what reads maps of other tools"
     with zipfile.ZipFile(plain / f"{NAME}_v{metadata['version']}.zip") as file:
         packed = {name for name in file.namelist() if not name.endswith("/")}
     assert packed == {str(path.relative_to(plain)) for path in bundle.rglob("*") if path.is_file()}
@@ -129,6 +130,7 @@ def test_metadata_describes_the_models(bundle, trained, numbers):
     ]
     assert metadata["eval_metrics"]["mean_dice"] == pytest.approx(dice, abs=1e-3)
     assert metadata["data_source"] == "Abdominal CT phantoms the bundle makes itself, no scans of people"
+    assert "of no use on patients" in metadata["intended_use"]
 
 
 def test_network_and_weights_pass_the_zoos_checks(bundle, tmp_path):
@@ -176,7 +178,9 @@ def test_models_of_scans_need_a_data_license(trained, numbers, tmp_path):
     (tmp_path / "terms.txt").write_text("CT of a hospital\nwith leave of its ethics committee\n")
     release(**given, data_license=str(tmp_path / "terms.txt"))
     bundle = tmp_path / "dist" / NAME
-    assert json.loads((bundle / "configs" / "metadata.json").read_text())["data_source"] == "CT of a hospital"
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert metadata["data_source"] == "CT of a hospital"
+    assert "phantom" not in metadata["intended_use"]
     assert "ethics" in (bundle / "docs" / "data_license.txt").read_text()
 
 
@@ -203,25 +207,13 @@ def test_the_zoos_unit_tests_pass(path, count, zoo, site):
     assert f"Ran {count} in" in done.stderr
 
 
-def test_the_released_models_segment_new_scans(bundle, site, trained, tmp_path):
-    scan = next((trained / "predictions").glob("*.nii.gz")).name
-    (tmp_path / "scans").mkdir()
-    (tmp_path / "scans" / scan).symlink_to(trained / "images" / scan)
-    given = ["--config_file", str(bundle / "configs" / "inference.json"), "--dataset_dir", str(tmp_path / "scans")]
-    done = isolated.run(site, tmp_path, "-m", "monai.bundle", "run", *given)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert [path.name for path in (tmp_path / "scans").iterdir()] == [scan], "nothing is written among the scans"
-    written = bundle / "eval" / "scans"
-    predicted, before = (nib.load(folder / "predictions" / scan) for folder in (written, trained))
-    assert np.array_equal(predicted.dataobj, before.dataobj)
-    assert np.array_equal(predicted.affine, before.affine)
-
-
-def test_python_needs_nothing_but_the_release(bundle, site, trained):
+def test_the_release_is_all_that_python_needs(bundle, site, trained, tmp_path):
     scan = next((trained / "predictions").glob("*.nii.gz"))
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / scan.name).symlink_to(trained / "images" / scan.name)
     (served,) = re.findall(r"```\n(import torch\n.*?)```", Path("docs/serving.md").read_text(), re.S)
     code = f"""
-import importlib.util, sys
+import importlib.util, os, sys
 assert [importlib.util.find_spec(name) for name in ("semcl", "tests", "kornia")] == [None] * 3
 import monai.bundle, torch
 weights = torch.load("{bundle}/models/model.pt", weights_only=True)
@@ -229,15 +221,19 @@ for kind in ("train", "inference"):
     network = monai.bundle.load("{NAME}", bundle_dir="{bundle.parent}", workflow_type=kind)
     assert weights.keys() == network.state_dict().keys()
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
-import os
+assert sys.modules["scripts"].__file__.endswith("zoo/models/{NAME}/scripts/__init__.py")
+monai.bundle.run(config_file="{bundle}/configs/inference.json", dataset_dir="{tmp_path}/scans")
 os.chdir("{bundle}")
 {served.replace("scan.nii.gz", str(trained / "images" / scan.name))}
 import nibabel
 assert (labels == nibabel.load("{scan}").get_fdata()).all()
-assert sys.modules["scripts"].__file__.endswith("zoo/models/{NAME}/scripts/__init__.py")
 """
-    done = isolated.run(site, trained, "-W", "ignore", "-c", code)
+    done = isolated.run(site, tmp_path, "-W", "ignore", "-c", code)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert [path.name for path in (tmp_path / "scans").iterdir()] == [scan.name], "nothing is written among the scans"
+    predicted, before = (nib.load(bundle / "eval" / "scans" / "predictions" / scan.name), nib.load(scan))
+    assert np.array_equal(predicted.dataobj, before.dataobj)
+    assert np.array_equal(predicted.affine, before.affine)
 
 
 def test_every_requirement_is_pinned(bundle):
