@@ -1,9 +1,7 @@
 """The tutorial, run as it is written: AutoRunner trains, scores and ensembles, alone and beside another algorithm."""
 
-import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import nibabel as nib
@@ -18,19 +16,17 @@ from scripts.auto3dseg import InferClass
 from scripts.cohort import datalist
 from scripts.cohort.case import folds
 from scripts.cohort.label_table import LabelTable
+from tests.distributed import run_program
 from tests.stages import ROOT
 
 PAGE = (ROOT / "docs" / "auto3dseg.md").read_text(encoding="utf-8")
 
 
-def shell(command: str, folder: Path) -> str:
-    """A command as a user types it, with this Python as `python`."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        command, shell=True, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout + done.stderr
+def shell(command: str, folder: Path) -> None:
+    """A command as a user types it."""
+    python, *words = shlex.split(command)
+    assert python == "python"
+    run_program(words, folder)
 
 
 @pytest.fixture(scope="module")

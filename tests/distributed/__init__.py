@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,31 @@ def run_ranks(
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+def run_program(words: Sequence[str], folder: Path) -> str:
+    """The output of ``python *words`` in a folder, without the seconds that imports take."""
+    log = folder / "program.log"
+    process = FORKED.Process(target=_program, args=(list(words), folder, log))
+    process.start()
+    process.join()
+    found = log.read_text()
+    assert process.exitcode == 0, f"python {' '.join(words)}:\n{found[-6000:]}"
+    return found
+
+
+def _program(words: list[str], folder: Path, log: Path) -> None:
+    os.chdir(folder)
+    with open(log, "w") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    multiprocessing.set_start_method("fork", force=True)  # as in a process of its own
+    sys.path.insert(0, str(folder))
+    sys.argv = words[1:] if words[0] == "-m" else words
+    if words[0] == "-m":
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(words[0], run_name="__main__")
 
 
 def logs(out: Path) -> str:
