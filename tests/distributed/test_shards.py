@@ -12,7 +12,7 @@ import torch
 from scripts.cohort import datalist
 from scripts.errors import SemclError
 from scripts.outputs import visible
-from tests.stages import refusal, run_here
+from tests.stages import NO_SETTINGS, refusal, run_here
 
 from . import logs, run_ranks
 
@@ -127,7 +127,7 @@ def test_maps_need_the_networks_of_this_cohort(whole, tmp_path):
     cohort = copied(whole, tmp_path, "attention", "coarse_fold1.*")
     assert "no" in refusal("maps", dataset_dir=cohort)
     cohort = copied(whole, tmp_path / "other", "attention")
-    (cohort / "models" / "coarse_fold0.json").write_text(json.dumps({"cohort": "other"}))
+    (cohort / "models" / "coarse_fold0.json").write_text(json.dumps({"cohort": "other", **NO_SETTINGS}))
     assert "coarse_fold0.pt was made from another cohort" in refusal("maps", dataset_dir=cohort)
 
 
