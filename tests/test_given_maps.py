@@ -90,8 +90,9 @@ def scans(phantoms, tmp_path):
 
 def test_a_tool_is_called_for_new_scans_and_its_failures_are_named(trained, tool, scans, phantoms, capsys):
     folder, case = scans
-    given = {"dataset_dir": folder, "ckpt_dir": trained / "models", "tool_names": tool["names"], **COARSE}
-    called = given | {"coarse_command": tool["command"]}
+    out = folder.parent / "out"
+    given = {"dataset_dir": folder, "output_dir": out, "ckpt_dir": trained / "models", **COARSE}
+    called = given | {"coarse_command": tool["command"], "tool_names": tool["names"]}
     for _ in range(2):
         with pytest.raises(SystemExit) as ended:
             run_here("inference", **called)
@@ -102,9 +103,9 @@ def test_a_tool_is_called_for_new_scans_and_its_failures_are_named(trained, tool
     calls = tool["calls"].read_text().splitlines()
     assert (calls.count(f"{case}.nii.gz"), calls.count("broken $(touch HARM).nii.gz")) == (1, 2)
     assert not list(Path.cwd().glob("HARM*"))
-    assert (folder / "tool_maps" / f"{case}.nii.gz").is_file()
-    made = np.asarray(nib.load(folder / "predictions" / f"{case}.nii.gz").dataobj)
-    assert {path.name for path in (folder / "predictions").glob("*.nii.gz")} == {f"{case}.nii.gz"}
+    assert (out / "tool_maps" / f"{case}.nii.gz").is_file()
+    made = np.asarray(nib.load(out / "predictions" / f"{case}.nii.gz").dataobj)
+    assert {path.name for path in (out / "predictions").glob("*.nii.gz")} == {f"{case}.nii.gz"}
     own = nib.load(folder / f"{case}.nii.gz")
     labels = segment(own, trained / "models", attention=tool["maps"] / f"{case}.nii.gz", tool_names=tool["names"])
     assert np.array_equal(np.asarray(labels[0]), made)
@@ -114,6 +115,8 @@ def test_a_scan_without_a_map_is_named(trained, tool, scans, capsys):
     folder, case = scans
     (folder / "broken $(touch HARM).nii.gz").unlink()
     with pytest.raises(SystemExit):
-        run_here("inference", dataset_dir=folder, ckpt_dir=trained / "models", **COARSE)
+        run_here(
+            "inference", dataset_dir=folder, output_dir=folder.parent / "out", ckpt_dir=trained / "models", **COARSE
+        )
     printed = capsys.readouterr()
     assert f"case {case}: a scan has no map of another tool" in printed.out + printed.err

@@ -26,8 +26,8 @@ def trained(phantoms, tmp_path_factory):
     scan = nib.load(datalist.load(phantoms, "testing")[0].image)
     turned = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt("PIL"))
     nib.save(scan.as_reoriented(turned), scans / "scan.nii.gz")
-    run_here("inference", dataset_dir=scans, ckpt_dir=folder / "models", **COARSE)
-    return folder / "models", scans / "scan.nii.gz", nib.load(scans / "predictions" / "scan.nii.gz")
+    run_here("inference", dataset_dir=scans, output_dir=folder / "new", ckpt_dir=folder / "models", **COARSE)
+    return folder / "models", scans / "scan.nii.gz", nib.load(folder / "new" / "predictions" / "scan.nii.gz")
 
 
 def test_a_file_an_image_and_a_tensor_give_the_voxels_of_inference(trained):
