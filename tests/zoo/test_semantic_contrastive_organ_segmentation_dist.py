@@ -10,12 +10,7 @@ import sys
 import unittest
 
 import torch
-from test_semantic_contrastive_organ_segmentation import (
-    BUNDLE_ROOT,
-    REFINER,
-    TRAIN_CASES,
-    SyntheticTestCase,
-)
+from test_semantic_contrastive_organ_segmentation import BUNDLE_ROOT, REFINER, TRAIN_CASES, SyntheticTestCase
 
 
 class TestSemanticContrastiveOrganSegmentationDist(SyntheticTestCase):
