@@ -40,6 +40,7 @@ def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path,
     wrote = list(_written(output_dir, since))
     lines = [f"{stage}: completed in {_duration(seconds)}{'; wrote ' if wrote else ''}{', '.join(wrote)}"]
     figures = key_figures(output_dir / "curves" / f"{stage}.csv", since)
+    figures = figures or pace(list(_new(output_dir / "predictions", since)), seconds)
     lines += [f"{stage}: {figures}"] if figures else []
     released = is_release(configs.parent)  # there evaluate.json is an overlay, no stage
     if stage in NEXT and not CHAINED.get() and not (released and NEXT[stage] == "evaluate"):
@@ -79,16 +80,27 @@ def key_figures(curve: Path, since: float) -> str:
     return ", ".join([text, *(f"{name.replace('_', ' ')} {float(last[name]):.3f}" for name in others)])
 
 
+def pace(files: Sequence[str], seconds: float) -> str:
+    """Return how many scans were segmented and how long one took; "" if none of the files is a prediction."""
+    scans = sum(not file.endswith(".json") for file in files)
+    return f"{counted(scans, 'scan')}, {seconds / scans:.1f} s each" if scans else ""
+
+
 def _written(output_dir: Path, since: float) -> Iterator[str]:
     """Yield what was written to each folder: weights by name, else the number of files."""
     for name in WRITTEN:
         folder = output_dir / name
-        files = [path.name for path in visible(folder) if path.stat().st_mtime >= since] if folder.is_dir() else []
+        files = list(_new(folder, since))
         weights = sorted(file for file in files if file.endswith(".pt"))
         if weights:
             yield ", ".join(str(folder / file) for file in weights)
         elif files and name != "models":
             yield f"{folder}/ ({len(files)})"
+
+
+def _new(folder: Path, since: float) -> Iterator[str]:
+    if folder.is_dir():
+        yield from (path.name for path in visible(folder) if path.stat().st_mtime >= since)
 
 
 def _duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from scripts.job.closing import CHAINED, closing_lines, go_on, key_figures, some_failed
+from scripts.job.closing import CHAINED, closing_lines, go_on, key_figures, pace, some_failed
 
 
 @pytest.fixture
@@ -28,6 +28,16 @@ def test_a_stage_ends_with_what_it_wrote_its_figures_and_the_next_command(folder
         "pretrain: loss 4.500 in the first epoch, 3.250 in epoch 2, knn purity 0.500",
         "next: python -m monai.bundle run --config_file bundle/configs/train.yaml --dataset_dir cohort",
     ]
+
+
+def test_inference_says_how_long_a_scan_took(folder):
+    (folder / "predictions").mkdir()
+    for name in ("a.nii.gz", "b.nii.gz", "predictions.json"):
+        (folder / "predictions" / name).write_text("x")
+    made = closing_lines("inference", folder, "cohort", folder, time.monotonic() - 5)
+    assert made.splitlines()[1] == "inference: 2 scans, 2.5 s each"
+    assert pace(["a.png"], 1) == "1 scan, 1.0 s each"
+    assert pace(["predictions.json"], 1) == ""
 
 
 def test_the_next_stage_of_a_release_is_named_by_its_own_file(folder):
