@@ -28,7 +28,6 @@ class IntakeOptions:
     Args:
         images: folder of volumes or DICOM folders, root of a data set, or CSV of paths: docs/cohort.md.
         labels: folder of label maps with the same case ids; leave it out for scans that are only to be segmented.
-        unlabelled: folder of scans to learn from without label maps, never tested; may be that of images.
         table: the label table, a YAML file; organs are not checked without it.
         cases: CSV with columns case, patient, phase; without it each case is a patient of its own.
         phase_pattern: regular expression with one group, the phase, searched in file names.
@@ -38,11 +37,11 @@ class IntakeOptions:
         hash_ids: file with the key that hashes case ids in what is shown; made when it is not there.
         workers: scans read at once.
         max_voxels: largest number of voxels, by its header, of a volume that is read; 800 million unless given.
+        unlabelled: folder of scans to learn from without label maps, never tested; may be that of images.
     """
 
     images: str
     labels: str | None = None
-    unlabelled: str | None = None
     table: str | None = None
     cases: str | None = None
     phase_pattern: str | None = None
@@ -52,6 +51,7 @@ class IntakeOptions:
     hash_ids: NewPath | None = None
     workers: Count | None = None
     max_voxels: Count | None = None
+    unlabelled: str | None = None
 
     def survey(self, table: LabelTable | None, recognised: bool = False) -> Survey:
         """Check the scans, show every finding, and if wanted what was recognised; stop where an error is left."""

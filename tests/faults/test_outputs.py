@@ -259,7 +259,7 @@ def test_prepare_into_the_folder_of_the_scans_keeps_their_label_table(scans):
 def interrupted(scans: Folder, owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cohort that is prepared again with another table, and stopped in a function."""
 
-    def stop(*given: Any) -> None:
+    def stop(*given: Any, **named: Any) -> None:
         raise KeyboardInterrupt
 
     (scans.root / "other.yaml").write_text(yaml.safe_dump(TABLE.content() | {"ignore": 99}))

@@ -63,7 +63,7 @@ def maps(real_data, tmp_path):
 def test_maps_of_totalsegmentator_become_attention(cohort, maps, capsys):
     attention(maps=str(maps), names="totalsegmentator", dataset_dir=str(cohort))
     printed = capsys.readouterr().out
-    assert "2 of 2 cases have a map" in printed
+    assert "maps of 2 of 2 cases" in printed
     assert "without a map: no organ" in printed
     for case in datalist.load(cohort):
         made, label = nib.load(cohort / "attention" / f"{case.id}.nii.gz"), nib.load(case.label)

@@ -120,7 +120,7 @@ def by_auto3dseg(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray
     """Auto3DSeg's inference, with this refiner instead of a trained one."""
     network, algorithm = Watched(), InferClass.__new__(InferClass)
     algorithm.device, algorithm.amp, algorithm.labels = torch.device("cpu"), False, TABLE
-    algorithm.network, algorithm.inferer = network, inferer_of(grid)
+    algorithm.network, algorithm.inferer, algorithm.channels = network, inferer_of(grid), 1
     return algorithm.infer(str(image)).argmax(0).numpy(), network.seen
 
 
