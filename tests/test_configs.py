@@ -435,3 +435,17 @@ def test_the_network_of_a_strategy_fits_from_training_to_inference(name, phantom
     networks[1].load_state_dict(networks[0].state_dict())
     size = [32, 24, 16] if given.get("segment_dims") == 3 else [32, 24]
     assert networks[0].eval()(torch.zeros(1, 1, *size)).shape == (1, 14, *size)
+
+
+@pytest.mark.parametrize("stage", ["coarse", "pretrain", "pretrain_slices", "segment", "train"])
+def test_all_weights_of_a_stage_note_its_settings(stage):
+    """Those of the best validation too: inference refuses weights without."""
+    config = ConfigParser.load_config_file(str(CONFIGS / f"{stage}.yaml"))
+    origins = [config["cross_fit"]["origin"]] if stage == "coarse" else []
+    for part in ("train", "validate"):
+        for handler in config.get(part, {}).get("handlers", ()):
+            if handler["_target_"].endswith((".SaveWeights", ".SaveBest")):
+                origins.append(handler["origin"])
+    noted = [config["cross_fit"]["origin"] if origin == "@cross_fit#origin" else origin for origin in origins]
+    assert len(noted) >= (2 if "validate" in config else 1)
+    assert all("@shared.made_with(" in origin for origin in noted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def moved(cases: list[Case]) -> list[Case]:
     ],
     ids=["a patient is gone", "sides changed", "another fold", "another phase", "another patient"],
 )
-def test_other_splits_do_not_extend(change, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_other_splits_do_not_extend(change: Callable[[list[Case]], list[Case]], tmp_path: Path) -> None:
     saved(tmp_path, cohort("a", "B"))
     assert extended(tmp_path, [*change(cohort("a", "B")), *cohort("c")]) == []
 
