@@ -119,8 +119,10 @@ class Audit:
         return found
 
     def write(self, found: Judgement) -> None:
-        """Write audit.csv, summary.json and, for other maps than label maps, quality.json."""
+        """Write audit.csv and summary.json; quality.json of other maps; label_next.csv of unlabelled scans."""
         write_audit(self.folder / "audit.csv", found.findings)
+        if found.label_next is not None:
+            found.label_next.write(self.folder / "label_next.csv")
         if found.expected is not None:
             write_text(self.folder / "quality.json", json.dumps(found.quality(), indent=1))
         counted = above(found.findings, self.threshold, self.allow)
@@ -136,6 +138,7 @@ class Audit:
             "phases": None
             if found.phases is None
             else {"rests_on": found.phases.rests_on, "agree": found.phases.agree},
+            "label_next": found.label_next and found.label_next.content,
             "findings": [one.content for one in found.findings],
         }
         write_text(self.folder / "summary.json", json.dumps(content, indent=1))

@@ -16,6 +16,7 @@ from .comparison import FEWEST_OTHERS, Compared, compare_with
 from .examples import Examples
 from .findings import WHOLE_SCAN, AuditFinding, by_suspicion
 from .kinds import LOW_DICE, ORGAN_MISSING, WRONG_PHASE
+from .label_next import LabelNext, label_next
 from .phases import PhaseVerdicts, judge_phases
 from .reasons import reason
 from .scan import LABEL, MAP
@@ -37,6 +38,7 @@ class Judgement:
         verdicts: of label maps; None where there are none.
         expected: of the judged objects of other maps, in their order; None where there are none.
         phases: of the scans; None with fewer than two phases to tell apart.
+        label_next: the patients of unlabelled scans, ranked; None where every scan has a label map.
     """
 
     findings: list[AuditFinding]
@@ -46,6 +48,7 @@ class Judgement:
     verdicts: Verdicts | None
     expected: ExpectedDice | None
     phases: PhaseVerdicts | None
+    label_next: LabelNext | None = None
 
     def quality(self) -> dict[str, dict[str, object]]:
         """Case -> expected Dice of its map: mean, and by organ with interval."""
@@ -99,7 +102,18 @@ def judge(found: Examples, cases: Collection[Case], table: LabelTable, usable: f
     if phases is not None:
         findings += _of_phases(phases)
     judged = np.flatnonzero(labels | in_maps)
-    return Judgement(by_suspicion(findings), found[judged], compared[judged], reference, verdicts, expected, phases)
+    parts = (found[judged], compared[judged], reference, verdicts, expected, phases)
+    dice = {} if expected is None else _by_case(found[in_maps].cases.tolist(), expected.dice.tolist())
+    return Judgement(by_suspicion(findings), *parts, label_next(found, cases, dice))
+
+
+def _by_case(cases: list[str], dice: list[float]) -> dict[str, float]:
+    """Case -> mean of the expected Dice of its objects that have one."""
+    known: dict[str, list[float]] = {}
+    for case, value in zip(cases, dice, strict=True):
+        if math.isfinite(value):
+            known.setdefault(case, []).append(value)
+    return {case: float(np.mean(values)) for case, values in known.items()}
 
 
 def _unlabelled(found: Examples, in_maps: np.ndarray, cases: Collection[Case]) -> bool:

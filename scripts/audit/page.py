@@ -74,6 +74,8 @@ def write_page(
         rests_on=verdicts and verdicts.rests_on,
         measured=verdicts and verdicts.measured,
         phases=phases,
+        label_next=judgement.label_next,
+        listed=LISTED,
         version=__version__,
     )
     write_text(path, page)
