@@ -71,3 +71,23 @@ def test_monai_label_trains_the_release_on_its_datastore(bundle, trained, tmp_pa
     weights, before = ((folder / "models" / "model.pt").read_bytes() for folder in (copy, bundle))
     assert weights != before
     assert json.loads(done.stdout.splitlines()[-1])["model_filename"] == ["model.pt", "model_best.pt"]
+
+
+def test_monai_label_serves_the_map_of_the_lowest_expected_dice(tmp_path):
+    python = python_with("monailabel.tasks")
+    dice = {"good": 0.9, "labelled": 0.1, "middling": 0.6, "worst": 0.3}
+    for place in (tmp_path / "studies", tmp_path / "studies" / "labels" / "final"):
+        place.mkdir(parents=True)
+        for name in dice if place.name == "studies" else ["labelled"]:
+            nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), place / f"{name}.nii.gz")
+    quality = tmp_path / "quality.json"
+    quality.write_text(json.dumps({name: {"dice": value, "organs": {}} for name, value in dice.items()}))
+    script, root = Path(__file__).with_name("by_label_scoring.py"), Path(__file__).parents[2]
+    command = [python, str(script), str(root), str(tmp_path / "studies"), str(quality)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    printed = json.loads(done.stdout.splitlines()[-1])
+    assert printed["served"] == "worst"
+    assert printed["counts"]["executed"] == printed["counts"]["total"] == 3
+    assert printed["notes"]["worst"]["expected_dice"] == 0.3
+    assert "expected_dice" not in printed["notes"]["labelled"]
