@@ -78,6 +78,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "output_folder": "cohort.datalist",
     "ready": "job.ready",
     "require_split": "cohort.provenance",
+    "require_predicted": "cohort.provenance",
     "require_unseen": "cohort.provenance",
     "ScanReader": "audit.scan",
     "SaveBest": "job.weights",

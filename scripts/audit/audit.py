@@ -25,6 +25,10 @@ from .kinds import AUDIT_KINDS
 from .page import write_page
 from .scan import ScanReader
 
+NO_OPINION = (
+    "audit: attention maps of labelled cases are simulated from their label maps, so agreement with them is left out;"
+    " coarse.yaml --labelled_maps cross-fitted makes maps that are a second opinion"
+)
 BLUR = (0.2, 1.6)  # of simulated maps, as ``simulate_map`` takes it: from almost right to a failure
 
 
@@ -84,6 +88,8 @@ class Audit:
                 remedy="add patients, or set section to all",
             )
         maps = self.map_files()
+        if not self.reader.second_opinion:
+            print(NO_OPINION)
         output = Output(self.folder, "an audit", "--output_dir")
         output.claim(input_files(self.cases))
         collector = Collector(self.reader, self.folder / "examples", self.made_with, self.seed, self._blur)

@@ -18,6 +18,7 @@ from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.components import boxes
 from ..cohort.label_table import LabelTable
+from ..cohort.provenance import simulated_maps
 from ..cohort.volume import read, read_label, read_objects, spacing
 from ..queries.grid import QueryGrid
 from .examples import Examples
@@ -204,6 +205,11 @@ class ScanReader:
     attention_dir: str
     encoding: Encoding | None = None
 
+    @property
+    def second_opinion(self) -> bool:
+        """Whether attention maps of labelled cases know nothing of their label maps: false of simulated ones."""
+        return not simulated_maps(self.attention_dir)
+
     def scan(self, case: Case, given: Path | None = None) -> AuditScan:
         """A scan with its label map, attention map and the map in the file ``given``, as far as there are any.
 
@@ -221,6 +227,7 @@ class ScanReader:
             return None if path is None else on_grid(read_objects(path, image, case.id, self.table))
 
         attention = attention_path(self.attention_dir, case.id)
+        other = attention.is_file() and (case.label is None or self.second_opinion)
         sizes = zip(image.shape[1:], spacing(image), self.grid.shape(image), strict=True)
         return AuditScan(
             case,
@@ -230,6 +237,6 @@ class ScanReader:
             [count * mm / new for count, mm, new in sizes],
             None if case.label is None else on_grid(read_label(case, image, self.table)),
             objects_in(given),
-            objects_in(attention if attention.is_file() else None),
+            objects_in(attention if other else None),
             self.encoding,
         )

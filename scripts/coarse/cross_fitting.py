@@ -19,7 +19,7 @@ from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import note_attention, provenance
+from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, SIMULATED, note_attention, provenance
 from ..errors import one_of
 from ..intake.given_maps import ToolMaps
 from ..job.checkpoint import Checkpoint
@@ -30,9 +30,9 @@ from .attention_folder import claim_attention, claim_partial, empty_partial
 from .fold_sampler import FoldSampler
 from .inferer import CoarseInferer
 from .maps import held_out_fold, held_out_folds, predict, weights_path
-from .simulated import simulate_maps
+from .simulated import SIMULATED_ERRORS, simulate_maps
 
-LABELLED_MAPS = ("cross-fitted", "simulated", "none")
+WAYS = (CROSS_FITTED, SIMULATED, "none")  # of making the maps of labelled cases
 
 
 def cross_fit(
@@ -47,7 +47,7 @@ def cross_fit(
     origin: Mapping[str, Any],
     checkpoint: Checkpoint,
     maps: bool = True,
-    labelled_maps: str = "cross-fitted",
+    labelled_maps: str = CROSS_FITTED,
     simulated_errors: float = 0.6,
     tool: ToolMaps | None = None,
 ) -> None:
@@ -75,15 +75,16 @@ def cross_fit(
     Raises:
         SemclError: when ``attention_dir`` holds scans, label maps or anything else that this stage did not write.
     """
-    one_of("labelled_maps", labelled_maps, LABELLED_MAPS)
+    one_of(LABELLED_MAPS, labelled_maps, WAYS)
     job, network = checkpoint.job, resets["network"]
-    note = provenance(origin, cases, table)
+    made_with = {LABELLED_MAPS: labelled_maps, SIMULATED_ERRORS: simulated_errors}
+    note = {**provenance(origin, cases, table), **made_with}
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     partial = Path(f"{attention_dir}.partial")  # never maps of two runs in one folder
     if maps:
         networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
         ranks.first_alone(lambda: _claim(cases, attention_dir, partial, networks, job, tool))
-    rounds = [*held_out_folds(cases), None] if labelled_maps == "cross-fitted" else [None]
+    rounds = [*held_out_folds(cases), None] if labelled_maps == CROSS_FITTED else [None]
     names = [weights_path(ckpt_dir, fold).name for fold in rounds]
     ranks.first_alone(lambda: claim_weights(Path(ckpt_dir), names, table, cases))
     first = checkpoint.resumed_round()
@@ -101,7 +102,7 @@ def cross_fit(
             unseen = ranks.own([case for case in cases if held_out_fold(case) == fold])
             predict(unseen, network, inferer, table, str(partial), trainer.state.device, job.fail, tool)
         job.share_failed()
-    if maps and labelled_maps == "simulated":
+    if maps and labelled_maps == SIMULATED:
         simulated = ranks.own([case for case in cases if held_out_fold(case) is not None])
         simulate_maps(simulated, inferer, table, str(partial), simulated_errors, job.fail, tool)
         job.share_failed()

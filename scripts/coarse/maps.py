@@ -14,7 +14,16 @@ from ..bars import bar
 from ..cohort.attention import attention_path, write_label_map
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import has_note, note_attention, provenance, stale_maps
+from ..cohort.provenance import (
+    CROSS_FITTED,
+    LABELLED_MAPS,
+    SIMULATED,
+    has_note,
+    note_attention,
+    note_of,
+    provenance,
+    stale_maps,
+)
 from ..cohort.volume import read
 from ..errors import SemclError
 from ..freshness import newer
@@ -24,6 +33,7 @@ from ..job.weights import load_weights
 from ..previous import forget_previous, set_aside
 from .attention_folder import claim_attention
 from .inferer import CoarseInferer
+from .simulated import SIMULATED_ERRORS, simulate_maps
 
 
 def weights_path(ckpt_dir: str | Path, fold: int | None) -> Path:
@@ -62,6 +72,7 @@ def write_maps(
 ) -> None:
     """Write the attention maps of the job's share of cases with trained coarse networks, as ``cross_fit`` does.
 
+    Maps of labelled cases are made in the way that is noted beside coarse.pt: cross-fitted, simulated, or none.
     A map newer than its scan and its network is kept. A case that cannot be read is reported, and the rest is done.
 
     Args:
@@ -80,25 +91,45 @@ def write_maps(
     Raises:
         SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds files of something else.
     """
-    networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
+    made_with = note_of(weights_path(ckpt_dir, None))
+    way, errors = made_with.get(LABELLED_MAPS, CROSS_FITTED), made_with.get(SIMULATED_ERRORS, 0.0)
+    folds = {case.id: held_out_fold(case) if way == CROSS_FITTED else None for case in cases}
+    learnt = {case.id for case in cases if held_out_fold(case) is not None and way != CROSS_FITTED}
+    wanted = [case for case in cases if way == SIMULATED or case.id not in learnt]
+    networks = {case.id: weights_path(ckpt_dir, folds[case.id]) for case in cases}
     ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job, tool))
-    note, stale = provenance(origin, cases, table), stale_maps(attention_dir, accepted)
-    for fold in dict.fromkeys(held_out_fold(case) for case in cases if stale):
+    note = {**provenance(origin, cases, table), LABELLED_MAPS: way, SIMULATED_ERRORS: errors}
+    stale = stale_maps(attention_dir, accepted)
+    for fold in dict.fromkeys(folds[case.id] for case in wanted if stale):
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)  # or no map may be removed
     ranks.wait()
     ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, accepted, job))
     missing: dict[int | None, list[Case]] = {}
-    for case in job.part(cases):
-        sources = case.image, weights_path(ckpt_dir, held_out_fold(case)), *(tool.sources(case.id) if tool else ())
+    for case in job.part(wanted):
+        sources = [case.image, networks[case.id], *(tool.sources(case.id) if tool else ())]
+        if case.id in learnt and case.label is not None:
+            sources.append(case.label)
         if not newer(attention_path(attention_dir, case.id), sources):
-            missing.setdefault(held_out_fold(case), []).append(case)
+            missing.setdefault(folds[case.id], []).append(case)
     ranks.wait()  # until every rank has its list: only then may the first map be written
     for fold, unseen in missing.items():
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)
-        predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail, tool)
+        own = ranks.own(unseen)
+        seen = [case for case in own if case.id in learnt]
+        simulate_maps(seen, inferer, table, attention_dir, errors, job.fail, tool)
+        predict(
+            [case for case in own if case.id not in learnt],
+            network,
+            inferer,
+            table,
+            attention_dir,
+            device,
+            job.fail,
+            tool,
+        )
     job.share_failed()
     ranks.wait()
-    if job.leads and not job.failed and all(attention_path(attention_dir, case.id).is_file() for case in cases):
+    if job.leads and not job.failed and all(attention_path(attention_dir, case.id).is_file() for case in wanted):
         forget_previous(Path(attention_dir))
 
 

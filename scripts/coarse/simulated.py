@@ -22,6 +22,7 @@ from ..errors import SemclError
 from ..intake.given_maps import ToolMaps, given_objects, put_over
 from .inferer import CoarseInferer
 
+SIMULATED_ERRORS = "simulated_errors"  # key of the note on weights and maps: how large they are
 CELLS = 4  # voxels of the small volume from one value of the random fields to the next
 
 

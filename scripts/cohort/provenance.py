@@ -24,6 +24,8 @@ from .label_table import LabelTable
 from .lineage import cohort_states, valid_splits
 
 ATTENTION = "attention.json"  # in a folder of attention maps
+LABELLED_MAPS = "labelled_maps"  # key of the note on attention maps: how those of labelled cases were made
+CROSS_FITTED, SIMULATED = "cross-fitted", "simulated"
 PREDICTIONS = "predictions.json"  # in a folder of predictions
 STAGES_AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml again for this split"
 Note = Mapping[str, Any]
@@ -91,6 +93,33 @@ def notes_in(folder: Path) -> list[tuple[Path, Note]]:
                 raise damaged(path, "made_by is not a list of notes", expected, remedy)
             found += [(path, one) for one in made_by]
     return found
+
+
+def simulated_maps(folder: str | Path) -> bool:
+    """Whether a folder holds attention maps of labelled cases that were simulated from their own label maps."""
+    return any(path.name == ATTENTION and note.get(LABELLED_MAPS) == SIMULATED for path, note in notes_in(Path(folder)))
+
+
+def require_predicted(cases: Sequence[Case], folders: Sequence[str]) -> None:
+    """Refuse to measure attention maps that were made from the very label maps they are compared with.
+
+    Args:
+        cases: those that are measured.
+        folders: of label maps.
+
+    Raises:
+        SemclError: naming the folder and the first case.
+    """
+    learnt = [case.id for case in cases if case.label is not None and case.fold is not None]
+    for folder in folders:
+        if learnt and simulated_maps(folder):
+            raise SemclError(
+                "attention maps of training cases are simulated from their label maps: their Dice says nothing",
+                case=learnt[0],
+                found=f"{LABELLED_MAPS}: {SIMULATED} in {Path(folder) / ATTENTION}",
+                expected="maps of a network that has not seen the cases",
+                remedy="measure section testing, or run coarse.yaml again with --labelled_maps cross-fitted",
+            )
 
 
 def require_split(attention_dir: str, dataset_dir: str, table: LabelTable) -> None:

@@ -81,7 +81,8 @@ def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> 
     Args:
         preset: name of a file in configs/studies, or the path of another; None for the default.
         configs: the bundle's configs.
-        given: fields of the design; None where the preset's holds. Overlays come after the preset's.
+        given: fields of the design; None where the preset's holds. Overlays come after the preset's, and their keys
+            replace its numbers.
 
     Raises:
         SemclError: for an unknown preset, or one that lacks a field or has another.
@@ -100,8 +101,11 @@ def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> 
             remedy=f"compare it with {configs / STUDIES / DEFAULT}.yaml",
         )
     design = Design(**content)
-    more = [*design.overlays, *(given.get("overlays") or [])]
-    return replace(design, **{key: value for key, value in given.items() if value is not None} | {"overlays": more})
+    overlays = given.get("overlays") or []
+    replaced = {key for overlay in overlays for key in read_overlay(find_overlay(overlay, configs))}
+    numbers = {key: value for key, value in design.numbers.items() if key not in replaced}
+    more = {"overlays": [*design.overlays, *overlays], "numbers": numbers}
+    return replace(design, **{key: value for key, value in given.items() if value is not None} | more)
 
 
 def parse_contrasts(texts: Sequence[str], names: Sequence[str]) -> list[Contrast]:

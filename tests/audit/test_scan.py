@@ -1,5 +1,8 @@
 """A scan's objects: as found, of other maps, with injected errors, with the true Dice."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from scripts.audit.kinds import OTHER_SCAN
 from scripts.audit.measures import AGREEMENT, MEASURES
 from scripts.audit.scan import BLURRED, INJECTED, LABEL, MAP
 from scripts.cohort.attention import attention_path
+from scripts.cohort.provenance import LABELLED_MAPS, SIMULATED, note_attention
 from scripts.cohort.volume import read
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
@@ -68,6 +72,14 @@ def test_the_attention_map_is_an_opinion_on_label_maps(toys, tmp_path):
     assert names["agreement"][1] == 0
     assert names["called_other"].tolist() == [0, 1, 0]
     assert names["left_out"][2] > 0.5
+
+
+def test_attention_simulated_from_a_label_map_is_no_opinion_on_it(toys, tmp_path):
+    shutil.copy(toys[0].label, attention_path(tmp_path, "p0"))
+    note_attention(tmp_path, {LABELLED_MAPS: SIMULATED})
+    assert reader(tmp_path, encoded=False).scan(toys[0]).attention is None
+    unlabelled = reader(tmp_path, encoded=False).scan(replace(toys[0], label=None))
+    assert unlabelled.attention is not None  # a network predicted it
 
 
 def test_a_map_of_another_grid_or_of_unknown_numbers_is_refused(toys, tmp_path):

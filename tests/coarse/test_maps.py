@@ -1,13 +1,17 @@
 """Attention maps written by networks that are there: up to date, and of one split of the cohort."""
 
 import json
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
 from scripts.coarse.inferer import CoarseInferer
 from scripts.coarse.maps import write_maps
 from scripts.cohort.case import digest
+from scripts.cohort.provenance import require_predicted, simulated_maps
 from scripts.errors import SemclError
 
 from .networks import one_voxel_network
@@ -41,3 +45,40 @@ def test_maps_of_an_earlier_split_go_where_those_of_another_can_be_made(fits, ta
             write_maps(*given, *more)
         assert {path: path.stat().st_mtime_ns for path in attention.glob("*.nii.gz")} == before
         assert json.loads(note.read_text())["cohort"] == "another"
+
+
+def again(made, table, attention):
+    """Write the maps of a cohort anew from the weights that ``fit`` left."""
+    origin = {"cohort": digest(made.cases), "organs": table.organs_digest()}
+    write_maps(
+        made.cases, one_voxel_network(), CoarseInferer((2, 2, 2), [0, 1]), table, str(attention),
+        str(made.out / "models"), origin, {}, torch.device("cpu"), made.job,
+    )  # fmt: skip
+    return {path.name[0]: np.unique(np.asarray(nib.load(path).dataobj)).tolist() for path in attention.glob("*.gz")}
+
+
+@pytest.mark.parametrize("way", ["cross-fitted", "simulated", "none"])
+def test_maps_of_labelled_cases_are_made_in_the_way_noted_beside_the_weights(way, table, tmp_path):
+    made = fit(tmp_path, table, labelled_maps=way)
+    at_once = {
+        path.name[0]: np.unique(np.asarray(nib.load(path).dataobj)).tolist()
+        for path in (made.out / "attention").glob("*.gz")
+    }
+    attention = tmp_path / "again"
+    assert again(made, table, attention) == at_once
+    assert simulated_maps(attention) == (way == "simulated")
+    before = {path: path.stat().st_mtime_ns for path in attention.glob("*.gz")}
+    label = Path(next(case.label for case in made.cases if case.id == "a"))
+    label.touch()
+    again(made, table, attention)
+    renewed = {path.name[0] for path, written in before.items() if path.stat().st_mtime_ns > written}
+    assert renewed == ({"a"} if way == "simulated" else set())
+
+
+def test_maps_that_were_simulated_from_label_maps_are_not_measured_against_them(table, tmp_path):
+    made = fit(tmp_path, table, labelled_maps="simulated")
+    attention = str(made.out / "attention")
+    with pytest.raises(SemclError, match=r"(?s)case a: attention maps of training cases are simulated.*cross-fitted"):
+        require_predicted(made.cases, [attention])
+    require_predicted([case for case in made.cases if case.label is None or case.fold is None], [attention])
+    require_predicted(fit(tmp_path / "crossed", table).cases, [str(tmp_path / "crossed" / "out" / "attention")])

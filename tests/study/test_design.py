@@ -72,6 +72,13 @@ def test_a_preset_of_ones_own_is_a_path(tmp_path: Path) -> None:
     assert (found.seeds, found.numbers) == (7, {"train.margin": 9})
 
 
+def test_an_overlay_that_is_given_replaces_the_preset_s_numbers(tmp_path: Path) -> None:
+    path = preset_of(tmp_path, numbers={"train.margin": 9, "spacing": [4, 4, 0], "patch_size": 40})
+    mine = overlay(tmp_path, "more", "spacing: [2, 2, 0]\nwindow: percentile\n")
+    found = read_design(str(path), CONFIGS, {"overlays": [str(mine)]}).all_numbers(CONFIGS)
+    assert found == {"train.margin": 9, "spacing": [2, 2, 0], "patch_size": 40, "window": "percentile"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -114,7 +121,8 @@ def test_a_budget_of_nothing_replaces_the_preset_s_too(tmp_path: Path) -> None:
 
 def test_overlays_come_after_the_preset_s(tmp_path: Path) -> None:
     path = str(preset_of(tmp_path, overlays=["standard"]))
-    assert read_design(path, CONFIGS, {"overlays": ["mine.yaml"]}).overlays == ["standard", "mine.yaml"]
+    mine = str(overlay(tmp_path, "more", "margin: 4\n"))
+    assert read_design(path, CONFIGS, {"overlays": [mine]}).overlays == ["standard", mine]
     assert read_design(path, CONFIGS, {"overlays": None}).overlays == ["standard"]
 
 

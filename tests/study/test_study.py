@@ -420,10 +420,12 @@ def test_the_command_line_s_defaults_are_the_preset_s(given: Any) -> None:
     )  # fmt: skip
 
 
-def test_the_command_line_s_words(given: Any) -> None:
+def test_the_command_line_s_words(given: Any, tmp_path: Path) -> None:
+    numbers = tmp_path / "my numbers.yaml"
+    numbers.write_text("margin: 4\n")
     study = given(
         "cohort", "--preset", "smoke", "--strategies", "semantic,my own/warm start.yaml", "--labels", "2,10%,100%",
-        "--budget", "30", "--budgets", "0.5,1,2", "--overlay", "my numbers.yaml", "--sweep", "temperature=0.1,0.2",
+        "--budget", "30", "--budgets", "0.5,1,2", "--overlay", str(numbers), "--sweep", "temperature=0.1,0.2",
         "--shard", "1/12", "--workers", "2", "--seeds", "5", "--folds", "4", "--out", "2026", "--tolerance", "1",
         "--baseline", "warm start", "--attention_dir", "maps",
     )  # fmt: skip
@@ -431,7 +433,7 @@ def test_the_command_line_s_words(given: Any) -> None:
     assert design.strategies == ["semantic", "my own/warm start.yaml"]
     assert [amount.name for amount in design.amounts] == ["2 patients", "10%", "100%"]
     assert [cell.budget for cell in design.cells[:3]] == [15, 30, 60]
-    assert (design.overlays, design.baseline, design.seeds, design.folds) == (["my numbers.yaml"], "warm start", 5, 4)
+    assert (design.overlays, design.baseline, design.seeds, design.folds) == ([str(numbers)], "warm start", 5, 4)
     assert (study.sweep, study.share, study.out) == ("temperature=0.1,0.2", "1/12", Path("2026"))
     assert (study.workers, study.tolerance, study.attention_dir) == (2, 1, Path("maps"))
     assert design.contrasts == read_design("smoke", BUNDLE / "configs", {}).contrasts
