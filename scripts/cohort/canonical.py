@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .detached_headers import require_beside, require_inflated
 from .dicom import LPS_TO_RAS, read_series
+from .itk_alone import itk_alone
 from .nifti import is_nifti, read_nifti
 from .volume_errors import require_file
 
@@ -47,8 +48,7 @@ def read_canonical(path: Path, indices: bool = False) -> Canonical:
 
 
 def _series(folder: Path) -> Canonical:
-    import itk  # slow to import
-
+    itk = itk_alone()
     image = read_series(folder)
     stored = itk.array_from_image(image).T  # channels first, if there are any
     affine = np.eye(4)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .itk_alone import itk_alone
 from .raw_headers import pixels_missing, replaced_attributes
 from .volume_errors import VolumeError, require_size
 
@@ -145,8 +146,7 @@ def read_slice(path: Path) -> Slice:
     Raises:
         ValueError: when GDCM cannot read it as an image.
     """
-    import itk  # slow to import
-
+    itk = itk_alone()
     reader = itk.GDCMImageIO.New(FileName=str(path))
     try:
         readable = path.stat().st_size > 0 and reader.CanReadFile(str(path))
@@ -206,8 +206,7 @@ def read_series(folder: Path, most: int | None = None, **options: Any) -> Any:
         ValueError: when the folder holds no series.
         VolumeError: for slices that do not form a volume, or one with too many voxels.
     """
-    import itk
-
+    itk = itk_alone()
     series = find_series(folder)[0]
     series.require_whole()
     if most is not None:

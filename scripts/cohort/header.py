@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import dicom
 from .detached_headers import require_beside
+from .itk_alone import itk_alone
 from .nifti import is_nifti, require_real
 from .pictures import AFFINE, is_photo
 from .volume_errors import VolumeError, require_file
@@ -69,8 +70,7 @@ def read_header(path: Path) -> Header:
         (qform, qcode), (sform, scode) = image.get_qform(coded=True), image.get_sform(coded=True)
         apart = float(abs(qform - sform).max()) if qcode and scode else 0.0
         return Header(tuple(image.shape), np.asarray(image.affine, np.float64), apart, bool(qcode or scode))
-    import itk  # slow to import
-
+    itk = itk_alone()
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
     if reader is None:
         raise ValueError("no reader knows this file")

@@ -68,9 +68,12 @@ def test_indices_take_no_more_bytes_than_they_need(largest, kind):
 
 
 def test_check_imports_neither_monai_nor_torch(tmp_path):
-    """They take seconds: a check of one scan would wait for its imports alone."""
-    write_nifti(tmp_path / "a.nii.gz", ct())
+    """They take seconds: a check of one scan would wait for its imports alone. ITK would import torch."""
+    write_nifti(tmp_path / "nifti" / "a.nii.gz", ct())
+    write_dicom(tmp_path / "dicom" / "a", ct())
     code = "import sys; from scripts.__main__ import main; main(); print({'monai', 'torch', 'itk'} & set(sys.modules))"
-    command = [sys.executable, "-c", code, "check", "--images", str(tmp_path)]
+    again = f"sys.argv[-1] = {str(tmp_path / 'dicom')!r}; main(); print({{'monai', 'torch', 'itk'}} & set(sys.modules))"
+    command = [sys.executable, "-c", f"{code}; {again}", "check", "--images", str(tmp_path / "nifti")]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert ended.stdout.endswith("set()\n"), ended.stdout
+    found = [line for line in ended.stdout.splitlines() if line.startswith(("set()", "{"))]
+    assert found == ["set()", "{'itk'}"], ended.stdout
