@@ -15,12 +15,14 @@ from ..cohort.attention import attention_path, write_label_map
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import (
+    ATTENTION,
     CROSS_FITTED,
     LABELLED_MAPS,
     SIMULATED,
     has_note,
     note_attention,
     note_of,
+    notes_in,
     provenance,
     stale_maps,
 )
@@ -99,7 +101,7 @@ def write_maps(
     networks = {case.id: weights_path(ckpt_dir, folds[case.id]) for case in cases}
     ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job, tool))
     note = {**provenance(origin, cases, table), LABELLED_MAPS: way, SIMULATED_ERRORS: errors}
-    stale = stale_maps(attention_dir, accepted)
+    stale = _made_otherwise(attention_dir, way, accepted)
     for fold in dict.fromkeys(folds[case.id] for case in wanted if stale):
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)  # or no map may be removed
     ranks.wait()
@@ -115,30 +117,27 @@ def write_maps(
     for fold, unseen in missing.items():
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)
         own = ranks.own(unseen)
-        seen = [case for case in own if case.id in learnt]
+        seen, others = ([case for case in own if (case.id in learnt) == known] for known in (True, False))
         simulate_maps(seen, inferer, table, attention_dir, errors, job.fail, tool)
-        predict(
-            [case for case in own if case.id not in learnt],
-            network,
-            inferer,
-            table,
-            attention_dir,
-            device,
-            job.fail,
-            tool,
-        )
+        predict(others, network, inferer, table, attention_dir, device, job.fail, tool)
     job.share_failed()
     ranks.wait()
     if job.leads and not job.failed and all(attention_path(attention_dir, case.id).is_file() for case in wanted):
         forget_previous(Path(attention_dir))
 
 
+def _made_otherwise(attention_dir: str, way: str, accepted: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the maps were made for another split or other organs, or those of labelled cases in another way."""
+    noted = [note for path, note in notes_in(Path(attention_dir)) if path.name == ATTENTION]
+    return stale_maps(attention_dir, accepted) or any(note.get(LABELLED_MAPS, CROSS_FITTED) != way for note in noted)
+
+
 def _begin_maps(
     cases: Sequence[Case], attention_dir: str, note: Mapping[str, Any], accepted: Mapping[str, Sequence[str]], job: Job
 ) -> None:
-    """Record what the maps are made with, after setting aside those made with another split of the cohort."""
+    """Record what the maps are made with, after setting aside those made with another split or in another way."""
     with job.one_at_a_time("attention"):
-        stale = stale_maps(attention_dir, accepted)
+        stale = _made_otherwise(attention_dir, note[LABELLED_MAPS], accepted)
         if stale:
             set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in cases])
         if stale or not has_note(attention_dir):

@@ -1,6 +1,8 @@
 """Attention maps written by networks that are there: up to date, and of one split of the cohort."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -82,3 +84,19 @@ def test_maps_that_were_simulated_from_label_maps_are_not_measured_against_them(
         require_predicted(made.cases, [attention])
     require_predicted([case for case in made.cases if case.label is None or case.fold is None], [attention])
     require_predicted(fit(tmp_path / "crossed", table).cases, [str(tmp_path / "crossed" / "out" / "attention")])
+
+
+@pytest.mark.parametrize(("before", "after"), [("cross-fitted", "simulated"), ("simulated", "cross-fitted")])
+def test_maps_made_in_another_way_are_made_again_and_noted(before, after, table, tmp_path):
+    attention = tmp_path / "maps"
+    again(fit(tmp_path / "before", table, labelled_maps=before), table, attention)
+    made = fit(tmp_path / "after", table, labelled_maps=after)
+    later = time.time() + 60
+    for path in attention.glob("*.gz"):
+        os.utime(path, (later, later))  # newer than the weights: only the way differs
+    at_once = {
+        path.name[0]: np.unique(np.asarray(nib.load(path).dataobj)).tolist()
+        for path in (made.out / "attention").glob("*.gz")
+    }
+    assert again(made, table, attention) == at_once
+    assert simulated_maps(attention) == (after == "simulated")
