@@ -89,7 +89,8 @@ def test_a_plain_network_begins_with_the_weights_that_were_pretrained_on_queries
     assert given["initial_weights"] == str(plain["pretrain"].folder / "models" / "encoder.pt")
     assert given["encoder_weights"] is None
     assert plain["pretrain"] in plain["segment"].needs
-    assert plain["coarse"].overrides.get("labelled_maps") is None  # cross-fitted, as for refiners
+    assert plain["coarse"].overrides["labelled_maps"] == "simulated"  # its maps only say where cubes lie
+    assert "labelled_maps" not in refined["coarse"].overrides
     assert "initial_weights" not in untrained["segment"].overrides
     assert "initial_weights" not in refined["train"].overrides
 
