@@ -32,8 +32,8 @@ def training_failed(engine: Engine, found: str, step: int | None = None) -> Semc
         f"training failed in {where}",
         found=found,
         expected="finite losses and weights",
-        remedy="train again with a lower learning_rate, or --amp False; the last whole checkpoint and the weights of "
-        "earlier runs are kept",
+        remedy="train again with a lower learning_rate, or --precision float32; the last whole checkpoint and "
+        "the weights of earlier runs are kept",
     )
 
 
@@ -56,5 +56,5 @@ def refuse_broken(scores: torch.Tensor, network: str, what: str, case: str | Non
         case=case,
         found=f"NaN or infinity in the scores of {what}",
         expected="finite scores",
-        remedy="set amp to False; if that does not help, the network must be trained again",
+        remedy="set precision to float32; if that does not help, the network must be trained again",
     )

@@ -14,13 +14,14 @@ from ..job import config_check
 
 TRAINED = ("coarse", "pretrain", "train")  # stages that train
 CHAIN_STAGES = (*TRAINED, "inference")
+AMP = {True: "float16", False: "float32"}  # precision that amp stands for
 LEAST_WARM_UP = 0.01  # share of the steps
 KNOWN = {  # name: the keys it sets
     "learning_rate": ("train#learning_rate",),
     "num_epochs_per_validation": ("pretrain#val_interval", "train#val_interval"),
     "early_stop_patience": ("train#patience",),
     "num_workers": ("common#num_workers",),
-    "amp": ("common#amp",),
+    "amp": ("common#precision",),
 }
 StageNumbers = Mapping[str, Mapping[str, Any]]
 
@@ -41,7 +42,7 @@ def staged(given: Mapping[str, Any], numbers: StageNumbers) -> tuple[dict[str, d
         keys = KNOWN.get(name) or _keys(name, found)
         for key in keys:
             group, _, rest = key.partition("#")
-            found[group][rest] = given[name]
+            found[group][rest] = AMP[bool(given[name])] if name == "amp" else given[name]
         if not keys and name not in ("num_epochs", "num_warmup_epochs"):
             others.append(name)
     _set_lengths(found, given)

@@ -35,7 +35,7 @@ class InferClass:
         names = ("device", "labels", "network", "inferer")
         self.device, self.labels, self.network, self.inferer = map(parser.get_parsed_content, names)
         shared = parser.get_parsed_content("shared")
-        self.amp, self.channels = shared.amp, shared.image_channels
+        self.channels = shared.image_channels
         parser.get_parsed_content("handlers#0").load()  # weights
         self.network.eval()
 
@@ -55,8 +55,7 @@ class InferClass:
         stored = read_modalities(files, case_id(files[0]) or files[0].name, self.channels)
         orient = Orientation(axcodes="RAS", labels=None)
         image = cast(MetaTensor, orient(stored))
-        with torch.autocast(self.device.type, enabled=self.amp):
-            found = self.inferer.probabilities(image[None].to(self.device), self.network, len(self.labels) + 1)[0]
+        found = self.inferer.probabilities(image[None].to(self.device), self.network, len(self.labels) + 1)[0]
         found = MetaTensor(found, meta=image.meta)
         found.applied_operations = image.applied_operations
         as_stored: MetaTensor = Invert(orient)(found)

@@ -128,7 +128,7 @@ def _weigh(volume: torch.Tensor, axis: int, sums: torch.Tensor) -> torch.Tensor:
         size = volume.shape[axis]
         matrix = weight.new_zeros(size, new).scatter_add_(0, index.T, weight.T)
         lines = volume.float().movedim(axis, -1).reshape(-1, size)
-        summed = torch.mm(lines, matrix, out=lines.new_empty(len(lines), new))  # with `out`, amp leaves it in float32
+        summed = torch.mm(lines, matrix, out=lines.new_empty(len(lines), new))  # `out`: float32 under autocast too
         return summed.view(*before, *after, new).movedim(-1, axis)
     lines = torch.arange(before.numel(), device=volume.device).view(-1, 1, 1) * volume.shape[axis] + index
     table = volume.float().reshape(-1, after.numel())

@@ -24,6 +24,7 @@ from .bounds import indivisible, out_of_bounds
 
 REFERENCE = re.compile(r"^(?:@|\$@shared\.)(\w+)$")  # an argument that takes a number of the config
 SHARED = re.compile(r"^(?:\$@shared\.|@common#)(\w+)$")
+RENAMED = {"amp": "precision"}  # keys of earlier versions
 OPEN = {"encoders", "methods"}  # groups that may be given more entries
 TEXT_TOO = {"window"}  # lists that may be a word
 TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
@@ -203,7 +204,7 @@ def _locate(target: str) -> Any:
 
 
 def _unknown(key: str, known: set[str], why: str) -> SemclError:
-    near = difflib.get_close_matches(key, known, 1, 0.5)
+    near = [RENAMED[key]] if key in RENAMED else difflib.get_close_matches(key, known, 1, 0.5)
     return SemclError(
         f"unknown key --{key}",
         found=why,

@@ -86,7 +86,7 @@ def _memory(chain: list[BaseException]) -> SemclError | None:
                 found=_summary(error),
                 expected="a step that fits into memory",
                 remedy="lower patch_size; in pretrain and train clusters_per_batch or queries_per_cluster; in coarse "
-                "and inference batch_size; on a GPU try --amp True",
+                "and inference batch_size; try --precision bfloat16",
             )
     return None
 

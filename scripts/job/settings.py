@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser
 
 from .. import ranks
@@ -171,7 +172,9 @@ def noted_settings(weights: Path) -> dict[str, Any] | None:
 
 def made_with(settings: Settings, *parts: str) -> dict[str, Any]:
     """What is noted beside weights: the settings of parts of the running config, the precision, and versions."""
-    precision = "float16 where it is safe" if settings.config.get("amp") is True else "float32"
+    precision = settings.config.get("precision", "float32")
+    if precision == "float16" and not torch.cuda.is_available():
+        precision = "float32"  # as in networks.precision
     return {PARTS: list(parts), SETTINGS: settings.of(parts), "precision": precision, "versions": versions()}
 
 

@@ -71,7 +71,7 @@ def save_weights(path: Path, module: nn.Module, origin: Mapping[str, Any]) -> No
             f"weights that are not finite are not written to {path.name}",
             found=f"NaN or infinity in {len(broken)} entries, first {broken[0]}",
             expected="finite weights",
-            remedy="lower learning_rate, or set amp to False, and train again; earlier weights are untouched",
+            remedy="lower learning_rate, or set precision to float32, and train again; earlier weights are untouched",
         )
     claim_weights(path.parent, [path.name])
     with written_whole(path) as aside, open(aside, "wb") as file:  # torch would write a path's name into the file

@@ -85,14 +85,14 @@ class _Segmenter:
         self.shared, self.table = component("shared"), component("labels")
         self.preprocessing = Compose(component("preprocessing").transforms[1:])  # the first reads a file
         self.postprocessing, self.inferer = component("postprocessing"), component("inferer")
-        self.device, self.amp = torch.device(component("device")), bool(self.shared.amp)
+        self.device = torch.device(component("device"))
         LoadMembers(component("weights"), component("ensemble"), "train.yaml").load()
         self.network = component("network").eval()
 
     def __call__(self, volume: Volume, attention: Path | None) -> MetaTensor:
         sample: Any = self.preprocessing({"image": _as_stored(volume, self.shared.image_channels)})
         maps = {} if attention is None else self._given(sample["image"], attention)
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=self.amp and self.device.type == "cuda"):
+        with torch.no_grad():
             sample["pred"] = self.inferer(sample["image"][None].to(self.device), self.network, **maps)[0]
         numbers = np.asarray(self.postprocessing(sample)["pred"])
         labels = torch.from_numpy(numbers if numbers.dtype == np.uint8 else numbers.astype(np.int32))

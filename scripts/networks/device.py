@@ -1,4 +1,4 @@
-"""Placement of a network: device, memory layout, compilation, and data parallelism over ranks."""
+"""Placement of a network: device, memory layout, precision, compilation, and data parallelism over ranks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .. import ranks
 from .batch_norm import synchronise
+from .precision import set_precision
 
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def on_device(
-    network: nn.Module, device: torch.device | str, channels_last: bool = True, compiled: bool = False
+    network: nn.Module,
+    device: torch.device | str,
+    channels_last: bool = True,
+    compiled: bool = False,
+    precision: str = "float32",
 ) -> nn.Module:
     """Move a 2-D or 3-D convolutional network to a device.
 
@@ -22,11 +27,16 @@ def on_device(
         device: the device.
         channels_last: store weights channels last, the faster layout on CPU and GPU.
         compiled: compile it with ``torch.compile`` at its first call; its weights keep their names.
+        precision: of its forward passes (``set_precision``).
+
+    Raises:
+        SemclError: for an unknown precision.
     """
     rank = max((weight.ndim for weight in network.parameters()), default=0)
     network = network.to(torch.device(device))
     if channels_last and rank in FORMATS:
         network = network.to(memory_format=FORMATS[rank])  # type: ignore[call-overload]  # torch's stub lacks it
+    network = set_precision(network, precision, device)
     if compiled:
         network.compile()
     return network
@@ -38,6 +48,7 @@ def in_training(
     channels_last: bool = True,
     compiled: bool = False,
     sync_batchnorm: bool = True,
+    precision: str = "float32",
 ) -> nn.Module:
     """Move a network to a device for training; several ranks average their gradients after each backward pass.
 
@@ -47,11 +58,15 @@ def in_training(
         channels_last: store weights channels last.
         compiled: compile it with ``torch.compile``.
         sync_batchnorm: compute batch norm's statistics over the batch of all ranks; False: over this rank's part.
+        precision: of its forward passes (``set_precision``); the trainer scales gradients where it is float16.
+
+    Raises:
+        SemclError: for an unknown precision.
     """
     if ranks.count() == 1:
-        return on_device(network, device, channels_last, compiled)
+        return on_device(network, device, channels_last, compiled, precision)
     if sync_batchnorm:
         network = synchronise(network, torch.device(device))
-    network = on_device(network, device, channels_last, compiled)
+    network = on_device(network, device, channels_last, compiled, precision)
     gpu = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else None
     return DistributedDataParallel(network, device_ids=gpu)

@@ -168,7 +168,7 @@ def masked_mean(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def masked_means(features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Means (B, R, C) of a map (B, C, *map) under R masks (B, R, *patch), ``masked_mean`` of each, in one product.
 
-    At least float32, with amp too: sums over a large map exceed float16.
+    At least float32, under autocast too: sums over a large map exceed float16.
     """
     exact = torch.promote_types(features.dtype, torch.float32)
     with torch.autocast(features.device.type, enabled=False):

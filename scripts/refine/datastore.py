@@ -99,7 +99,7 @@ def _attend(cases: Sequence[Case], parser: ConfigParser, models: Path, folder: P
     if not missing:
         return
     shared, device = (parser.get_parsed_content(key) for key in ("shared", "device"))
-    network = on_device(shared.coarse_network, device, shared.channels_last)
+    network = on_device(shared.coarse_network, device, shared.channels_last, precision=shared.precision)
     load_weights(weights, network, "coarse.yaml")
     Output(folder, "attention maps", "--attention_dir").claim(input_files(cases))
     predict(missing, network, shared.coarse_inferer, table, str(folder), device, _stop)

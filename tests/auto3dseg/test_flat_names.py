@@ -26,7 +26,7 @@ def test_the_others_set_the_keys_they_mean():
     given = {"learning_rate": 0.002, "num_epochs_per_validation": 2, "num_workers": 3, "amp": True}
     found, others = staged(given | {"early_stop_patience": 4}, {"train": {"learning_rate": 1.0}})
     assert found["train"] == {"learning_rate": 0.002, "val_interval": 2, "patience": 4}
-    assert found["common"] == {"num_workers": 3, "amp": True}
+    assert found["common"] == {"num_workers": 3, "precision": "float16"}
     assert others == []
     check_numbers(found, CHAIN_STAGES)
 

@@ -187,7 +187,7 @@ WRONG = {
     "a fraction for a whole number": ("patch_size", 64.5, "a whole number"),
     "a number for True or False": ("resume", 1, "True or False"),
     "a text for True or False": ("resume", "true", "True or False"),
-    "a text for True or False stages share": ("amp", "yes", "True or False"),
+    "a text for True or False stages share": ("compile", "yes", "True or False"),
     "a number for a list": ("widths", 16, "a list"),
     "a text for a list": ("widths", "16,32", "a list"),
     "a number for a window": ("window", 240, "a list"),

@@ -87,7 +87,9 @@ def test_out_of_memory_names_the_numbers_to_lower(error: BaseException, wrapped:
     assert explained.problem == "out of memory"
     assert type(error).__name__ in str(explained.found)
     assert "\n" not in str(explained.found)
-    assert all(key in explained.remedy for key in ("patch_size", "queries_per_cluster", "batch_size", "--amp True"))
+    assert all(
+        key in explained.remedy for key in ("patch_size", "queries_per_cluster", "batch_size", "--precision bfloat16")
+    )
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -74,8 +74,9 @@ def test_a_note_holds_what_its_weights_depend_on_and_nothing_else(tmp_path: Path
 
 
 def test_a_note_says_the_precision_and_the_versions(tmp_path: Path, table: LabelTable) -> None:
-    half = json.loads(trained("train", tmp_path / "models", table, amp=True).with_suffix(".json").read_text())
-    assert half["precision"].startswith("float16")
+    weights = trained("train", tmp_path / "models", table, precision="bfloat16")
+    half = json.loads(weights.with_suffix(".json").read_text())
+    assert half["precision"] == "bfloat16"
     assert {"semcl", "torch", "monai"} <= set(half["versions"])
 
 

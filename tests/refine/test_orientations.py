@@ -119,7 +119,7 @@ def by_the_command_line(grid: QueryGrid, image: Path, attention: Path) -> tuple[
 def by_auto3dseg(grid: QueryGrid, image: Path, attention: Path) -> tuple[NDArray, list[NDArray]]:
     """Auto3DSeg's inference, with this refiner instead of a trained one."""
     network, algorithm = Watched(), InferClass.__new__(InferClass)
-    algorithm.device, algorithm.amp, algorithm.labels = torch.device("cpu"), False, TABLE
+    algorithm.device, algorithm.labels = torch.device("cpu"), TABLE
     algorithm.network, algorithm.inferer, algorithm.channels = network, inferer_of(grid), 1
     return algorithm.infer(str(image)).argmax(0).numpy(), network.seen
 

@@ -156,10 +156,10 @@ def test_labels_of_a_design_are_checked() -> None:
 
 
 def test_numbers_are_those_of_overlays_in_order_then_the_design_s_own(tmp_path: Path) -> None:
-    one = str(overlay(tmp_path, "one", "amp: true\npatch_size: 32\nwidths: [4, 4, 4, 4]\n"))
+    one = str(overlay(tmp_path, "one", "compile: true\npatch_size: 32\nwidths: [4, 4, 4, 4]\n"))
     other = str(overlay(tmp_path, "other", "patch_size: 48\ncoarse.max_epochs: 3\n"))
-    found = design_of(overlays=[one, other], numbers={"amp": False}).all_numbers(CONFIGS)
-    assert found == {"amp": False, "patch_size": 48, "coarse.max_epochs": 3, "widths": [4, 4, 4, 4]}
+    found = design_of(overlays=[one, other], numbers={"compile": False}).all_numbers(CONFIGS)
+    assert found == {"compile": False, "patch_size": 48, "coarse.max_epochs": 3, "widths": [4, 4, 4, 4]}
 
 
 def test_overlays_that_ship_are_found_by_name() -> None:

@@ -126,14 +126,16 @@ def test_the_data_of_a_run_change_with_attention_made_elsewhere(tmp_path: Path) 
 
 
 def test_settings_are_of_a_strategy_s_stages_and_their_numbers(tmp_path: Path) -> None:
-    plan = made_plan(tmp_path, ["coarse", "scratch", "semantic"], numbers={"amp": True, "coarse.learning_rate": 0.1})
+    plan = made_plan(
+        tmp_path, ["coarse", "scratch", "semantic"], numbers={"precision": "bfloat16", "coarse.learning_rate": 0.1}
+    )
     coarse, scratch, semantic = (plan.settings(strategy) for strategy in plan.strategies)
     assert [name for name in semantic if name not in ("stages", "version")] == [
         "coarse", "pretrain", "train", "inference",
     ]  # fmt: skip
     assert coarse["coarse"] == scratch["coarse"] == semantic["coarse"]
-    assert coarse["coarse"][1] == {"amp": "True", "learning_rate": "0.1"}
-    assert semantic["pretrain"][1] == {"amp": "True", "meaning": "cluster"}
+    assert coarse["coarse"][1] == {"precision": "bfloat16", "learning_rate": "0.1"}
+    assert semantic["pretrain"][1] == {"precision": "bfloat16", "meaning": "cluster"}
 
 
 def test_settings_change_with_a_number_of_the_bundle_s_configs(tmp_path: Path) -> None:
@@ -150,8 +152,8 @@ def test_settings_change_with_a_number_of_the_bundle_s_configs(tmp_path: Path) -
 
 def test_a_strategy_s_numbers_go_before_the_study_s(tmp_path: Path) -> None:
     mine = strategy_file(tmp_path, "mine", "learning_rate: 0.3\n")
-    plan = made_plan(tmp_path, [mine], numbers={"learning_rate": 0.1, "amp": True})
-    assert plan.numbers_of(plan.strategies[0], "train") == {"learning_rate": 0.3, "amp": True}
+    plan = made_plan(tmp_path, [mine], numbers={"learning_rate": 0.1, "precision": "bfloat16"})
+    assert plan.numbers_of(plan.strategies[0], "train") == {"learning_rate": 0.3, "precision": "bfloat16"}
 
 
 def test_with_attention_made_elsewhere_no_coarse_network_is_trained(tmp_path: Path) -> None:
