@@ -23,6 +23,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "best_weights": "coarse.maps",
     "bundle_root": "bundle_folder",
     "Calibrate": "refine.calibration_fit",
+    "Halves": "refine.halves",
     "Checkpoint": "job.checkpoint",
     "organ_numbers": "intake.given_maps",
     "organs_left": "intake.given_maps",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -63,8 +63,8 @@ class ClusterSampler(Sampler[list[int]]):
                 remedy="raise clusters_per_batch, queries_per_cluster or epoch_length, or check the query store",
             )
         self.clusters, self.patients = np.asarray(clusters), np.asarray(patients)
-        self.members = _members(self.clusters, self.patients)
-        self.by_slice = None if slices is None else _members(self.patients, np.asarray(slices))
+        self.slice = None if slices is None else np.asarray(slices)
+        self.hold_out([])
         self.clusters_per_batch = min(clusters_per_batch, len(self.members))
         self.queries_per_cluster, self.batches, self.seed = queries_per_cluster, batches, seed
         ranks.share(
@@ -73,6 +73,23 @@ class ClusterSampler(Sampler[list[int]]):
         )
         self.epoch = 0
         self.shared = 0.0
+
+    def hold_out(self, patients: Collection[int]) -> None:
+        """Leave the queries of some patients out from now on; those of none for an empty collection.
+
+        Raises:
+            SemclError: when no query is left.
+        """
+        kept = np.flatnonzero(~np.isin(self.patients, list(patients)))
+        if not len(kept):
+            raise SemclError(
+                "no query is left to learn from",
+                found=f"{len(self.patients)} queries, all of patients that are held out",
+                expected="queries of at least one other patient",
+                remedy="label more patients",
+            )
+        self.members = _members(self.clusters, self.patients, kept)
+        self.by_slice = None if self.slice is None else _members(self.patients, self.slice, kept)
 
     def __len__(self) -> int:
         return self.batches
@@ -90,7 +107,8 @@ class ClusterSampler(Sampler[list[int]]):
     def _by_cluster(self, rng: np.random.Generator) -> list[int]:
         """P x K queries: K of each of P clusters."""
         clusters = np.array(list(self.members))
-        chosen = rng.choice(clusters, self.clusters_per_batch, replace=False)
+        chosen = rng.choice(clusters, min(self.clusters_per_batch, len(clusters)), replace=False)
+        chosen = np.resize(chosen, self.clusters_per_batch)  # some twice, where patients that are held out leave few
         return [query for cluster in chosen.tolist() for query in self._sample(cluster, rng)]
 
     def _by_slice(self, by_slice: Members, rng: np.random.Generator) -> list[int]:
@@ -121,9 +139,9 @@ class ClusterSampler(Sampler[list[int]]):
         return {"positives_of_other_patients": self.shared}
 
 
-def _members(groups: NDArray[np.integer], within: NDArray[np.integer]) -> Members:
-    """Group -> its queries, split by a second label: cluster -> queries of each patient, for example."""
-    order = np.lexsort((within, groups))
+def _members(groups: NDArray[np.integer], within: NDArray[np.integer], kept: NDArray[np.integer]) -> Members:
+    """Group -> its queries of those kept, split by a second label: cluster -> queries of each patient, for example."""
+    order = kept[np.lexsort((within[kept], groups[kept]))]
     group, part = groups[order], within[order]
     borders = np.flatnonzero((np.diff(group) != 0) | (np.diff(part) != 0)) + 1
     members: Members = {}

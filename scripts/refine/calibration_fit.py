@@ -21,8 +21,11 @@ from ..job.weights import models
 from ..queries.views import Views
 from .calibration import Calibration, calibration_path, is_calibration
 from .calibration_quality import calibration_quality, merged_quality
+from .halves import Halves
 from .platt import BINS, LARGEST_LOGIT, LOGIT_CENTRES, fit_scale
 from .refiner import PrepareQueries
+
+LEFT_OUT = "queries of patients left out in turn"
 
 
 class Calibrate:
@@ -40,6 +43,8 @@ class Calibrate:
         patients: number (Q,) of the patient of each query, whose halves judge each other's calibration; None: they are
             not judged.
         cross_fitted: weights of models that each left a fold out; their mean calibration is taken instead of a fit.
+        halves: trains without each half of the patients, so that none is calibrated on what it has learnt from; None:
+            the trained network itself gives all logits, and so it does where there is a single patient.
     """
 
     def __init__(
@@ -54,8 +59,12 @@ class Calibrate:
         seed: int = 0,
         patients: NDArray[np.integer] | None = None,
         cross_fitted: Sequence[str] = (),
+        halves: Halves | None = None,
     ) -> None:
-        self.halves = None if patients is None else torch.from_numpy(np.unique(patients, return_inverse=True)[1] % 2)
+        self.patients, self.half = patients, None
+        if patients is not None:
+            self.half = torch.from_numpy(np.unique(patients, return_inverse=True)[1] % 2)
+        self.halves = halves if self.half is not None and self.half.any() else None
         self.path, self.network, self.loader, self.table = Path(path), network, loader, table
         self.views, self.made_of, self.device, self.seed = views, made_of, device, seed
         self.cross_fitted = [Path(path) for path in cross_fitted]
@@ -79,17 +88,32 @@ class Calibrate:
         ranks.first_alone(lambda: models(self.path.parent).claim_files(names, is_calibration))
 
     def __call__(self, engine: Engine) -> None:
-        found = self.taken or self.fitted(self.count().cpu().numpy())
+        found = self.taken or self.fitted(self.count_halves().cpu().numpy())
         if ranks.number() == 0:
-            others = ", ".join(path.name for path in self.cross_fitted)
-            found.write(self.path, f"queries of the folds left out by {others}" if others else self.made_of)
+            found.write(self.path, self._source())
+
+    def _source(self) -> str:
+        if self.cross_fitted:
+            return f"queries of the folds left out by {', '.join(path.name for path in self.cross_fitted)}"
+        return self.made_of if self.halves is None else LEFT_OUT
 
     def fitted(self, counts: NDArray[np.integer]) -> Calibration:
         """The calibration fitted to counts of ``count``."""
         whole = counts.sum(0)
         scales = {name: fit_scale(whole[number]) for number, name in enumerate(self.table.names, start=1)}
-        judged = {} if self.halves is None else calibration_quality(counts, self.table.names, LOGIT_CENTRES)
+        judged = {} if self.half is None else calibration_quality(counts, self.table.names, LOGIT_CENTRES)
         return Calibration(scales, judged)
+
+    def count_halves(self) -> torch.Tensor:
+        """``count`` of the trained network; with ``halves``, of each half by the network that has not seen it."""
+        if self.halves is None or self.half is None or self.patients is None:
+            return self.count()
+        counts = []
+        with self.halves.after_training():
+            for half in range(2):
+                self.halves.train_without(np.unique(self.patients[self.half.numpy() == half]).tolist(), half)
+                counts.append(self.count()[half])
+        return torch.stack(counts)
 
     def count(self) -> torch.Tensor:
         """Voxels (2, K + 1, 2, bins) of all ranks' queries by half of the patients, object, ground truth and logit.
@@ -116,4 +140,4 @@ class Calibrate:
         return ranks.total(counts).reshape(shape)
 
     def _half(self, batch: dict[str, Any]) -> Any:
-        return 0 if self.halves is None else self.halves[batch["query"]]
+        return 0 if self.half is None else self.half[batch["query"]]

@@ -347,3 +347,21 @@ REFUSED = {
 def test_an_empty_batch_is_refused(clusters, p, k, batches, found):
     with pytest.raises(SemclError, match=rf"(?s)a batch must hold something.*found: .*{found}"):
         ClusterSampler(clusters, clusters, p, k, batches)
+
+
+@pytest.mark.parametrize("slices", [None, np.arange(len(CLUSTERS)) // 3], ids=["by cluster", "by slice"])
+def test_patients_that_are_held_out_are_in_no_batch_until_they_come_back(slices):
+    before = list(ClusterSampler(CLUSTERS, PATIENTS, 4, 6, 10, slices=slices))
+    sampler = ClusterSampler(CLUSTERS, PATIENTS, 4, 6, 10, slices=slices)
+    sampler.hold_out([2, 0])
+    batches = list(sampler)
+    assert {int(PATIENTS[query]) for query in chain(*batches)} == {1, 3, 4}
+    assert {len(batch) for batch in batches} == {24}  # cluster 3 has patient 2 alone: another is taken twice
+    sampler.hold_out([])
+    sampler.epoch = 0
+    assert list(sampler) == before
+
+
+def test_somebody_must_be_left():
+    with pytest.raises(SemclError, match="all of patients that are held out"):
+        ClusterSampler(CLUSTERS, PATIENTS, 4, 6, 10).hold_out(range(5))
