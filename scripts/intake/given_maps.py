@@ -77,6 +77,16 @@ class ToolMaps:
         """Whether a case has a map, or the command is to make it."""
         return bool(self.command) or self.path(case) is not None
 
+    def file(self, case: str, source: Path) -> Path | None:
+        """The map of a case, which the command makes where there is none newer than its scan; None without one.
+
+        Raises:
+            SemclError: when the command fails.
+        """
+        path = self.path(case)
+        outdated = path is not None and path.is_relative_to(self.made) and not newer(path, [source])
+        return make_map(self.command, case, source, self.made) if self.command and (path is None or outdated) else path
+
     def sources(self, case: str) -> list[Path]:
         """The files of a case's map, which results made of it must be newer than."""
         path = self.path(case)
@@ -96,11 +106,7 @@ class ToolMaps:
             SemclError: when the command fails, or the map cannot be read, lies elsewhere, or has findings that are
                 errors.
         """
-        case = str(case_of(image))
-        path = self.path(case)
-        outdated = path is not None and path.is_relative_to(self.made) and not newer(path, [source])
-        if (path is None or outdated) and self.command:
-            path = make_map(self.command, case, source, self.made)
+        path = self.file(str(case_of(image)), source)
         if path is None:
             return None
         found = read_map(image, path, self.numbers, self.table)

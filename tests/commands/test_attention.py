@@ -63,3 +63,29 @@ def test_cases_and_organs_without_a_map_are_named_or_left_out(maps, tmp_path, ca
     said = capsys.readouterr().out
     assert "maps of 5 of 6 cases" in said
     assert set(lost.split()) <= set(said.rsplit("without a map: ", 1)[1].replace("_", " ").replace(";", " ").split())
+
+
+def test_a_command_makes_the_maps_that_are_missing_and_its_failures_are_named(maps, tmp_path, capsys):
+    folder = tmp_path / "cohort"
+    shutil.copytree(maps["dataset_dir"], folder)
+    made = sorted((tmp_path / "maps").iterdir())
+    (tmp_path / "hidden").mkdir()
+    for path in made[:3]:
+        path.rename(tmp_path / "hidden" / path.name)
+    spoiled = tmp_path / "hidden" / made[0].name
+    spoiled.rename(tmp_path / "spoiled")
+    script = tmp_path / "tool.sh"
+    script.write_text(f'cp "{tmp_path}/hidden/$(basename "$2")" "$2"')
+    given = maps | {"dataset_dir": str(folder), "coarse_command": f"sh '{script}' {{image}} {{out}}"}
+    with pytest.raises(SemclError, match=rf"(?s)case {made[0].name[:-7]}: the command made no map.*exit code 1"):
+        attention(**given, allow=["sides_swapped"])
+    assert "maps of 5 of 6 cases" in capsys.readouterr().out
+    (tmp_path / "spoiled").rename(spoiled)
+    attention(**given, allow=["sides_swapped"])
+    assert "maps of 6 of 6 cases" in capsys.readouterr().out
+    assert {path.name for path in (folder / "tool_maps").glob("*.nii.gz")} == {path.name for path in made[:3]}
+
+
+def test_maps_or_a_command_must_be_given(maps):
+    with pytest.raises(SemclError, match="neither --maps nor --coarse_command"):
+        attention(maps["dataset_dir"], maps["names"])
