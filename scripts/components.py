@@ -96,6 +96,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "with_pseudo_labels": "cohort.selection",
     "write_maps": "coarse.maps",
     "WriteDicomSeg": "refine.dicom_seg",
+    "WriteQuality": "refine.expected_dice",
     "WriteLabelMap": "refine.volumes",
 }
 

@@ -18,6 +18,7 @@ from ..files import write_text
 from ..job.job import Job
 from ..names import bad_cell
 from ..printable import counted
+from .expected import expected_beside_measured
 from .folders import measurable, print_left_out
 from .metrics import METRICS
 from .owned_outputs import claim, folder_output, holds_only_rows, rows_output
@@ -125,8 +126,10 @@ class Evaluation:
         claim(self.output_dir, self.cases, self.pictures > 0)
         summary = Summary(rows, tuple(self.methods), self.table.names, self.table.phases, self.equivalence)
         write_rows(self.output_dir / "rows.csv", rows)
-        write_text(self.output_dir / "summary.json", json.dumps(summary.content(), indent=1))
-        report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances())
+        expected = expected_beside_measured(rows, summary.main, self.methods[summary.main])
+        content = summary.content() | ({"expected_dice": expected.content()} if expected else {})
+        write_text(self.output_dir / "summary.json", json.dumps(content, indent=1))
+        report = Report(summary, self.name, self.counts(), self.output_dir, self.tolerances(), expected)
         pictured = worst_cases(summary, self.cases, self.pictures)
         folder = self.output_dir / "pictures"
         report.pictures = [

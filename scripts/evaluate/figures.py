@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from .expected import ExpectedBesideMeasured
 from .metrics import Metric
 from .statistics import ALL, Comparison
 from .step_down import Values
@@ -178,6 +179,16 @@ def reliability_figure(judged: Mapping[str, Mapping[str, Any]]) -> str:
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+    return svg(figure)
+
+
+def expected_figure(found: ExpectedBesideMeasured) -> str:
+    """Measured over expected Dice, a dot per organ and scan."""
+    figure, axes = plt.subplots(figsize=(3.6, 3.6))
+    axes.plot([0, 1], [0, 1], color="0.6", lw=1, zorder=0)
+    axes.plot(found.expected, found.measured, "o", color=_colours(2)[1], ms=4, alpha=0.5, mew=0)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="Dice expected at inference", ylabel="measured Dice")
+    axes.spines[["top", "right"]].set_visible(False)
     return svg(figure)
 
 

@@ -15,7 +15,8 @@ from ..files import write_text
 from ..names import wrong_name
 from ..sidefiles import for_show, plain_note
 from ..version import __version__
-from .figures import box_figure, curves_figure, forest_figure, paired_figure, reliability_figure
+from .expected import ExpectedBesideMeasured
+from .figures import box_figure, curves_figure, expected_figure, forest_figure, paired_figure, reliability_figure
 from .left_by_stages import read_calibration
 from .metrics import BY_NAME, METRICS
 from .owned_outputs import folder_output
@@ -39,15 +40,24 @@ class Report:
         counts: how many cases and patients were measured, in words.
         output_dir: where the page is written; it shows the curves/, jobs/ and embeddings/ that lie there.
         tolerances: of NSD, in words.
+        expected: the Dice that inference expected, where it was noted.
 
     Attributes:
         pictures: the pictured cases, as ``case_picture`` returns them.
         legend: organs and their colours.
     """
 
-    def __init__(self, summary: Summary, name: str, counts: str, output_dir: Path, tolerances: str) -> None:
+    def __init__(
+        self,
+        summary: Summary,
+        name: str,
+        counts: str,
+        output_dir: Path,
+        tolerances: str,
+        expected: ExpectedBesideMeasured | None = None,
+    ) -> None:
         self.summary, self.name, self.counts, self.output_dir = summary, name, counts, output_dir
-        self.tolerances = tolerances
+        self.tolerances, self.expected = tolerances, expected
         self.pictures: list[dict[str, str]] = []
         self.legend: list[tuple[str, str]] = []
 
@@ -77,6 +87,7 @@ class Report:
             runs=read_runs(self.output_dir / "jobs"),
             embeddings=read_embeddings(self.output_dir / "embeddings"),
             calibration=read_calibration(self.output_dir / "models"),
+            expected=self.expected,
             version=__version__,
         )
 
@@ -110,6 +121,7 @@ class Report:
         checks = read_checks(self.output_dir / "curves")
         calibration = read_calibration(self.output_dir / "models")
         found |= {"reliability": reliability_figure(calibration["quality"]["all organs"])} if calibration else {}
+        found |= {"expected": expected_figure(self.expected)} if self.expected else {}
         return found | ({"training": curves_figure(curves, checks)} if curves else {})
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The expected Dice of an audit as a scoring method of MONAI Label, whose strategies then serve the worst map first."""
+"""The expected Dice of maps as a scoring method of MONAI Label, whose strategies then serve the worst map first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import SemclError
+from ..refine.expected_dice import SUFFIX
 
 
 class ImageStore(Protocol):
@@ -32,12 +33,13 @@ class ExpectedDiceScoring:
     Label serves the largest first.
 
     Args:
-        quality: quality.json of an audit, whose cases are named as the images of the datastore.
+        quality: quality.json of an audit, or a folder of predictions with the <case>.quality.json of inference; the
+            cases are named as the images of the datastore.
     """
 
     def __init__(self, quality: str | Path) -> None:
         self.quality = Path(quality)
-        self.description = "Expected Dice of each unlabelled image's map, by SemCL's audit"
+        self.description = "Expected Dice of each unlabelled image's map, by SemCL"
 
     def info(self) -> dict[str, str]:
         """What MONAI Label shows of the method."""
@@ -51,7 +53,7 @@ class ExpectedDiceScoring:
             datastore: of MONAI Label.
 
         Raises:
-            SemclError: when quality.json is missing or damaged; nothing is noted then.
+            SemclError: when there is no such file, or one is damaged; nothing is noted then.
         """
         begun, images, scores = time.time(), datastore.get_unlabeled_images(), read_expected_dice(self.quality)
         known = [name for name in images if name in scores]
@@ -63,13 +65,16 @@ class ExpectedDiceScoring:
 
 
 def read_expected_dice(path: Path) -> dict[str, float]:
-    """Case -> expected Dice of its map, of the cases that have one, from an audit's quality.json.
+    """Case -> expected Dice of its map, of the cases that have one.
+
+    Args:
+        path: quality.json of an audit, or a folder of predictions.
 
     Raises:
-        SemclError: when the file is missing or holds something else.
+        SemclError: when there is none, or a file holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _of_folder(path) if path.is_dir() else json.loads(path.read_text(encoding="utf-8"))
         found = {str(case): float(one["dice"]) for case, one in content.items() if one["dice"] is not None}
         if not all(math.isfinite(dice) and 0 <= dice <= 1 for dice in found.values()):
             raise ValueError("a Dice that is not between 0 and 1")
@@ -77,7 +82,15 @@ def read_expected_dice(path: Path) -> dict[str, float]:
         raise SemclError(
             "there is no expected Dice to score images by",
             found=f"{path}: {type(error).__name__} {error}".rstrip(),
-            expected="quality.json of an audit of maps",
-            remedy="run `python -m scripts audit --dataset_dir cohort/ --maps predictions/`",
+            expected="a folder of predictions by inference.yaml, or quality.json of an audit of maps",
+            remedy="run inference.yaml, or `python -m scripts audit --dataset_dir cohort/ --maps predictions/`",
         ) from error
+    return found
+
+
+def _of_folder(folder: Path) -> dict[str, Any]:
+    """Case -> content of its file beside the prediction."""
+    found = {path.name.removesuffix(SUFFIX): json.loads(path.read_text("utf-8")) for path in folder.glob(f"*{SUFFIX}")}
+    if not found:
+        raise ValueError(f"no <case>{SUFFIX}")
     return found

@@ -19,6 +19,7 @@ from ..finite import refuse_broken
 from ..networks.fusion import fused
 from ..queries.grid import QueryGrid
 from .calibration import Scale
+from .expected_dice import expected_dice
 from .patches import VolumePatches
 from .post_processing import post_process
 from .stitching import StitchedObject
@@ -57,6 +58,10 @@ class QueryInferer(Inferer):
             from 1/2 to 1, None for no ignored voxels.
         names: of the objects 1, 2, ..., for errors.
 
+    Attributes:
+        expected: object number -> the Dice that it is expected to have in the last volume, a scalar on its device; of
+            the objects that were segmented, before voxels are given to one of several and islands are removed.
+
     Raises:
         SemclError: for another value of ``certain``; when called, for a network that gives NaN.
     """
@@ -84,6 +89,7 @@ class QueryInferer(Inferer):
         self.augmentation = test_time_augmentation or AugmentedInference(1)
         self.smallest_island, self.keep_slices = smallest_island, keep_slices and grid.spatial_dims == 2
         self.certain, self.names = certain, dict(enumerate(names, start=1))
+        self.expected: dict[int, torch.Tensor] = {}
 
     def __call__(
         self,
@@ -155,6 +161,7 @@ class QueryInferer(Inferer):
         self, patches: VolumePatches, network: Network, shape: Sequence[int], lowest: float
     ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
         """Each object's number, the box of the volume that holds its scores above ``lowest``, and the scores there."""
+        self.expected = {}
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # grid voxels per voxel
         for stitched in self.refine(patches, network):
             start, score = stitched.stitch()
@@ -162,14 +169,13 @@ class QueryInferer(Inferer):
             refuse_broken(score, "refining", organ, patches.case)  # NaN would pass for background
             box = _above(score, lowest, terms)
             if box is not None:
+                self.expected[stitched.number] = expected_dice(score, self.scale(stitched.number))
                 begin = [first + part.start for first, part in zip(start, box, strict=True)]
                 yield stitched.number, *spread(score[box], begin, patches.shape, shape)
 
     def refine(self, patches: VolumePatches, network: Network) -> Iterator[StitchedObject]:
         """The objects of a volume, each as soon as all its patches are refined."""
         network = self.augmentation(fused(network))
-        if callable(self.calibration):
-            self.calibration = self.calibration()
         waiting = deque(map(tuple, patches.queries.tolist()))
         objects: dict[int, StitchedObject] = {}
         for number, *_ in waiting:
@@ -180,13 +186,19 @@ class QueryInferer(Inferer):
             with torch.no_grad():
                 logits = network(patches.cut(batch)).float()[:, 0]
             for row, logit in zip(batch, logits, strict=True):
-                objects[row[0]].add(row[1:], self.calibration.get(row[0], Scale()).score(logit))
+                objects[row[0]].add(row[1:], self.scale(row[0]).score(logit))
             for number in sorted({row[0] for row in batch}):
                 if not objects[number].pending:
                     more = objects[number].request_more(patches.objects, AT_THRESHOLD)
                     waiting.extendleft((number, *start) for start in reversed(more))
                     if not more:
                         yield objects.pop(number)
+
+    def scale(self, number: int) -> Scale:
+        """The calibration of an object."""
+        if callable(self.calibration):
+            self.calibration = self.calibration()
+        return self.calibration.get(number, Scale())
 
 
 def _above(score: torch.Tensor, threshold: float, margins: Sequence[int]) -> tuple[slice, ...] | None:

@@ -45,3 +45,14 @@ def test_without_a_file_that_holds_scores_nothing_is_noted(text, tmp_path):
     with pytest.raises(SemclError, match=r"(?s)no expected Dice to score images by.*audit --dataset_dir"):
         ExpectedDiceScoring(path)({}, store)
     assert store.noted == {}
+
+
+def test_a_folder_of_predictions_is_taken_too(tmp_path):
+    store, empty = Store(), tmp_path / "empty"
+    empty.mkdir()
+    for case, dice in (("bad", 0.3), ("labelled", 0.5), ("silent", None)):
+        (tmp_path / f"{case}.quality.json").write_text(json.dumps({"dice": dice, "organs": {}}))
+    ExpectedDiceScoring(tmp_path)({}, store)
+    assert store.noted == {"bad": {"expected_dice": 0.3, "doubt": 0.7}}
+    with pytest.raises(SemclError, match=r"no <case>\.quality\.json"):
+        ExpectedDiceScoring(empty)({}, store)

@@ -1,0 +1,86 @@
+"""The Dice that a prediction is expected to have, by its own probabilities: written beside it, without any truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from ..cohort.label_table import LabelTable
+from ..files import write_text
+from ..sidefiles import plain_note
+from .calibration import Scale
+from .volumes import samples
+
+if TYPE_CHECKING:
+    from .inferer import QueryInferer
+
+SUFFIX = ".quality.json"
+
+
+def expected_dice(score: torch.Tensor, scale: Scale) -> torch.Tensor:
+    """The expected Dice, a scalar, of an object that is segmented where its score is above 1/2.
+
+    With the calibrated probability p of each voxel and the segmentation S it is 2 sum_S p / (|S| + sum p), the expected
+    overlap over the expected sizes. What lies outside of all queries has no probability, so an object of which the
+    attention missed a part is thought better than it is.
+
+    Args:
+        score: (X, Y, Z) scores of the object, as ``Scale.score`` gives them: 1/2 at its threshold.
+        scale: of the object.
+    """
+    odds = math.log(scale.threshold / (1 - scale.threshold))
+    probability = torch.sigmoid(torch.logit(score.float(), eps=1e-6) + odds)
+    inside = score > 0.5
+    return 2 * (probability * inside).sum() / (inside.sum() + probability.sum())
+
+
+def quality_path(folder: Path, case: str) -> Path:
+    """Path of the file beside a case's prediction."""
+    return folder / f"{case}{SUFFIX}"
+
+
+def read_quality(path: Path) -> dict[str, float]:
+    """Organ -> expected Dice, from a file that ``WriteQuality`` wrote.
+
+    Raises:
+        ValueError, TypeError, LookupError, SemclError: when it holds something else.
+    """
+    found = {str(organ): float(of["dice"]) for organ, of in plain_note(path)["organs"].items()}
+    if not all(0 <= dice <= 1 for dice in found.values()):
+        raise ValueError("a Dice that is not between 0 and 1")
+    return found
+
+
+class WriteQuality:
+    """Handler: write the expected Dice of each organ of a prediction, and their mean, as <case>.quality.json.
+
+    Args:
+        folder: of the predictions.
+        inferer: that made them.
+        table: names the organs.
+    """
+
+    def __init__(self, folder: str, inferer: QueryInferer, table: LabelTable) -> None:
+        self.folder, self.inferer, self.table = Path(folder), inferer, table
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the engine."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for sample in samples(engine):
+            if "failed" not in sample:
+                path = quality_path(self.folder, sample["case"])
+                write_text(path, json.dumps(self._content(self.inferer.expected), indent=1))
+
+    def _content(self, expected: Mapping[int, torch.Tensor]) -> dict[str, Any]:
+        dice = {self.table.names[number - 1]: float(of) for number, of in sorted(expected.items())}
+        dice = {organ: of for organ, of in dice.items() if of > 0}  # of what was segmented
+        mean = round(sum(dice.values()) / len(dice), 4) if dice else None
+        return {"dice": mean, "organs": {organ: {"dice": round(of, 4)} for organ, of in dice.items()}}
