@@ -15,12 +15,12 @@ from ..refine.expected_dice import quality_path, read_quality
 from ..sidefiles import for_show
 from .rows import Row
 
-FEWEST = 3  # organs of scans from which a correlation is computed
+FEWEST_EXPECTED = 3  # organs of scans from which a correlation is computed
 
 
 @dataclass(frozen=True)
 class ExpectedBesideMeasured:
-    """The expected and the measured Dice (N,) of organs of scans; N is at least ``FEWEST``."""
+    """The expected and the measured Dice (N,) of organs of scans; N is at least ``FEWEST_EXPECTED``."""
 
     expected: NDArray[np.float64]
     measured: NDArray[np.float64]
@@ -64,4 +64,4 @@ def expected_beside_measured(rows: Sequence[Row], method: str, folder: Path) -> 
         path = quality_path(folder, case)
         expected = (for_show(path, read_quality) if path.is_file() else None) or {}
         pairs += [(dice, by_organ[organ]) for organ, dice in expected.items() if organ in by_organ]
-    return ExpectedBesideMeasured(*np.array(pairs).T) if len(pairs) >= FEWEST else None
+    return ExpectedBesideMeasured(*np.array(pairs).T) if len(pairs) >= FEWEST_EXPECTED else None

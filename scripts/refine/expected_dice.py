@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -16,9 +16,6 @@ from ..files import write_text
 from ..sidefiles import plain_note
 from .calibration import Scale
 from .volumes import samples
-
-if TYPE_CHECKING:
-    from .inferer import QueryInferer
 
 SUFFIX = ".quality.json"
 
@@ -62,12 +59,12 @@ class WriteQuality:
 
     Args:
         folder: of the predictions.
-        inferer: that made them.
+        expected: object number -> expected Dice in the last volume, as ``QueryInferer.expected`` has it.
         table: names the organs.
     """
 
-    def __init__(self, folder: str, inferer: QueryInferer, table: LabelTable) -> None:
-        self.folder, self.inferer, self.table = Path(folder), inferer, table
+    def __init__(self, folder: str, expected: Mapping[int, torch.Tensor], table: LabelTable) -> None:
+        self.folder, self.expected, self.table = Path(folder), expected, table
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
@@ -77,10 +74,10 @@ class WriteQuality:
         for sample in samples(engine):
             if "failed" not in sample:
                 path = quality_path(self.folder, sample["case"])
-                write_text(path, json.dumps(self._content(self.inferer.expected), indent=1))
+                write_text(path, json.dumps(self._content(), indent=1))
 
-    def _content(self, expected: Mapping[int, torch.Tensor]) -> dict[str, Any]:
-        dice = {self.table.names[number - 1]: float(of) for number, of in sorted(expected.items())}
+    def _content(self) -> dict[str, Any]:
+        dice = {self.table.names[number - 1]: float(of) for number, of in sorted(self.expected.items())}
         dice = {organ: of for organ, of in dice.items() if of > 0}  # of what was segmented
         mean = round(sum(dice.values()) / len(dice), 4) if dice else None
         return {"dice": mean, "organs": {organ: {"dice": round(of, 4)} for organ, of in dice.items()}}

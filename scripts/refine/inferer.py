@@ -161,7 +161,7 @@ class QueryInferer(Inferer):
         self, patches: VolumePatches, network: Network, shape: Sequence[int], lowest: float
     ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
         """Each object's number, the box of the volume that holds its scores above ``lowest``, and the scores there."""
-        self.expected = {}
+        self.expected.clear()
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # grid voxels per voxel
         for stitched in self.refine(patches, network):
             start, score = stitched.stitch()

@@ -45,7 +45,7 @@ def test_a_damaged_file_is_not_taken_for_a_dice(text, tmp_path):
         read_quality(path)
 
 
-def test_inference_writes_it_beside_each_prediction_and_evaluate_compares(cohort, capsys):
+def test_inference_writes_it_beside_each_prediction_and_keeps_it_with_it(cohort):
     short = {"dataset_dir": cohort, "attention_dir": cohort / "labels"}
     run_here("train", **short, encoder_weights=None, max_epochs=3, epoch_length=10, calibration_share=0)
     run_here("inference", **short)
@@ -53,18 +53,9 @@ def test_inference_writes_it_beside_each_prediction_and_evaluate_compares(cohort
     assert [path.name.removesuffix(".quality.json") for path in written] == sorted(
         path.name.removesuffix(".nii.gz") for path in (cohort / "predictions").glob("*.nii.gz")
     )
-    content = json.loads(written[0].read_text())
-    dice = read_quality(written[0])
+    content, dice = json.loads(written[0].read_text()), read_quality(written[0])
+    assert len(dice) > 2
     assert content["dice"] == pytest.approx(sum(dice.values()) / len(dice), abs=1e-3)
-    run_here(
-        "evaluate",
-        dataset_dir=cohort,
-        methods={"coarse": str(cohort / "labels"), "refined": str(cohort / "predictions")},
-    )
-    found = json.loads((cohort / "summary.json").read_text())["expected_dice"]
-    assert found["organs_of_scans"] > 3
-    assert "the Dice that inference expected" in (cohort / "report.html").read_text()
-    assert (cohort / "figures" / "expected.svg").is_file()
     before = written[0].stat().st_mtime_ns
     run_here("inference", **short)  # up to date
     assert written[0].stat().st_mtime_ns == before
