@@ -449,3 +449,28 @@ def test_all_weights_of_a_stage_note_its_settings(stage):
     noted = [config["cross_fit"]["origin"] if origin == "@cross_fit#origin" else origin for origin in origins]
     assert len(noted) >= (2 if "validate" in config else 1)
     assert all("@shared.made_with(" in origin for origin in noted)
+
+
+TRAINED = ("coarse", "pretrain", "pretrain_slices", "segment", "train")
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("stage", TRAINED)
+def test_training_pins_and_fuses_on_a_gpu_alone(stage, kind):
+    config = parser(stage, device=f"$torch.device('{kind}')")
+    for key in ("train#dataloader#pin_memory", "optimizer#fused"):
+        assert config.get_parsed_content(key) is (kind == "cuda")
+    assert config["train"]["trainer"]["optim_set_to_none"] is True
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_cudnn_tries_algorithms_only_where_asked(stage, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    for wanted in (True, False):
+        config = parser(stage)
+        config["shared"] = f"$type('Shared', (), {{'cudnn_benchmark': {wanted}}})"
+        config.parse(reset=True)
+        step = next(number for number, text in enumerate(config["run"]) if "cudnn" in text)
+        assert "set_determinism" in config["run"][step - 1]  # which switches it off
+        config.get_parsed_content(f"run#{step}")
+        assert torch.backends.cudnn.benchmark is wanted
