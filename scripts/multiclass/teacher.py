@@ -36,8 +36,8 @@ class Teacher:
         network: nn.Module,
         device: torch.device | str,
         consistency: float = 0.0,
-        momentum: float = 0.99,
-        confidence: float = 0.8,
+        momentum: float = 0.9,
+        confidence: float = 0.95,
         rise: float = 1.0,
     ) -> None:
         self.network, self.consistency, self.confidence, self.rise = network, consistency, confidence, rise
