@@ -32,7 +32,19 @@ STAGES = {
     "segment_inference": "infer",
     "pretrain_slices": "train",
 }
-OVERLAYS = {"common", "faithful", "inference_trt", "multi_gpu_train", "natural", "standard", "tensorboard", "validate"}
+OVERLAYS = {
+    "card_12",
+    "card_24",
+    "card_80",
+    "common",
+    "faithful",
+    "inference_trt",
+    "multi_gpu_train",
+    "natural",
+    "standard",
+    "tensorboard",
+    "validate",
+}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 

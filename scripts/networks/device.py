@@ -7,7 +7,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .. import ranks
+from ..errors import SemclError
 from .batch_norm import synchronise
+from .checkpointing import checkpoint_blocks
 from .precision import set_precision
 
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -49,6 +51,7 @@ def in_training(
     compiled: bool = False,
     sync_batchnorm: bool = True,
     precision: str = "float32",
+    checkpointing: bool = False,
 ) -> nn.Module:
     """Move a network to a device for training; several ranks average their gradients after each backward pass.
 
@@ -59,10 +62,18 @@ def in_training(
         compiled: compile it with ``torch.compile``.
         sync_batchnorm: compute batch norm's statistics over the batch of all ranks; False: over this rank's part.
         precision: of its forward passes (``set_precision``); the trainer scales gradients where it is float16.
+        checkpointing: compute its blocks again in the backward pass instead of keeping them (``checkpoint_blocks``).
 
     Raises:
-        SemclError: for an unknown precision.
+        SemclError: for an unknown precision, or a network that is to be compiled and checkpointed.
     """
+    if checkpointing and compiled:
+        raise SemclError(
+            "a network cannot be compiled and checkpointed", found="compile and gradient_checkpointing, both true",
+            expected="one of them", remedy="set compile to false where memory is short, else gradient_checkpointing",
+        )  # fmt: skip
+    if checkpointing:
+        network = checkpoint_blocks(network)
     if ranks.count() == 1:
         return on_device(network, device, channels_last, compiled, precision)
     if sync_batchnorm:
