@@ -88,14 +88,15 @@ class Calibrate:
         ranks.first_alone(lambda: models(self.path.parent).claim_files(names, is_calibration))
 
     def __call__(self, engine: Engine) -> None:
-        found = self.taken or self.fitted(self.count_halves().cpu().numpy())
+        halves = self.halves if self.halves is not None and self.halves.due(engine) else None
+        if self.taken is not None:
+            found = self.taken
+        else:
+            found = self.fitted((self.count_halves(halves) if halves else self.count()).cpu().numpy())
         if ranks.number() == 0:
-            found.write(self.path, self._source())
-
-    def _source(self) -> str:
-        if self.cross_fitted:
-            return f"queries of the folds left out by {', '.join(path.name for path in self.cross_fitted)}"
-        return self.made_of if self.halves is None else LEFT_OUT
+            others = ", ".join(path.name for path in self.cross_fitted)
+            made_of = self.made_of if halves is None else LEFT_OUT
+            found.write(self.path, f"queries of the folds left out by {others}" if others else made_of)
 
     def fitted(self, counts: NDArray[np.integer]) -> Calibration:
         """The calibration fitted to counts of ``count``."""
@@ -104,15 +105,13 @@ class Calibrate:
         judged = {} if self.half is None else calibration_quality(counts, self.table.names, LOGIT_CENTRES)
         return Calibration(scales, judged)
 
-    def count_halves(self) -> torch.Tensor:
-        """``count`` of the trained network; with ``halves``, of each half by the network that has not seen it."""
-        if self.halves is None or self.half is None or self.patients is None:
-            return self.count()
-        counts = []
-        with self.halves.after_training():
-            for half in range(2):
-                self.halves.train_without(np.unique(self.patients[self.half.numpy() == half]).tolist(), half)
-                counts.append(self.count()[half])
+    def count_halves(self, halves: Halves) -> torch.Tensor:
+        """``count`` of each half of the patients by a network that has not seen it."""
+        half, counts = np.asarray(self.half), []
+        with halves.after_training():
+            for number in range(2):
+                halves.train_without(np.unique(np.asarray(self.patients)[half == number]).tolist(), number)
+                counts.append(self.count()[number])
         return torch.stack(counts)
 
     def count(self) -> torch.Tensor:

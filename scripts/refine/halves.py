@@ -29,6 +29,7 @@ class Halves:
         views: of those queries.
         learnt: cases of the sampler's queries.
         checked: cases of the queries that calibrate, all of them among ``learnt``.
+        max_epochs: of the whole training; one that is run in rounds, as in federated learning, is due after the last.
         seed: of views and order.
     """
 
@@ -40,19 +41,24 @@ class Halves:
         views: Views,
         learnt: Sequence[Case],
         checked: Sequence[Case],
+        max_epochs: int,
         seed: int = 0,
     ) -> None:
         self.trainer, self.parts, self.sampler, self.views, self.seed = trainer, dict(parts), sampler, views, seed
         self.learnt, self.checked = ([case.patient for case in cases] for cases in (learnt, checked))
-        self.first: dict[str, Any] = {}
+        self.max_epochs, self.first = max_epochs, dict[str, Any]()
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
         engine.add_event_handler(Events.STARTED, self.keep)
 
     def keep(self, engine: Engine | None = None) -> None:
-        """Keep the state that training starts from."""
-        self.first = self._state()
+        """Keep the state that training starts from, once: later rounds start from what has seen all patients."""
+        self.first = self.first or self._state()
+
+    def due(self, engine: Engine) -> bool:
+        """Whether the training has been run to its last epoch, or was to be when it stopped early."""
+        return engine.state.max_epochs == self.max_epochs
 
     @contextmanager
     def after_training(self) -> Iterator[None]:

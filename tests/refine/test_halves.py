@@ -38,7 +38,7 @@ def halves() -> tuple[Halves, Recorder]:
     sampler = ClusterSampler(np.tile([0, 1, 2], 10), PATIENTS, 3, 2, batches=20)
     trainer = Recorder(network, sampler)
     learnt, checked = ([SimpleNamespace(patient=name) for name in names] for names in ("dcbaz", "bdca"))
-    found = Halves(trainer, {"network": network}, sampler, Views(16), learnt, checked)
+    found = Halves(trainer, {"network": network}, sampler, Views(16), learnt, checked, max_epochs=4)
     found.keep()
     return found, trainer
 
@@ -60,6 +60,17 @@ def test_each_half_starts_where_training_did_and_the_trained_network_comes_back(
     assert trainer.began == [1, 1]
     assert trainer.network.weight.item() == 5
     assert {int(PATIENTS[query]) for batch in trainer.sampler for query in batch} == {0, 1, 2, 3, 4}
+
+
+def test_a_later_round_does_not_change_where_training_started_and_the_last_one_calibrates():
+    found, trainer = halves()
+    nn.init.constant_(trainer.network.weight, 5)
+    found.keep()  # a second round
+    with found.after_training():
+        found.train_without([0, 2], 0)
+    assert trainer.began == [1]
+    due = [found.due(SimpleNamespace(state=SimpleNamespace(max_epochs=epochs))) for epochs in (2, 4)]
+    assert due == [False, True]
 
 
 def trained(cohort, name, **given):
