@@ -70,7 +70,7 @@ def test_a_step_is_timed_by_part():
 
 
 def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
-    text = inference.report(["QueryInferer"], rounds=1, organs=(1, 13), paddings=(40,), spacing=(4, 4, 20), slices=(8,))
+    text = inference.report(["QueryInferer"], rounds=1, organs=(1, 13), paddings=(40,), spacing=(6, 6, 40), slices=(8,))
     assert text.count("plain loop |") == 2
     sizes = [line.split("|")[2:4] for line in text.splitlines() if line.startswith(("| 1 | ", "| 13 | "))][-3:]
     (_, few), (small, many), (large, as_many) = sizes
