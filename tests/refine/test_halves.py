@@ -91,6 +91,11 @@ def test_few_patients_calibrate_by_halves_and_the_weights_are_those_of_all(cohor
     assert again["scales"] == calibration["scales"]
 
 
+def test_both_halves_are_in_one_bar(cohort, capsys):
+    trained(cohort, "models")
+    assert "train without half of the patients: 4 of 4 steps" in capsys.readouterr().err
+
+
 def test_a_single_epoch_can_be_halved_too(cohort):
     _, calibration = trained(cohort, "models", **{"max_epochs": 1})
     assert calibration["made_of"] == LEFT_OUT
