@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real
 BUDGET = {
     "coarse": {"max_epochs": 6, "batch_size": 4},
     "pretrain": {"max_epochs": 2, "epoch_length": 5, "queries_per_cluster": 4, "val_interval": 0},
-    "train": {"max_epochs": 4, "epoch_length": 12, "queries_per_cluster": 4, "calibration_batches": 8},
+    "train": {"max_epochs": 4, "epoch_length": 20, "queries_per_cluster": 4, "calibration_batches": 8},
     "inference": {},
     "evaluate": {},
 }
