@@ -26,11 +26,12 @@ class ExpectedBesideMeasured:
     measured: NDArray[np.float64]
 
     def content(self) -> dict[str, Any]:
-        """The comparison as plain data: number, Spearman's rank correlation (None of equal values), errors."""
+        """The comparison as plain data: number, Pearson's and Spearman's correlation (None of equal values), errors."""
         varied = np.ptp(self.expected) > 0 and np.ptp(self.measured) > 0
         apart = self.expected - self.measured
         return {
             "organs_of_scans": len(apart),
+            "correlation": float(np.corrcoef(self.expected, self.measured)[0, 1]) if varied else None,
             "rank_correlation": float(spearmanr(self.expected, self.measured).statistic) if varied else None,
             "mean_absolute_error": float(np.abs(apart).mean()),
             "mean_difference": float(apart.mean()),

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from scipy.stats import pearsonr
 
 from scripts.evaluate.expected import expected_beside_measured
 from scripts.evaluate.rows import Row
@@ -31,6 +32,8 @@ def test_pairs_are_those_of_the_method_and_of_organs_with_both(tmp_path):
     content = found.content()
     assert content["organs_of_scans"] == 3
     assert content["rank_correlation"] == pytest.approx(1)
+    pairs = [(0.7, 0.5), (0.9, 0.8), (0.95, 0.9)]
+    assert content["correlation"] == pytest.approx(pearsonr(*zip(*pairs, strict=True)).statistic)
     assert content["mean_absolute_error"] == pytest.approx(0.35 / 3)
     assert content["mean_difference"] == pytest.approx(0.35 / 3)
     assert "Of 3 segmented organs of scans" in found.in_words()
@@ -39,7 +42,7 @@ def test_pairs_are_those_of_the_method_and_of_organs_with_both(tmp_path):
 def test_equal_values_have_no_correlation(tmp_path):
     write(tmp_path, {"a": {"liver": 0.5, "spleen": 0.5}, "b": {"liver": 0.5}})
     found = expected_beside_measured(ROWS, "refined", tmp_path)
-    assert found.content()["rank_correlation"] is None
+    assert found.content()["rank_correlation"] is found.content()["correlation"] is None
     assert "correlation" not in found.in_words()
 
 
