@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..printable import counted
 from .options import Listed, NewPath, checked
+
+if TYPE_CHECKING:
+    from ..cohort.case import Case
+    from ..errors import SemclError
+    from ..intake.given_maps import ToolMaps
 
 
 @checked
@@ -33,7 +40,6 @@ def attention(
         allow: findings to accept, separated by commas.
         csv: file to write all findings to.
     """
-    from ..bars import bar
     from ..cohort import datalist
     from ..cohort.attention import attention_path, write_label_map
     from ..cohort.case import input_files
@@ -56,14 +62,7 @@ def attention(
     tool.claim(cases)
     every, unused = list[findings.Finding](), set[str]()
     held, with_map, failed = set[int](), 0, list[SemclError]()
-    for case in bar(cases, total=len(cases), title="attention", unit="case"):
-        try:
-            path = tool.file(case.id, case.image)
-        except SemclError as error:  # of the command
-            failed.append(error)
-            continue
-        if path is None:
-            continue
+    for case, path in _with_maps(tool, cases, failed):
         image = read(case.image, case.id)
         made = read_map(image, path, tool.numbers, table)
         wrong = findings.allow(made.findings, allow)
@@ -83,6 +82,21 @@ def attention(
     raise_all(failed, "the command's maps")
     _refuse_lacking(lacking, missing == "stop")
     findings.stop(every)
+
+
+def _with_maps(tool: ToolMaps, cases: list[Case], failed: list[SemclError]) -> Iterator[tuple[Case, Path]]:
+    """The cases that have a map, or get one from the command; its errors are added to ``failed``."""
+    from ..bars import bar
+    from ..errors import SemclError
+
+    for case in bar(cases, total=len(cases), title="attention", unit="case"):
+        try:
+            path = tool.file(case.id, case.image)
+        except SemclError as error:
+            failed.append(error)
+            continue
+        if path is not None:
+            yield case, path
 
 
 def _require_source(used: bool) -> None:
