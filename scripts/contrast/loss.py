@@ -11,6 +11,7 @@ from torch.nn.modules.loss import _Loss
 
 from ..errors import SemclError, one_of
 from .gather import Communicator
+from .matrix import MatrixTerms, fits_matrix
 from .memory import QueryMemory
 from .partition import SHARP
 from .terms import Batch, Groups, Terms, readable_without_sync, unit_vectors
@@ -26,11 +27,11 @@ class SemanticContrastiveLoss(_Loss):
     empty; without any the loss is 0 with zero gradient. One label per organ x phase gives the paper's loss
     (arXiv 2106.01596), no labels SimCLR's, one label per phase scan-level SupCon (arXiv 2004.11362).
 
-    It is exact and computed by tiles: memory grows linearly with N. Similarities and their log-sum-exp are float32, or
-    float64 for float64 embeddings.
+    It is exact. Small batches are compared in one matrix (``fits_matrix``), larger ones by tiles, whose memory grows
+    linearly with N. Similarities and their log-sum-exp are float32, or float64 for float64 embeddings.
 
     - *autocast*: has no effect inside; bfloat16 and float16 embeddings are accepted.
-    - *torch.compile*: the pairs are two operators that the graph calls. A memory, or more than one rank, breaks the
+    - *torch.compile*: one graph, in which tiles are two operators. A memory, or more than one rank, breaks the
       graph.
     - *DistributedDataParallel*: with ``gather`` every rank gets the value of the whole batch, and the averaged
       gradients are those of one process with that batch. All ranks must call the loss; their batches may differ in
@@ -119,8 +120,24 @@ class SemanticContrastiveLoss(_Loss):
                 classes = torch.arange(len(embeddings), device=vectors.device) + communicator.start
             else:
                 classes = labels.long()
-            batch = self._batch(vectors, classes.repeat_interleave(views), intensity, communicator, labels is None)
-            return self._reduce(self._per_anchor(vectors, batch), batch)
+            classes, scale = classes.repeat_interleave(views), self._scale(vectors)
+            if self.memory is None and len(communicator.sizes) == 1 and fits_matrix(vectors):
+                terms, positives = self._by_matrix(vectors, classes, intensity, scale)
+            else:
+                batch = self._batch(vectors, classes, intensity, communicator, labels is None)
+                terms = Terms.apply(vectors, scale, batch, self.summation == "in", self.sharp)  # type: ignore[no-untyped-call]
+                positives = batch.positives
+            return self._reduce(self._per_anchor(*terms, positives, scale), positives, communicator)
+
+    def _by_matrix(
+        self, vectors: torch.Tensor, labels: torch.Tensor, intensity: torch.Tensor | None, scale: torch.Tensor
+    ) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Numerator and denominator, and the number of positives (N,), of a small batch."""
+        z, lengths = _finite_unit_vectors(vectors)
+        same = (labels[:, None] == labels).fill_diagonal_(False)
+        intensity = None if intensity is None else intensity.detach().flatten().to(z.dtype)
+        terms = MatrixTerms.apply(vectors, scale, z, lengths, same, intensity, self.summation == "in")  # type: ignore[no-untyped-call]
+        return terms, same.sum(1)
 
     def _batch(
         self,
@@ -131,14 +148,7 @@ class SemanticContrastiveLoss(_Loss):
         unlabelled: bool,
     ) -> Batch:
         """This process's vectors first, then the other ranks', then the memory's."""
-        own, lengths = unit_vectors(vectors)
-        if readable_without_sync(lengths) and not bool(torch.isfinite(lengths).all()):
-            raise SemclError(
-                "embeddings are not finite",
-                found=f"NaN or infinity in {int((~torch.isfinite(lengths)).sum())} of {len(lengths)}",
-                expected="numbers",
-                remedy="lower the learning rate, or check the images for NaN",
-            )
+        own, lengths = _finite_unit_vectors(vectors)
         z, classes = communicator.gather(own), communicator.gather(labels)
         intensities = None if intensity is None else communicator.gather(intensity.flatten().to(z.dtype))
         if self.memory is not None:
@@ -153,28 +163,45 @@ class SemanticContrastiveLoss(_Loss):
         groups = Groups.from_labels(classes)
         return Batch(z, lengths, groups, groups.size[: communicator.rows] - 1, intensities, communicator)
 
-    def _per_anchor(self, vectors: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The loss (L,) of each anchor; 0 without a positive."""
+    def _scale(self, vectors: torch.Tensor) -> torch.Tensor:
+        """1/temperature, a scalar of the precision that similarities are computed in."""
+        dtype = torch.float64 if vectors.dtype == torch.float64 else torch.float32
         if self.log_scale is None:
-            scale = torch.full((), 1 / self.temperature, device=vectors.device, dtype=batch.z.dtype)
-        else:
-            with torch.no_grad():
-                self.log_scale.clamp_(*self.bounds)
-            scale = self.log_scale.exp().to(batch.z.dtype)
-        inside = self.summation == "in"
-        terms = Terms.apply(vectors, scale, batch, inside, self.sharp)  # type: ignore[no-untyped-call]
-        numerator, denominator = terms
-        count = batch.positives.clamp_min(1).to(numerator.dtype)
-        numerator = numerator - count.log() if inside else numerator * scale
-        return torch.where(batch.positives > 0, denominator - numerator, 0)
+            return torch.full((), 1 / self.temperature, device=vectors.device, dtype=dtype)
+        with torch.no_grad():
+            self.log_scale.clamp_(*self.bounds)
+        return self.log_scale.exp().to(dtype)
 
-    def _reduce(self, losses: torch.Tensor, batch: Batch) -> torch.Tensor:
-        anchors = (batch.positives > 0).sum()
+    def _per_anchor(
+        self, numerator: torch.Tensor, denominator: torch.Tensor, positives: torch.Tensor, scale: torch.Tensor
+    ) -> torch.Tensor:
+        """The loss (L,) of each anchor; 0 without a positive."""
+        if self.summation == "in":
+            numerator = numerator - positives.clamp_min(1).to(numerator.dtype).log()
+        else:
+            numerator = numerator * scale
+        return torch.where(positives > 0, denominator - numerator, 0)
+
+    def _reduce(self, losses: torch.Tensor, positives: torch.Tensor, communicator: Communicator) -> torch.Tensor:
+        anchors = (positives > 0).sum()
         self.left_out = len(losses) - anchors
         if self.reduction == "none":
-            return batch.communicator.in_order(losses)
+            return communicator.in_order(losses)
         total = losses.sum()
         return total / anchors.clamp_min(1) if self.reduction == "mean" else total
+
+
+def _finite_unit_vectors(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``unit_vectors``, with an error for NaN and infinity where the host can see them."""
+    z, lengths = unit_vectors(vectors)
+    if readable_without_sync(lengths) and not bool(torch.isfinite(lengths).all()):
+        raise SemclError(
+            "embeddings are not finite",
+            found=f"NaN or infinity in {int((~torch.isfinite(lengths)).sum())} of {len(lengths)}",
+            expected="numbers",
+            remedy="lower the learning rate, or check the images for NaN",
+        )
+    return z, lengths
 
 
 def _views(first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -129,9 +129,7 @@ class Terms(torch.autograd.Function):
                 dz, d_scale = dz.add_(more), d_scale + scale_more
             else:
                 _mean_cosine_backward(batch, d_numerator, dz)
-            own = z[:rows]
-            along = torch.linalg.vecdot(dz, own)[:, None]
-            dz.addcmul_(own, along, value=-1).div_(batch.lengths).mul_(batch.lengths > SHORTEST)
+            dz = unit_gradient(dz, z[:rows], batch.lengths)
         if ctx.needs_input_grad[1]:
             d_scale = communicator.sum(d_scale)
         return dz.mul_(len(communicator.sizes)).to(ctx.dtype), d_scale.to(scale.dtype), None, None, None
@@ -143,6 +141,12 @@ def unit_vectors(embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     exact = exact if exact.dtype == torch.float64 else exact.float()
     lengths = torch.linalg.vector_norm(exact, dim=1, keepdim=True).clamp_min(SHORTEST)
     return exact / lengths, lengths
+
+
+def unit_gradient(dz: torch.Tensor, z: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The gradient of embeddings, from dz (n, D), that of their unit vectors z, which is overwritten."""
+    along = torch.linalg.vecdot(dz, z)[:, None]
+    return dz.addcmul_(z, along, value=-1).div_(lengths).mul_(lengths > SHORTEST)
 
 
 def _mean_cosine(batch: Batch) -> torch.Tensor:

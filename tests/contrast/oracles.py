@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import pytest
 import torch
+
+from scripts.contrast import matrix, partition
 
 Keys = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # unit vectors, labels and intensities of a memory
 
@@ -127,3 +130,15 @@ def _dot(first: list[float], second: list[float]) -> float:
 def _log_sum(logits: list[float]) -> float:
     top = max(logits)
     return top + math.log(math.fsum(math.exp(logit - top) for logit in logits))
+
+
+def compute_by(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    """Let losses compare all pairs by tiles of this side, or by one matrix for 0."""
+    monkeypatch.setitem(matrix.MOST_ROWS, "cpu", 0 if side else 10_000)
+    if side:
+        monkeypatch.setitem(partition.SIDE, "cpu", side)
+
+
+def way_of(side: int) -> str:
+    """How ``compute_by`` does it, in words."""
+    return f"tiles of {side}" if side else "one matrix"

@@ -18,7 +18,7 @@ from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.contrast.memory import QueryMemory
 from scripts.errors import SemclError
 
-from .oracles import REDUCED, at, dense, dense_mean, loop, mean, sample
+from .oracles import REDUCED, at, compute_by, dense, dense_mean, loop, mean, sample, way_of
 
 
 def axes(*numbers: int) -> torch.Tensor:
@@ -61,11 +61,14 @@ CASES = {
 SIMCLR = {name: case for name, case in CASES.items() if name.startswith("SimCLR")}
 
 
-@pytest.fixture(params=[(384, False), (2, False), (2, True)], ids=["one tile", "tiles of 2", "tiles of 2, shifted"])
+@pytest.fixture(
+    params=[(0, False), (384, False), (2, False), (2, True)],
+    ids=["one matrix", "one tile", "tiles of 2", "tiles of 2, shifted"],
+)
 def contrast(request, monkeypatch):
-    """Make losses that compute by these tiles."""
+    """Make losses that compute by one matrix, or by these tiles."""
     side, shifted = request.param
-    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    compute_by(monkeypatch, side)
     if shifted:
         monkeypatch.setattr(module, "SHARP", 0.0)
     return SemanticContrastiveLoss
@@ -109,13 +112,13 @@ def remembering(keys):
     return memory
 
 
-@pytest.mark.parametrize("side", [3, 5, 384], ids="tiles of {}".format)
+@pytest.mark.parametrize("side", [0, 3, 5, 384], ids=way_of)
 @pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
 @pytest.mark.parametrize("summation", ["out", "in"])
 @pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
 @pytest.mark.parametrize("keys", [None, KEYS], ids=["", "memory"])
 def test_agrees_with_a_loop_over_pairs(monkeypatch, side, temperature, summation, weighed, keys):
-    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    compute_by(monkeypatch, side)
     vectors, labels, intensity = sample(17, classes=9, seed=side)
     intensity = intensity if weighed else None
     expected = loop(vectors, labels, temperature, summation, intensity, keys)
@@ -128,13 +131,13 @@ def test_agrees_with_a_loop_over_pairs(monkeypatch, side, temperature, summation
     assert 0 < expected.count(None) < 17
 
 
-@pytest.mark.parametrize("side", [3, 5, 384], ids="tiles of {}".format)
+@pytest.mark.parametrize("side", [0, 3, 5, 384], ids=way_of)
 @pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
 @pytest.mark.parametrize("summation", ["out", "in"])
 @pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
 @pytest.mark.parametrize("keys", [None, KEYS], ids=["", "memory"])
 def test_the_gradient_is_that_of_a_matrix_of_all_pairs(monkeypatch, side, temperature, summation, weighed, keys):
-    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    compute_by(monkeypatch, side)
     vectors, labels, intensity = sample(17, classes=9, seed=side)
     vectors.requires_grad_()
     intensity = intensity if weighed else None
@@ -178,11 +181,11 @@ def test_both_reference_implementations_agree(summation, weighed):
 
 
 @pytest.mark.parametrize("summation", ["out", "in"])
-@pytest.mark.parametrize("side", [3, 384], ids="tiles of {}".format)
+@pytest.mark.parametrize("side", [0, 3, 384], ids=way_of)
 @pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
 @pytest.mark.parametrize("weighed", [False, True], ids=["", "intensities"])
 def test_gradients_agree_with_finite_differences(monkeypatch, summation, side, temperature, weighed):
-    monkeypatch.setitem(partition.SIDE, "cpu", side)
+    compute_by(monkeypatch, side)
     vectors, labels, intensity = sample(8)
     loss = (
         SemanticContrastiveLoss(temperature, True, (temperature / 2, 1.0), summation, remembering(KEYS)).double().eval()
@@ -316,14 +319,15 @@ modest = settings(max_examples=25, deadline=None, derandomize=True)
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 
 
-@pytest.fixture(scope="module")
-def small_tiles():
+@pytest.fixture(scope="module", params=[0, 4], ids=way_of)
+def way(request):
+    """All pairs in one matrix, or in tiles of four."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(partition.SIDE, "cpu", 4)
+        compute_by(patch, request.param)
         yield
 
 
-@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.usefixtures("way")
 class TestProperties:
     @modest
     @given(batches(), st.randoms(use_true_random=False))
@@ -412,6 +416,7 @@ KINDS = {
 WARMTH = [1e-3, 0.011, 0.02, 0.07, 1.0, 10.0]
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("summation", ["out", "in"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("temperature", WARMTH)
@@ -433,6 +438,7 @@ def test_value_and_gradient_hold_in_low_precision(kind, temperature, dtype, summ
         assert not vectors.grad.any()
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("temperature", [0.011, 0.02, 0.07, 1.0])
 @pytest.mark.parametrize("summation", ["out", "in"])
@@ -456,6 +462,7 @@ def test_anchors_without_a_positive_are_left_out_and_counted():
     assert loss.left_out.item() == 6
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("options", [{}, {"learnable": True}, {"summation": "in"}, {"temperature": 0.001}], ids=str)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("labels", [[], [0], [0, 1, 2, 3]], ids=str)
@@ -470,6 +477,7 @@ def test_without_any_positive_loss_and_gradient_are_zero(labels, reduction, opti
     assert all(weight.grad.item() == 0 for weight in loss.parameters())
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("backward_too", [False, True], ids=["forward", "forward and backward"])
 @pytest.mark.parametrize("summation", ["out", "in"])
 @pytest.mark.parametrize("temperature", TEMPERATURES.values(), ids=TEMPERATURES)
@@ -664,17 +672,20 @@ def both_ways(options, backend, counts=(12,), weighed=False):
             yield value.detach(), torch.autograd.grad(value.sum(), (leaf, *loss.parameters())), loss.left_out
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("options", "weighed"), COMPILED.values(), ids=COMPILED)
 def test_a_compiled_loss_is_one_graph_and_gives_the_same(options, weighed):
     torch.testing.assert_close(*both_ways(options, "aot_eager", weighed=weighed))
 
 
+@pytest.mark.usefixtures("way")
 def test_a_compiled_loss_accepts_batches_of_other_sizes():
     results = list(both_ways({}, "aot_eager", counts=(12, 17, 5)))
     for plain, compiled in zip(results[::2], results[1::2], strict=True):
         torch.testing.assert_close(compiled, plain)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_loss_compiled_to_machine_code_gives_the_same():
     torch.testing.assert_close(*both_ways({"learnable": True}, "inductor"))
 
