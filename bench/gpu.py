@@ -1,4 +1,4 @@
-"""What one device does in a second: loss, views, pretraining steps and inference, as JSON lines or a table.
+"""What one device does in a second: loss, views, steps, inference and a small study, as JSON lines or a table.
 
 bench/gpu.sh runs each section in a process of its own, with a deadline. It measures a GPU where there is one, else the
 CPU. With ``--smoke`` the sizes are too small to measure speed.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,7 +141,30 @@ def inference(smoke: bool) -> Iterator[Line]:
         yield measured("inference", size, run, len(scene.patches.queries), 1 if smoke else 5)
 
 
-SECTIONS = {"loss": loss, "views": views, "step": step, "inference": inference}
+def study(smoke: bool) -> Iterator[Line]:
+    """A short study on phantoms with the networks of standard.yaml: training of all stages; items are its samples.
+
+    What the study prints goes to standard error.
+    """
+    design = {"preset": "smoke", "strategies": "coarse", "budget": 10}
+    if not smoke:
+        design = {"preset": "gpu", "strategies": "semantic,multiclass", "budget": 20, "budgets": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        for command, options in {
+            "phantom": {"out": folder, "cases": 4 if smoke else 8},
+            "study": {"dataset_dir": folder, **design, "labels": 2, "seeds": 1, "workers": 1},
+        }.items():
+            words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+            subprocess.run([sys.executable, "-m", "scripts", command, *words], check=True, stdout=sys.stderr)
+        (done,) = json.loads(Path(folder, "study", "summary.json").read_text())["tables"]
+    for cost in done["costs"]:
+        seconds = cost["training_seconds"]
+        numbers = {"ms": round(seconds * 1e3), "a second": round(cost["samples"] / seconds, 1), "operators": None}
+        peak = cost.get("gpu_mib")
+        yield {"section": "study", "what": f"{cost['strategy']}, {design['budget']} s", **numbers, "peak MiB": peak}
+
+
+SECTIONS = {"loss": loss, "views": views, "step": step, "inference": inference, "study": study}
 
 
 def as_table(lines: list[Line]) -> str:

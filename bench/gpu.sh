@@ -10,10 +10,11 @@ failed=0
 while read -r section seconds; do
   timeout "$seconds" "$PYTHON" -m bench.gpu "$section" "$@" >>"$OUT" || { echo "$section: exit code $?" >&2; failed=1; }
 done <<'SECTIONS'
-loss 60
-views 60
-step 180
-inference 150
+loss 45
+views 45
+step 120
+inference 90
+study 180
 SECTIONS
 "$PYTHON" -m bench.gpu table <"$OUT"
 exit $failed

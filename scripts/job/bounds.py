@@ -110,6 +110,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "time_limit": Bound(0),
     "seed": Bound(0, 2**32 - 1, whole=True),
     "precision": OneOf(("float32", "bfloat16", "float16")),
+    "compile_mode": OneOf(("default", "reduce-overhead", "max-autotune")),
     "window": WindowRule(),
     "image_channels": Bound(1, 1024, whole=True),
     "spatial_dims": OneOf((2, 3)),

@@ -7,11 +7,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .. import ranks
-from ..errors import SemclError
+from ..errors import SemclError, one_of
 from .batch_norm import synchronise
 from .checkpointing import checkpoint_blocks
 from .precision import set_precision
 
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -21,6 +22,7 @@ def on_device(
     channels_last: bool = True,
     compiled: bool = False,
     precision: str = "float32",
+    compile_mode: str = "default",
 ) -> nn.Module:
     """Move a 2-D or 3-D convolutional network to a device.
 
@@ -30,17 +32,19 @@ def on_device(
         channels_last: store weights channels last, the faster layout on CPU and GPU.
         compiled: compile it with ``torch.compile`` at its first call; its weights keep their names.
         precision: of its forward passes (``set_precision``).
+        compile_mode: of ``torch.compile``: "default"; "reduce-overhead", with CUDA graphs; "max-autotune".
 
     Raises:
-        SemclError: for an unknown precision.
+        SemclError: for an unknown precision or mode.
     """
+    one_of("compile_mode", compile_mode, COMPILE_MODES)
     rank = max((weight.ndim for weight in network.parameters()), default=0)
     network = network.to(torch.device(device))
     if channels_last and rank in FORMATS:
         network = network.to(memory_format=FORMATS[rank])  # type: ignore[call-overload]  # torch's stub lacks it
     network = set_precision(network, precision, device)
     if compiled:
-        network.compile()
+        network.compile(mode=compile_mode)
     return network
 
 
@@ -52,6 +56,7 @@ def in_training(
     sync_batchnorm: bool = True,
     precision: str = "float32",
     checkpointing: bool = False,
+    compile_mode: str = "default",
 ) -> nn.Module:
     """Move a network to a device for training; several ranks average their gradients after each backward pass.
 
@@ -63,9 +68,10 @@ def in_training(
         sync_batchnorm: compute batch norm's statistics over the batch of all ranks; False: over this rank's part.
         precision: of its forward passes (``set_precision``); the trainer scales gradients where it is float16.
         checkpointing: compute its blocks again in the backward pass instead of keeping them (``checkpoint_blocks``).
+        compile_mode: of ``torch.compile``.
 
     Raises:
-        SemclError: for an unknown precision, or a network that is to be compiled and checkpointed.
+        SemclError: for an unknown precision or mode, or a network that is to be compiled and checkpointed.
     """
     if checkpointing and compiled:
         raise SemclError(
@@ -75,9 +81,9 @@ def in_training(
     if checkpointing:
         network = checkpoint_blocks(network)
     if ranks.count() == 1:
-        return on_device(network, device, channels_last, compiled, precision)
+        return on_device(network, device, channels_last, compiled, precision, compile_mode)
     if sync_batchnorm:
         network = synchronise(network, torch.device(device))
-    network = on_device(network, device, channels_last, compiled, precision)
+    network = on_device(network, device, channels_last, compiled, precision, compile_mode)
     gpu = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else None
     return DistributedDataParallel(network, device_ids=gpu)

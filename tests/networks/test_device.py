@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from scripts.errors import SemclError
 from scripts.networks.device import on_device
 
 CONVOLUTIONS = [
@@ -57,14 +58,20 @@ def test_channels_last_can_be_left_out():
     assert network.weight.is_contiguous()
 
 
-def test_a_compiled_network_is_compiled_in_place(monkeypatch):
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_a_compiled_network_is_compiled_in_place(monkeypatch, mode):
     compiled = []
 
-    def compile_in_place(network: nn.Module) -> None:
-        compiled.append(network)
+    def compile_in_place(network: nn.Module, mode: str) -> None:
+        compiled.append((network, mode))
 
     monkeypatch.setattr(nn.Module, "compile", compile_in_place)
     network = nn.Conv2d(4, 6, 3)
-    assert on_device(network, "cpu", compiled=True) is network
-    assert compiled == [network]
+    assert on_device(network, "cpu", compiled=True, compile_mode=mode) is network
+    assert compiled == [(network, mode)]
     assert list(network.state_dict()) == ["weight", "bias"]
+
+
+def test_another_mode_of_compilation_is_refused():
+    with pytest.raises(SemclError, match="compile_mode"):
+        on_device(nn.Conv2d(4, 6, 3), "cpu", compile_mode="fast")
