@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scripts.contrast.loss import SemanticContrastiveLoss
+from scripts.contrast.matrix import MOST_ROWS_ELSEWHERE
 from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.pooling import RegionPooling
@@ -23,10 +24,11 @@ def test_reading_from_the_meta_device_is_an_error():
         torch.zeros(1, device="meta").item()
 
 
+@pytest.mark.parametrize("rows", [40, MOST_ROWS_ELSEWHERE + 1], ids=["one matrix", "tiles"])
 @pytest.mark.parametrize("options", [{}, {"summation": "in"}, {"learnable": True}, {"temperature": 0.01}])
-def test_the_loss_and_its_gradient_wait_for_nothing(options):
-    embeddings = torch.randn(40, 8, device="meta", requires_grad=True)
-    labels, intensity = torch.zeros(40, dtype=torch.long, device="meta"), torch.rand(40, device="meta")
+def test_the_loss_and_its_gradient_wait_for_nothing(options, rows):
+    embeddings = torch.randn(rows, 8, device="meta", requires_grad=True)
+    labels, intensity = torch.zeros(rows, dtype=torch.long, device="meta"), torch.rand(rows, device="meta")
     loss = SemanticContrastiveLoss(**options).to("meta")(embeddings, labels, intensity)
     loss.backward()
     assert embeddings.grad is not None
