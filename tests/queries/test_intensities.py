@@ -11,6 +11,7 @@ from scipy.stats import kstest
 
 from scripts.queries import intensities
 from scripts.queries.intensities import Intensities, slabs
+from scripts.queries.noise import normal_by_place
 
 from .test_blur import images, reach
 
@@ -43,9 +44,8 @@ def changed(image: torch.Tensor, draws: Mapping[str, np.ndarray]) -> torch.Tenso
 
 def expected(image: np.ndarray, draws: dict[str, np.ndarray], order: tuple[str, ...] = NAMES) -> np.ndarray:
     """The changes of images (B, 1, *spatial), one image after the other, by scipy and NumPy."""
-    seeds = draws.get("noise_seed", np.zeros(len(image))).astype(int).tolist()
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    noise = np.stack([torch.randn(image.shape[1:], generator=one, dtype=torch.float64).numpy() for one in generators])
+    seeds = torch.from_numpy(draws.get("noise_seed", np.zeros(len(image))).astype(int))
+    noise = normal_by_place(seeds, image[0].size, torch.float64).view(image.shape).numpy()
     outputs = []
     for index, given in enumerate(image[:, 0]):
         one = given
