@@ -54,7 +54,7 @@ def keep_overlay(overlay: Path, dataset_dir: Path) -> Path:
 
 
 def stage_files(root: Path, stage: str, overlay: Path | None) -> list[str]:
-    """Return the config files of a stage.
+    """Return the config files of a stage: its own, and the overlay unless that is for other stages alone.
 
     Raises:
         SemclError: when the bundle has no such stage.
@@ -64,7 +64,11 @@ def stage_files(root: Path, stage: str, overlay: Path | None) -> list[str]:
         raise SemclError(
             "the bundle is missing", found=f"no {config}", expected="the bundle's folder", remedy="set --bundle_root"
         )
-    return [str(config), *([str(overlay)] if overlay else [])]
+    from ..job.overlays import is_for
+    from ..study.strategy import read_overlay
+
+    used = overlay is not None and is_for(read_overlay(overlay), stage)
+    return [str(config), *([str(overlay)] if used else [])]
 
 
 def check_configs(root: Path, stages: Mapping[str, Mapping[str, Any]], overlay: Path | None) -> None:

@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 from ..errors import SemclError
 from ..plain import short
 
+STAGES = "stages"  # in an overlay: a list of the stages it is for; in a strategy: their shares of a study's budget
 PATHS = {
     *("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
     *("pseudo_dir", "encoder_weights", "decoder_weights", "initial_weights", "tool_maps"),
@@ -24,6 +25,12 @@ def as_meant(key: str, value: Any, own: Mapping[str, Any]) -> Any:
     from fire.parser import DefaultParseValue  # stages do without
 
     return DefaultParseValue(value)
+
+
+def is_for(overlay: Mapping[str, Any], stage: str) -> bool:
+    """Whether an overlay, or a config merged with it, is for a stage: for all that ``stages`` lists, else for any."""
+    meant = overlay.get(STAGES)
+    return not isinstance(meant, list) or stage in meant
 
 
 def is_expression(value: Any) -> bool:

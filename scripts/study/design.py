@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SemclError
+from ..job.overlays import STAGES
 from .contrasts import Contrast
 from .labels import Amount, parse_labels
 from .plan import Cell
+from .stage_keys import StageKeys
 from .strategy import FLOOR, find_file, read_overlay
 
 STUDIES = "studies"  # of the bundle's configs
@@ -68,10 +70,12 @@ class Design:
         return tuple(Cell(labels, budget) for labels in self.amounts for budget in budgets)
 
     def all_numbers(self, configs: Path) -> dict[str, Any]:
-        """The keys for all stages: of the overlays in order, then the design's own."""
+        """The keys of stages: of the overlays in order, then the design's own; ``stage.key`` is for one alone."""
         found: dict[str, Any] = {}
         for overlay in self.overlays:
-            found |= read_overlay(find_overlay(overlay, configs))
+            numbers = read_overlay(find_overlay(overlay, configs))
+            stages = numbers.pop(STAGES, None)
+            found |= numbers if stages is None else StageKeys(configs.parent).of_stages(numbers, stages)
         return {**found, **self.numbers}
 
 

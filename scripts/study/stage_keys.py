@@ -61,6 +61,15 @@ class StageKeys:
         mine = [(of, key, value) for (of, key), value in given.values() if of in (None, stage) and group(key) in read]
         return {key: value for _, key, value in sorted(mine, key=lambda one: one[0] is not None)}  # its own come last
 
+    def of_stages(self, numbers: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
+        """``numbers`` for some stages alone, as ``stage.key`` of those that read them."""
+        return {
+            f"{stage}.{key}": value
+            for stage in stages
+            for key, value in numbers.items()
+            if group(key) in self.read_by(stage)
+        }
+
     def split(self, key: str) -> tuple[str | None, str]:
         """The stage of ``stage.key`` and the bare key; None for a key without a stage."""
         stage, dot, bare = key.partition(".")

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SemclError
-from ..job.overlays import PATHS
+from ..job.overlays import PATHS, STAGES
 from ..plain import read_text, read_yaml, short
 from .stage_keys import StageKeys, group
 
 STRATEGIES = "strategies"  # of the bundle's configs
 KEYS = "YAML with keys of the configs"
 FLOOR = "coarse map"  # what the strategies that refine start from
-STAGES = "stages"  # key of a strategy: stage -> share of the training budget
 PIPELINE_STAGES = ("coarse", "pretrain", "train", "pretrain_slices", "segment")  # stages that spend it, in their order
 ENDS = {"coarse": None, "train": "inference", "segment": "segment_inference"}  # last stage -> the one that predicts
 NEEDS = {

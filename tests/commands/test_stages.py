@@ -58,6 +58,13 @@ def test_the_errors_of_all_stages_are_found_at_once_and_each_is_named_once(mine)
     check_configs(BUNDLE, {"coarse": {"dataset_dir": "x"}, "pretrain": {}}, mine)
 
 
+def test_an_overlay_for_some_stages_is_left_out_in_the_others(mine):
+    mine.write_text("stages: [train]\nsegmentation_loss: {_target_: DiceLoss, sigmoid: true}\n")
+    assert stage_files(BUNDLE, "train", mine) == [str(BUNDLE / "configs" / "train.yaml"), str(mine)]
+    assert stage_files(BUNDLE, "coarse", mine) == [str(BUNDLE / "configs" / "coarse.yaml")]
+    check_configs(BUNDLE, {"coarse": {"dataset_dir": "x"}, "train": {}}, mine)
+
+
 def test_a_stage_of_no_bundle_is_refused(tmp_path):
     with pytest.raises(SemclError, match="the bundle is missing"):
         stage_files(tmp_path, "coarse", None)

@@ -122,6 +122,17 @@ def test_a_key_unlike_any_other_is_refused_with_all_known_keys():
     assert "leave it out" in message
 
 
+def test_an_overlay_for_other_stages_is_refused():
+    assert found("train", stages=["pretrain", "train"]) == []
+    (error,) = found("coarse", stages=["pretrain", "train"])
+    assert "an overlay is not for coarse" in error
+    assert "stages: pretrain, train" in error
+
+
+def test_a_strategy_s_shares_of_a_study_s_budget_do_not_concern_a_stage():
+    assert found("segment", stages={"segment": 1.0}) == []
+
+
 def test_all_errors_are_reported_at_once():
     messages = found(temprature=0.2, max_epochs="many", **{"train#views#rotate": 1})
     reported = "\n".join(messages)

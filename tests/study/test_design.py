@@ -163,9 +163,21 @@ def test_numbers_are_those_of_overlays_in_order_then_the_design_s_own(tmp_path: 
 
 
 def test_overlays_that_ship_are_found_by_name() -> None:
-    assert design_of(overlays=["faithful"]).all_numbers(CONFIGS) == yaml.safe_load(
-        (CONFIGS / "faithful.yaml").read_text()
+    assert design_of(overlays=["standard"]).all_numbers(CONFIGS) == yaml.safe_load(
+        (CONFIGS / "standard.yaml").read_text()
     )
+
+
+def test_numbers_of_an_overlay_for_some_stages_are_for_those_that_read_them(tmp_path: Path) -> None:
+    mine = str(overlay(tmp_path, "mine", "stages: [pretrain, inference]\npatch_size: 32\nlearning_rate: 0.1\n"))
+    found = design_of(overlays=[mine]).all_numbers(CONFIGS)
+    assert found == {"pretrain.patch_size": 32, "inference.patch_size": 32, "pretrain.learning_rate": 0.1}
+
+
+def test_the_paper_s_recipe_leaves_other_stages_their_optimizer_and_loss() -> None:
+    found = design_of(overlays=["faithful"]).all_numbers(CONFIGS)
+    assert {"pretrain.optimizer", "train.segmentation_loss", "store.patch_size"} <= set(found)
+    assert {key.partition(".")[0] for key in found} == {"store", "pretrain", "train", "inference", "embed"}
 
 
 @pytest.mark.parametrize(
