@@ -45,7 +45,7 @@ def test_the_lines_for_nnunet(phantoms, tmp_path, monkeypatch):
     stage, overlay = re.findall(r"'bundle/configs/(\S+?)\.yaml'", pretrain[pretrain.index("--config_file") + 1])
     small = {"spacing": [12, 12, 12], "patch_size": 32, "max_epochs": 1, "epoch_length": 1, "clusters_per_batch": 2}
     run_here(stage, ROOT / "bundle" / "configs" / f"{overlay}.yaml", dataset_dir=tmp_path / "cohort", **small)
-    monkeypatch.setattr(sys, "argv", ["semcl", *export[3:], "--spacing", "[12,12,12]", "--patch_size", "32"])
+    monkeypatch.setattr(sys, "argv", [*export, "--spacing", "[12,12,12]", "--patch_size", "32"])
     main()
     given = train[train.index("-pretrained_weights") + 1]
     theirs = get_network_from_plans(
