@@ -124,8 +124,9 @@ class Chain:
         return cls(cohort / "jobs" / CHAIN_NOTE, tuple(hashes), used)
 
     def begun(self) -> bool:
-        """Whether the note is about this very state of the cohort, with this overlay."""
-        return self._read().get("key") == self.keys[0]
+        """Whether the note is about this very state of the cohort, with these label maps and this overlay."""
+        note = self._read()
+        return (note.get("key"), note.get("labelled")) == (self.keys[0], self.labelled)
 
     def grown(self) -> bool:
         """Whether the note is about a state of the cohort before scans were added."""
@@ -134,12 +135,12 @@ class Chain:
     def done(self) -> list[str]:
         """The stages, from the first on, that have completed with the same numbers and this cohort or one it extends.
 
-        Where scans with label maps, or to be tested, were added, training and what follows it have not.
+        Where label maps, or scans to be tested, were added, training and what follows it have not.
         """
         note = self._read()
         listed = note.get("done")
         count = len(listed) if isinstance(listed, list) and note.get("key") in self.keys else 0
-        if self.grown() and note.get("labelled") != self.labelled:
+        if note.get("labelled") != self.labelled:
             count = min(count, ALL_STAGES.index("train"))
         return list(ALL_STAGES[:count])
 

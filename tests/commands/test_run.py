@@ -106,6 +106,22 @@ def test_labelled_scans_that_are_added_keep_coarse_networks_and_encoder(cohort, 
     assert [stage for stage, *_ in calls[len(ALL_STAGES) :]] == ["train", "inference", "evaluate"]
 
 
+def test_label_maps_of_scans_that_were_there_repeat_the_training_from_its_start(cohort, started):
+    calls, _ = started
+    labelled = datalist.load(cohort)
+    bare = next(case for case in labelled if case.fold is not None)
+    fewer = [replace(case, label=None) if case.id == bare.id else case for case in labelled]
+    datalist.save(fewer, cohort)
+    run(str(cohort))
+    (cohort / "jobs" / "train.checkpoint.pt").write_bytes(b"x")
+    datalist.save(labelled, cohort, extends=extended(cohort, labelled))
+    run(str(cohort))
+    stages = ["train", "inference", "evaluate"]
+    assert [(stage, bool(resume)) for stage, _, resume in calls[5:]] == [(stage, False) for stage in stages]
+    run(str(cohort))
+    assert len(calls) == len(ALL_STAGES) + len(stages)
+
+
 def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, tmp_path):
     calls, _ = started
     (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
