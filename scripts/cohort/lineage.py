@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SemclError
@@ -29,11 +30,53 @@ def cohort_states(dataset_dir: str | Path) -> list[str]:
     return [digest(listed_cases(path)), *str(content(path).get("extends", "")).split()] if path.is_file() else []
 
 
-def sides_of(folder: Path, split: Mapping[str, float]) -> dict[str, int | None]:
-    """Patient -> fold in the datalist of a folder, None for testing; empty unless it was split by the same numbers."""
-    before = _cases_of(folder)
-    same = bool(before) and content(folder / DATALIST_FILE).get("split") == dict(split)
-    return {case.patient: case.fold for case in before} if same else {}
+def sides_of(folder: Path, split: Mapping[str, float], cases: Sequence[Case]) -> dict[str, int | None]:
+    """Patient -> fold in the datalist of a folder, None for testing; empty unless it was split by the same numbers.
+
+    Patients of ``cases`` are known by their names and by their scans.
+
+    Raises:
+        SemclError: for one whose name and scans were on several sides.
+    """
+    before, path = _cases_of(folder), folder / DATALIST_FILE
+    if not before or content(path).get("split") != dict(split):
+        return {}
+    found: dict[str, dict[int | None, str]] = {case.patient: {case.fold: case.id} for case in before}
+    fold = {case.id: case.fold for case in before}
+    for case in cases:
+        if case.id in fold:
+            seen = found.setdefault(case.patient, {})
+            seen.setdefault(fold[case.id], case.id)
+            if len(seen) > 1:
+                places = [f"{one} in {'testing' if side is None else f'fold {side}'}" for side, one in seen.items()]
+                raise SemclError(
+                    "scans that are now one patient's were on two sides of the split",
+                    case=case.id,
+                    found=f"patient {case.patient}: {' and '.join(places)} in {path}",
+                    expected="patients that each were on one side, so that nobody is tested who was learnt from",
+                    remedy="name the patients as before, or split anew: give another --seed, and run all stages again",
+                )
+    return {patient: next(iter(seen)) for patient, seen in found.items()}
+
+
+def named_as_before(folder: Path, cases: Sequence[Case], stated: Collection[str]) -> list[Case]:
+    """The cases with the names that their patients have in the datalist of a folder.
+
+    A patient who has a name from a table, or whose scans were of several patients, keeps the new name.
+
+    Args:
+        folder: of a cohort.
+        cases: of the cohort that takes its place.
+        stated: ids of those whose patients a table names.
+    """
+    old = {case.id: case.patient for case in _cases_of(folder)}
+    named = {case.patient for case in cases if case.id in stated}
+    were: dict[str, set[str]] = {}
+    for case in cases:
+        if case.id in old and case.patient not in named:
+            were.setdefault(case.patient, set()).add(old[case.id])
+    before = {patient: next(iter(names)) for patient, names in were.items() if len(names) == 1}
+    return [replace(case, patient=before.get(case.patient, case.patient)) for case in cases]
 
 
 def extended(folder: Path, cases: Sequence[Case]) -> list[str]:

@@ -1,7 +1,8 @@
 """Provenance of weights and label maps: the split, label table and training patients, noted beside them and checked.
 
-A leak is a network that was trained on a patient who is now tested. Notes hold hashes of patients, so that a leak is
-found whatever else changed in the cohort: added scans and other folds are harmless, another split of patients is not.
+A leak is a network that was trained on a patient who is now tested. Notes hold hashes of patients and of their cases,
+so that a leak is found whatever else changed in the cohort, names of patients too: added scans and other folds are
+harmless, another split of patients is not.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Note = Mapping[str, Any]
 
 
 def provenance(origin: Note, cases: Sequence[Case], table: LabelTable) -> dict[str, Any]:
-    """The note to write beside a file: its origin, the organs, and the training patients as hashes.
+    """The note to write beside a file: its origin, the organs, and the training patients and cases as hashes.
 
     Args:
         origin: stage, cohort and label table, as the stages' configs have them.
@@ -40,8 +41,14 @@ def provenance(origin: Note, cases: Sequence[Case], table: LabelTable) -> dict[s
         table: the label table.
     """
     cohort = origin.get("cohort", digest(cases))
-    patients = sorted({_hashed(cohort, case.patient) for case in cases if case.fold is not None})
-    return {**origin, "cohort": cohort, "organs": table.organs_digest(), "patients": " ".join(patients)}
+    learnt = [case for case in cases if case.fold is not None]
+    return {
+        **origin,
+        "cohort": cohort,
+        "organs": table.organs_digest(),
+        "patients": " ".join(sorted({_hashed(cohort, case.patient) for case in learnt})),
+        "cases": " ".join(sorted(_hashed(cohort, case.id) for case in learnt)),
+    }
 
 
 def learnt_from(dataset_dir: str | Path, table: LabelTable) -> dict[str, list[str]]:
@@ -49,8 +56,8 @@ def learnt_from(dataset_dir: str | Path, table: LabelTable) -> dict[str, list[st
     return {"cohort": cohort_states(dataset_dir), "organs": [table.organs_digest()]}
 
 
-def _hashed(cohort: str, patient: str) -> str:
-    return hashlib.sha256(f"{cohort} {patient}".encode()).hexdigest()[:12]
+def _hashed(cohort: str, name: str) -> str:
+    return hashlib.sha256(f"{cohort} {name}".encode()).hexdigest()[:12]
 
 
 def note_attention(folder: str | Path, note: Note) -> None:
@@ -181,15 +188,16 @@ def require_unseen(
 
 def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequence[str]) -> None:
     """Refuse a network of another split that was trained on a patient who is tested."""
-    learnt = set(str(note.get("patients", "")).split())
-    seen = [case for case in tested if _hashed(str(note.get("cohort")), case.patient) in learnt]
+    patients, learnt = (set(str(note.get(key, "")).split()) for key in ("patients", "cases"))  # none in older notes
+    cohort = str(note.get("cohort"))
+    seen = [case for case in tested if _hashed(cohort, case.patient) in patients or _hashed(cohort, case.id) in learnt]
     if seen:
         raise SemclError(
             "a patient who is tested is one that was learnt from",
             case=seen[0].id,
             found=f"{len(seen)} of {len(tested)} tested cases in {path}, of cohort {note.get('cohort')}",
             expected=f"networks that have not seen them, as those made for cohort {' or '.join(splits)}",
-            remedy=f"{STAGES_AGAIN}; if it is another person with the same id, give patients other ids",
+            remedy=f"{STAGES_AGAIN}; if it is another person, give patients and cases other ids",
         )
 
 

@@ -24,12 +24,14 @@ ENOUGH = {"spread": 3, "size": 5}  # cases needed for a median
 
 
 def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Finding]]:
-    """Case -> patient: from the table, else the first case of the same DICOM PatientID, else the case itself.
+    """Case -> patient: from the table, else that of the scans with its DICOM PatientID, else the case itself.
+
+    They are named by the table if it has one of them, else after the first.
 
     Args:
         scans: each with its PatientID, empty if there is none. It only groups; no patient is named after it.
     """
-    first: dict[str, str] = {}
+    first = {tag: scan.row.patient for scan, tag in reversed(scans) if tag and scan.row}
     people, findings = {}, []
     for scan, tag in scans:
         case = scan.case
@@ -38,7 +40,7 @@ def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Fi
             continue
         people[case] = first.setdefault(tag, case) if tag else case
         if people[case] != case:
-            findings.append(Finding(case, "patient_by_tag", f"the patient of {people[case]}", (people[case],)))
+            findings.append(Finding(case, "patient_by_tag", f"patient {people[case]}", (people[case],)))
     return people, findings
 
 

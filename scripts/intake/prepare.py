@@ -12,7 +12,7 @@ from ..cohort.case import UNKNOWN_PHASE, Case, input_files
 from ..cohort.folder import check_cohort, merged_alone, unfinished
 from ..cohort.header import read_header
 from ..cohort.label_table import LabelTable
-from ..cohort.lineage import extended, sides_of
+from ..cohort.lineage import extended, named_as_before, sides_of
 from ..cohort.selection import hide_labels
 from ..cohort.volume_errors import ERROR
 from ..errors import SemclError, raise_all
@@ -75,6 +75,7 @@ def write(
 
     Folds given in column fold are kept; otherwise patients are split. Scans without a label map beside labelled ones
     are learnt from and never tested; if their patient is, they are left out. An unknown phase is added to the table.
+    Patients whom no table names keep the names they have in the cohort that ``out`` holds.
 
     Raises:
         SemclError: when nothing is left, the patients cannot be split, or files of others would be replaced.
@@ -88,6 +89,7 @@ def write(
     if UNKNOWN_PHASE not in table.phases and any(case.phase == UNKNOWN_PHASE for case in cases):
         table = replace(table, phases=(*table.phases, UNKNOWN_PHASE))
     check_cohort(out, table, datalist.DATALIST_FILE)
+    cases = named_as_before(out, cases, [case for case, scan in found.scans.items() if scan.row])
     cases, how = _on_sides(cases, found.scans, Split(folds, test_share, seed), out)
     masked = [case.id for case in cases if case.label is None and found.scans[case.id].masks]
     own = Output(out / datalist.MERGED, "label maps merged from masks", "--out")
@@ -110,7 +112,7 @@ def _on_sides(
     """The cases with their folds, without scans to be learnt from whose patient is tested; and how they were split.
 
     Folds that column fold gives are kept. Otherwise patients are split by the numbers, and keep the side they have in
-    the cohort that ``out`` holds if it was split by the same ones.
+    the cohort that ``out`` holds if it was split by the same ones: errors of ``sides_of``.
     """
     only = never_tested([scans[case.id] for case in cases])
     labelled = any(scans[case.id].labelled for case in cases)
@@ -120,7 +122,7 @@ def _on_sides(
         placed, how = as_stated(cases, scans, only), None
     else:
         to_segment: dict[str, int | None] = {case.patient: None for case in cases if case.id not in only}
-        known = sides_of(out, numbers._asdict()) if labelled else to_segment
+        known = sides_of(out, numbers._asdict(), cases) if labelled else to_segment
         placed, how = split(cases, *numbers, unlabelled=only, known=known), numbers
     return [case for case in placed if case.fold is not None or case.id not in only], how
 

@@ -11,7 +11,8 @@ import pytest
 
 from scripts.cohort.case import Case, digest
 from scripts.cohort.datalist import DATALIST_FILE, save
-from scripts.cohort.lineage import cohort_states, extended, sides_of, valid_splits
+from scripts.cohort.lineage import cohort_states, extended, named_as_before, sides_of, valid_splits
+from scripts.errors import SemclError
 
 NUMBERS = {"folds": 2, "test_share": 0.5, "seed": 0}
 
@@ -60,13 +61,34 @@ def test_a_scan_may_go_where_its_patient_stays(tmp_path: Path) -> None:
 
 
 def test_sides_are_known_of_a_cohort_split_alike_alone(tmp_path: Path) -> None:
-    assert sides_of(tmp_path, NUMBERS) == {}
+    assert sides_of(tmp_path, NUMBERS, []) == {}
     saved(tmp_path, cohort("a", "B"))
-    assert sides_of(tmp_path, NUMBERS) == {"pa": 0, "pB": None}
-    assert sides_of(tmp_path, NUMBERS | {"seed": 1}) == {}
+    assert sides_of(tmp_path, NUMBERS, []) == {"pa": 0, "pB": None}
+    assert sides_of(tmp_path, NUMBERS | {"seed": 1}, []) == {}
     (tmp_path / DATALIST_FILE).write_text(json.dumps({"training": [{"case": "a", "patient": "a", "image": 1}]}))
-    assert sides_of(tmp_path, NUMBERS) == {}
+    assert sides_of(tmp_path, NUMBERS, []) == {}
     assert extended(tmp_path, cohort("a")) == []
+
+
+def test_patients_are_known_by_their_scans_whatever_they_are_called(tmp_path: Path) -> None:
+    saved(tmp_path, cohort("a", "B"))
+    a, b = cohort("a", "B")
+    known = sides_of(tmp_path, NUMBERS, [replace(a, patient="ann"), replace(b, patient="bob"), *cohort("c")])
+    assert known == {"pa": 0, "pB": None, "ann": 0, "bob": None}
+    match = r"(?s)case B: scans that are now one patient's.*patient ann: a in fold 0 and B in testing in .*--seed"
+    with pytest.raises(SemclError, match=match):
+        sides_of(tmp_path, NUMBERS, [replace(a, patient="ann"), replace(b, patient="ann")])
+    with pytest.raises(SemclError, match="patient pB: B in testing and a in fold 0"):
+        sides_of(tmp_path, NUMBERS, [replace(a, patient="pB")])
+
+
+def test_patients_keep_their_names_unless_a_table_names_them(tmp_path: Path) -> None:
+    saved(tmp_path, cohort("a", "B"))
+    a, b, c = (replace(case, patient="c") for case in cohort("a", "B", "c"))
+    assert [case.patient for case in named_as_before(tmp_path, [a, c], [])] == ["pa", "pa"]
+    assert [case.patient for case in named_as_before(tmp_path, [a, c], ["c"])] == ["c", "c"]
+    assert [case.patient for case in named_as_before(tmp_path, [a, b, c], [])] == ["c", "c", "c"]
+    assert named_as_before(tmp_path / "nowhere", [a, c], []) == [a, c]
 
 
 def test_a_folder_of_volumes_has_no_state(tmp_path: Path) -> None:

@@ -52,8 +52,10 @@ def model(folder: Path, cases: list[Case], table: LabelTable = TABLE) -> str:
 def test_a_note_records_split_organs_and_hashed_patients(tmp_path):
     cases = cohort(tmp_path, "ab")
     note = provenance(ORIGIN, cases, TABLE)
-    assert note == {**ORIGIN, "cohort": digest(cases), "organs": TABLE.organs_digest(), "patients": note["patients"]}
-    assert len(note["patients"].split()) == 4
+    hashes = {key: note[key] for key in ("patients", "cases")}
+    assert note == {**ORIGIN, "cohort": digest(cases), "organs": TABLE.organs_digest(), **hashes}
+    assert [len(hashes[key].split()) for key in hashes] == [4, 4]
+    assert not {one.id for one in cases} & set(note["cases"].split())
     assert provenance(ORIGIN, cases[::-1], TABLE) == note
     assert not {one.patient for one in cases} & set(note["patients"].split())
 
@@ -78,6 +80,20 @@ def test_a_model_of_another_cohort_does_not_segment_its_training_patients(tmp_pa
     cases = cohort(tmp_path / "other", "xf", "xyzf")
     with pytest.raises(SemclError, match="case scan_f: a patient who is tested"):
         require_unseen(cases, str(tmp_path / "other"), TABLE, [weights])
+
+
+def test_a_scan_that_was_learnt_from_is_known_whatever_its_patient_is_called(tmp_path):
+    weights = model(tmp_path, cohort(tmp_path, "ab"))
+    cases = [replace(case, patient=f"new {case.patient}") for case in cohort(tmp_path, "bc")]
+    datalist.save(cases, tmp_path)
+    tested = [case for case in cases if case.fold is None]
+    with pytest.raises(
+        SemclError, match=r"(?s)case scan_c: a patient who is tested is one that was learnt from.*1 of 2"
+    ):
+        require_unseen(tested, str(tmp_path), TABLE, [weights])
+    path = Path(weights).with_suffix(".json")
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "cases"}))
+    require_unseen(tested, str(tmp_path), TABLE, [weights])
 
 
 FINE = {

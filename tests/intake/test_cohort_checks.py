@@ -23,8 +23,12 @@ def test_a_patient_is_from_the_table_else_by_tag_else_the_case():
         (Scan("c", Path("c")), "1"),
     ]
     people, findings = patients([*rows, (Scan("d", Path("d")), "")])
-    assert people == {"a": "ann", "b": "b", "c": "b", "d": "d"}
-    assert [(item.case, item.name) for item in findings] == [("c", "patient_by_tag")]
+    assert people == {"a": "ann", "b": "ann", "c": "ann", "d": "d"}
+    assert [(item.case, item.name, item.found) for item in findings] == [
+        (case, "patient_by_tag", "patient ann") for case in "bc"
+    ]
+    assert patients(rows[::-1])[0] == {"a": "ann", "b": "ann", "c": "ann"}
+    assert patients(rows[1:])[0] == {"b": "b", "c": "b"}
 
 
 def test_invalid_and_equal_names_are_found():

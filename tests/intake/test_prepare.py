@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from scripts.cohort import datalist
+from scripts.cohort.header import read_header
 from scripts.cohort.label_table import LabelTable
 from scripts.cohort.lineage import cohort_states
 from scripts.errors import SemclError
 from scripts.intake.prepare import prepare_cohort
 from tests.conftest import write_nifti
+from tests.faults.inputs import write_dicom
 
 SHAPE = (4, 5, 6)
 
@@ -268,3 +270,27 @@ def test_scans_added_to_a_cohort_leave_its_patients_where_they_are(folders, tabl
     assert len(cohort_states(out)) == 2
     prepare_cohort(images, labels, table, out, folds=2, seed=1)
     assert len(cohort_states(out)) == 1, "another seed is another split"
+
+
+def test_a_patient_of_dicom_scans_stays_where_he_is_when_one_comes_that_sorts_first(table, tmp_path):
+    images, labels, out = (tmp_path / name for name in ("images", "labels", "cohort"))
+
+    def add(person, phase, seed):
+        path = write_dicom(images / person / phase, ct(seed), tags={"0010|0020": f"id of {person}"})
+        label = np.full(read_header(path).shape, 5, np.uint8)
+        write_nifti(labels / f"{person}_{phase}.nii.gz", label, read_header(path).affine)
+
+    for seed, person in enumerate("abcd"):
+        add(person, "portal", seed)
+    before = prepare_cohort(images, labels, table, out, folds=2, test_share=0.5)
+    for seed, person in enumerate("abcd", start=4):
+        add(person, "arterial", seed)
+    after = prepare_cohort(images, labels, table, out, folds=2, test_share=0.5)
+    sides = {case.patient: case.fold for case in before}
+    assert sorted(sides) == [f"{person}_portal" for person in "abcd"]
+    assert {case.id: (case.patient, case.fold) for case in after} == {
+        f"{person}_{phase}": (f"{person}_portal", sides[f"{person}_portal"])
+        for person in "abcd"
+        for phase in ("arterial", "portal")
+    }
+    assert len(cohort_states(out)) == 2
