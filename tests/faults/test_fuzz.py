@@ -162,7 +162,8 @@ def read_overlays(folder: Path) -> None:
 
 
 def look(folder: Path, images: str, cases: str | None) -> None:
-    found = survey(Sources(folder / images, folder / "labels", folder / cases if cases else None, workers=1), TABLE)
+    labels = None if images.endswith(".csv") else folder / "labels"
+    found = survey(Sources(folder / images, labels, folder / cases if cases else None, workers=1), TABLE)
     stop(found.findings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import SemclError
 from .. import case_table
 from ..findings import Finding
 
@@ -32,6 +33,25 @@ class Scan:
     def labelled(self) -> bool:
         """Whether there is anything to learn from."""
         return self.label is not None or bool(self.masks)
+
+
+def refuse_label_maps(label_maps: Path | None, own: str) -> None:
+    """Refuse label maps that are given for a layout that has its own, and would not be used.
+
+    Args:
+        label_maps: as given.
+        own: where the layout has them.
+
+    Raises:
+        SemclError: unless ``label_maps`` is None.
+    """
+    if label_maps is not None:
+        raise SemclError(
+            "label maps are given for a layout that has its own",
+            found=f"--labels {label_maps}",
+            expected=f"label maps {own}",
+            remedy="leave out --labels; those of another folder can be named in column label of a CSV of paths",
+        )
 
 
 Found = tuple[list[Scan], list[Finding]]  # the scans of a layout, and files without a counterpart

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...cohort.volume_files import case_id
-from .scan import Found, Scan
+from .scan import Found, Scan, refuse_label_maps
 
 SCAN_NAMES = ("ct", "mr")
 MASK_FOLDER = "segmentations"
 
 
 def find(images: Path, label_maps: Path | None) -> Found | None:
-    """The subjects' folders under ``images``; None when there are none. ``label_maps`` is ignored."""
+    """The subjects' folders under ``images``; None when there are none.
+
+    Raises:
+        SemclError: for ``label_maps``.
+    """
     found = []
     for folder in sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []:
         scans = [path for path in sorted(folder.iterdir()) if case_id(path) in SCAN_NAMES]
@@ -20,4 +24,7 @@ def find(images: Path, label_maps: Path | None) -> Found | None:
         if scans:
             named = tuple((str(case_id(path)), path) for path in masks if case_id(path))
             found.append(Scan(folder.name, scans[0], None, named))
-    return (found, []) if found else None
+    if not found:
+        return None
+    refuse_label_maps(label_maps, f"in {MASK_FOLDER}/ of each folder beside {found[0].image.name}")
+    return found, []

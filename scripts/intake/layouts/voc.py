@@ -8,7 +8,7 @@ from ...cohort.pictures import PICTURE_SUFFIXES
 from ...errors import SemclError
 from ...plain import LARGE_BYTES, read_text
 from .. import case_table
-from .scan import Found, Scan
+from .scan import Found, Scan, refuse_label_maps
 
 IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
 TRAINING, TESTING = "train", "val"
@@ -19,14 +19,15 @@ def find(images: Path, label_maps: Path | None) -> Found | None:
     """The pictures that ImageSets/Segmentation lists in train.txt and val.txt; None when there are no such lists.
 
     Those of train.txt are for training, in three folds, those of val.txt for testing. A listed picture without a mask
-    in SegmentationClass/ is unlabelled. ``label_maps`` is ignored.
+    in SegmentationClass/ is unlabelled.
 
     Raises:
-        SemclError: when a list or a listed picture is missing.
+        SemclError: when a list or a listed picture is missing, and for ``label_maps``.
     """
     root = images
     if not (root / IMAGES).is_dir() or not (root / LISTS).is_dir():
         return None
+    refuse_label_maps(label_maps, f"in {MASKS}/")
     found = []
     for name in (TRAINING, TESTING):
         path = root / LISTS / f"{name}.txt"

@@ -23,6 +23,11 @@ def test_listed_pictures_are_trained_on_in_folds_or_tested(root):
     assert all(scan.image.is_file() and scan.row.patient == scan.case for scan in scans)
 
 
+def test_other_masks_than_those_of_voc_are_refused(root):
+    with pytest.raises(SemclError, match=r"(?s)a layout that has its own.*label maps in SegmentationClass/"):
+        find_layout(root, root / voc.MASKS)
+
+
 def test_another_folder_does_not_have_the_layout_of_voc(tmp_path):
     (tmp_path / "JPEGImages").mkdir()
     assert voc.find(tmp_path, None) is None
