@@ -111,6 +111,8 @@ def _on_sides(
 ) -> tuple[list[Case], Split | None]:
     """The cases with their folds, without scans to be learnt from whose patient is tested; and how they were split.
 
+    Where no scan has a label map there is no split to keep: those to be segmented are tested, the others learnt from.
+
     Folds that column fold gives are kept. Otherwise patients are split by the numbers, and keep the side they have in
     the cohort that ``out`` holds if it was split by the same ones: errors of ``sides_of``.
     """
@@ -120,10 +122,12 @@ def _on_sides(
         return cases, None
     if labelled and any(scans[case.id].stated_fold for case in cases):
         placed, how = as_stated(cases, scans, only), None
-    else:
-        to_segment: dict[str, int | None] = {case.patient: None for case in cases if case.id not in only}
-        known = sides_of(out, numbers._asdict(), cases) if labelled else to_segment
+    elif labelled:
+        known = sides_of(out, numbers._asdict(), cases)
         placed, how = split(cases, *numbers, unlabelled=only, known=known), numbers
+    else:
+        to_segment = {case.patient: None for case in cases if case.id not in only}
+        placed, how = split(cases, *numbers, unlabelled=scans, known=to_segment), None
     return [case for case in placed if case.fold is not None or case.id not in only], how
 
 

@@ -62,7 +62,7 @@ def split(
     side |= dict.fromkeys(new[:tested])
     _spread(new[tested:], measured, side, folds)
     trained = sum(side[patient] is not None for patient in measured)
-    if new and trained < folds:
+    if measured and trained < folds:
         raise SemclError(
             "too few patients to train on",
             found=f"{counted(len(measured), 'patient')}, {len(measured) - trained} of them kept for testing",

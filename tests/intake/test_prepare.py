@@ -294,3 +294,19 @@ def test_a_patient_of_dicom_scans_stays_where_he_is_when_one_comes_that_sorts_fi
         for phase in ("arterial", "portal")
     }
     assert len(cohort_states(out)) == 2
+
+
+@pytest.mark.parametrize("some", ["", "ab"])
+def test_scans_that_are_labelled_later_are_split_as_if_they_had_been_from_the_start(folders, table, tmp_path, some):
+    images, labels, out = folders
+    for case in some:
+        (tmp_path / "more").mkdir(exist_ok=True)
+        (images / f"{case}.nii.gz").rename(tmp_path / f"more/{case}.nii.gz")
+    more = tmp_path / "more" if some else None
+    bare = prepare_cohort(images, None, table, out, folds=2, unlabelled=more)
+    assert {case.id for case in bare if case.fold is None} == set("abcdef") - set(some)
+    for case in some:
+        (tmp_path / f"more/{case}.nii.gz").rename(images / f"{case}.nii.gz")
+    made = prepare_cohort(images, labels, table, out, folds=2)
+    assert made == prepare_cohort(images, labels, table, tmp_path / "anew", folds=2)
+    assert {case.fold for case in made} == {None, 0, 1}

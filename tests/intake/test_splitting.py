@@ -83,6 +83,13 @@ def test_patients_keep_their_side_and_the_shares_are_kept_with_new_ones():
     assert after != sides(split(more, 3, 0.4, 0))
 
 
+def test_patients_who_keep_their_sides_must_be_enough_to_train_on_too():
+    cases = [case("a"), case("b")]
+    assert sides(split(cases, 2, 0, 0, unlabelled="ab", known={"a": None, "b": None})) == {"a": None, "b": None}
+    with pytest.raises(SemclError, match=r"(?s)too few patients to train on.*2 patients, 2 of them kept for testing"):
+        split(cases, 2, 0, 0, known={"a": None, "b": None})
+
+
 def scan(name, labelled=True, fold=None, unlabelled=False):
     row = CaseRow(name, name, fold=fold) if fold is not None else None
     return Scan(name, Path(f"{name}.nii"), Path(f"{name}_label.nii") if labelled else None, (), row, unlabelled)
