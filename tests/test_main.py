@@ -87,6 +87,22 @@ def test_prepare_without_labels_makes_cases_to_segment(
     assert {(case.label, case.fold) for case in datalist.load(out)} == {(None, None)}
 
 
+def test_prepare_gives_a_cohort_of_mr_a_window_of_its_own_and_leaves_another_overlay(
+    tmp_path: Path, phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = (str(phantoms / "images"), str(tmp_path / "cohort"), str(phantoms / "labels.yaml"))
+    overlay = tmp_path / "cohort" / "overlay.yaml"
+    prepare(*given)
+    assert (datalist.stated_modality(given[1]), overlay.exists()) == (None, False)
+    prepare(*given, modality="MR")
+    assert (datalist.stated_modality(given[1]), yaml.safe_load(overlay.read_text())) == ("MR", {"window": "percentile"})
+    assert f"{overlay}: window: percentile, since these are MR" in capsys.readouterr().out
+    overlay.write_text("patch_size: 32\n")
+    prepare(*given, modality="MR")
+    assert overlay.read_text() == "patch_size: 32\n"
+    assert "overlay" not in capsys.readouterr().out
+
+
 def test_a_missing_folder_of_images_is_refused(tmp_path: Path, phantoms: Path) -> None:
     message = refused(tmp_path / "cohort", "--images", tmp_path / "CT", "--table", phantoms / "labels.yaml")
     assert message.startswith("error: a folder is missing")

@@ -32,6 +32,7 @@ def save(
     split_of: str | None = None,
     split: Mapping[str, float] | None = None,
     extends: Sequence[str] = (),
+    modality: str | None = None,
 ) -> None:
     """Write ``folder``/datalist.json; files inside the folder are named relative to it, others by full path.
 
@@ -41,6 +42,7 @@ def save(
         split_of: digest of the cohort of which these cases are another split; its attention maps are valid here.
         split: the numbers that the patients were split by.
         extends: digests of earlier states of this cohort, as ``extended`` finds them.
+        modality: of the scans where it is not CT.
     """
 
     def name(path: Path | None) -> str | None:
@@ -53,6 +55,7 @@ def save(
     sections: dict[str, Any] = {} if split_of is None else {"split_of": split_of}
     sections |= {"split": dict(split)} if split else {}
     sections |= {"extends": " ".join(extends)} if extends else {}
+    sections |= {"modality": modality} if modality else {}
     sections |= {section: [] for section in SECTIONS}
     for case in cases:
         entry = {
@@ -128,6 +131,13 @@ def content(path: Path) -> dict[str, Any]:
     """The content of a datalist file, unchecked; SemclError for anything but JSON."""
     found: dict[str, Any] = read_json(path, ENTRIES, UNCLEAR, PREPARE_AGAIN)
     return found
+
+
+def stated_modality(dataset_dir: str | Path) -> str | None:
+    """The modality that a cohort was prepared as, where that is not CT; None for other cohorts and plain folders."""
+    path = Path(dataset_dir) / DATALIST_FILE
+    found: Any = content(path) if path.is_file() else None
+    return str(found["modality"]) if isinstance(found, dict) and "modality" in found else None
 
 
 def output_folder(dataset_dir: str, bundle_root: str) -> str:

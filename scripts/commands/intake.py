@@ -114,16 +114,19 @@ def prepare(
     from ..cohort.label_table import LabelTable
     from ..intake import prepare as intake
     from ..printable import counted, printable
+    from .stages import keep_window
 
     organs = LabelTable.read(Path(table))
     for phase in labelled_phases or ():
         one_of("labelled_phases", phase, (*organs.phases, UNKNOWN_PHASE))
     found = source.survey(organs)
-    made = intake.write(found, organs, Path(out), folds, test_share, seed, labelled_phases)
+    made = intake.write(found, organs, Path(out), folds, test_share, seed, labelled_phases, source.modality)
     print(f"{out}: {_counts(made)}")
     left = sorted({case.id for case in found.usable()} - {case.id for case in made})
     if left:
         print(f"left out, {counted(len(left), 'scan')} without labels of tested patients: {printable(', '.join(left))}")
+    if source.modality == "MR":
+        keep_window(Path(out))
     print(f"next: {program()} run --dataset_dir {out}")
     if audit:
         end_audit(audited(out))

@@ -53,6 +53,19 @@ def keep_overlay(overlay: Path, dataset_dir: Path) -> Path:
     return kept
 
 
+def keep_window(dataset_dir: Path) -> None:
+    """Give a cohort of MR, whose intensities have no unit, an overlay by which each scan has its own window.
+
+    An overlay that is there stays.
+    """
+    kept = dataset_dir / OVERLAY_FILE
+    if not kept.exists():
+        write_text(kept, MARK + "window: percentile\n")
+        print(
+            f"{kept}: window: percentile, since these are MR; an overlay of your own, which replaces it, needs a window"
+        )
+
+
 def stage_files(root: Path, stage: str, overlay: Path | None) -> list[str]:
     """Return the config files of a stage: its own, and the overlay unless that is for other stages alone.
 

@@ -70,6 +70,7 @@ def write(
     test_share: float,
     seed: int,
     labelled_phases: Collection[str] | None = None,
+    modality: str = "CT",
 ) -> list[Case]:
     """Write the cohort of a survey's usable cases: datalist.json, labels.yaml, and label maps merged from mask files.
 
@@ -102,7 +103,8 @@ def write(
         if labelled_phases is not None:
             cases = hide_labels(cases, table.phases, labelled_phases)
         table.save(out)
-        datalist.save(cases, out, split=how._asdict() if how else None, extends=extended(out, cases))
+        numbers, stated = how._asdict() if how else None, modality if modality != "CT" else None
+        datalist.save(cases, out, split=numbers, extends=extended(out, cases), modality=stated)
     return cases
 
 

@@ -17,6 +17,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from .. import ranks
+from ..cohort.datalist import stated_modality
 from ..errors import SemclError, one_of
 from ..plain import short
 from ..sidefiles import damaged, read_note
@@ -55,7 +56,8 @@ class Settings:
             perhaps: files that it may not need; ``contradiction`` is for when it does.
 
         Raises:
-            SemclError: when a file was made with other settings than are given, or does not note its settings.
+            SemclError: when a file was made with other settings than are given, or does not note its settings; and for
+                a cohort of MR whose window is neither given nor noted.
         """
         one_of("settings", mode := self._value("settings"), (NOTED, GIVEN))
         used, taken = self._used(), dict[str, Any]()
@@ -74,6 +76,20 @@ class Settings:
             if mode != GIVEN:
                 raise error
             _say(f"warning: {error.problem}: {error.found}; {error.expected}", sys.stderr)
+
+        if "window" in used - self.given - taken.keys():
+            self._refuse_mr()
+
+    def _refuse_mr(self) -> None:
+        """Refuse the window of common.yaml, which is that of CT, for a cohort that was prepared as MR."""
+        folder = self.parser.get_parsed_content("dataset_dir") if "dataset_dir" in self.config else None
+        if folder is not None and stated_modality(str(folder)) == "MR":
+            raise SemclError(
+                "the scans are MR, and would be cut off as CT is",
+                found=f"no window but that of common.yaml, {self._value('window')}; modality MR in {folder}",
+                expected="a window for these scans",
+                remedy="write `window: percentile` into the overlay, or give --window percentile, or two numbers",
+            )
 
     def contradiction(self, weights: Path) -> SemclError | None:
         """The error of weights that were made with other settings than this config's; None where they agree."""

@@ -22,15 +22,6 @@ def test_paths_of_a_csv_are_relative_to_its_folder(tmp_path):
     assert (scan.row.patient, scan.row.phase, scan.row.annotated) == ("p", "portal", ("liver", "spleen"))
 
 
-@pytest.mark.parametrize("images", ["", "scans.csv"])
-def test_label_maps_beside_those_of_the_layout_are_refused(images, tmp_path):
-    write_nifti(tmp_path / "s1/ct.nii.gz", ct())
-    Folder(tmp_path).sheet("case,image,patient\ns1,s1/ct.nii.gz,p\n", "scans.csv")
-    match = rf"(?s)a layout that has its own.*--labels {tmp_path}/labels.*label maps in .*column label of a CSV"
-    with pytest.raises(SemclError, match=match):
-        find_layout(tmp_path / images, tmp_path / "labels")
-
-
 def test_a_csv_of_paths_needs_its_columns(tmp_path):
     with pytest.raises(SemclError, match=r"(?s)with columns case, file.*columns case, image, patient"):
         find_layout(Folder(tmp_path).sheet("case,file\na,b\n"), None)[1]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
+from scripts.cohort.datalist import load, save
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError, root_cause
 from scripts.job.settings import noted_settings
@@ -55,6 +56,15 @@ def trained(stage: str, models: Path, table: LabelTable, **overrides: Any) -> Pa
     weights.touch()
     weights.with_suffix(".json").write_text(json.dumps({"stage": f"{stage}.yaml", "cohort": "c", **note}))
     return weights
+
+
+def test_a_cohort_of_mr_is_not_windowed_as_ct(cohort: Path) -> None:
+    save(load(cohort), cohort, modality="MR")
+    for stage in ("coarse", "evaluate"):
+        with pytest.raises(SemclError, match="the scans are MR, and would be cut off as CT is"):
+            shared(stage, cohort).window  # noqa: B018
+        assert shared(stage, cohort, window="percentile").window == "percentile"
+        assert shared(stage, cohort, window=[-160, 240]).window == [-160, 240]
 
 
 def refusal(stage: str, folder: Path, **overrides: Any) -> str:

@@ -29,8 +29,7 @@ def find_layout(images: Path, label_maps: Path | None) -> tuple[str, Found]:
         label_maps: folder of label maps or one file; None for those of the data set.
 
     Raises:
-        SemclError: when a folder is missing or holds no volumes, a table or list of the layout is invalid, or label
-            maps are given for a layout that has its own.
+        SemclError: when a folder is missing or holds no volumes, or the layout refuses its files or ``label_maps``.
     """
     for path in (images, label_maps):
         listed = path is not None and path.suffix.lower() == ".csv"  # its reader has better errors
