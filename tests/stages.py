@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,6 +21,10 @@ from scripts.errors import root_cause
 from scripts.job.job import Job
 from scripts.job.plain_errors import explain
 from scripts.signals import ENDING
+
+# one process imports the package, and each run in a process of its own is a fork of it
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["tests.warm"])
 
 ROOT = Path(__file__).parent.parent
 NO_SETTINGS = {"parts": [], "settings": {}}  # in the note of weights: they fit whatever a stage is given

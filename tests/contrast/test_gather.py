@@ -1,6 +1,5 @@
 """A batch spread over ranks: value and gradient are those of one process with the whole batch."""
 
-import multiprocessing
 from datetime import timedelta
 
 import pytest
@@ -13,6 +12,7 @@ from scripts.contrast import partition
 from scripts.contrast.gather import Communicator
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.contrast.memory import QueryMemory
+from tests.stages import FORKED
 
 from .oracles import at, loop, mean, sample
 
@@ -112,12 +112,10 @@ def work(rank, world, folder):
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """What each rank of each number of ranks found."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     found = {}
     for world in SPLITS:
         folder = tmp_path_factory.mktemp(f"ranks{world}")
-        processes = [context.Process(target=work, args=(rank, world, str(folder))) for rank in range(world)]
+        processes = [FORKED.Process(target=work, args=(rank, world, str(folder))) for rank in range(world)]
         for process in processes:
             process.start()
         for process in processes:

@@ -18,11 +18,9 @@ import torch
 from scripts.coarse.samples import ReadCoarse
 from scripts.contrast.positives import PrepareViews
 from scripts.refine.refiner import PrepareQueries
-from tests.stages import ROOT, run_logged
+from tests.stages import FORKED, ROOT, run_logged
 
 PATIENCE = 120  # seconds a test waits for its ranks
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["tests.distributed"])
 
 
 def free_port() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import multiprocessing
 import os
 import pkgutil
 import resource
@@ -18,11 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.__main__ import main
-from tests.stages import run_logged
-
-# one process imports the package, and each run is a fork of it
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["tests.faults"])
+from tests.stages import FORKED, run_logged
 
 
 def patch(owner: str, name: str, before: Callable[[int], None]) -> None:
