@@ -17,7 +17,29 @@ from scripts.commands.phantom import phantom
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had these ignored
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+LONGEST = (  # files that start first, so that none of them keeps one core busy at the end
+    "faults/test_interruptions.py",
+    "study/test_real_study.py",
+    "real/test_hippocampus.py",
+    "test_chain.py",
+    "test_bench.py",
+    "distributed/test_agents.py",
+    "distributed/test_shards.py",
+    "zoo/test_release.py",
+    "distributed/test_equality.py",
+    "test_main.py",
+    "auto3dseg/test_tutorial.py",
+    "commands/test_run.py",
+    "real/test_ct_abdomen.py",
+    "distributed/test_files.py",
+)
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the longest files to the front, and leave the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
