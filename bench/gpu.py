@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from scripts.commands.phantom import phantom
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.device import on_device
@@ -146,16 +148,15 @@ def study(smoke: bool) -> Iterator[Line]:
 
     What the study prints goes to standard error.
     """
-    design = {"preset": "smoke", "strategies": "coarse", "budget": 10}
+    design = {"preset": "smoke", "strategies": "coarse", "budget": 3}
     if not smoke:
         design = {"preset": "gpu", "strategies": "semantic,multiclass", "budget": 20, "budgets": 1}
     with tempfile.TemporaryDirectory() as folder:
-        for command, options in {
-            "phantom": {"out": folder, "cases": 4 if smoke else 8},
-            "study": {"dataset_dir": folder, **design, "labels": 2, "seeds": 1, "workers": 1},
-        }.items():
-            words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-            subprocess.run([sys.executable, "-m", "scripts", command, *words], check=True, stdout=sys.stderr)
+        with redirect_stdout(sys.stderr):
+            phantom(folder, **({"cases": 5, "folds": 2} if smoke else {"cases": 8}))
+        options = {"dataset_dir": folder, **design, "labels": 2, "seeds": 1, "workers": 1}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        subprocess.run([sys.executable, "-m", "scripts", "study", *words], check=True, stdout=sys.stderr)
         (done,) = json.loads(Path(folder, "study", "summary.json").read_text())["tables"]
     for cost in done["costs"]:
         seconds = cost["training_seconds"]

@@ -1,11 +1,13 @@
 """Whole-volume inference beside the bare network, a plain loop, and MONAI's sliding window over two networks.
 
-``python -m bench.inference NAME`` prints the seconds one of them takes and the memory in MiB it adds.
+``python -m bench.inference NAME X Y Z`` prints the seconds one of them takes, and the memory in MiB it adds, on voxels
+of X x Y x Z mm.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import statistics
 import sys
 import tempfile
@@ -62,6 +64,17 @@ class Copier(nn.Module):
         return self.refiner(inputs).mul_(0.1).add_(inputs[:, 1:] * 10 - 5)
 
 
+@functools.cache
+def phantom() -> tuple[MetaTensor, np.ndarray]:
+    """A rendered scan and its objects, not to be written into."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_phantoms(Path(folder), 1, 0)
+        (scan,) = Path(folder, "images").iterdir()
+        image = read(scan, "phantom")
+        objects = read_objects(Path(folder, "labels", scan.name), image, "phantom", LabelTable.load(folder))
+    return image, objects.astype(np.int16)
+
+
 class Scene:
     """A phantom with its ground truth as attention, and the untrained refiner with the numbers of common.yaml.
 
@@ -73,13 +86,8 @@ class Scene:
 
     def __init__(self, spacing: Sequence[float] = CLINICAL, organs: int = ORGANS[-1], padding: int = 0) -> None:
         torch.manual_seed(0)
-        with tempfile.TemporaryDirectory() as folder:
-            write_phantoms(Path(folder), 1, 0)
-            labels = LabelTable.load(folder)
-            (scan,) = Path(folder, "images").iterdir()
-            image = read(scan, "phantom")
-            objects = read_objects(Path(folder, "labels", scan.name), image, "phantom", labels).astype(np.int16)
-        objects[objects > organs] = 0
+        image, every = phantom()
+        objects = np.where(every > organs, 0, every)
         shape = working_shape(image.shape[1:], image.pixdim.tolist(), spacing)
         pad = [0, 0, padding, padding, padding, padding]
         voxels = nn.functional.pad(resample(image.as_tensor(), shape), pad, value=AIR_HU)[None]
@@ -164,9 +172,9 @@ class Scene:
         return run
 
 
-def alone(name: str) -> tuple[float, float]:
+def alone(name: str, spacing: Sequence[float]) -> tuple[float, float]:
     """Seconds of a run, the median of three after a first one unless that is long, and the memory in MiB it adds."""
-    run = Scene().run(name)
+    run = Scene(spacing).run(name)
     forget_peak()
     before, seconds = memory("VmRSS"), [_timed(run)]
     peak = memory("VmHWM") - before
@@ -181,11 +189,11 @@ def _timed(run: Run) -> float:
     return time.perf_counter() - start
 
 
-def beside(names: Sequence[str]) -> str:
+def beside(names: Sequence[str], spacing: Sequence[float]) -> str:
     """Seconds and memory of each on the same volume."""
     rows = []
     for name in names:
-        seconds, peak = in_new_process("bench.inference", name)
+        seconds, peak = in_new_process("bench.inference", name, *spacing)
         rows.append([name, f"{seconds:.1f}", f"{peak:.0f}"])
     return table(["by", "seconds", "peak memory it adds, MiB"], rows)
 
@@ -260,7 +268,7 @@ def report(
         f"In processes of their own, the median of three runs after a first one, or one of over {LONG:.0f} s; sliding "
         f"windows of {WINDOW[0]} voxels a side, half overlapping, on a grid of {' x '.join(map(str, USUAL))} mm. They "
         "find organs by themselves, ours is told where to look.",
-        beside(names),
+        beside(names, spacing),
         "Time grows with the queries, that is with the slices organs touch, and hardly with the volume.",
         growth(organs, paddings, rounds, spacing),
         "The same body in more slices:",
@@ -270,4 +278,4 @@ def report(
 
 
 if __name__ == "__main__":
-    print(*alone(sys.argv[1]))
+    print(*alone(sys.argv[1], [float(word) for word in sys.argv[2:]]))
