@@ -12,7 +12,7 @@ RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 RELEASE := $(if $(findstring command line,$(origin COHORT)),--cohort $(COHORT)) $(if $(OVERLAY),--overlay $(OVERLAY))
 RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--url $(URL))
 
-.PHONY: demo study test check docs bench bundle bundle-test clean
+.PHONY: demo study test check lint docs bench bundle bundle-test clean
 
 demo: .venv/ready
 	$(BIN)/python -m tools.fresh "$(COHORT)"
@@ -27,12 +27,14 @@ study: .venv/ready
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: .venv/ready
+check: lint
+	$(BIN)/python -m pytest tests/test_configs.py
+
+lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m tools.tables --check
-	$(BIN)/python -m pytest tests/test_configs.py
 
 docs: .venv/ready
 	$(BIN)/python -m tools.tables
