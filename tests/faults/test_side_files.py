@@ -28,8 +28,9 @@ SPOILED: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Path:
-    """A folder of everything the report shows beside its numbers."""
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of everything the report shows beside its numbers; a page of it is without their figures."""
+    monkeypatch.setattr("scripts.evaluate.report.PLOTTED", ())
     (tmp_path / "curves").mkdir()
     (tmp_path / "curves" / "train.csv").write_text("stage,run,epoch,loss\ntrain,1,1,2.5\ntrain,1,2,1.5\n")
     write_run(tmp_path, "train")
