@@ -112,9 +112,9 @@ class QueryInferer(Inferer):
         highest = torch.full(shape, lowest, device=inputs.device)
         objects = strongest(self._scores(patches, network, shape, lowest), highest)
         if self.certain is None:
-            return post_process(objects, coarse, self.smallest_island, self.keep_slices)[None, None]
+            return self._processed(objects, coarse)[None, None]
         objects = objects.masked_fill(highest <= AT_THRESHOLD, 0)
-        processed = post_process(objects, coarse, self.smallest_island, self.keep_slices)
+        processed = self._processed(objects, coarse)
         return processed.masked_fill((highest > lowest) & (highest < self.certain), IGNORED)[None, None]
 
     def probabilities(
@@ -139,10 +139,14 @@ class QueryInferer(Inferer):
             below_one = score.clamp(max=1 - torch.finfo(score.dtype).eps)
             odds[number][box] = below_one / (1 - below_one)
         objects = odds.argmax(0)
-        processed = post_process(objects, coarse, self.smallest_island, self.keep_slices)
+        processed = self._processed(objects, coarse)
         changed = processed != objects
         odds.div_(odds.sum(0))[:, changed] = functional.one_hot(processed[changed].long(), classes).T.to(odds.dtype)
         return odds[None]
+
+    def _processed(self, objects: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+        """Object numbers (X, Y, Z) post-processed with the coarse map as it was queried: without islands."""
+        return post_process(objects, coarse, self.smallest_island, self.keep_slices, self.grid.islands)
 
     def _patches(
         self, inputs: torch.Tensor, attention: torch.Tensor | None, given: torch.Tensor | None = None

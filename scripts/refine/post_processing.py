@@ -11,28 +11,44 @@ from ..cohort.components import Box, boxes, on_slices, without_islands
 
 
 def post_process(
-    objects: torch.Tensor, coarse: torch.Tensor, smallest_island: float, keep_slices: bool
+    objects: torch.Tensor, coarse: torch.Tensor, smallest_island: float, keep_slices: bool, islands: float = 0
 ) -> torch.Tensor:
     """A map of object numbers (X, Y, Z) without islands, and with the coarse map where an object was lost.
 
     Args:
         objects: the fused predictions.
         coarse: the coarse map, of the same shape.
-        smallest_island: components of an object below this share of its largest one are removed; 0 keeps all, 1 only
-            the largest.
+        smallest_island: components of an object below this share of its largest one are removed, also after the coarse
+            map was used; 0 keeps all, 1 only the largest.
         keep_slices: use the coarse map on axial slices on which it shows an object and nothing of it was predicted,
             without overwriting other objects.
+        islands: components of an object of the coarse map below this share of its largest one are not used.
     """
-    if smallest_island:
-        objects = torch.from_numpy(without_islands(objects.cpu().numpy(), smallest_island)).to(objects.device)
-    return restore_lost_slices(objects, coarse) if keep_slices else objects
+    kept = _without_islands(objects, smallest_island)
+    if not keep_slices:
+        return kept
+    restored = restore_lost_slices(kept, coarse, islands)
+    return kept if restored is kept else _without_islands(restored, smallest_island)
 
 
-def restore_lost_slices(objects: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
-    """Object numbers (X, Y, Z), from ``coarse`` on slices (along Z) on which an object it shows was not predicted."""
+def _without_islands(objects: torch.Tensor, smallest: float) -> torch.Tensor:
+    if not smallest:
+        return objects
+    return torch.from_numpy(without_islands(objects.cpu().numpy(), smallest)).to(objects.device)
+
+
+def restore_lost_slices(objects: torch.Tensor, coarse: torch.Tensor, islands: float = 0) -> torch.Tensor:
+    """Object numbers (X, Y, Z), from ``coarse`` on slices (along Z) on which an object it shows was not predicted.
+
+    Components of ``coarse`` below the share ``islands`` of their object's largest are left out.
+    """
     predicted, shown = objects.cpu().numpy(), coarse.cpu().numpy()
     count = int(shown.max(initial=0))
-    lost = on_slices(shown, count) & ~on_slices(predicted, count)
+    absent = ~on_slices(predicted, count)
+    lost = on_slices(shown, count) & absent
+    if islands and lost.any():
+        shown = without_islands(shown, islands)
+        lost = on_slices(shown, count) & absent
     if not lost.any():
         return objects
     restored = predicted.copy()

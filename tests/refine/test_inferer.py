@@ -149,6 +149,16 @@ def test_a_volume_without_attention_is_segmented_coarsely_first():
     assert torch.equal(inferer(volume(), copy_mask), boxes())
 
 
+@pytest.mark.parametrize("keep_slices", [False, True])
+def test_a_stray_island_of_the_coarse_map_does_not_become_organ(keep_slices):
+    attention = boxes()
+    attention[0, 0, 5:8, 30:33, 11] = 1  # 9 voxels of 196, on a slice without the rest
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240], islands=0.1)
+    inferer = QueryInferer(grid, 8, no_coarse, keep_slices=keep_slices)
+    assert torch.equal(inferer(volume(), copy_mask, attention=attention), boxes())
+    assert torch.equal(inferer.probabilities(volume(), copy_mask, 4, attention=attention).argmax(1)[0], boxes()[0, 0])
+
+
 def test_batches_are_full_whatever_objects_and_slices_they_are_of():
     sizes = []
 

@@ -32,6 +32,31 @@ def test_a_slice_without_an_object_keeps_its_coarse_map_and_leaves_others_alone(
     assert torch.equal(post_process(predicted, coarse, 0, keep_slices=False), predicted)
 
 
+def test_an_island_of_the_coarse_map_is_not_restored():
+    coarse = torch.zeros(8, 8, 12, dtype=torch.int16)
+    coarse[2:6, 2:6, :5] = 1
+    coarse[1:3, 1:3, 9] = 1  # 4 voxels of 80
+    predicted = coarse.clone()
+    predicted[..., 4:] = 0
+    done = post_process(predicted, coarse, 0, keep_slices=True, islands=0.1)
+    assert done[..., 4].any()
+    assert not done[..., 9].any()
+    assert post_process(predicted, coarse, 0, keep_slices=True, islands=0.05)[..., 9].any()
+
+
+def test_what_is_restored_is_no_smaller_than_the_smallest_island():
+    coarse = torch.zeros(8, 8, 12, dtype=torch.int16)
+    coarse[2:6, 2:6, :6] = 1
+    coarse[1:5, 1:5, 8:11] = 1
+    predicted = coarse.clone()
+    predicted[..., [5, 10]] = 0
+    done = post_process(predicted, coarse, 1, keep_slices=True)
+    expected = coarse.clone()
+    expected[..., 8:] = 0
+    assert torch.equal(done, expected)  # the slice beside the largest component is restored
+    assert torch.equal(post_process(predicted, coarse, 0.1, keep_slices=True), coarse)
+
+
 def test_it_equals_a_loop_over_objects_and_slices():
     generator = torch.Generator().manual_seed(0)
     coarse, predicted = torch.randint(0, 60, (2, 5, 6, 20), generator=generator, dtype=torch.int16)
