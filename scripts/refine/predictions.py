@@ -20,19 +20,21 @@ from ..intake.given_maps import ToolMaps
 from ..job.config_check import config_digest
 from ..job.job import Job
 from ..outputs import Output, visible
-from ..previous import forget_previous, set_aside
+from ..previous import PREVIOUS_FOLDER, forget_previous, set_aside
 from .calibration import calibration_path
+from .expected_dice import SUFFIX
 from .volumes import prediction_path, samples
 
-PREDICTION_SUFFIXES = (".nii.gz", ".png", ".dcm")
+PREDICTION_SUFFIXES = (".nii.gz", ".png", ".dcm", SUFFIX)
 
 
 class Predictions:
     """Handler: a folder of predictions, all by the same weights and config, each newer than the files it came from.
 
-    Up-to-date predictions are kept, so an interrupted run goes on where it stopped; outdated ones are set aside just
-    before the first new one is written, and removed once every case has a new one. A shard predicts its own cases;
-    ranks share the missing ones. Must come before the handlers that write.
+    Up-to-date predictions are kept, so an interrupted run goes on where it stopped; outdated ones, also of cases of
+    another section, are set aside with the files beside them just before the first new one is written, and removed once
+    every case of theirs has a new one. A shard predicts its own cases; ranks share the missing ones. Must come before
+    the handlers that write.
 
     Args:
         folder: of the predictions, <case>.nii.gz.
@@ -56,7 +58,7 @@ class Predictions:
         self.attention_dir, self.tool = attention_dir, tool
         self.note = self.folder / "predictions.json"
         self.cleared = True
-        self.outdated: dict[Path, int] = {}  # with their times: another rank may have rewritten one since
+        self.outdated: dict[Path, list[int] | None] = {}  # with their stamps: another rank may have rewritten one since
 
     def path(self, case: Case) -> Path:
         """Path of a case's prediction."""
@@ -77,15 +79,14 @@ class Predictions:
             SemclError: when the folder holds scans, label maps or anything else that inference did not write.
         """
         own = self.own()
-        paths = [self.path(case) for case in self._missing(self.cases)]
-        self.outdated, self.cleared = {path: path.stat().st_mtime_ns for path in paths if path.is_file()}, False
+        self.outdated, self.cleared = self._outdated(), False
         ranks.first_alone(self._claim)
         if own:
             evaluator.run()
         ranks.wait()
         if ranks.number() == 0:
             with self.job.one_at_a_time("predictions"):
-                if not self._missing(self.cases):
+                if self._all_made_again():
                     forget_previous(self.folder)
 
     def attach(self, engine: Engine) -> None:
@@ -123,10 +124,11 @@ class Predictions:
     def _clear(self) -> None:
         """Set outdated predictions aside, also those of other shards, and write the note for all of them."""
         with self.job.one_at_a_time("predictions"):
-            still = [path for path, at in self.outdated.items() if path.is_file() and path.stat().st_mtime_ns == at]
+            still = [path for path, at in self._outdated().items() if self.outdated.get(path) == at]
             kept = set_aside(self.folder, still)
             if kept is not None:
-                print(f"{len(still)} outdated predictions are in {kept} until every case has a new one")
+                count = len(set(map(_case_of, still)))
+                print(f"{count} outdated predictions are in {kept} until every case has a new one")
             scans = self._noted() | {case.id: _stamp(case) for case in self.cases}
             write_text(
                 self.note,
@@ -137,10 +139,22 @@ class Predictions:
         scans = self._noted()
         return [case for case in cases if not (scans.get(case.id) == _stamp(case) and self._current(case))]
 
+    def _outdated(self) -> dict[Path, list[int] | None]:
+        """Files of predictions that a run like this one would make again or has not made, with their stamps."""
+        files = {path: stamp(path) for path in visible(self.folder) if _case_of(path) is not None}
+        kept = set(self._noted()) - {case.id for case in self._missing(self.cases)}
+        return {path: at for path, at in files.items() if _case_of(path) not in kept}
+
+    def _all_made_again(self) -> bool:
+        """Whether all cases have a prediction, also those of other sections whose outdated ones were set aside."""
+        aside = {_case_of(path) for path in (self.folder / PREVIOUS_FOLDER).glob("*/*")}
+        return not self._missing(self.cases) and aside <= set(map(_case_of, visible(self.folder)))
+
     def _made_by(self) -> dict[str, object]:
         files = [*self.weights, *map(calibration_path, self.weights)]
         made_of = [checksum(path) if path.is_file() else None for path in files]
-        return {"weights": made_of, "config": config_digest(self.job.config), "labels": self.job.origin.get("labels")}
+        config = {key: value for key, value in self.job.config.items() if key != "section"}  # which cases, not how
+        return {"weights": made_of, "config": config_digest(config), "labels": self.job.origin.get("labels")}
 
     def _noted(self) -> dict[str, list[int]]:
         """The scans whose predictions were made as this run would make them; none if that is unknown."""
@@ -152,6 +166,11 @@ class Predictions:
         sources = [case.image, attention_path(self.attention_dir, case.id)]
         sources += self.tool.sources(case.id) if self.tool else []
         return newer(self.path(case), filter(Path.exists, sources))
+
+
+def _case_of(path: Path) -> str | None:
+    """The case that a file of a prediction is of; None for other files."""
+    return next((path.name.removesuffix(end) for end in PREDICTION_SUFFIXES if path.name.endswith(end)), None)
 
 
 def _stamp(case: Case) -> list[int]:

@@ -34,13 +34,13 @@ class Inference:
         (folder / "model.calibration.json").write_bytes(b"calibration")
         self.config: dict[str, Any] = {"threshold": 0.5}
         self.origin = {"stage": "inference.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
-        self.scans = "scans"
+        self.scans, self.names = "scans", NAMES
         self.unreadable: tuple[str, ...] = ()
         for path in folder.rglob("*.*"):
             age(path, MINUTE)
 
     def predictions(self) -> Predictions:
-        cases = [Case(name, name, "portal", self.folder / self.scans / f"{name}.nii.gz") for name in NAMES]
+        cases = [Case(name, name, "portal", self.folder / self.scans / f"{name}.nii.gz") for name in self.names]
         job = Job("inference", "bundle", str(self.folder / "out"), self.origin, 0)
         job.config = self.config
         folders = str(self.folder / "predictions"), str(self.folder / "attention")
@@ -71,6 +71,10 @@ class Inference:
         with suppress(KeyboardInterrupt):
             predictions.run(evaluator)
         return done
+
+    def section(self, section: str, *names: str) -> None:
+        """Go on with the cases of another section."""
+        self.names, self.config = names, self.config | {"section": section}
 
     def there(self) -> list[str]:
         return sorted(path.name[0] for path in (self.folder / "predictions").glob("*.nii.gz"))
@@ -216,6 +220,46 @@ def test_predictions_of_other_weights_are_kept_until_all_are_made_again(
     assert kept(inference) == ["a", "a", "b", "c"]
     assert inference.run() == ["b", "c"]
     assert kept(inference) == []
+
+
+def test_predictions_of_other_weights_do_not_stay_for_cases_of_another_section(inference: Inference) -> None:
+    inference.section("testing", "a", "b")
+    inference.run()
+    other_weights(inference)
+    inference.section("unlabelled", "c")
+    assert inference.run() == ["c"]
+    assert (inference.there(), kept(inference)) == (["c"], ["a", "b"])  # kept: they have no new one
+    assert inference.run() == []
+    assert kept(inference) == ["a", "b"]
+    inference.section("testing", "a", "b")
+    assert inference.run() == ["a", "b"]
+    assert (inference.there(), kept(inference)) == (["a", "b", "c"], [])
+
+
+def test_another_section_alone_outdates_nothing(inference: Inference) -> None:
+    inference.section("testing", "a", "b")
+    inference.run()
+    inference.section("unlabelled", "c")
+    assert inference.run() == ["c"]
+    inference.section("all", *NAMES)
+    assert inference.run() == []
+    assert inference.there() == list(NAMES)
+
+
+def test_files_beside_a_prediction_are_set_aside_with_it(inference: Inference) -> None:
+    inference.run()
+    folder = inference.folder / "predictions"
+    for name in ("a.dcm", "a.quality.json", "b.quality.json"):
+        (folder / name).write_bytes(b"of the old weights")
+    other_weights(inference)
+    inference.unreadable = ("a",)
+    inference.run()
+    assert sorted(path.name for path in folder.iterdir() if path.name[0] != ".") == [
+        "b.nii.gz",
+        "c.nii.gz",
+        "predictions.json",
+    ]
+    assert sorted(path.name for path in folder.glob(".previous/*/a.*")) == ["a.dcm", "a.nii.gz", "a.quality.json"]
 
 
 def test_a_run_that_fails_before_its_first_prediction_removes_none(inference: Inference) -> None:
