@@ -12,13 +12,12 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 from torch import nn
 
-from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.components import boxes
 from ..cohort.resampling import reach, resample, strongest
 from ..cohort.volume import case_of, normalise
 from ..finite import refuse_broken
-from ..intake.given_maps import ToolMaps, no_map, put_over
+from ..intake.given_maps import ToolMaps, needs_coarse, no_map, put_over
 from ..job.weights import load_weights
 
 
@@ -133,10 +132,6 @@ class LoadCoarse:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if any(map(self._is_needed, self.cases)):
+        lacking = bool(self.model.inferer.objects)
+        if any(needs_coarse(case.id, self.attention_dir, self.tool, lacking) for case in self.cases):
             self.model.load()
-
-    def _is_needed(self, case: Case) -> bool:
-        if self.tool is not None and self.tool.gives(case.id):
-            return bool(self.model.inferer.objects)  # the organs that such maps lack
-        return not attention_path(self.attention_dir, case.id).is_file()

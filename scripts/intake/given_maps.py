@@ -11,6 +11,7 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
+from ..cohort.attention import attention_path
 from ..cohort.case import Case, input_files
 from ..cohort.label_table import LabelTable
 from ..cohort.volume import case_of
@@ -131,6 +132,20 @@ def given_objects(tool: ToolMaps | None, image: MetaTensor, source: Path) -> tor
 def put_over(objects: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
     """Object numbers of any shape, but those of ``given`` wherever it has an object; None has none."""
     return objects if given is None else torch.where((inside := given.to(objects)) > 0, inside, objects)
+
+
+def needs_coarse(case: str, attention_dir: str, tool: ToolMaps | None, lacking: bool) -> bool:
+    """Whether the coarse network segments a case: without a map, or where another tool's lacks organs.
+
+    Args:
+        case: its id.
+        attention_dir: folder of the attention maps.
+        tool: maps of another tool, which come before those.
+        lacking: whether they lack organs, which the coarse network adds.
+    """
+    if tool is not None and tool.gives(case):
+        return lacking
+    return not attention_path(attention_dir, case).is_file()
 
 
 def no_map(case: str | None, found: str) -> SemclError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from ignite.engine import Engine, Events
@@ -16,7 +17,7 @@ from ..cohort.provenance import note_of
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..freshness import newer, noted, stamp
-from ..intake.given_maps import ToolMaps
+from ..intake.given_maps import ToolMaps, needs_coarse
 from ..job.config_check import config_digest
 from ..job.job import Job
 from ..outputs import Output, visible
@@ -43,6 +44,8 @@ class Predictions:
         attention_dir: folder of the attention maps, where there are any.
         job: the run.
         tool: maps of another tool, where they are used.
+        coarse: file of the weights of the coarse network, which segments cases without a map; None without one.
+        lacking: whether it also adds the organs that maps of another tool lack.
     """
 
     def __init__(
@@ -53,9 +56,12 @@ class Predictions:
         attention_dir: str,
         job: Job,
         tool: ToolMaps | None = None,
+        coarse: str | None = None,
+        lacking: bool = False,
     ) -> None:
         self.folder, self.cases, self.weights, self.job = Path(folder), list(cases), list(map(Path, weights)), job
         self.attention_dir, self.tool = attention_dir, tool
+        self.coarse, self.lacking = None if coarse is None else Path(coarse), lacking
         self.note = self.folder / "predictions.json"
         self.cleared = True
         self.outdated: dict[Path, list[int] | None] = {}  # with their stamps: another rank may have rewritten one since
@@ -129,7 +135,7 @@ class Predictions:
             if kept is not None:
                 count = len(set(map(_case_of, still)))
                 print(f"{count} outdated predictions are in {kept} until every case has a new one")
-            scans = self._noted() | {case.id: _stamp(case) for case in self.cases}
+            scans = self._noted() | {case.id: self._stamp(case) for case in self.cases}
             write_text(
                 self.note,
                 json.dumps({**self._made_by(), "made_by": list(map(note_of, self.weights)), "scans": scans}, indent=1),
@@ -137,7 +143,7 @@ class Predictions:
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
         scans = self._noted()
-        return [case for case in cases if not (scans.get(case.id) == _stamp(case) and self._current(case))]
+        return [case for case in cases if not (scans.get(case.id) == self._stamp(case) and self._current(case))]
 
     def _outdated(self) -> dict[Path, list[int] | None]:
         """Files of predictions that a run like this one would make again or has not made, with their stamps."""
@@ -156,11 +162,22 @@ class Predictions:
         config = {key: value for key, value in self.job.config.items() if key != "section"}  # which cases, not how
         return {"weights": made_of, "config": config_digest(config), "labels": self.job.origin.get("labels")}
 
-    def _noted(self) -> dict[str, list[int]]:
+    def _noted(self) -> dict[str, list[int | None]]:
         """The scans whose predictions were made as this run would make them; none if that is unknown."""
         note = noted(self.note)
         alike = {key: note.get(key) for key in self._made_by()} == self._made_by()
         return dict(note["scans"]) if alike and isinstance(note.get("scans"), dict) else {}
+
+    def _stamp(self, case: Case) -> list[int | None]:
+        """Size and time of a scan, and the checksum of the coarse weights where these segment it."""
+        found: list[int | None] = [*_scan_stamp(case)]
+        if self.coarse is not None and needs_coarse(case.id, self.attention_dir, self.tool, self.lacking):
+            found.append(self._coarse_checksum)
+        return found
+
+    @cached_property
+    def _coarse_checksum(self) -> int | None:
+        return checksum(self.coarse) if self.coarse is not None and self.coarse.is_file() else None
 
     def _current(self, case: Case) -> bool:
         sources = [case.image, attention_path(self.attention_dir, case.id)]
@@ -173,7 +190,7 @@ def _case_of(path: Path) -> str | None:
     return next((path.name.removesuffix(end) for end in PREDICTION_SUFFIXES if path.name.endswith(end)), None)
 
 
-def _stamp(case: Case) -> list[int]:
+def _scan_stamp(case: Case) -> list[int]:
     """Size and time of a scan, which differ for another scan of the same id."""
     found = stamp(case.image)
     if found is None:

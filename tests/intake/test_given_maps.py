@@ -12,7 +12,7 @@ import yaml
 from scripts.cohort.case import Case
 from scripts.cohort.volume import read
 from scripts.errors import SemclError
-from scripts.intake.given_maps import ToolMaps, given_objects, organ_numbers, organs_left, put_over
+from scripts.intake.given_maps import ToolMaps, given_objects, needs_coarse, organ_numbers, organs_left, put_over
 from tests.conftest import write_nifti
 
 SHAPE = (12, 10, 8)
@@ -53,6 +53,14 @@ def test_without_such_maps_all_organs_are_the_coarse_networks(case, table):
     assert organs_left(none, lambda: [case], table) is None
     assert organ_numbers(None, table) is None
     assert given_objects(none, read(case.image, "a"), case.image) is None
+
+
+def test_the_coarse_network_segments_what_has_no_map_and_adds_what_maps_lack(maps, table, tmp_path):
+    tool, none, folder = ToolMaps(**maps, table=table, command=None, made=""), None, tmp_path / "attention"
+    write_nifti(folder / "b.nii.gz", np.zeros(SHAPE, np.uint8))
+    assert [needs_coarse("a", str(folder), one, False) for one in (tool, none)] == [False, True]
+    assert [needs_coarse("a", str(folder), one, True) for one in (tool, none)] == [True, True]
+    assert [needs_coarse("b", str(folder), one, True) for one in (tool, none)] == [False, False]
 
 
 def test_maps_that_have_every_organ_leave_nothing_to_train(case, maps, table, tmp_path):

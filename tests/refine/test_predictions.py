@@ -32,6 +32,7 @@ class Inference:
             write_nifti(folder / "attention" / f"{name}.nii.gz", voxels)
         (folder / "model.pt").write_bytes(b"weights")
         (folder / "model.calibration.json").write_bytes(b"calibration")
+        (folder / "coarse.pt").write_bytes(b"coarse weights")
         self.config: dict[str, Any] = {"threshold": 0.5}
         self.origin = {"stage": "inference.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
         self.scans, self.names = "scans", NAMES
@@ -44,7 +45,8 @@ class Inference:
         job = Job("inference", "bundle", str(self.folder / "out"), self.origin, 0)
         job.config = self.config
         folders = str(self.folder / "predictions"), str(self.folder / "attention")
-        return Predictions(folders[0], cases, [str(self.folder / "model.pt")], folders[1], job)
+        coarse = str(self.folder / "coarse.pt")
+        return Predictions(folders[0], cases, [str(self.folder / "model.pt")], folders[1], job, coarse=coarse)
 
     def run(self, stop_after: int = 3) -> list[str]:
         """Run it; the cases that were predicted."""
@@ -184,6 +186,22 @@ def test_a_prediction_older_than_its_sources_is_made_again(inference: Inference,
 def test_a_case_without_attention_map_is_as_new_as_its_scan(inference: Inference) -> None:
     (inference.folder / "attention" / "b.nii.gz").unlink()
     inference.run()
+    assert inference.run() == []
+
+
+def test_other_coarse_weights_outdate_what_was_made_without_an_attention_map(inference: Inference) -> None:
+    (inference.folder / "attention" / "b.nii.gz").unlink()
+    inference.run()
+    (inference.folder / "coarse.pt").write_bytes(b"COARSE WEIGHTS")
+    age(inference.folder / "coarse.pt", MINUTE)
+    assert inference.run() == ["b"]
+    assert inference.run() == []
+
+
+def test_a_prediction_is_made_again_without_the_attention_map_it_was_made_from(inference: Inference) -> None:
+    inference.run()
+    (inference.folder / "attention" / "b.nii.gz").unlink()
+    assert inference.run() == ["b"]
     assert inference.run() == []
 
 
