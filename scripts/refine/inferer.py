@@ -54,8 +54,8 @@ class QueryInferer(Inferer):
         smallest_island: components of an object below this share of its largest one are removed.
         keep_slices: 2-D only: use the coarse map on slices on which nothing of an object was predicted
             (``post_process``).
-        certain: voxels whose highest score is between 1 - certain and certain become ignored, in maps to learn from;
-            from 1/2 to 1, None for no ignored voxels.
+        certain: voxels whose highest score is between 1 - certain and certain, and those that post-processing changed,
+            become ignored, in maps to learn from; from 1/2 to 1, None for no ignored voxels.
         names: of the objects 1, 2, ..., for errors.
 
     Attributes:
@@ -115,7 +115,8 @@ class QueryInferer(Inferer):
             return self._processed(objects, coarse)[None, None]
         objects = objects.masked_fill(highest <= AT_THRESHOLD, 0)
         processed = self._processed(objects, coarse)
-        return processed.masked_fill((highest > lowest) & (highest < self.certain), IGNORED)[None, None]
+        unsure = (highest > lowest) & (highest < self.certain)
+        return processed.masked_fill(unsure | (processed != objects), IGNORED)[None, None]
 
     def probabilities(
         self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None

@@ -133,6 +133,25 @@ def test_uncertain_voxels_are_ignored_on_request():
     assert torch.equal(marked == IGNORED, ring & ~sure)
 
 
+def test_what_post_processing_changes_is_not_certain():
+    """An island that is removed, and a slice on which the coarse map stays, of which the network is sure."""
+    objects = torch.zeros(1, 1, 32, 32, 4, dtype=torch.int16)
+    objects[0, 0, 12:20, 12:20] = 1
+    objects[0, 0, 2:4, 2:4, 0] = 1
+
+    def blind_on_the_last_slice(patches: torch.Tensor) -> torch.Tensor:
+        return copy_mask(patches).where(patches[:, :1] < 0, -10.0)
+
+    image = volume((32, 32, 4))
+    image[..., 3] = 400
+    grid = QueryGrid(2, 16, [0, 0, 0], [-160, 240])
+    inferer = QueryInferer(grid, 8, no_coarse, smallest_island=0.1, keep_slices=True, certain=0.8)
+    expected = objects.clone()
+    expected[0, 0, 2:4, 2:4, 0] = IGNORED
+    expected[..., 3] *= IGNORED
+    assert torch.equal(inferer(image, blind_on_the_last_slice, objects), expected)
+
+
 @pytest.mark.parametrize("certain", [0.4, 1.01])
 def test_a_value_of_certain_out_of_range_is_refused(certain):
     with pytest.raises(SemclError, match=r"(?s)certain.*0\.5 to 1, or null"):
