@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import torch
+from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck, ResNetEncoder, ResNetFeatures
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+RESNET = (ResNet, ResNetFeatures, ResNetEncoder, ResNetBlock, ResNetBottleneck)  # run bn1 after conv1, bn2 after conv2
 
 
 def fused(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -27,27 +30,37 @@ def fused(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Te
 
 
 def fuse_norms(network: nn.Module) -> nn.Module:
-    """Fuse every batch normalisation of a network with its convolution, in place, and switch to evaluation mode.
+    """Fuse batch normalisations of a network with the convolution before them, in place; switch to evaluation mode.
 
-    Pairs are recognised by MONAI's names: ``conv`` and ``adn.N`` of a Convolution, ``conv1`` and ``bn1`` of a ResNet
-    and its blocks, and ``0`` and ``1`` of a ResNet's shortcut. Other normalisations are left as they are.
+    Only where it is known that one follows the other: in an ``nn.Sequential``, such as MONAI's Convolution, and in
+    MONAI's ResNet and its blocks. Other normalisations are left as they are: a module of one's own may have a ``conv1``
+    and a ``bn1`` and run them in another order.
     """
     network.eval()
     for module in network.modules():
-        parts = dict(module.named_children())
-        for name, part in parts.items():
-            norm = _norm_after(name)
-            holder, _, last = norm.rpartition(".")
-            owner = parts.get(holder) if holder else module
-            following = getattr(owner, last, None) if owner is not None else None
-            if isinstance(part, CONVOLUTIONS) and isinstance(following, NORMS):
-                setattr(module, name, fuse_conv_bn_eval(part, following))
+        for name, owner, last in _pairs(module):
+            conv, norm = getattr(module, name), getattr(owner, last)
+            if isinstance(conv, CONVOLUTIONS) and isinstance(norm, NORMS) and norm.running_mean is not None:
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
                 setattr(owner, last, nn.Identity())
     return network
 
 
-def _norm_after(name: str) -> str:
-    """Name of the normalisation after a convolution of that name."""
-    if name == "conv":
-        return "adn.N"
-    return "1" if name == "0" else name.replace("conv", "bn")
+def _pairs(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """Names of children of a module and, of what is run right after each, the module that holds it and its name there.
+
+    What is run after a child of an ``nn.Sequential`` may be the first child of the next one.
+    """
+    if type(module) in RESNET:
+        names = [name for name, _ in module.named_children() if name.startswith("conv")]
+        yield from ((name, module, name.replace("conv", "bn")) for name in names)
+    elif _in_order(module):
+        run = [(name, part) for name, part in module._modules.items() if part is not None]  # also twice the same
+        for (name, _), (after, following) in itertools.pairwise(run):
+            first = next(iter(following._modules), None) if _in_order(following) else None
+            yield (name, module, after) if first is None else (name, following, first)
+
+
+def _in_order(module: nn.Module) -> bool:
+    """Whether a module runs its children one after another."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward

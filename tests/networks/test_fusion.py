@@ -50,6 +50,40 @@ def test_a_normalisation_that_follows_no_convolution_is_left():
     assert not network.training
 
 
+class PreActivation(nn.Module):
+    """A block of one's own, whose norms come before the convolutions of their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.shortcut = nn.ModuleDict({"0": nn.Conv2d(3, 3, 1), "1": nn.BatchNorm2d(3)})
+        nn.init.normal_(self.bn1.running_mean)
+        nn.init.uniform_(self.bn1.running_var, 0.5, 2)
+        nn.init.normal_(self.shortcut["1"].running_mean)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        shortcut = self.shortcut["0"](self.shortcut["1"](inputs))
+        return self.conv1(torch.relu(self.bn1(inputs))) + shortcut
+
+
+def test_a_block_that_normalises_before_it_convolves_computes_the_same():
+    torch.manual_seed(0)
+    network, inputs = PreActivation().eval(), torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(fused(network)(inputs), network(inputs))
+
+
+def test_a_module_that_is_run_twice_keeps_both_places():
+    relu = nn.ReLU()
+    network = nn.Sequential(relu, nn.Conv2d(1, 2, 3), relu, nn.BatchNorm2d(2))
+    assert isinstance(fuse_norms(network)[3], nn.BatchNorm2d)
+
+
+def test_a_normalisation_of_the_batch_at_hand_is_left():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False))
+    assert isinstance(fuse_norms(network)[1], nn.BatchNorm2d)
+
+
 def test_a_fused_copy_leaves_the_network_as_it_is():
     network = nn.Sequential(nn.ModuleDict({"conv": nn.Conv2d(1, 2, 3)})["conv"], nn.BatchNorm2d(2)).train()
     copied = fused(network)
