@@ -42,6 +42,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "UNetEncoder": "networks.unet_encoder",
     "averaged": "refine.ensemble",
     "datalist_entries": "cohort.datalist",
+    "engine_path": "networks.device",
     "Evaluation": "evaluate.evaluation",
     "FoldSampler": "coarse.fold_sampler",
     "IgnoringLoss": "networks.segmentation_loss",

@@ -181,6 +181,19 @@ def test_without_tensorrt_its_overlay_leaves_the_network_as_it_is(cohort):
     assert config.get_parsed_content("network") is config.get_parsed_content("network_def")
 
 
+def test_a_tensorrt_engine_is_that_of_all_models_and_arguments(cohort, monkeypatch):
+    asked = []
+    monkeypatch.setattr("monai.networks.trt_compile", lambda network, path, args: asked.append((path, args)) or network)
+    for given in ({}, {"models": ["model.pt", "model_fold0.pt"]}, {"batch_size": 4}):
+        config = ConfigParser()
+        config.read_config([str(CONFIGS / "inference.yaml"), str(CONFIGS / "inference_trt.yaml")])
+        config.update({"dataset_dir": str(cohort), "ckpt_dir": str(cohort), "device": "cpu", **given})
+        config.get_parsed_content("network")
+    assert len({path for path, _ in asked}) == 3
+    assert all(path.startswith(f"{cohort}/model.pt.") for path, _ in asked)
+    assert asked[2][1] == {"precision": "fp32", "dynamic_batchsize": [1, 4, 4]}
+
+
 def test_the_bundle_reaches_the_extension():
     assert (Path("bundle") / "scripts" / "__init__.py").samefile("scripts/__init__.py")
     assert (Path("bundle") / "LICENSE").read_text() == Path("LICENSE").read_text()

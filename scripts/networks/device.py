@@ -1,6 +1,10 @@
-"""Placement of a network: device, memory layout, precision, compilation, and data parallelism over ranks."""
+"""Placement of a network: device, memory layout, precision, compilation, engines, and data parallelism over ranks."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,6 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .. import ranks
 from ..errors import SemclError, one_of
+from ..files import checksum
+from ..freshness import key
 from .batch_norm import synchronise
 from .checkpointing import checkpoint_blocks
 from .precision import set_precision
@@ -87,3 +93,14 @@ def in_training(
     network = on_device(network, device, channels_last, compiled, precision, compile_mode)
     gpu = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else None
     return DistributedDataParallel(network, device_ids=gpu)
+
+
+def engine_path(weights: Sequence[str], arguments: Mapping[str, Any]) -> str:
+    """Path, without suffix, of a TensorRT engine beside the first weights; another one for other weights or arguments.
+
+    Args:
+        weights: files of all weights of the network; those that do not exist count as such.
+        arguments: of ``monai.networks.trt_compile``.
+    """
+    made_of = [checksum(Path(path)) if Path(path).is_file() else None for path in weights]
+    return f"{weights[0]}.{key([made_of, dict(arguments)])}"

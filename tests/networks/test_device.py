@@ -1,11 +1,13 @@
 """Device: channels last for convolutions, and nothing else changed."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from scripts.errors import SemclError
-from scripts.networks.device import on_device
+from scripts.networks.device import engine_path, on_device
 
 CONVOLUTIONS = [
     pytest.param(nn.Conv2d, torch.channels_last, (2, 4, 8, 8), id="2-D"),
@@ -75,3 +77,16 @@ def test_a_compiled_network_is_compiled_in_place(monkeypatch, mode):
 def test_another_mode_of_compilation_is_refused():
     with pytest.raises(SemclError, match="compile_mode"):
         on_device(nn.Conv2d(4, 6, 3), "cpu", compile_mode="fast")
+
+
+def test_an_engine_of_other_weights_or_arguments_is_another_file(tmp_path: Path) -> None:
+    weights = [str(tmp_path / name) for name in ("model_fold0.pt", "model_fold1.pt")]
+    paths = []
+    for content, used, precision in (("0", 2, "fp32"), ("1", 2, "fp32"), ("1", 1, "fp32"), ("1", 1, "fp16")):
+        for path in weights:
+            Path(path).write_text("the same")
+        Path(weights[1]).write_text(content)
+        paths.append(engine_path(weights[:used], {"precision": precision}))
+    assert len(set(paths)) == 4
+    assert paths[3] == engine_path(weights[:1], {"precision": "fp16"})
+    assert all(path.startswith(f"{weights[0]}.") for path in paths)
