@@ -83,6 +83,15 @@ class Calibration:
             SemclError: when the file is missing, holds something else, or belongs to other weights.
         """
         path = calibration_path(weights)
+        if weights.is_file() and not path.exists():
+            raise SemclError(
+                "a model has no calibration",
+                found=f"{weights} without {path.name}",
+                expected="the file train.yaml writes beside the weights of the last epoch; those of the best "
+                "validation (_best.pt) have none",
+                remedy="take the weights of the last epoch and their calibration, or add --calibrated False: the "
+                "network's own probabilities, with a threshold of 1/2 for every organ",
+            )
         try:
             content = json.loads(path.read_text())
             belongs_to, scales = content["weights"], {}

@@ -61,11 +61,17 @@ def test_a_calibration_of_other_weights_is_refused(tmp_path):
         Calibration.read(tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"scales": {"liver": {"slope": "steep"}}}'])
-def test_a_file_that_is_missing_or_damaged_is_refused(content, tmp_path):
-    path = tmp_path / "model.calibration.json"
-    if content is not None:
-        path.write_text(content)
+def test_weights_of_the_best_validation_need_no_other_training(tmp_path):
+    path = weights(tmp_path, "model_best.pt")
+    with pytest.raises(SemclError, match=r"(?s)no calibration.*_best\.pt\) have none.*--calibrated False") as raised:
+        load_scales([str(path)], table=None)
+    assert "train.yaml again" not in str(raised.value)
+    assert load_scales([str(path)], table=None, wanted=False) == {}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"scales": {"liver": {"slope": "steep"}}}'])
+def test_a_file_that_is_damaged_is_refused(content, tmp_path):
+    (tmp_path / "model.calibration.json").write_text(content)
     with pytest.raises(SemclError, match=r"(?s)calibration of a model cannot be read.*run train\.yaml again"):
         Calibration.read(weights(tmp_path, "model.pt"))
 
