@@ -499,3 +499,27 @@ def test_cudnn_tries_algorithms_only_where_asked(stage, monkeypatch):
         assert "set_determinism" in config["run"][step - 1]  # which switches it off
         config.get_parsed_content(f"run#{step}")
         assert torch.backends.cudnn.benchmark is wanted
+
+
+def test_training_and_calibration_leave_out_organs_that_a_case_does_not_annotate(cohort):
+    """And count the queries that are left as their samplers do."""
+    path = cohort / "datalist.json"
+    datalist = json.loads(path.read_text())
+    partial = datalist["training"][0]
+    partial["annotated"] = ["liver"]
+    path.write_text(json.dumps(datalist))
+    small = {"patch_size": 32, "spacing": [5, 5, 0], "calibration_share": 0, "epoch_length": 1}
+    config = parser("train", dataset_dir=str(cohort), attention_dir=str(cohort / "labels"), **small)
+    every = config.get_parsed_content("store")
+    number = every.cases.index(partial["case"])
+    for part in ("train", "validate", "calibration"):
+        left = config.get_parsed_content(f"{part}#dataset").store
+        own = left.index[:, 0] == number
+        assert set(left.index[own, 2].tolist()) == {every.table.names.index("liver") + 1}
+        assert np.array_equal(left.index[~own], every.index[every.index[:, 0] != number])
+        sampler = config.get_parsed_content(f"{part}#sampler")
+        assert np.array_equal(sampler.clusters, left.clusters)
+        assert np.array_equal(sampler.patients, left.patients)
+    calibrate = merged("train")["train"]["handlers"]
+    (patients,) = (one["patients"] for one in calibrate if one["_target_"].endswith(".Calibrate"))
+    assert patients == "$@calibration#dataset.store.patients"

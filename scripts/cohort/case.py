@@ -32,6 +32,10 @@ class Case:
     fold: int | None = None
     annotated: tuple[str, ...] | None = None
 
+    def annotates(self, organ: str) -> bool:
+        """Whether the label map, if there is one, is known to show an organ wherever it is."""
+        return self.annotated is None or organ in self.annotated
+
 
 def input_files(cases: Iterable[Case]) -> list[Path]:
     """The images and label maps of cases, which no stage may write over."""

@@ -15,7 +15,8 @@ from .store import QueryStore
 class QueryDataset(Dataset[dict[str, Any]]):
     """Queries of a store as samples: image (C, P, P[, P]), attention (1, ...), and with ``target`` the label (1, ...).
 
-    The label is 1 in the object, 0 outside, and -1 where voxels are ignored.
+    The label is 1 in the object, 0 outside, and -1 where voxels are ignored. Of an organ that a case does not annotate
+    there is none, and so there are no such queries with ``target``.
 
     Args:
         store: the query store.
@@ -24,13 +25,14 @@ class QueryDataset(Dataset[dict[str, Any]]):
         data: entries of a datalist, whose "case" says which cases' queries; None: those of all cases of the store.
 
     Attributes:
-        store: the store of these cases.
+        store: the store of these cases, whose index has one row per sample.
     """
 
     def __init__(
         self, store: QueryStore, target: bool = False, margin: int = 0, data: Sequence[Mapping[str, Any]] | None = None
     ) -> None:
-        self.store = store if data is None else store.part([str(entry["case"]) for entry in data])
+        part = store if data is None else store.part([str(entry["case"]) for entry in data])
+        self.store = part.annotated() if target else part
         self.target, self.margin = target, margin
 
     def __len__(self) -> int:

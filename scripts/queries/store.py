@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,17 @@ class QueryStore:
         wanted = set(ids)
         kept = [case for case in self._whole_cases if case.id in wanted]
         return self if len(kept) == len(self.cases) else self.of(kept)
+
+    def annotated(self) -> QueryStore:
+        """The same store without queries of organs that their case does not annotate; itself where there are none."""
+        names = ("", *self.table.names)
+        known = np.array([[case.annotates(name) for name in names] for case in self._whole_cases], bool)
+        kept = known.reshape(-1, len(names))[self.index[:, 0], self.index[:, 2]]
+        if kept.all():
+            return self
+        part = copy.copy(self)
+        part.index = self.index[kept]
+        return part
 
     @property
     def slices(self) -> NDArray[np.integer]:

@@ -105,7 +105,7 @@ def with_labels_of(cases: Sequence[Case], amount: Amount, seed: int, organs: Seq
     fold = {patient: number % rounds for number, patient in enumerate(order[:count])}
     known = [case for case in labelled if case.patient in fold]
     for organ in organs:
-        if not any(case.annotated is None or organ in case.annotated for case in known):
+        if not any(case.annotates(organ) for case in known):
             raise SemclError(
                 f"{amount.name} of labels leave {organ} without any",
                 found=f"seed {seed} draws {', '.join(sorted(fold))}, none annotated for {organ}",

@@ -1,6 +1,7 @@
 """Training scans: folds and shares of patients, hidden label maps, pseudo-labels."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,11 +125,13 @@ def test_a_share_of_scans_without_label_maps_is_refused():
 def test_scans_without_label_maps_get_their_pseudo_labels(suffix, tmp_path):
     training = labelled({"a": 2, "b": 1, "c": 1}, without=("b", "c"))
     learnt = training[:2]
+    training[2] = replace(training[2], annotated=("liver",))  # of a label map that it does not have
     assert selection.with_pseudo_labels(learnt, training, None) == learnt
     for name in ("b0", "c0"):
         (tmp_path / f"{name}{suffix}").touch()
     joined = selection.with_pseudo_labels(learnt, training, str(tmp_path))
     maps = {case.id: str(case.label) for case in joined}
+    assert {case.annotated for case in joined} == {None}
     assert maps == {"a0": "l.nii", "a1": "l.nii"} | {name: f"{tmp_path}/{name}{suffix}" for name in ("b0", "c0")}
 
 

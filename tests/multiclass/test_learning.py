@@ -1,51 +1,11 @@
-"""The loss of all organs at once, where some are not annotated."""
+"""Batches of plain networks as they are seen: images, and the target of the loss."""
 
 import pytest
 import torch
-from monai.losses import DiceCELoss
 
 from scripts.multiclass.augmentation import Augmentation
-from scripts.multiclass.learning import OrganLoss, PrepareSlices, Target, merge_unknown
+from scripts.multiclass.learning import PrepareSlices
 from scripts.multiclass.teacher import Teacher
-
-
-def dice_ce() -> DiceCELoss:
-    return DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True, batch=True)
-
-
-def test_where_all_is_annotated_it_is_the_loss_itself():
-    logits, label = torch.randn(2, 4, 6, 5), torch.randint(0, 4, (2, 1, 6, 5))
-    assert OrganLoss(dice_ce())(logits, Target(label)) == dice_ce()(logits, label)
-    torch.testing.assert_close(merge_unknown(logits, torch.ones(2, 4, dtype=torch.bool)).softmax(1), logits.softmax(1))
-
-
-def test_an_organ_that_is_not_annotated_is_background():
-    logits = torch.randn(2, 4, 6, 5)
-    known = torch.tensor([[True, True, False, False], [True] * 4])
-    found, whole = merge_unknown(logits, known).softmax(1), logits.softmax(1)
-    torch.testing.assert_close(found[0, 0], whole[0, [0, 2, 3]].sum(0))
-    torch.testing.assert_close(found[0, 1], whole[0, 1])
-    assert found[0, 2:].max() < 1e-9
-    torch.testing.assert_close(found[1], whole[1])
-
-
-def test_calling_background_an_organ_costs_nothing_only_where_it_is_not_annotated():
-    label = torch.zeros(1, 1, 4, 4, dtype=torch.long)
-    logits = torch.zeros(1, 3, 4, 4)
-    logits[:, 2] = 20
-    known = torch.tensor([[True, True, False]])
-    flat = OrganLoss(DiceCELoss(to_onehot_y=True, softmax=True, lambda_dice=0))
-    assert flat(logits, Target(label, known)) < 1e-4
-    assert flat(logits, Target(label)) > 10
-
-
-def test_ignored_voxels_have_no_gradient():
-    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
-    label = torch.randint(0, 3, (1, 1, 4, 4))
-    label[..., :2] = -1
-    OrganLoss(dice_ce())(logits, Target(label)).backward()
-    assert logits.grad[..., :2].eq(0).all()
-    assert logits.grad[..., 2:].ne(0).any()
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -83,10 +43,3 @@ def test_what_the_teacher_guesses_moves_with_the_image():
     known = target.guessed >= 0
     assert known.float().mean() > 0.5
     assert ((shown[1:] > 0) == (target.guessed == 1))[known].float().mean() > 0.97
-
-
-def test_guesses_count_by_their_weight():
-    logits, label = torch.randn(3, 4, 6, 5), torch.randint(0, 4, (3, 1, 6, 5))
-    loss = OrganLoss(dice_ce())
-    both = loss(logits, Target(label[:2], None, label[2:], 0.3))
-    torch.testing.assert_close(both, loss(logits[:2], Target(label[:2])) + 0.3 * loss(logits[2:], Target(label[2:])))

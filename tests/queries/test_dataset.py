@@ -1,5 +1,7 @@
 """Queries of a store as samples of a DataLoader."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -143,3 +145,20 @@ def test_a_dataset_holds_the_queries_of_the_cases_it_is_given(store: QueryStore)
     for item, other in enumerate(whole[:3]):
         assert torch.equal(part[item]["image"], QueryDataset(store)[other]["image"])
     assert QueryDataset(store, data=[{"case": case} for case in store.cases]).store is store
+
+
+def test_queries_of_an_organ_that_its_case_does_not_annotate_have_no_target(tmp_path: pytest.TempPathFactory) -> None:
+    cohort = SmallCohort(tmp_path)
+    whole = cohort.open(cohort.cases[:2])
+    partial = cohort.open([replace(cohort.cases[0], annotated=("liver", "left_kidney")), cohort.cases[1]])
+    assert partial.built == []
+    learnt = QueryDataset(partial, target=True)
+    index = whole.index
+    unknown = (index[:, 0] == 0) & (index[:, 2] == 2)
+    assert unknown.any()
+    assert learnt.store.index.tolist() == index[~unknown].tolist()
+    assert len(learnt) == (~unknown).sum()
+    for item, query in enumerate(np.flatnonzero(~unknown)):
+        assert torch.equal(learnt[item]["target"], QueryDataset(whole, target=True)[query]["target"])
+    assert QueryDataset(partial).store is partial  # pretraining does without label maps
+    assert QueryDataset(whole, target=True).store is whole
