@@ -39,8 +39,8 @@ def hold_out(
 
     Args:
         cases: to learn from, if all are.
-        labelled: those with label maps of their own, of whose patients some are chosen.
-        fold: the fold that is left out and calibrates; None: a share of the patients does.
+        labelled: those with label maps of their own, which alone are held out.
+        fold: the fold that is left out, whose labelled cases calibrate; None: a share of the labelled patients does.
         share: of the patients; at least 2 are held out. 0 holds out none.
         least: labelled patients from which some are held out; fewer are all learnt from.
         seed: of the choice of patients.
@@ -49,7 +49,7 @@ def hold_out(
         SemclError: when no case is in the fold, or all are, or the share is not from 0 to below 1.
     """
     if fold is not None:
-        return leave_out(cases, fold), [case for case in cases if case.fold == fold]
+        return leave_out(cases, fold), [case for case in labelled if case.fold == fold]
     if not 0 <= share < 1:
         raise SemclError(
             "a share of the patients", found=f"calibration_share {share}", expected="from 0 to below 1",

@@ -59,6 +59,15 @@ def test_nothing_of_a_held_out_patient_is_learnt_from_and_only_own_labels_calibr
     assert (len(learnt), len(out)) == (16, 2)
 
 
+def test_a_left_out_fold_calibrates_with_its_own_label_maps_alone():
+    cases = [
+        Case(name, name, "portal", Path(name), Path(name), at) for name, at in zip("abcd", (0, 0, 1, 1), strict=True)
+    ]
+    own = cases[::2]  # the others have pseudo-labels
+    assert selection.hold_out(cases, own, 1, 0.2, 1, 0) == (cases[:2], [cases[2]])
+    assert selection.hold_out(cases, cases[:1], 1, 0.2, 1, 0) == (cases[:2], [])  # none there: as without a fold
+
+
 def test_a_share_of_all_patients_is_refused():
     with pytest.raises(SemclError, match="calibration_share"):
         selection.hold_out(labelled({"p": 1}), [], None, 1.0, 1, 0)
