@@ -48,7 +48,7 @@ class NeighbourAccuracy(CumulativeIterationMetric):
         self.patients, self.neighbours = torch.as_tensor(patients), neighbours
 
     def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> Any:
-        return y_pred.float(), y
+        return y_pred.float().clone(), y  # the network may write its next output to the same place
 
     def aggregate(self) -> torch.Tensor:
         """The accuracy, a scalar, over all batches since the last reset."""

@@ -40,6 +40,14 @@ def test_the_accuracy_is_that_of_a_nearest_neighbour_classifier_of_the_other_pat
     assert metric.aggregate().item() == pytest.approx(np.mean(right), abs=1e-6)
 
 
+def test_the_network_may_write_its_next_output_to_the_same_place():
+    output, metric = torch.eye(2), NeighbourAccuracy([0, 1])
+    metric(output, torch.tensor([[0, 1], [1, 2]]))
+    output.fill_(1)
+    metric(output, torch.tensor([[0, 1], [1, 2]]))
+    assert metric.get_buffer()[0].tolist() == [[1, 0], [0, 1], [1, 1], [1, 1]]
+
+
 def test_the_majority_of_the_neighbours_decides():
     vectors = torch.tensor([[1, 0], [1, 0.1], [1, 0.2], [1, 0.05]])
     rows = torch.tensor([[0, 1], [1, 1], [2, 1], [3, 2]])  # the nearest to the first is of another cluster
