@@ -399,6 +399,39 @@ def test_a_memory_is_compared_with_and_kept_with_the_checkpoint(pretrained_by):
     assert pretrained_by().get_parsed_content("train#loss").memory is None
 
 
+@pytest.mark.parametrize("stage", ["pretrain", "pretrain_slices"])
+def test_what_a_loss_keeps_and_learns_is_where_training_runs_and_in_the_checkpoint(stage):
+    memory = {"memory": 8} if stage == "pretrain" else {}
+    config = parser(stage, device="$torch.device('meta')", **memory, **{"train#loss#learnable": True})
+    loss = config.get_parsed_content("loss")
+    assert {part.device.type for part in [*loss.parameters(), *loss.buffers()]} == {"meta"}
+    assert len([*loss.buffers()]) == (3 if memory else 0)
+    (checkpoint,) = (one for one in config["train"]["handlers"] if one["_target_"].endswith(".Checkpoint"))
+    assert checkpoint["parts"]["loss"] == "@loss"
+    assert "@loss" in config["train"]["trainer"]["loss_function"]
+
+
+@pytest.mark.parametrize("overlays", [["pretrain"], ["pretrain_slices"], ["pretrain", "faithful"]], ids="+".join)
+def test_a_learnable_temperature_is_learnt(overlays):
+    config = ConfigParser()
+    config.read_config([str(CONFIGS / f"{name}.yaml") for name in overlays])
+    config.update({"widths": [4, 8, 8, 16], "layers": [1, 1, 1, 1], "epoch_length": 10, "dataset_dir": "cohort"})
+    config.update({"device": "$torch.device('cpu')", "train#loss#learnable": True})
+    config.parse()
+    loss, optimizer = config.get_parsed_content("loss"), config.get_parsed_content("optimizer")
+    before = loss.log_scale.item()
+    embeddings = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    loss(embeddings, torch.arange(8) // 2).backward()
+    optimizer.step()
+    assert loss.log_scale.item() != before
+    frozen = config["train"]["loss"] | {"learnable": False}
+    config.update({"train#loss": frozen})
+    config.parse()
+    network = config.get_parsed_content("network_def")
+    counted = sum(len(group["params"]) for group in config.get_parsed_content("optimizer").param_groups)
+    assert counted == len([*network.parameters()])
+
+
 def test_points_pretrain_the_decoder_that_training_goes_on_with(pretrained_by, tmp_path):
     config = pretrained_by("semantic-dense")
     network = config.get_parsed_content("network_def")
