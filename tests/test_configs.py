@@ -501,12 +501,25 @@ def test_all_weights_of_a_stage_note_its_settings(stage):
     config = ConfigParser.load_config_file(str(CONFIGS / f"{stage}.yaml"))
     origins = [config["cross_fit"]["origin"]] if stage == "coarse" else []
     for part in ("train", "validate"):
-        for handler in config.get(part, {}).get("handlers", ()):
-            if handler["_target_"].endswith((".SaveWeights", ".SaveBest")):
+        of_part = config.get(part, {})
+        for handler in [*of_part.get("handlers", ()), of_part.get("best")]:
+            if isinstance(handler, dict) and handler["_target_"].endswith((".SaveWeights", ".SaveBest")):
                 origins.append(handler["origin"])
     noted = [config["cross_fit"]["origin"] if origin == "@cross_fit#origin" else origin for origin in origins]
     assert len(noted) >= (2 if "validate" in config else 1)
     assert all("@shared.made_with(" in origin for origin in noted)
+
+
+@pytest.mark.parametrize("stage", ["coarse", "pretrain", "train"])
+def test_a_checkpoint_holds_what_validation_has_found_so_far(stage):
+    config = merged(stage)
+    handlers = config["train"]["handlers"]
+    (parts,) = (handler["parts"] for handler in handlers if handler["_target_"].endswith(".Checkpoint"))
+    assert parts["best"] == "@validate#best"
+    assert "@validate#best" in config["validate"]["handlers"]
+    if stage == "train":
+        number = int(parts["patience"].removeprefix("@train#handlers#"))
+        assert handlers[number]["_target_"].endswith(".StopEarly")
 
 
 TRAINED = ("coarse", "pretrain", "pretrain_slices", "segment", "train")

@@ -27,8 +27,9 @@ class Checkpoint:
 
     Args:
         job: the run.
-        parts: what training changes, by name; each has state_dict and load_state_dict. Where the number of epochs
-            grows and the schedule depends on it, "scheduler" and "optimizer" are fitted to it.
+        parts: what training changes, by name; each has state_dict and load_state_dict, or is None. Where the number of
+            epochs grows and the schedule depends on it, "scheduler" and "optimizer" are fitted to it, and "patience"
+            begins anew.
         sampler: of the loader; its ``epoch`` is set.
         draws: random transforms of the main process, for the batch of all ranks.
         own_draws: random transforms of this rank's samples alone.
@@ -42,7 +43,8 @@ class Checkpoint:
         draws: Sequence[Randomizable] = (),
         own_draws: Sequence[Randomizable] = (),
     ) -> None:
-        self.job, self.parts, self.sampler = job, dict(parts), sampler
+        self.job, self.sampler = job, sampler
+        self.parts = {name: part for name, part in parts.items() if part is not None}
         self.draws, self.own_draws = list(draws), list(own_draws)
         self.round = 0  # of a stage that runs its trainer several times
         self.state: dict[str, Any] | None = None
@@ -71,6 +73,7 @@ class Checkpoint:
         parts, states = self._all(engine), self.state["parts"]
         if is_longer(self.state["config"], self.job.config) and fitted_to_length(self.job.config):
             refit(parts.pop("scheduler"), parts.pop("optimizer"), states)
+            parts.pop("patience", None)
         for name, part in parts.items():
             part.load_state_dict(states[name])
         engine.state.epoch, engine.state.iteration = self.state["epoch"], self.state["iteration"]

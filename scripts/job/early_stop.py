@@ -16,7 +16,9 @@ def key_metric(validator: Engine) -> float:
 
 
 class StopEarly(EarlyStopHandler):
-    """Handler of a trainer: MONAI's EarlyStopHandler on the key metric of its validation.
+    """Handler of a trainer: MONAI's EarlyStopHandler on the key metric of its validation, and a part of a checkpoint.
+
+    A run that had stopped stops again where it is resumed, without another step.
 
     Args:
         patience: validations in a row without a better key metric after which training ends.
@@ -31,3 +33,15 @@ class StopEarly(EarlyStopHandler):
         """Attach to the trainer."""
         self.set_trainer(engine)
         super().attach(self.validator)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best key metric so far, and the number of validations since."""
+        counted: Any = self._handler
+        return {"best": counted.best_score, "since": counted.counter}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state_dict``."""
+        counted: Any = self._handler
+        counted.best_score, counted.counter = state["best"], state["since"]
+        if counted.counter >= self.patience:
+            counted.trainer.terminate()

@@ -20,7 +20,7 @@ from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..finite import not_finite
 from ..outputs import Output
-from ..sidefiles import for_show, has_keys, read_note
+from ..sidefiles import has_keys, read_note
 
 Origin = Mapping[str, str | Sequence[str]]  # entry of a note -> the value it must have, or one of several
 
@@ -185,22 +185,20 @@ class SaveWeights:
 
 
 class SaveBest:
-    """Handler of an evaluator: write a module's weights whenever its key metric is the highest so far.
+    """Handler of an evaluator: write a module's weights whenever its key metric is the highest so far in the run.
 
-    The note beside them also says the metric, as "validated". Of several ranks the first writes.
+    The note beside them also says the metric, as "validated". Of several ranks the first writes. It is a part of a
+    checkpoint.
 
     Args:
         path: the file, or a function that returns the one of the training round at present: each starts anew.
         module: whose weights.
         origin: noted beside it.
-        resume: go on from the metric noted by the interrupted run.
     """
 
-    def __init__(
-        self, path: str | Callable[[], str], module: nn.Module, origin: Mapping[str, str], resume: bool = False
-    ) -> None:
-        self.path, self.module, self.origin, self.resume = path, module, origin, resume
-        self.best, self.of = -math.inf, Path()
+    def __init__(self, path: str | Callable[[], str], module: nn.Module, origin: Mapping[str, str]) -> None:
+        self.path, self.module, self.origin = path, module, origin
+        self.best, self.of = -math.inf, ""
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
@@ -208,20 +206,21 @@ class SaveBest:
 
     def __call__(self, engine: Engine) -> None:
         path = Path(self.path() if callable(self.path) else self.path)
-        if path != self.of:
-            self.best, self.of, self.resume = self._noted(path), path, False
+        if path.name != self.of:
+            self.best, self.of = -math.inf, path.name
         state: Any = engine.state
         value = float(state.metrics[state.key_metric_name])
         if value > self.best and ranks.number() == 0:
             save_weights(path, self.module, {**self.origin, "validated": f"{value:.6f}"})
         self.best = max(self.best, value)
 
-    def _noted(self, path: Path) -> float:
-        note = path.with_suffix(".json")
-        if not self.resume or not note.is_file():
-            return -math.inf
-        known = for_show(note, lambda path: float(json.loads(path.read_text("utf-8"))["validated"]))
-        return -math.inf if known is None else known
+    def state_dict(self) -> dict[str, Any]:
+        """The highest key metric so far, and the name of the file it is of."""
+        return {"best": self.best, "of": self.of}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state_dict``."""
+        self.best, self.of = state["best"], state["of"]
 
 
 class LoadWeights:

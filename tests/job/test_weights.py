@@ -155,25 +155,42 @@ def test_without_a_path_a_run_starts_from_the_module_as_it_is() -> None:
 
 def test_the_weights_of_the_best_validation_are_kept(tmp_path: Path) -> None:
     path, learning = tmp_path / "model_best.pt", network()
-    values = iter([0.5, 0.7, 0.6, 0.8])
+    values = iter([0.5, 0.7, 0.6, 0.65, 0.8])
 
-    def evaluator(resume: bool) -> Engine:
+    def evaluator(best: SaveBest) -> Engine:
         made = Engine(lambda engine, batch: None)
         made.state.key_metric_name = "dice"
-        SaveBest(str(path), learning, ORIGIN, resume).attach(made)
+        best.attach(made)
         made.add_event_handler(Events.EPOCH_COMPLETED, lambda: made.state.metrics.update(dice=next(values)))
         return made
 
-    first = evaluator(resume=False)
+    before = SaveBest(str(path), learning, ORIGIN)
+    first = evaluator(before)
     for expected in (0.5, 0.7, 0.7):
         with torch.no_grad():
             learning[0].bias.add_(1)
         first.run([0], max_epochs=1)
         assert json.loads(path.with_suffix(".json").read_text()) == {**ORIGIN, "validated": f"{expected:.6f}"}
     assert torch.equal(torch.load(path)["0.bias"], learning[0].bias - 1)
-    path.unlink()
-    again = evaluator(resume=True)
-    again.run([0], max_epochs=1)
+    moved = SaveBest(str(tmp_path / "moved" / path.name), learning, ORIGIN)
+    moved.load_state_dict(before.state_dict())
+    evaluator(moved).run([0], max_epochs=1)
+    assert not (tmp_path / "moved" / path.name).exists(), "0.65 is not better than 0.7"
+    resumed = SaveBest(str(path), learning, ORIGIN)
+    resumed.load_state_dict(before.state_dict())
+    evaluator(resumed).run([0], max_epochs=1)
+    assert torch.equal(torch.load(path)["0.bias"], learning[0].bias)
+
+
+def test_the_best_weights_of_an_earlier_run_are_no_rivals_of_a_resumed_one(tmp_path: Path) -> None:
+    """Which had not validated when it was interrupted."""
+    path, learning = tmp_path / "model_best.pt", network()
+    save_weights(path, network(1), {**ORIGIN, "validated": "0.850000"})
+    resumed = SaveBest(str(path), learning, ORIGIN)
+    resumed.load_state_dict(SaveBest(str(path), learning, ORIGIN).state_dict())
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.key_metric_name, evaluator.state.metrics = "dice", {"dice": 0.4}
+    resumed(evaluator)
     assert torch.equal(torch.load(path)["0.bias"], learning[0].bias)
 
 
