@@ -12,6 +12,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_n
 from monai.losses import DiceLoss
 
 from scripts.contrast.loss import SemanticContrastiveLoss
+from scripts.job.overlays import is_for
 from scripts.job.weights import load_weights, save_weights
 from scripts.study.stage_keys import StageKeys, group
 from scripts.study.strategy import ENDS, find_strategies
@@ -45,6 +46,8 @@ OVERLAYS = {
     "tensorboard",
     "validate",
 }
+ENCODERS = sorted((CONFIGS / "encoders").glob("*.yaml"))
+NOT_OVER_ALL = {"common", "inference_trt", "multi_gpu_train", "tensorboard", "validate"}  # of other keys than numbers
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -81,6 +84,23 @@ CHECKED = {  # what is run -> its workflow type; the steps of None are no engine
     ("inference", "inference_trt"): "infer",
     ("coarse", "tensorboard"): "train",
 }
+
+
+OVER = {stage: [stage] for stage in STAGES} | {"validate": ["train", "validate"]}
+
+
+@pytest.mark.parametrize("stage", OVER)
+@pytest.mark.parametrize("overlay", sorted({*OVERLAYS, *[f"encoders/{path.stem}" for path in ENCODERS]} - NOT_OVER_ALL))
+def test_no_overlay_takes_a_number_from_a_stage(overlay, stage):
+    written = yaml.safe_load((CONFIGS / f"{overlay}.yaml").read_text())
+    if not is_for(written, stage):
+        return
+    plain = ConfigParser.load_config_files([str(CONFIGS / f"{name}.yaml") for name in OVER[stage]])
+    config = ConfigParser(COMMON | plain | written | {"stage": stage})
+    config.parse()
+    for key in written.keys() & (COMMON | plain).keys():
+        if not isinstance(written[key], dict) and "@train#dataset" not in str(written[key]):  # which needs a cohort
+            assert config.get_parsed_content(key) is not None, key
 
 
 @pytest.mark.parametrize(("stages", "kind"), CHECKED.items(), ids=map("+".join, CHECKED))
