@@ -136,4 +136,6 @@ class StudyReport:
                 "Budgets are training seconds of a device: steps were fixed from the cost of a step, measured once; "
                 "inference is not part of them."
             )
+        for why, count in self.results.left_out().items():
+            sentences.append(f"Left out in {counted(count, 'run')} that could do without it: {why}.")
         return sentences

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -214,6 +214,11 @@ class Results:
             {"measure": title, **{method: float(np.mean(values)) for method, values in line.items()}}
             for title, line in found.items()
         ]
+
+    def left_out(self) -> dict[str, int]:
+        """What runs went on without, and why -> in how many runs."""
+        steps = [step for run in self.plan.runs() for step in self.pipelines.steps(run)]
+        return Counter(f"{step.stage}: {step.left_out}" for step in steps if step.left_out)
 
 
 def _by_patient(rows: Iterable[Row]) -> dict[str, float]:

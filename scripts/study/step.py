@@ -12,6 +12,7 @@ from ..sidefiles import for_show, plain_note
 from .clock import FILE_NAME as COST
 
 STEP_ROWS = "rows.csv"
+LEFT_OUT = "left_out.json"  # why an optional step could not be made; without the file it is tried again
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Step:
         predicts: folder of the label maps of testing cases that it leaves, to be measured; None for none.
         counts: whether it spends the training budget.
         seconds: device seconds it should take; None where no budget was set.
+        optional: whether the run goes on without it.
     """
 
     stage: str
@@ -53,9 +55,14 @@ class Step:
 
     @property
     def completed(self) -> bool:
-        """Whether it has run to its end, and its predictions have been measured."""
-        note = for_show(self.manifest, plain_note) if self.manifest.is_file() else None
-        return note is not None and note.get("status") == "completed" and (not self.predicts or self.rows.is_file())
+        """Whether it has run to its end or is left out, and its predictions have been measured."""
+        return has_ended(self.manifest, self.optional) and (not self.predicts or self.rows.is_file())
+
+    @property
+    def left_out(self) -> str | None:
+        """Why it could not be made, for an optional one; None where it was made, or has not been tried."""
+        why: str | None = noted(self.folder / LEFT_OUT).get("why")
+        return why
 
     @property
     def cost(self) -> dict[str, Any]:
@@ -72,3 +79,10 @@ class Step:
             "predicts": str(self.predicts) if self.predicts else None,
             "optional": self.optional,
         }
+
+
+def has_ended(manifest: Path, optional: bool) -> bool:
+    """Whether the stage of a manifest has run to its end, or is left out where it is optional."""
+    note = for_show(manifest, plain_note) if manifest.is_file() else None
+    completed = note is not None and note.get("status") == "completed"
+    return completed or (optional and bool(noted(manifest.parent.parent / LEFT_OUT)))

@@ -12,7 +12,8 @@ from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
 from ..errors import root_cause
 from ..evaluate.rows import measure_cases, write_rows
-from ..sidefiles import for_show, plain_note
+from ..files import write_text
+from .step import LEFT_OUT, has_ended
 
 METHOD = "prediction"  # in a step's rows; the strategies that share them have names of their own
 
@@ -37,16 +38,14 @@ def run_steps(note: Mapping[str, Any]) -> None:
 
 
 def has_completed(step: Mapping[str, Any]) -> bool:
-    """Whether a stage has run to its end."""
-    path = Path(step["folder"]) / "jobs" / f"{step['stage']}.json"
-    note = for_show(path, plain_note) if path.is_file() else None
-    return note is not None and note.get("status") == "completed"
+    """Whether a stage has run to its end, or is left out."""
+    return has_ended(Path(step["folder"]) / "jobs" / f"{step['stage']}.json", step["optional"])
 
 
 def run_stage(step: Mapping[str, Any], probe: bool = False) -> None:
     """Run a stage, or resume it where it was interrupted, and note its cost.
 
-    Where an optional one cannot run, such as embeddings of a single patient, the others go on.
+    Where an optional one cannot run, such as embeddings of a single patient, that is noted and the others go on.
     """
     from monai.bundle import ConfigWorkflow
 
@@ -69,6 +68,7 @@ def run_stage(step: Mapping[str, Any], probe: bool = False) -> None:
         if not step["optional"] or cause is None:
             raise
         print(f"\n{step['stage']} is left out: {cause}", file=sys.stderr)
+        write_text(folder / LEFT_OUT, json.dumps({"why": cause.problem, "error": str(cause)}, indent=1))
     finally:
         note_whole(folder, device_seconds() - start)
     (folder / "jobs" / f"{step['stage']}.finished.pt").unlink(missing_ok=True)  # a study's runs never go on

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scripts.study.step import Step
+from scripts.study.step import LEFT_OUT, Step
 from tests.study.made import write_step
 
 
@@ -49,6 +50,18 @@ def test_a_damaged_manifest_counts_as_none(step: Step, content: str) -> None:
     write_step(step)
     step.manifest.write_text(content)
     assert not step.completed
+
+
+def test_an_optional_step_that_could_not_be_made_counts_as_ended_until_its_note_is_removed(step: Step) -> None:
+    embed = replace(without_predictions(step), optional=True)
+    write_step(embed)
+    embed.manifest.write_text(json.dumps({"status": "failed"}))
+    assert (embed.completed, embed.left_out) == (False, None)
+    (embed.folder / LEFT_OUT).write_text(json.dumps({"why": "one patient has no neighbours"}))
+    assert (embed.completed, embed.left_out) == (True, "one patient has no neighbours")
+    assert not replace(embed, optional=False).completed
+    (embed.folder / LEFT_OUT).unlink()
+    assert not embed.completed
 
 
 def test_costs_are_those_noted_beside_it(step: Step) -> None:

@@ -18,12 +18,14 @@ from scripts import __main__ as command_line
 from scripts.cohort import datalist
 from scripts.cohort.provenance import note_attention
 from scripts.errors import SemclError
+from scripts.evaluate.rows import Row
 from scripts.signals import ENDING, release
 from scripts.study import plan as plan_module
 from scripts.study import study as module
 from scripts.study.design import read_design
 from scripts.study.plan import Plan
 from scripts.study.runner import Runner, Task
+from scripts.study.step import LEFT_OUT, Step
 from scripts.study.step_process import METHOD
 from scripts.study.strategy import PIPELINE_STAGES
 from scripts.study.study import Study, usual_workers
@@ -187,6 +189,29 @@ def test_contrasts_are_those_named_when_the_study_was_started(study: Study, trai
     (table,) = content["tables"]
     assert [line["contrast"] for line in table["named"]] == ["semantic - scratch"]
     assert "scratch - semantic" in [line["contrast"] for line in table["exploratory"]]
+
+
+def test_a_study_whose_optional_steps_cannot_be_made_is_reported_and_not_repeated(
+    study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = write_step
+
+    def without_embeddings(step: Step, *, rows: Sequence[Row]) -> None:
+        if step.optional:
+            step.folder.mkdir(parents=True)
+            (step.folder / LEFT_OUT).write_text(json.dumps({"why": "neighbours are searched among other patients"}))
+        else:
+            write(step, rows=rows)
+
+    monkeypatch.setattr(sys.modules[__name__], "write_step", without_embeddings)
+    study.run()
+    claims = json.loads((study.out / "summary.json").read_text())["claims"]
+    assert claims[-1] == (
+        "Left out in 2 runs that could do without it: embed: neighbours are searched among other patients."
+    )
+    trained.titles.clear()
+    study.run()
+    assert trained.titles == []
 
 
 def test_another_baseline_needs_no_new_runs(study: Study, trained: Trained) -> None:
