@@ -93,7 +93,7 @@ class Audit:
         output = Output(self.folder, "an audit", "--output_dir")
         output.claim(input_files(self.cases))
         collector = Collector(self.reader, self.folder / "examples", self.made_with, self.seed, self._blur)
-        found = judge(collector.gather(self.cases, maps), self.cases, self.table, self.usable, self.seed)
+        found = judge(collector.gather(self.cases, maps), self.cases, maps, self.table, self.usable, self.seed)
         self.write(found)
         sentence, page = in_one_sentence(found, self.threshold), self.folder / "audit.html"
         write_page(page, found, self.cases, self.reader, maps, sentence, self.threshold, self.pictures)

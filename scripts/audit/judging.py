@@ -32,6 +32,7 @@ class Judgement:
 
     Args:
         findings: worst first.
+        maps: cases of the other maps that were judged, those without any object too.
         judged: the objects of label maps and maps that were judged.
         compared: their features.
         reference: the objects they were compared with.
@@ -42,6 +43,7 @@ class Judgement:
     """
 
     findings: list[AuditFinding]
+    maps: tuple[str, ...]
     judged: Examples
     compared: Compared
     reference: Examples
@@ -56,7 +58,7 @@ class Judgement:
             return {}
         objects = self.judged[self.judged.sources == MAP]
         made: dict[str, dict[str, object]] = {}
-        for case in dict.fromkeys(objects.cases.tolist()):
+        for case in self.maps:
             rows = [row for row in np.flatnonzero(objects.cases == case) if math.isfinite(self.expected.dice[row])]
             organs = {
                 str(objects.organs[row]): {
@@ -71,12 +73,15 @@ class Judgement:
         return made
 
 
-def judge(found: Examples, cases: Collection[Case], table: LabelTable, usable: float, seed: int) -> Judgement:
+def judge(
+    found: Examples, cases: Collection[Case], maps: Collection[str], table: LabelTable, usable: float, seed: int
+) -> Judgement:
     """Judge the objects of a cohort's maps against those of other patients' label maps.
 
     Args:
         found: what was gathered of all cases.
         cases: the cohort.
+        maps: the cases that other maps are judged of.
         table: the label table.
         usable: the least Dice of a usable segmentation.
         seed: of folds and trees.
@@ -84,7 +89,8 @@ def judge(found: Examples, cases: Collection[Case], table: LabelTable, usable: f
     reference = found[found.clean]
     compared = compare_with(found, reference)
     in_maps = (found.sources == MAP) & (found.kinds == "")
-    labels = np.zeros(len(found), bool) if in_maps.any() and not _unlabelled(found, in_maps, cases) else found.clean
+    without = {case.id for case in cases if case.label is None}
+    labels = found.clean if set(maps) <= without else np.zeros(len(found), bool)
     known = (found.sources != MAP) | (np.isfinite(found.dice) & ~in_maps)
     findings: list[AuditFinding] = []
     verdicts = expected = None
@@ -92,19 +98,19 @@ def judge(found: Examples, cases: Collection[Case], table: LabelTable, usable: f
         own = found.sources == LABEL
         verdicts = suspect(found[labels], compared[labels], found[own], compared[own], seed=seed)
         findings += _of_labels(found[labels], compared[labels], verdicts)
-    if in_maps.any():
+    if maps:
         known |= in_maps & np.isfinite(found.dice)
         learnt = found[known], compared[known]
         expected = expect_dice(found[in_maps], compared[in_maps], *learnt, usable, seed=seed)
         findings += _of_maps(found[in_maps], compared[in_maps], expected, usable)
-        findings += _missing(found[in_maps], reference, cases, table)
+        findings += _missing(found[in_maps], maps, reference, table)
     phases = judge_phases(found[found.clean | in_maps], seed=seed)
     if phases is not None:
         findings += _of_phases(phases)
     judged = np.flatnonzero(labels | in_maps)
     parts = (found[judged], compared[judged], reference, verdicts, expected, phases)
     dice = {} if expected is None else _by_case(found[in_maps].cases.tolist(), expected.dice.tolist())
-    return Judgement(by_suspicion(findings), *parts, label_next(found, cases, dice))
+    return Judgement(by_suspicion(findings), tuple(maps), *parts, label_next(found, cases, dice))
 
 
 def _by_case(cases: list[str], dice: list[float]) -> dict[str, float]:
@@ -114,12 +120,6 @@ def _by_case(cases: list[str], dice: list[float]) -> dict[str, float]:
         if math.isfinite(value):
             known.setdefault(case, []).append(value)
     return {case: float(np.mean(values)) for case, values in known.items()}
-
-
-def _unlabelled(found: Examples, in_maps: np.ndarray, cases: Collection[Case]) -> bool:
-    """Whether maps were only gathered for scans that have no label map, so that label maps are audited too."""
-    without = {case.id for case in cases if case.label is None}
-    return set(found.cases[in_maps].tolist()) <= without
 
 
 def _of_labels(objects: Examples, compared: Compared, verdicts: Verdicts) -> Iterator[AuditFinding]:
@@ -141,12 +141,12 @@ def _of_maps(objects: Examples, compared: Compared, expected: ExpectedDice, usab
 
 
 def _missing(
-    objects: Examples, reference: Examples, cases: Collection[Case], table: LabelTable
+    objects: Examples, maps: Collection[str], reference: Examples, table: LabelTable
 ) -> Iterator[AuditFinding]:
     """Organs that most label maps have and a map has not."""
     total = len(set(reference.cases.tolist()))
     seen = Counter(reference.organs.tolist())
-    for case in dict.fromkeys(objects.cases.tolist()):
+    for case in maps:
         present = set(objects.organs[objects.cases == case].tolist())
         for organ in table.names:
             share = seen[organ] / (total + 1)
@@ -170,6 +170,6 @@ def in_one_sentence(judgement: Judgement, threshold: float) -> str:
     suspicious = [one for one in judgement.findings if one.suspicion > threshold]
     counts: Mapping[str, int] = Counter(one.name for one in suspicious)
     named = ", ".join(f"{count} {name}" for name, count in counts.items())
-    judged, scans = len(judgement.judged), len(set(judgement.judged.cases.tolist()))
+    judged, scans = len(judgement.judged), len({*judgement.judged.cases.tolist(), *judgement.maps})
     among = f"{counted(judged, 'object')} and {counted(scans, 'scan')}"
     return f"{len(suspicious)} of {among} are suspicious{f': {named}' if named else ''}."

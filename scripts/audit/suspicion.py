@@ -58,6 +58,8 @@ def suspect(
 ) -> Verdicts:
     """The probability that each object is wrong, by a model of other patients' objects with and without errors.
 
+    Without examples of both there is no verdict on any object.
+
     Args:
         objects: to be judged.
         compared: their features.
@@ -68,6 +70,8 @@ def suspect(
     """
     learnt = known_compared.enough & np.isin(known.kinds, ["", *OBJECT_KINDS])
     known, wrong = known[learnt], known.kinds[learnt] != ""
+    if len(set(wrong.tolist())) < 2:
+        return Verdicts(np.full(len(objects), np.nan), np.full(len(objects), ""), (), {})
     measured: dict[str, float] = {}
     results: dict[tuple[str, ...], Judged] = {}
 
@@ -190,14 +194,17 @@ def expect_dice(
     dice, held_out = np.full(len(objects), np.nan), np.full(len(known), np.nan)
     for part in patient_folds(known.patients, objects.patients, seed=seed):
         fit = ~np.isin(known.patients, list(part))
+        if not fit.any():
+            continue
         trees = ExtraTreesRegressor(TREES, min_samples_leaf=LEAF, random_state=seed, n_jobs=1)
         trees.fit(filled(learnt[fit]), known.dice[fit])
         for found, features, patients in ((dice, judged, objects.patients), (held_out, learnt, known.patients)):
             own = np.isin(patients, list(part))
             if own.any():
                 found[own] = trees.predict(filled(features[own]))
-    dice = np.where(compared.enough, dice, np.nan)
-    apart = known.dice - held_out
+    measured = np.isfinite(held_out)
+    dice = np.where(compared.enough & measured.any(), dice, np.nan)
+    apart, held_out = (known.dice - held_out)[measured], held_out[measured]
     low, high, fails = dice.copy(), dice.copy(), dice.copy()
     for row in np.flatnonzero(np.isfinite(dice)):
         alike = apart[np.argsort(np.abs(held_out - dice[row]))[:ALIKE]]

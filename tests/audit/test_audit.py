@@ -13,7 +13,7 @@ from scripts.coarse.inferer import CoarseInferer
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
 
-from .made import TABLE, WINDOW, reader
+from .made import SHAPE, TABLE, WINDOW, reader
 
 
 def audit(cases, out, **options):
@@ -35,6 +35,23 @@ def test_it_writes_a_table_and_a_summary(toys, tmp_path, capsys):
     audit(toys[:4], tmp_path, allow=["leak"], threshold=0.0).run()
     assert (tmp_path / "audit" / "audit.csv").read_bytes() == before
     assert json.loads((tmp_path / "audit" / "summary.json").read_text())["above"] <= 12
+
+
+def test_two_patients_with_a_scan_each_get_no_verdicts(toys, tmp_path):
+    audit(toys[:2], tmp_path).run()
+    summary = json.loads((tmp_path / "audit" / "summary.json").read_text())
+    assert summary["label_maps"] == {"rests_on": [], "auroc": {}}
+    assert [(one["finding"], one["suspicion"]) for one in summary["findings"]] == [(None, None)] * 6
+
+
+def test_empty_maps_of_a_folder_are_findings(toys, tmp_path):
+    write_nifti(tmp_path / "maps" / "p0.nii.gz", np.zeros(SHAPE, np.uint8))
+    audit(toys[:4], tmp_path, maps=str(tmp_path / "maps")).run()
+    summary = json.loads((tmp_path / "audit" / "summary.json").read_text())
+    assert [one["finding"] for one in summary["findings"]] == ["organ_missing"] * 3
+    assert summary["above"] == 3
+    quality = json.loads((tmp_path / "audit" / "quality.json").read_text())
+    assert quality == {"p0": {"dice": None, "organs": {}}}
 
 
 def test_one_patient_is_refused_before_anything_is_written(toys, tmp_path):

@@ -91,7 +91,7 @@ def test_the_audit_ranks_and_writes(gathered, toys, tmp_path):
     found, cases = cohort_of(gathered, toys)
     errors = gathered[(gathered.kinds != "") & ~np.isin(gathered.cases, WAITING)]
     errors = replace(errors, vectors=np.zeros((len(errors), 0, 0), np.float32))
-    ranked = judge(joined([found, errors]), cases, TABLE, 0.6, 0).label_next
+    ranked = judge(joined([found, errors]), cases, WAITING, TABLE, 0.6, 0).label_next
     assert len(ranked.patients) == 3
     assert all(0 <= one.expected_dice <= 1 for one in ranked.patients)
     ranked.write(tmp_path / "label_next.csv")

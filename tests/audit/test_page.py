@@ -16,7 +16,7 @@ from .made import TABLE, reader
 
 @pytest.fixture(scope="module")
 def judgement(gathered, toys):
-    return judge(gathered, toys, TABLE, 0.6, 0)
+    return judge(gathered, toys, [], TABLE, 0.6, 0)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Suspicion and expected Dice: learnt from other patients, calibrated, with what they rest on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -44,8 +46,6 @@ def test_the_same_seed_gives_the_same_and_a_group_can_be_required(gathered, comp
 
 
 def test_without_enough_examples_there_is_no_verdict(gathered, compared):
-    from dataclasses import replace
-
     lacking = replace(compared, enough=compared.enough & (gathered.organs != "liver"))
     found = suspect(gathered, lacking, gathered, lacking, groups=("plain",))
     assert np.isnan(found.suspicion[gathered.organs == "liver"]).all()
@@ -60,3 +60,21 @@ def test_expected_dice_is_near_the_true_one_and_within_its_interval(gathered, co
     covered = (found.low <= gathered.dice) & (gathered.dice <= found.high)
     assert covered.mean() > 0.7
     assert found.fails[gathered.dice < 0.3].mean() > found.fails[gathered.dice > 0.9].mean() + 0.5
+
+
+def test_where_no_organ_has_enough_examples_nothing_has_a_verdict(gathered, compared):
+    """As in a cohort of three patients with one scan each."""
+    lacking = replace(compared, enough=np.zeros(len(gathered), bool))
+    found = suspect(gathered, lacking, gathered, lacking)
+    assert np.isnan(found.suspicion).all()
+    assert (found.rests_on, found.measured, len(found.kinds)) == ((), {}, len(gathered))
+    assert np.isnan(expect_dice(gathered, lacking, gathered, lacking).dice).all()
+    one_class = suspect(gathered, compared, gathered[gathered.clean], compared[gathered.clean])
+    assert np.isnan(one_class.suspicion).all()
+
+
+def test_examples_of_one_patient_alone_give_no_expected_dice(gathered, compared):
+    own = gathered.patients == "p0"
+    found = expect_dice(gathered, compared, gathered[own], compared[own])
+    for values in (found.dice, found.low, found.high, found.fails):
+        assert np.isnan(values).all()
