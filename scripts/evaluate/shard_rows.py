@@ -35,7 +35,8 @@ class ShardRows:
     ) -> None:
         self.folder = folder
         self.maps = {name: volumes(path) if path.is_dir() else {} for name, path in methods.items()}
-        self.key = freshness.key([__version__, table.digest(), tolerance, nsd, list(methods)])
+        tolerances = [tolerance if organ.tolerance is None else organ.tolerance for organ in table.organs]
+        self.key = freshness.key([__version__, table.digest(), tolerances, nsd, list(methods)])
 
     def write(self, name: str, cases: Sequence[Case], rows: Sequence[Row]) -> None:
         """Write the rows of these cases, replacing an earlier file of that name."""

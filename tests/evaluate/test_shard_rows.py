@@ -41,5 +41,8 @@ def test_rows_of_another_tolerance_or_damaged_files_are_not_read(measured, tmp_p
     kept, cases, _, methods = measured
     assert ShardRows(tmp_path / "rows", methods, TABLE, 3.0).read(cases) == {}
     assert ShardRows(tmp_path / "rows", methods, TABLE, 2.0, "edges").read(cases) == {}
+    first, *others = TABLE.organs
+    wider = replace(TABLE, organs=(replace(first, tolerance=5.0), *others))
+    assert ShardRows(tmp_path / "rows", methods, wider, 2.0).read(cases) == {}
     (tmp_path / "rows" / "1of1.json").write_text('{"key"')
     assert kept.read(cases) == {}
