@@ -178,11 +178,14 @@ def require_unseen(
     for path, note in notes:
         if "organs" not in note and ranks.number() == 0:
             print(f"warning: {path} does not state the organs and patients the weights were made with", file=sys.stderr)
-    known = valid_splits(dataset_dir)
+    known = cohort_states(dataset_dir)
     tested = [case for case in cases if known and case.fold is None and case.label is not None]
-    for path, note in [*notes, *(found for folder in folders for found in notes_in(Path(folder)))]:
+    made = [(path, note, known) for path, note in notes]
+    for path, note in (found for folder in folders for found in notes_in(Path(folder))):
+        made.append((path, note, valid_splits(dataset_dir) if path.name == ATTENTION else known))
+    for path, note, valid in made:
         _refuse_organs(path, note, table, f"put back the labels.yaml that was written with it, or {STAGES_AGAIN}")
-        if note.get("cohort") not in known:
+        if note.get("cohort") not in valid:
             _refuse_seen(path, note, tested, known)
 
 

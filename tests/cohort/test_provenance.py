@@ -237,6 +237,24 @@ def test_a_study_learns_from_the_maps_of_the_cohort_it_splits_anew(tmp_path):
             require_split(attention, str(folder), TABLE)
 
 
+def test_weights_and_predictions_of_a_cohort_are_no_good_for_a_patient_whom_another_split_of_it_tests(tmp_path):
+    cases = cohort(tmp_path, "ab")
+    weights = model(tmp_path, cases)
+    (tmp_path / "attention" / "predictions.json").write_text(
+        json.dumps({"made_by": [provenance(ORIGIN, cases, TABLE)]})
+    )
+    (name, members), *_ = split_cases(cases, 3).items()
+    write_datalist(members, tmp_path / name, TABLE, cases)
+    tested = datalist.load(tmp_path / name, "testing")
+    assert {case.patient for case in tested} - {"a", "b"}
+    for given in ({"weights": [weights]}, {"folders": [str(tmp_path / "attention")]}):
+        with pytest.raises(SemclError, match="a patient who is tested is one that was learnt from"):
+            require_unseen(tested, str(tmp_path / name), TABLE, **given)
+    own = provenance(ORIGIN, members, TABLE)
+    Path(weights).with_suffix(".json").write_text(json.dumps(own))
+    require_unseen(tested, str(tmp_path / name), TABLE, weights=[weights])
+
+
 @pytest.mark.parametrize("name", ["attention.json", "predictions.json"])
 def test_maps_of_an_earlier_split_are_not_evaluated(name, tmp_path):
     note = provenance(ORIGIN, cohort(tmp_path, "ab"), TABLE)
