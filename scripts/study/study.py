@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +204,8 @@ class Study:
         names = [strategy.name for strategy in plan.strategies]
         contrasts = parse_contrasts(self.design.contrasts, names)
         named = [contrast for contrast in contrasts if contrast.name in started["contrasts"]]
-        results = Results(plan, pipelines)
-        StudyReport(results, self.dataset_dir.resolve().name, self.design, named).write()
+        design = replace(self.design, equivalence=started.get("equivalence", self.design.equivalence))
+        StudyReport(Results(plan, pipelines), self.dataset_dir.resolve().name, design, named).write()
 
 
 def tasks_of(runs: Sequence[Run], pipelines: Pipelines) -> list[Task]:

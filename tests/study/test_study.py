@@ -191,6 +191,13 @@ def test_contrasts_are_those_named_when_the_study_was_started(study: Study, trai
     assert "scratch - semantic" in [line["contrast"] for line in table["exploratory"]]
 
 
+def test_the_region_of_equivalence_is_that_named_when_the_study_was_started(study: Study, trained: Trained) -> None:
+    study.run()
+    before = (study.out / "summary.json").read_bytes()
+    with_design(study, equivalence=0.2).run()
+    assert (study.out / "summary.json").read_bytes() == before
+
+
 def test_a_study_whose_optional_steps_cannot_be_made_is_reported_and_not_repeated(
     study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
