@@ -136,6 +136,12 @@ class StudyReport:
                 "Budgets are training seconds of a device: steps were fixed from the cost of a step, measured once; "
                 "inference is not part of them."
             )
+        if len(self.results.refiners) > 1:
+            first, *others = (", ".join(names) for names in self.results.refiners)
+            sentences.append(
+                f"The {FLOOR} is that of {first}. Other coarse networks, whose maps are not shown, begin "
+                f"{'; '.join(others)}; strategies that begin with one coarse network are a family."
+            )
         for why, count in self.results.left_out().items():
             sentences.append(f"Left out in {counted(count, 'run')} that could do without it: {why}.")
         return sentences

@@ -21,6 +21,7 @@ from .pipeline import Pipelines
 from .plan import Cell, Plan
 from .run_costs import cost_of
 from .stage_keys import short_hash
+from .step import Step
 from .step_process import METHOD
 from .strategy import FLOOR
 
@@ -137,18 +138,24 @@ class Results:
         )
 
     @cached_property
-    def families(self) -> dict[str, str]:
-        """Strategy -> those that vary alike: refiners of one coarse run; networks of one kind; each other by itself."""
-        found = {FLOOR: FLOOR}
+    def refiners(self) -> list[list[str]]:
+        """Strategies that refine, together those of one coarse run; ``FLOOR`` is the coarse map of the first."""
+        found: dict[tuple[Step | None, ...], list[str]] = {}
         for strategy in self.plan.strategies:
             if strategy.refines:
-                found[strategy.name] = "refiners"
-            elif "segment" in strategy.stages:
+                runs = [run for run in self.plan.runs() if run.strategy == strategy]
+                found.setdefault(tuple(map(self.pipelines.coarse_map, runs)), []).append(strategy.name)
+        return list(found.values())
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """Strategy -> those that vary alike: refiners of one coarse run; networks of one kind; each other by itself."""
+        found = {name: f"refiners {number}" for number, names in enumerate(self.refiners) for name in names}
+        for strategy in self.plan.strategies:
+            if "segment" in strategy.stages:
                 network = self.plan.numbers_of(strategy, "segment").get("network_def", "the plain network")
                 found[strategy.name] = f"networks {short_hash(network)}"
-            else:
-                found[strategy.name] = strategy.name
-        return found
+        return {name: found.get(name, name) for name in (FLOOR, *(one.name for one in self.plan.strategies))}
 
     @cached_property
     def _folds(self) -> list[int] | None:

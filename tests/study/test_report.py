@@ -211,6 +211,13 @@ def test_claims_name_what_they_rest_on(tmp_path: Path, changes: dict[str, Any], 
     assert (sentence in claims(tmp_path, **changes)) == there
 
 
+def test_claims_say_whose_coarse_map_is_shown_where_there_are_several(tmp_path: Path) -> None:
+    assert "The coarse map is that of" not in claims(tmp_path)
+    mine = strategy_file(tmp_path / "x", "organ", "coarse.batch_size: 3\n")
+    sentence = "The coarse map is that of scratch. Other coarse networks, whose maps are not shown, begin organ;"
+    assert sentence in claims(tmp_path / "y", names=["scratch", mine], named=[])
+
+
 def test_no_p_of_few_seeds_is_below_a_hundredth(tmp_path: Path) -> None:
     few, many = report_of(tmp_path / "few", seeds=3), report_of(tmp_path / "many", seeds=5)
     assert all(one.p_corrected is not None and one.p_corrected >= 0.01 for one in few.differences)

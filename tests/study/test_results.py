@@ -206,7 +206,20 @@ def test_one_test_set_has_no_folds(results: Results) -> None:
 def test_strategies_that_end_alike_vary_alike(tmp_path: Path) -> None:
     plan = made_plan(tmp_path, ["coarse", "scratch", "semantic"])
     found = made_results(plan, {"coarse": 0.5} | LEVELS)
-    assert found.families == {FLOOR: FLOOR, "coarse": "coarse", "scratch": "refiners", "semantic": "refiners"}
+    assert found.families == {FLOOR: FLOOR, "coarse": "coarse", "scratch": "refiners 0", "semantic": "refiners 0"}
+
+
+def test_refiners_of_other_coarse_runs_are_other_families(tmp_path: Path) -> None:
+    mine = strategy_file(tmp_path, "mine", "coarse.batch_size: 3\n")
+    less = strategy_file(tmp_path, "less", stages="{coarse: 0.2, train: 0.8}")
+    alike = strategy_file(tmp_path, "alike", "margin: 9\n")
+    levels = LEVELS | {"mine": 0.5, "less": 0.5, "alike": 0.5}
+    plan = made_plan(tmp_path, ["scratch", mine, less, alike], cells=cells_of(["2"], [120.0]))
+    found = made_results(plan, levels)
+    assert found.refiners == [["scratch", "alike"], ["mine"], ["less"]]
+    families = [found.families[name] for name in (FLOOR, "scratch", "mine", "less", "alike")]
+    assert len(set(families)) == 4
+    assert found.families["alike"] == found.families["scratch"]
 
 
 # refused
