@@ -16,6 +16,7 @@ from torch.nn import functional
 from ..cohort.attention import attention_path, write_label_map
 from ..cohort.case import Case
 from ..cohort.volume import read, read_label
+from ..errors import SemclError
 from ..files import write_text
 from ..job.lock import Locks
 from ..sidefiles import read_note
@@ -28,6 +29,8 @@ from .strategy import Strategy
 
 FEW, CASES = 2, 12  # scans that the short runs read
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
+CPU_INFO = Path("/proc/cpuinfo")
+UNNAMED = " threads"  # ends what earlier versions noted of a processor, which does not tell one from another
 AGAIN = "remove it, and the costs are measured again"
 
 
@@ -40,18 +43,44 @@ def measure_costs(plan: Plan, run: Callable[[Step], None]) -> dict[str, Cost]:
     Args:
         plan: the study.
         run: runs a step, and returns when it has completed.
+
+    Raises:
+        SemclError: when some were measured on another machine, and others are still to be measured.
     """
     folder = plan.out / "costs"
     with Locks(folder).one_at_a_time("costs"):
-        probe = _Probe(plan, folder)
-        return {key: probe.cost(strategy, stage, key, run) for key, (strategy, stage) in _wanted(plan).items()}
+        probe, wanted = _Probe(plan, folder), _wanted(plan)
+        if not all((folder / f"{key}.json").is_file() for key in wanted):
+            require_machine(plan)
+        return {key: probe.cost(strategy, stage, key, run) for key, (strategy, stage) in wanted.items()}
 
 
 def machine() -> str:
-    """The device that costs hold for, in words."""
+    """The device that costs hold for: the model of the GPU, else of the processor."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def require_machine(plan: Plan) -> None:
+    """Refuse to go on with costs of another machine, by which strategies would no longer cost the same.
+
+    Raises:
+        SemclError: naming both machines.
+    """
+    now = machine()
+    for path in (plan.out / "costs" / f"{key}.json" for key in _wanted(plan)):
+        before = read_note(path, "the cost of a stage", AGAIN).get("machine", now) if path.is_file() else now
+        if before != now and not str(before).endswith(UNNAMED):
+            raise SemclError(
+                "what the steps of this study cost was measured on another machine",
+                found=f"{before} in {path}, and this is {now}",
+                expected="machines of one kind: from the costs follows how many steps are within the budget",
+                remedy=f"run it on {before}, start another study with --out, or remove {path.parent}: the costs are "
+                "then measured again, and every run is trained anew",
+            )
 
 
 def _wanted(plan: Plan) -> dict[str, tuple[Strategy, str]]:

@@ -22,7 +22,7 @@ from ..job.lock import Locks
 from ..job.shard import Shard
 from ..outputs import Output
 from ..sidefiles import read_note
-from .costs import measure_costs
+from .costs import measure_costs, require_machine
 from .design import Design, parse_contrasts
 from .pipeline import Pipelines
 from .plan import Plan, Run
@@ -85,6 +85,8 @@ class Study:
             runs = plan.runs()
             tasks = tasks_of(runs, pipelines)
             own = tasks if self.share is None else tasks_of(_part(runs, Shard.of(self.share)), pipelines)
+            if costs and not all(task.completed for task in own):
+                require_machine(plan)
             try:
                 runner.run(own)
             finally:

@@ -16,7 +16,7 @@ from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.study import costs as module
 from scripts.study.budget import Cost
-from scripts.study.costs import PROBE_LENGTHS, measure_costs
+from scripts.study.costs import PROBE_LENGTHS, measure_costs, require_machine
 from scripts.study.pipeline import cost_key
 from scripts.study.plan import Plan
 from scripts.study.step import Step
@@ -174,6 +174,47 @@ def test_the_device_is_noted_beside_a_cost(tmp_path: Path, runs: Runs) -> None:
     measure_costs(plan, runs)
     for path in (plan.out / "costs").glob("*.json"):
         assert json.loads(path.read_text())["machine"] == module.machine()
+
+
+def test_costs_of_another_machine_are_read_but_neither_added_to_nor_gone_on_with(
+    tmp_path: Path, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(tmp_path)
+    found = measure_costs(plan, runs)
+    require_machine(plan)
+    monkeypatch.setattr(module, "machine", lambda: "a slower one")
+    assert measure_costs(plan, runs) == found  # for the report, which runs nothing
+    again = Runs()
+    message = r"(?s)measured on another machine.*and this is a slower one.*start another study with --out, or remove"
+    for refused in (
+        lambda: require_machine(plan),
+        lambda: measure_costs(plan_of(tmp_path, ["scratch", "semantic", "organ"]), again),
+    ):
+        with pytest.raises(SemclError, match=message):
+            refused()
+    assert again.steps == []
+
+
+@pytest.mark.parametrize("machine", [{}, {"machine": "x86_64, 2 threads"}])
+def test_costs_of_earlier_versions_that_name_no_machine_are_gone_on_with(
+    tmp_path: Path, runs: Runs, machine: dict[str, str]
+) -> None:
+    plan = plan_of(tmp_path)
+    found = measure_costs(plan, runs)
+    for path in (plan.out / "costs").glob("*.json"):
+        note = json.loads(path.read_text())
+        note.pop("machine")
+        path.write_text(json.dumps(note | machine))
+    require_machine(plan)
+    assert measure_costs(plan, runs) == found
+
+
+def test_a_processor_is_named_by_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(module, "CPU_INFO", tmp_path / "cpuinfo")
+    assert module.machine()
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A Processor 7 @ 2 GHz\n")
+    assert module.machine() == "A Processor 7 @ 2 GHz"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])

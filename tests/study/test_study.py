@@ -191,6 +191,22 @@ def test_contrasts_are_those_named_when_the_study_was_started(study: Study, trai
     assert "scratch - semantic" in [line["contrast"] for line in table["exploratory"]]
 
 
+def test_what_is_left_is_not_run_on_another_machine_but_a_report_is_made_on_any(
+    study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Plan) -> None:
+        raise SemclError("another machine", found="a", expected="b", remedy="c")
+
+    asked = with_design(study, budget=60)
+    asked.run()
+    monkeypatch.setattr(module, "require_machine", refuse)
+    asked.run()
+    trained.titles.clear()
+    with pytest.raises(SemclError, match="another machine"):
+        with_design(asked, seeds=3).run()
+    assert trained.titles == []
+
+
 def test_the_region_of_equivalence_is_that_named_when_the_study_was_started(study: Study, trained: Trained) -> None:
     study.run()
     before = (study.out / "summary.json").read_bytes()
