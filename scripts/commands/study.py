@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..bundle_folder import bundle_folder
 from .options import Count, FoldsOrNone, Listed, Millimetres, Multiples, Seconds, checked
 
 
@@ -25,7 +26,7 @@ def study(
     tolerance: Millimetres = 2.0,
     workers: Count | None = None,
     shard: str | None = None,
-    bundle_root: str = "bundle",
+    bundle_root: str | None = None,
     **unknown: object,
 ) -> None:
     """Compare training strategies on a cohort as whole pipelines: few labels, equal budgets, honest statistics.
@@ -47,12 +48,12 @@ def study(
         tolerance: of NSD in mm, for organs to which the label table gives none.
         workers: processes at once; one per GPU, or one per core, unless given.
         shard: i/n, the part of the study that is run here; run again without it to gather.
-        bundle_root: folder of the bundle.
+        bundle_root: folder of the bundle, by default that of this installation.
     """
     from ..study.design import read_design
     from ..study.study import Study, usual_workers
 
-    root, cohort = Path(bundle_root), Path(dataset_dir)
+    root, cohort = Path(bundle_root) if bundle_root else bundle_folder(), Path(dataset_dir)
     given = {
         "strategies": strategies,
         "labels": labels,

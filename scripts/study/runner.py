@@ -23,7 +23,7 @@ from .copies import Copies
 from .step import Step
 
 POLL = 0.5  # seconds
-PROCESS = "scripts.study.step_process"  # its name within the bundle, where it is run
+PROCESS = f"{__package__}.step_process"  # by the name this package has here: scripts in a clone, semcl installed
 PRELOAD = ("monai.bundle", "monai.engines", "monai.networks.nets", "torch.optim")  # what takes long to import
 TAIL = 12  # lines of a failed process's log that are shown
 

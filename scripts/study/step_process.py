@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..alias import provide_scripts
 from ..cohort.datalist import load
 from ..cohort.label_table import LabelTable
 from ..errors import root_cause
@@ -51,6 +52,7 @@ def run_stage(step: Mapping[str, Any], probe: bool = False) -> None:
 
     from .clock import device_seconds, note_whole
 
+    provide_scripts()
     folder, overrides = Path(step["folder"]), dict(step["overrides"])
     if (folder / "jobs" / f"{step['stage']}.checkpoint.pt").is_file():
         overrides["resume"] = True

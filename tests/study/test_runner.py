@@ -18,6 +18,7 @@ import torch
 from scripts.errors import SemclError
 from scripts.signals import BY_USER, INTERRUPTED
 from scripts.study import runner as module
+from scripts.study import step_process
 from scripts.study.runner import Runner, Task, drop_stores, visible_gpus
 from scripts.study.step import Step
 from tests.stages import ROOT
@@ -60,6 +61,9 @@ if folder.name == "{name}":
     sys.exit(1)
 """
 Write = Callable[..., None]
+
+
+NAME_OF_PROCESS = module.PROCESS
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +113,12 @@ def runner_of(folder: Path, workers: int = 1) -> Runner:
 
 def order(folder: Path) -> list[str]:
     return (folder / "order.txt").read_text().splitlines()
+
+
+def test_the_process_of_steps_has_this_package_s_own_name() -> None:
+    """A wheel's is semcl, and no folder of it holds a package named scripts."""
+    assert step_process.__name__ == NAME_OF_PROCESS
+    assert "scripts.study" not in Path(module.__file__).read_text()
 
 
 def test_all_tasks_are_run_in_their_order(tmp_path: Path) -> None:

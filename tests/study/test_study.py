@@ -460,9 +460,12 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
     return read
 
 
-def test_the_command_line_s_defaults_are_the_preset_s(given: Any) -> None:
+def test_the_command_line_s_defaults_are_the_preset_s_wherever_it_is_called(
+    given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert given("--dataset_dir", "cohort") == Study(
-        dataset_dir=Path("cohort"), bundle_root=Path("bundle"), out=Path("cohort/study"),
+        dataset_dir=Path("cohort"), bundle_root=BUNDLE, out=Path("cohort/study"),
         design=replace(read_design("small", BUNDLE / "configs", {}), overlays=[]), sweep=None, attention_dir=None,
         tolerance=2.0, workers=usual_workers(), share=None,
     )  # fmt: skip
