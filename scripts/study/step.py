@@ -12,7 +12,7 @@ from ..sidefiles import for_show, plain_note
 from .clock import FILE_NAME as COST
 
 STEP_ROWS = "rows.csv"
-LEFT_OUT = "left_out.json"  # why an optional step could not be made; without the file it is tried again
+LEFT_OUT_NOTE = "left_out.json"  # why an optional step could not be made; without the file it is tried again
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Step:
     @property
     def left_out(self) -> str | None:
         """Why it could not be made, for an optional one; None where it was made, or has not been tried."""
-        why: str | None = noted(self.folder / LEFT_OUT).get("why")
+        why: str | None = noted(self.folder / LEFT_OUT_NOTE).get("why")
         return why
 
     @property
@@ -85,4 +85,4 @@ def has_ended(manifest: Path, optional: bool) -> bool:
     """Whether the stage of a manifest has run to its end, or is left out where it is optional."""
     note = for_show(manifest, plain_note) if manifest.is_file() else None
     completed = note is not None and note.get("status") == "completed"
-    return completed or (optional and bool(noted(manifest.parent.parent / LEFT_OUT)))
+    return completed or (optional and bool(noted(manifest.parent.parent / LEFT_OUT_NOTE)))

@@ -14,7 +14,7 @@ from ..cohort.label_table import LabelTable
 from ..errors import root_cause
 from ..evaluate.rows import measure_cases, write_rows
 from ..files import write_text
-from .step import LEFT_OUT, has_ended
+from .step import LEFT_OUT_NOTE, has_ended
 
 METHOD = "prediction"  # in a step's rows; the strategies that share them have names of their own
 
@@ -70,7 +70,7 @@ def run_stage(step: Mapping[str, Any], probe: bool = False) -> None:
         if not step["optional"] or cause is None:
             raise
         print(f"\n{step['stage']} is left out: {cause}", file=sys.stderr)
-        write_text(folder / LEFT_OUT, json.dumps({"why": cause.problem, "error": str(cause)}, indent=1))
+        write_text(folder / LEFT_OUT_NOTE, json.dumps({"why": cause.problem, "error": str(cause)}, indent=1))
     finally:
         note_whole(folder, device_seconds() - start)
     (folder / "jobs" / f"{step['stage']}.finished.pt").unlink(missing_ok=True)  # a study's runs never go on

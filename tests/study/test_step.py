@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.study.step import LEFT_OUT, Step
+from scripts.study.step import LEFT_OUT_NOTE, Step
 from tests.study.made import write_step
 
 
@@ -57,10 +57,10 @@ def test_an_optional_step_that_could_not_be_made_counts_as_ended_until_its_note_
     write_step(embed)
     embed.manifest.write_text(json.dumps({"status": "failed"}))
     assert (embed.completed, embed.left_out) == (False, None)
-    (embed.folder / LEFT_OUT).write_text(json.dumps({"why": "one patient has no neighbours"}))
+    (embed.folder / LEFT_OUT_NOTE).write_text(json.dumps({"why": "one patient has no neighbours"}))
     assert (embed.completed, embed.left_out) == (True, "one patient has no neighbours")
     assert not replace(embed, optional=False).completed
-    (embed.folder / LEFT_OUT).unlink()
+    (embed.folder / LEFT_OUT_NOTE).unlink()
     assert not embed.completed
 
 

@@ -17,7 +17,7 @@ from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.evaluate.rows import Row, read_metrics
 from scripts.study import step_process as module
-from scripts.study.step import LEFT_OUT
+from scripts.study.step import LEFT_OUT_NOTE
 from scripts.study.step_process import METHOD, has_completed, main, run_steps
 from tests.conftest import write_nifti
 from tests.study.made import TABLE
@@ -204,7 +204,7 @@ def test_an_optional_step_that_cannot_be_made_does_not_stop_the_others(
     assert stages(workflow) == ["pretrain", "embed", "train", "inference"]
     assert "embed is left out: neighbours are searched among other patients" in capsys.readouterr().err
     assert (folder_of(note, "inference") / "rows.csv").is_file()
-    assert json.loads((folder_of(note, "embed") / LEFT_OUT).read_text())["why"] == REFUSED.problem
+    assert json.loads((folder_of(note, "embed") / LEFT_OUT_NOTE).read_text())["why"] == REFUSED.problem
     workflow.runs.clear()
     run_steps(note)  # as when the study is started again
     assert workflow.runs == []

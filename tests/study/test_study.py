@@ -25,7 +25,7 @@ from scripts.study import study as module
 from scripts.study.design import read_design
 from scripts.study.plan import Plan
 from scripts.study.runner import Runner, Task
-from scripts.study.step import LEFT_OUT, Step
+from scripts.study.step import LEFT_OUT_NOTE, Step
 from scripts.study.step_process import METHOD
 from scripts.study.strategy import PIPELINE_STAGES
 from scripts.study.study import Study, usual_workers
@@ -222,7 +222,9 @@ def test_a_study_whose_optional_steps_cannot_be_made_is_reported_and_not_repeate
     def without_embeddings(step: Step, *, rows: Sequence[Row]) -> None:
         if step.optional:
             step.folder.mkdir(parents=True)
-            (step.folder / LEFT_OUT).write_text(json.dumps({"why": "neighbours are searched among other patients"}))
+            (step.folder / LEFT_OUT_NOTE).write_text(
+                json.dumps({"why": "neighbours are searched among other patients"})
+            )
         else:
             write(step, rows=rows)
 
