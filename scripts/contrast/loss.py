@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from ..errors import SemclError, one_of
+from .checks import check_batch, check_temperature
 from .gather import Communicator
 from .matrix import MatrixTerms, fits_matrix
 from .memory import QueryMemory
@@ -72,7 +73,7 @@ class SemanticContrastiveLoss(_Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        _check_temperature(temperature, temperature_range if learnable else None)
+        check_temperature(temperature, temperature_range if learnable else None)
         one_of("summation", summation, ("out", "in"))
         one_of("reduction", reduction, ("mean", "sum", "none"))
         self.temperature, self.memory, self.gather, self.summation = temperature, memory, gather, summation
@@ -102,7 +103,7 @@ class SemanticContrastiveLoss(_Loss):
             SemclError: for shapes, dtypes or values that do not fit.
         """
         embeddings, labels = _views(input, target)
-        _check(embeddings, labels, intensity)
+        check_batch(embeddings, labels, intensity)
         if self.memory is not None and self.memory.vectors.shape[1] != embeddings.shape[-1]:
             raise SemclError(
                 "embeddings do not fit the memory",
@@ -209,56 +210,3 @@ def _views(first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tens
     if second is not None and second.is_floating_point() and first.ndim == 2 and second.shape == first.shape:
         return torch.stack([first, second], dim=1), None
     return first, second
-
-
-def _check_temperature(temperature: float, allowed: Sequence[float] | None) -> None:
-    low, high = (temperature, temperature) if allowed is None else (min(allowed), max(allowed))
-    if not (low > 0 and math.isfinite(high) and low <= temperature <= high):
-        raise SemclError(
-            "invalid temperature",
-            found=temperature if allowed is None else f"{temperature} in the range {low} to {high}",
-            expected="a number above 0, in a range above 0",
-            remedy="set it, for example, to 0.1",
-        )
-
-
-def _check(embeddings: torch.Tensor, labels: torch.Tensor | None, intensity: torch.Tensor | None) -> None:
-    """Check shapes and dtypes and, on the CPU, the range of intensities."""
-    if embeddings.ndim not in (2, 3) or not embeddings.is_floating_point():
-        raise SemclError(
-            "embeddings cannot be compared",
-            found=f"{embeddings.dtype} of shape {tuple(embeddings.shape)}",
-            expected="floating point, (N, D) or (B, V, D)",
-            remedy="pass the cluster head's output",
-        )
-    if labels is None:
-        if embeddings.ndim == 2:
-            raise SemclError(
-                "embeddings without labels have no positives",
-                found=f"labels None and embeddings {tuple(embeddings.shape)}",
-                expected="(B, V, D): V views of each query",
-                remedy="stack the views on an axis of their own, or pass labels",
-            )
-    elif labels.shape != embeddings.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise SemclError(
-            "labels do not fit the embeddings",
-            found=f"{labels.dtype} of shape {tuple(labels.shape)} for embeddings {tuple(embeddings.shape)}",
-            expected=f"integers of shape ({len(embeddings)},)",
-            remedy="pass one cluster label per query",
-        )
-    if intensity is None:
-        return
-    if intensity.shape != embeddings.shape[:-1] or not intensity.is_floating_point():
-        raise SemclError(
-            "intensities do not fit the embeddings",
-            found=f"{intensity.dtype} of shape {tuple(intensity.shape)} for embeddings {tuple(embeddings.shape)}",
-            expected=f"floating point of shape {tuple(embeddings.shape[:-1])}",
-            remedy="pass the mean intensity under the mask of each view",
-        )
-    if readable_without_sync(intensity) and not bool(((intensity >= 0) & (intensity <= 1)).all()):
-        raise SemclError(
-            "intensities out of range",
-            found=f"{intensity.min().item():g} to {intensity.max().item():g}",
-            expected="0 to 1",
-            remedy="scale the image window to [0, 1] and the mask to {0, 1} before taking the mean",
-        )

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,7 +97,7 @@ def check_config(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapp
     known = set(own) | set(TRACKING["configs"]) | set(TRACKING["handlers_id"])
     errors = overlays.wrong_paths(config)
     if not overlays.is_for(config, own["stage"]):
-        errors.append(_not_for(own["stage"], config[overlays.STAGES]))
+        errors.append(overlays.stage_error(own["stage"], config[overlays.STAGES]))
     for key, value in config.items():
         if key in (*overlays.PATHS, overlays.STAGES, "common"):  # common: what ships, put in by ``shared``
             continue
@@ -203,15 +203,6 @@ def _locate(target: str) -> Any:
         module = f"{__name__.partition('.')[0]}.{rest}".rstrip(".")
     found, there = optional_import(module, name=name)
     return found if there else None
-
-
-def _not_for(stage: str, stages: Sequence[str]) -> SemclError:
-    return SemclError(
-        f"an overlay is not for {stage}",
-        found=f"{overlays.STAGES}: {', '.join(map(str, stages))}",
-        expected=f"{stage} among them, or no such key",
-        remedy=f"run {stage} without it; `semcl run` leaves it out there by itself",
-    )
 
 
 def _unknown(key: str, known: set[str], why: str) -> SemclError:

@@ -97,3 +97,13 @@ def cut_error(path: str, value: Mapping[str, Any], own: Mapping[str, Any]) -> Se
         expected="the whole section, or the numbers by their paths",
         remedy=f"write {number}: ... for each number, or +{number.rpartition('#')[0]}: {{...}}",
     )
+
+
+def stage_error(stage: str, stages: Sequence[str]) -> SemclError:
+    """Return the error of an overlay that is not for a stage."""
+    return SemclError(
+        f"an overlay is not for {stage}",
+        found=f"{STAGES}: {', '.join(map(str, stages))}",
+        expected=f"{stage} among them, or no such key",
+        remedy=f"run {stage} without it; `semcl run` leaves it out there by itself",
+    )
