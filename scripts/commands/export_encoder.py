@@ -10,6 +10,8 @@ from .options import Count, NewPath, checked
 if TYPE_CHECKING:
     import torch
 
+    from ..cohort.label_table import LabelTable
+
 COMPARED, AVERAGED = 4, 64  # on which features are compared, and over which attention is averaged
 
 
@@ -39,9 +41,9 @@ def export_encoder(
             run.
         overrides: settings: given, for weights that do not note their settings; then also the numbers of pretraining.
     """
+    from ..cohort.provenance import note_of
     from ..export.export import check_kind, checked_fold, mask_value, write_export
     from ..export.readme import Facts
-    from ..job.config_check import config_digest, flatten
     from ..job.weights import load_weights
     from .stages import components_of
 
@@ -54,11 +56,11 @@ def export_encoder(
     value = mask_value(mask, _shares(shared) if mask == "mean" else [])
     images, classes = _images(shared), outputs or len(shared.labels) + 1
     folded, differs, from_zeros = checked_fold(encoder, images, classes, value)
+    note = note_of(path)
     facts = Facts(
-        cohort=str(shared.origin["cohort"]),
-        config=config_digest(flatten(parser.config)),
-        organs=shared.labels.names,
-        cases=sum(case.fold is not None for case in shared.cases),
+        cohort=note.get("cohort"),
+        organs=_table_of(path, shared.labels).names,
+        cases=len(str(note["cases"]).split()) if "cases" in note else None,
         in_channels=images.shape[1] + (value is None),
         out_channels=classes,
         mask=mask,
@@ -69,6 +71,13 @@ def export_encoder(
     )
     for made in write_export(Path(out), folded, to, facts):
         print(made)
+
+
+def _table_of(weights: Path, own: LabelTable) -> LabelTable:
+    """The label table beside weights, that they were made with; the cohort's ``own`` where none is there."""
+    from ..cohort.label_table import LabelTable
+
+    return LabelTable.load(weights.parent) if (weights.parent / "labels.yaml").is_file() else own
 
 
 def _images(shared: Any) -> torch.Tensor:

@@ -29,10 +29,9 @@ class Facts:
     """What a README states.
 
     Args:
-        cohort: hash of the cohort the encoder was pretrained on.
-        config: hash of the config it was pretrained with.
+        cohort: hash of the cohort the encoder was pretrained on; None where its note does not say.
         organs: names of the organs it told apart.
-        cases: number of training scans.
+        cases: number of training scans; None where its note does not say.
         in_channels: of the exported network's input.
         out_channels: of the network the weights were put into.
         mask: which attention was folded in.
@@ -42,10 +41,9 @@ class Facts:
         differs_from_zeros: and with a mask of zeros.
     """
 
-    cohort: str
-    config: str
+    cohort: str | None
     organs: tuple[str, ...]
-    cases: int
+    cases: int | None
     in_channels: int
     out_channels: int
     mask: str
@@ -81,16 +79,16 @@ def readme(out: Path, to: str, facts: Facts, folded: Folded) -> str:
     else:
         network, arguments = call_of(encoder, facts.in_channels, facts.out_channels)
         code = f"```python\n{MONAI_LINES.format(network=network, arguments=arguments, file=out.name)}```"
+    scans = "scans" if facts.cases is None else f"{facts.cases} scans"
     return f"""# {out.name}: a pretrained encoder for {type(folded.network).__name__}
 
-Pretrained with SemCL: semantic-aware contrastive learning on {facts.cases} scans, which pulls queries of one organ in
-one phase together and pushes others apart.
+Pretrained with SemCL: semantic-aware contrastive learning on {scans}, which pulls queries of one organ in one phase
+together and pushes others apart.
 
 | | |
 |---|---|
 | organs | {", ".join(facts.organs)} |
-| cohort | {facts.cohort} (hash) |
-| config | {facts.config} (hash) |
+| cohort | {facts.cohort or "not noted"} (hash) |
 | input channels | {facts.in_channels} |
 
 ## Fine-tuning

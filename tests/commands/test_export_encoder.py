@@ -7,6 +7,7 @@ import torch
 import yaml
 from monai.networks.nets.segresnet import SegResNet
 
+from scripts.cohort.label_table import LabelTable, Organ
 from scripts.commands.export_encoder import export_encoder
 from scripts.errors import SemclError
 from scripts.job.weights import save_weights
@@ -23,7 +24,11 @@ def pretrained(cohort, tmp_path):
     overlay["encoder"] |= NUMBERS
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(overlay | {"spacing": [5, 5, 0], "patch_size": 32}))
     encoder = SegResNetEncoder(2, 2, **NUMBERS)
-    save_weights(cohort / "models" / "encoder.pt", encoder, {"stage": "pretrain.yaml", "cohort": "c"} | NO_SETTINGS)
+    save_weights(
+        cohort / "models" / "encoder.pt",
+        encoder,
+        {"stage": "pretrain.yaml", "cohort": "c", "cases": "aa bb cc"} | NO_SETTINGS,
+    )
     return {"dataset_dir": str(cohort), "overlay": str(tmp_path / "mine.yaml"), "bundle_root": str(ROOT / "bundle")}
 
 
@@ -48,6 +53,18 @@ def test_the_mean_of_the_cohort_s_attention_is_measured_too(pretrained, tmp_path
     assert 0 < note["value"] < 0.5
     assert note["differs"] > 0  # there is no bias to take it up
     assert "convInit.conv.weight: no bias" in (tmp_path / "mean.md").read_text()
+
+
+def test_the_readme_states_what_the_weights_were_made_of_not_what_the_cohort_is_now(pretrained, tmp_path):
+    other = tmp_path / "other" / "encoder.pt"
+    note = {"stage": "pretrain.yaml", "cohort": "theirs", "cases": "aa bb cc"}
+    save_weights(other, SegResNetEncoder(2, 2, **NUMBERS), note | NO_SETTINGS)
+    LabelTable((Organ("lung", 1),), ("portal",)).save(other.parent)
+    export_encoder("segresnet", str(tmp_path / "weights.pt"), weights=str(other), **pretrained)
+    text = (tmp_path / "weights.md").read_text()
+    assert "| cohort | theirs (hash) |" in text
+    assert "| organs | lung |" in text
+    assert "on 3 scans" in text
 
 
 def test_another_kind_is_refused(pretrained, tmp_path):
