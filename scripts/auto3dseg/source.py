@@ -11,6 +11,7 @@ from ..cohort.case import UNKNOWN_PHASE, Case, unlabelled
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import case_id
 from ..errors import SemclError, one_of, raise_all
+from ..freshness import key
 from ..intake.splitting import split
 from ..plain import LARGE_BYTES, parse_yaml, read_json, read_text
 from .derived import group_labels, stack_modalities
@@ -56,7 +57,7 @@ def fold_cases(source: Mapping[str, Any], fold: int, derived: Path) -> list[Case
     raise_all([unlabelled(case) for case in cases if case.label is None], of="the datalist")
     groups = class_groups(source)
     if groups:
-        labels = derived / "labels"
+        labels = derived / f"labels_{key([*groups.values()])}"  # other groups make other label maps
         cases = [
             replace(case, label=group_labels(case, [*groups.values()], labels / f"{case.id}.nii.gz")) for case in cases
         ]
@@ -89,11 +90,12 @@ def _case(entry: Mapping[str, Any], root: Path, derived: Path) -> Case:
     label, fold = entry.get("label"), entry.get("fold")
     files = [root / image for image in images]
     several = len(files) > 1
+    stacked = derived / "images" / f"{name}_{key(images)}.nii.gz"  # other files, or another order: another image
     return Case(
         id=name,
         patient=str(entry.get("patient", name)),
         phase=str(entry.get("phase", UNKNOWN_PHASE)),
-        image=stack_modalities(files, derived / "images" / f"{name}.nii.gz", name) if several else files[0],
+        image=stack_modalities(files, stacked, name) if several else files[0],
         label=root / str(label) if label else None,
         fold=None if fold is None else int(fold),
         annotated=tuple(map(str, entry["annotated"])) if "annotated" in entry else None,

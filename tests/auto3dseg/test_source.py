@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from scripts.auto3dseg.source import class_groups, find_label_table, fold_cases, images_of, modality_of, overlap
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import Organ
 from scripts.errors import SemclError
+from tests.conftest import write_nifti
 
 STATS = {"stats_summary": {"label_stats": {"labels": [0, 1, 3]}}}
 
@@ -142,6 +145,28 @@ def test_label_maps_with_only_background_are_refused(tmp_path):
     given = source(tmp_path)
     with pytest.raises(SemclError, match="no organ is labelled"):
         find_label_table(given, [case("unknown")], {"stats_summary": {"label_stats": {"labels": [0]}}})
+
+
+def test_other_groups_of_labels_and_another_order_of_modalities_are_not_taken_from_files_made_before(tmp_path):
+    for number in range(2):
+        for name in ("a", "b"):
+            write_nifti(tmp_path / "im" / f"{name}{number}.nii.gz", np.full((3, 3, 3), "ab".index(name), np.float32))
+        write_nifti(tmp_path / "la" / f"c{number}.nii.gz", np.full((3, 3, 3), 2, np.uint8))
+
+    def made(order, classes):
+        given = source(tmp_path, folds=(0, 1), class_names=classes)
+        content = json.loads((tmp_path / "list.json").read_text())
+        for number, entry in enumerate(content["training"]):
+            entry |= {"case": f"c{number}", "image": [f"im/{name}{number}.nii.gz" for name in order]}
+            entry["patient"] = f"p{number}"
+        content["training"].append(content["training"][1] | {"case": "c2", "patient": "p2"})
+        (tmp_path / "list.json").write_text(json.dumps(content))
+        case = next(case for case in fold_cases(given, 0, tmp_path / "derived") if case.id == "c0")
+        image, label = (np.asarray(nib.load(path).dataobj) for path in (case.image, case.label))
+        return image[0, 0, 0].tolist(), int(label[0, 0, 0])
+
+    assert made("ab", [{"name": "all", "index": [1, 2]}]) == ([0, 1], 1)
+    assert made("ba", [{"name": "one", "index": [1]}, {"name": "two", "index": [2, 3]}]) == ([1, 0], 2)
 
 
 @pytest.mark.parametrize(
