@@ -13,6 +13,7 @@ from monai.transforms import Randomizable
 from torch import nn
 
 from .. import ranks
+from ..errors import SemclError
 from ..finite import not_finite, training_failed
 from .job import Job
 from .longer import fitted_to_length, is_longer, refit
@@ -32,7 +33,11 @@ class Checkpoint:
             begins anew.
         sampler: of the loader; its ``epoch`` is set.
         draws: random transforms of the main process, for the batch of all ranks.
-        own_draws: random transforms of this rank's samples alone.
+        own_draws: random transforms of this rank's samples alone. Loader processes draw other numbers for them, so a
+            run goes on with as many of these as it was begun with.
+
+    Raises:
+        SemclError: when it resumes with another number of loader processes, and they draw.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Checkpoint:
         engine.state.round = self.round  # type: ignore[attr-defined]  # a state takes any attribute
         if self.state is None:
             return
+        self._refuse_other_workers(engine)
         parts, states = self._all(engine), self.state["parts"]
         if is_longer(self.state["config"], self.job.config) and fitted_to_length(self.job.config):
             refit(parts.pop("scheduler"), parts.pop("optimizer"), states)
@@ -78,6 +84,16 @@ class Checkpoint:
             part.load_state_dict(states[name])
         engine.state.epoch, engine.state.iteration = self.state["epoch"], self.state["iteration"]
         self.state = None
+
+    def _refuse_other_workers(self, engine: Engine) -> None:
+        begun, now = (self.state or {}).get("num_workers"), _workers(engine)
+        if self.own_draws and begun not in (None, now):
+            raise SemclError(
+                "a run cannot go on with another number of loader processes: its augmentation is drawn in them",
+                found=f"num_workers {now}, begun with {begun}",
+                expected="the same",
+                remedy=f"resume with --num_workers {begun}",
+            )
 
     def seed(self, engine: Engine) -> None:
         """Give every generator this epoch's seed."""
@@ -112,8 +128,13 @@ class Checkpoint:
         if ranks.number():
             return
         counters = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
-        self.job.save({"round": self.round, **counters, "parts": state})
+        self.job.save({"round": self.round, **counters, "num_workers": _workers(engine), "parts": state})
 
     def _all(self, engine: Engine) -> dict[str, Any]:
         scaler = getattr(engine, "scaler", None)
         return dict(self.parts) if scaler is None else {**self.parts, "scaler": scaler}
+
+
+def _workers(engine: Engine) -> int:
+    """Loader processes of an engine's data."""
+    return int(getattr(engine.state.dataloader, "num_workers", 0))

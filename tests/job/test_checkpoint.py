@@ -288,3 +288,25 @@ def test_weights_that_are_not_finite_do_not_replace_the_checkpoint(tmp_path: Pat
     with pytest.raises(SemclError, match=rf"(?s)failed in epoch 2\n.*1 weights after it, first network\.1\.{where}"):
         training.trainer.run()
     assert torch.load(training.job.checkpoint, weights_only=True)["epoch"] == 1
+
+
+@pytest.mark.parametrize("drawn_there", [True, False])
+def test_a_run_whose_augmentation_is_drawn_in_loader_processes_goes_on_with_as_many(
+    drawn_there: bool, tmp_path: Path
+) -> None:
+    def training(resume: bool, workers: int) -> Training:
+        made = Training(tmp_path, resume=resume)
+        made.checkpoint.own_draws = [Noise()] if drawn_there else []
+        made.trainer.state.dataloader = None
+        loader = DataLoader(Numbers(), batch_size=2, sampler=made.order, num_workers=workers)
+        made.trainer.data_loader = loader
+        return made
+
+    training(False, 0).cut(STEPS + 1)
+    resumed = training(True, 1)
+    if drawn_there:
+        with pytest.raises(SemclError, match=r"(?s)num_workers 1, begun with 0.*resume with --num_workers 0"):
+            resumed.trainer.run()
+    else:
+        resumed.trainer.run()
+        assert resumed.trainer.state.epoch == EPOCHS
