@@ -148,7 +148,7 @@ class _Probe:
         cases = [replace(case, fold=patients.index(case.patient) % 2) for case in chosen]
         if not (folder / "datalist.json").is_file():
             self._write_attention(cases, folder / "attention")
-            write_datalist(cases, folder, plan.table, plan.cases)
+            write_datalist(cases, folder, plan.table, plan.cases, plan.modality)
         return cases
 
     def _write_attention(self, cases: Sequence[Case], folder: Path) -> None:

@@ -71,6 +71,7 @@ class Plan:
         attention_dir: folder of attention maps made elsewhere; None: the coarse stage makes them.
         tolerance: of NSD, mm, for organs without one in the label table.
         embeddings: whether pretrained encoders are examined by the embed stage.
+        modality: of the cohort where it is not CT, noted in every datalist.
     """
 
     out: Path
@@ -85,6 +86,7 @@ class Plan:
     attention_dir: Path | None
     tolerance: float
     embeddings: bool = True
+    modality: str | None = None
 
     def runs(self) -> list[Run]:
         """All runs, every strategy of a cell and seed before the next seed, so that early results can be compared."""
@@ -120,7 +122,7 @@ class Plan:
             for labels in dict.fromkeys(cell.labels for cell in self.cells):
                 for seed in range(self.seeds):
                     folder = self.dataset_dir(split, labels, seed)
-                    write_datalist(self.members(split, labels, seed), folder, self.table, self.cases)
+                    write_datalist(self.members(split, labels, seed), folder, self.table, self.cases, self.modality)
 
     @cache  # noqa: B019  # as above
     def data(self, split: str, labels: Amount, seed: int) -> str:

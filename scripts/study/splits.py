@@ -54,10 +54,12 @@ def split_cases(cases: Sequence[Case], folds: int, seed: int = 0) -> dict[str, l
     return splits
 
 
-def write_datalist(members: Sequence[Case], folder: Path, table: LabelTable, cohort: Sequence[Case]) -> None:
+def write_datalist(
+    members: Sequence[Case], folder: Path, table: LabelTable, cohort: Sequence[Case], modality: str | None = None
+) -> None:
     """Write the datalist and label table that the stages of a run read; ``cohort`` holds all cases it splits."""
     table.save(folder)
-    save(members, folder, split_of=digest(cohort))
+    save(members, folder, split_of=digest(cohort), modality=modality)
 
 
 def _assigned(cases: Sequence[Case], part: dict[str, int], tested: int) -> Iterator[Case]:

@@ -13,7 +13,7 @@ import torch
 
 from ..cohort.attention import require_attention
 from ..cohort.case import Case, input_files
-from ..cohort.datalist import load
+from ..cohort.datalist import load, stated_modality
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import has_note
 from ..errors import SemclError, one_of
@@ -25,13 +25,13 @@ from ..sidefiles import read_note
 from .costs import measure_costs, require_machine
 from .design import Design, parse_contrasts
 from .pipeline import Pipelines
-from .plan import Plan, Run
-from .runner import Runner, Task, drop_stores, listen
+from .plan import Plan
+from .runner import Runner, drop_stores, listen
 from .splits import split_cases
 from .stage_keys import StageKeys
-from .step import Step
 from .strategy import FLOOR, Strategy, find_strategies, refuse_own
 from .sweep import swept
+from .tasks import runs_of_shard, tasks_of
 
 PROTOCOL = "study.json"  # what a study was started with
 
@@ -84,7 +84,7 @@ class Study:
             pipelines = Pipelines(plan, costs)
             runs = plan.runs()
             tasks = tasks_of(runs, pipelines)
-            own = tasks if self.share is None else tasks_of(_part(runs, Shard.of(self.share)), pipelines)
+            own = tasks if self.share is None else tasks_of(runs_of_shard(runs, Shard.of(self.share)), pipelines)
             if costs and not all(task.completed for task in own):
                 require_machine(plan)
             try:
@@ -130,6 +130,7 @@ class Study:
             numbers=numbers,
             attention_dir=self._attention(cases, strategies),
             tolerance=self.tolerance,
+            modality=stated_modality(self.dataset_dir),
             embeddings=self.design.embeddings,
         )
         plan.check()
@@ -175,6 +176,7 @@ class Study:
         now: dict[str, Any] = {
             "contrasts": [contrast.name for contrast in parse_contrasts(self.design.contrasts, names)],
             "equivalence": self.design.equivalence,
+            "tolerance": self.tolerance,
             "strategies": {strategy.name: plan.settings(strategy) for strategy in plan.strategies},
             "data": {
                 f"{split}, {cell.labels.name}, seed {seed}": plan.data(split, cell.labels, seed)
@@ -187,6 +189,13 @@ class Study:
             before: Mapping[str, Any] = {}
             if path.is_file():
                 before = read_note(path, "what a study was started with", "start another study with --out")
+            if before.get("tolerance", self.tolerance) != self.tolerance:
+                raise SemclError(
+                    "the study was started with another tolerance of NSD",
+                    found=f"--tolerance {self.tolerance:g}, {before['tolerance']:g} in {path}",
+                    expected="the same, since runs that are done are not measured again",
+                    remedy=f"set --tolerance {before['tolerance']:g}, or start another study with --out",
+                )
             for part in ("strategies", "data"):
                 for name, settings in now[part].items():
                     known = before.get(part, {}).get(name, settings)
@@ -208,29 +217,6 @@ class Study:
         named = [contrast for contrast in contrasts if contrast.name in started["contrasts"]]
         design = replace(self.design, equivalence=started.get("equivalence", self.design.equivalence))
         StudyReport(Results(plan, pipelines), self.dataset_dir.resolve().name, design, named).write()
-
-
-def tasks_of(runs: Sequence[Run], pipelines: Pipelines) -> list[Task]:
-    """The tasks of runs: a coarse network, which several strategies share, is one; the rest of a run is another."""
-    found: dict[Step, Task] = {}
-    for run in runs:
-        steps = pipelines.steps(run)
-        coarse = [step for step in steps if step.stage == "coarse"]
-        rest = [step for step in steps if step.stage != "coarse"]
-        for part in filter(None, (coarse, rest)):
-            title = (
-                f"coarse network, {run.cell.name}, split {run.split}, seed {run.seed}" if part is coarse else run.title
-            )
-            found.setdefault(part[-1], Task(title, tuple(part)))
-    return list(found.values())
-
-
-def _part(runs: Sequence[Run], shard: Shard) -> list[Run]:
-    """The runs of a shard: all strategies of a split, amount of labels and seed together, since they share steps."""
-    groups: dict[tuple[Any, ...], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.split, run.cell.labels, run.seed), []).append(run)
-    return [run for group in shard.of_list(list(groups.values())) for run in group]
 
 
 def _changed(part: str, name: str, before: Any, now: Any, path: Path) -> SemclError:

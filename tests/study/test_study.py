@@ -214,6 +214,21 @@ def test_the_region_of_equivalence_is_that_named_when_the_study_was_started(stud
     assert (study.out / "summary.json").read_bytes() == before
 
 
+def test_another_tolerance_is_refused_since_rows_are_kept(study: Study, trained: Trained) -> None:
+    study.run()
+    with pytest.raises(SemclError, match=r"(?s)another tolerance of NSD.*--tolerance 5, 2 in .*set --tolerance 2"):
+        replace(study, tolerance=5.0).run()
+
+
+def test_every_datalist_says_the_modality_of_the_cohort(study: Study) -> None:
+    path = study.dataset_dir / "datalist.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"modality": "MR"}))
+    study.plan().write_datalists()
+    lists = list((study.out / "splits").glob("**/datalist.json"))
+    assert lists
+    assert {datalist.stated_modality(one.parent) for one in lists} == {"MR"}
+
+
 def test_a_study_whose_optional_steps_cannot_be_made_is_reported_and_not_repeated(
     study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
