@@ -198,7 +198,7 @@ def test_an_invalid_scale_is_refused(scale, tmp_path):
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 def test_a_stage_with_a_damaged_manifest_has_not_completed(spoil, tmp_path):
     write_run(tmp_path, "train")
-    step = {"stage": "train", "folder": str(tmp_path)}
+    step = {"stage": "train", "folder": str(tmp_path), "optional": False}
     assert has_completed(step)
     path = tmp_path / "jobs" / "train.json"
     path.write_bytes(spoil(path.read_bytes()))
