@@ -19,6 +19,7 @@ from tools.structure import arrows, modules
 ROOT = Path(__file__).parent.parent
 CONFIGS = {  # what it holds, by the names MONAI looks for -> its name here
     **{name: name for name in ("common", "coarse", "maps", "store", "pretrain", "train", "inference")},
+    **{name: name for name in ("segment", "segment_inference")},
     **{name: name for name in ("faithful", "inference_trt", "multi_gpu_train", "natural", "standard", "tensorboard")},
     "evaluate": "validate",
 }
@@ -29,8 +30,6 @@ BUNDLE_ROOT = (  # the folder of the config that is being run, which MONAI knows
 )
 SHARED = "$sys.path.insert(1, @bundle_root) or pkgutil.resolve_name('scripts.components').shared(@bundle_root)"
 INITIALIZE = "$@shared and scripts.components.ready()"
-PLAIN = re.compile(r"segment|slice_")  # keys of common.yaml for plain networks, whose stages a release does not have
-OF_PLAIN = re.compile(r"^(?:segment|slice_)\w*:(?:.*\n)(?: +.*\n)*", re.M)  # with what they hold
 COMPONENT = re.compile(r"\bscripts\.(?:components\.)?(\w+)")
 NUMBER = re.compile(r"^(\w+): (.*?) +# (.*)$")  # a line of a config with its comment
 
@@ -49,7 +48,7 @@ def needed() -> frozenset[str]:
     known = modules(ROOT)
     imports = arrows(known)
     texts = [INITIALIZE, *((ROOT / "bundle" / "configs" / f"{own}.yaml").read_text() for own in CONFIGS.values())]
-    names = {name for text in texts for name in COMPONENT.findall(OF_PLAIN.sub("", text))}
+    names = {name for text in texts for name in COMPONENT.findall(text)}
     made = [getattr(scripts.components, name, None) or getattr(scripts, name) for name in names - {"components"}]
     found, waiting = {"__init__", "components", "lazy"}, {one.__module__.partition(".")[2] for one in made}
     while waiting:
@@ -68,7 +67,6 @@ def write_configs(folder: Path, numbers: Mapping[str, Any]) -> None:
     for name, own in CONFIGS.items():
         content = yaml.safe_load((ROOT / "bundle" / "configs" / f"{own}.yaml").read_text())
         if name == "common":
-            content = {key: value for key, value in content.items() if not PLAIN.match(key)}
             others = [key for key in numbers if key not in content]
             if others:
                 print(f"not in common.yaml, left out: {', '.join(others)}")

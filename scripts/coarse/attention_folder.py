@@ -27,7 +27,7 @@ def claim_attention(
     """
 
     def earlier() -> bool:
-        notes = [path for stage in ("coarse", "maps") for path in job.folder.glob(f"{stage}*.json")]
+        notes = [path for stage in ("coarse", "segment", "maps") for path in job.folder.glob(f"{stage}*.json")]
         ended = max([job.last, *(path.stat().st_mtime_ns for path in notes if path != job.manifest)])
         made = {attention_path(folder, case): network for case, network in networks.items()}
         return all(

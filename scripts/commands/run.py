@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..cohort.case import Case
 
 ALL_STAGES = ("coarse", "pretrain", "train", "inference", "evaluate")
+PLAIN = "segment"  # the config of the coarse stage, where an overlay's coarse_dims asks for a network of axial slices
 WITH_CHECKPOINT = ALL_STAGES[:3]
 MAPS = "maps"  # the stage that makes missing attention maps
 CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
@@ -46,12 +47,15 @@ def run(
     from ..bundle_folder import bundle_folder
     from ..cohort import datalist
     from ..job.closing import CHAINED
+    from ..study.strategy import read_overlay
     from .stages import check_configs, keep_overlay, overlay_of, run_config
 
     cohort, root = Path(dataset_dir), Path(bundle_root) if bundle_root else bundle_folder()
     cases = datalist.load(cohort)
     chosen = overlay_of(cohort, overlay, root)
-    stages: dict[str, dict[str, Any]] = {stage: {"dataset_dir": dataset_dir} for stage in (*ALL_STAGES, MAPS)}
+    first = PLAIN if chosen and read_overlay(chosen).get("coarse_dims") == 2 else ALL_STAGES[0]
+    configs = {stage: first if stage == ALL_STAGES[0] else stage for stage in (*ALL_STAGES, MAPS)}
+    stages: dict[str, dict[str, Any]] = {config: {"dataset_dir": dataset_dir} for config in configs.values()}
     check_configs(root, stages, chosen)
     kept = keep_overlay(chosen, cohort) if chosen else None
     chain = Chain.of(cohort, cases, kept)
@@ -64,26 +68,27 @@ def run(
         return
     CHAINED.set(again)
     if not chain.begun():
-        _keep_checkpoints(cohort)
+        _keep_checkpoints(cohort, [configs[stage] for stage in WITH_CHECKPOINT])
     if done and _lacks_maps(cohort, cases):
         print("\n== attention maps of added scans", flush=True)
         run_config(root, MAPS, kept, stages[MAPS])
     for number, stage in enumerate(ALL_STAGES[len(done) :], start=len(done) + 1):
-        print(f"\n== {number}/{len(ALL_STAGES)} {stage}", flush=True)
+        config = configs[stage]
+        print(f"\n== {number}/{len(ALL_STAGES)} {config}", flush=True)
         chain.note(done)
         if stage in WITH_CHECKPOINT and stage != start:
-            stages[stage]["resume"] = (cohort / "jobs" / f"{stage}.checkpoint.pt").is_file()
-        run_config(root, stage, kept, stages[stage])
+            stages[config]["resume"] = (cohort / "jobs" / f"{config}.checkpoint.pt").is_file()
+        run_config(root, config, kept, stages[config])
         done.append(stage)
         chain.note(done)
         gc.collect()
 
 
-def _keep_checkpoints(cohort: Path) -> None:
+def _keep_checkpoints(cohort: Path, stages: Sequence[str]) -> None:
     """Set aside the checkpoints of stages that were interrupted with another overlay or state of the cohort."""
     from ..job.checkpoint_file import keep_checkpoint
 
-    for stage in WITH_CHECKPOINT:
+    for stage in stages:
         path = cohort / "jobs" / f"{stage}.checkpoint.pt"
         if path.is_file():
             keep_checkpoint(path, stage)

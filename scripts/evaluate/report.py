@@ -26,9 +26,9 @@ from .statistics import ALL, paired
 from .summary import Summary
 from .wording import p_text, tests_in_words
 
-TRAINING_STAGES = ("coarse", "pretrain", "train")
+TRAINING_STAGES = ("coarse", "segment", "pretrain", "train")
 PLOTTED = ("dice", "hd95")  # metrics with figures
-RUNS = ("coarse", "pretrain", "train", "inference", "embed")
+RUNS = ("coarse", "segment", "pretrain", "train", "inference", "embed")
 
 
 class Report:

@@ -137,6 +137,8 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "confidence": SHARE,
     "momentum": SHARE,
     # coarse
+    "coarse_dims": OneOf((2, 3)),
+    "coarse_spacing": Bound(0.001, 1000, zero=True, count=3),
     "coarse_size": THREE_SIDES,
     "coarse_channels": Bound(1, 8192, whole=True),
     "coarse_strides": Bound(1, 8, whole=True),
@@ -201,9 +203,9 @@ def out_of_bounds(path: str, value: Any, key: str) -> Iterator[SemclError]:
 
 
 def indivisible(config: Mapping[str, Any]) -> Iterator[SemclError]:
-    """Yield the error of a coarse grid that is not divisible by its network's strides."""
+    """Yield the error of a coarse grid that is not divisible by its network's strides; one of slices has none."""
     size, strides = config.get("coarse_size"), config.get("coarse_strides")
-    if not isinstance(size, list) or not isinstance(strides, list):
+    if config.get("coarse_dims") == 2 or not isinstance(size, list) or not isinstance(strides, list):
         return
     if not BOUNDS["coarse_size"].admits(size) or not BOUNDS["coarse_strides"].admits(strides):
         return

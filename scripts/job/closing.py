@@ -43,8 +43,10 @@ def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path,
     figures = figures or pace(list(_new(output_dir / "predictions", since)), seconds)
     lines += [f"{stage}: {figures}"] if figures else []
     released = is_release(configs.parent)  # there evaluate.json is an overlay, no stage
-    if stage in NEXT and not CHAINED.get() and not (released and NEXT[stage] == "evaluate"):
-        config = configs / f"{NEXT[stage]}.{'json' if released else 'yaml'}"
+    as_coarse = stage == "segment" and any("coarse.pt" in one for one in wrote)  # in the coarse network's place
+    following = NEXT.get("coarse" if as_coarse else stage)
+    if following and not CHAINED.get() and not (released and following == "evaluate"):
+        config = configs / f"{following}.{'json' if released else 'yaml'}"
         with suppress(ValueError):
             config = config.absolute().relative_to(Path.cwd())
         lines.append(f"next: python -m monai.bundle run --config_file {config} --dataset_dir {dataset_dir}")

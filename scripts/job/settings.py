@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ SECTION = "common"  # of the running config: where common.yaml is put
 SETTINGS, PARTS = "settings", "parts"  # of a note
 NOTED, GIVEN = "noted", "given"  # what ``settings`` of common.yaml may be
 TRAINING_ONLY = {"freeze_encoder", "tool"}  # how, and beside which maps, a network is trained, not what it is
+WITHOUT = "-"  # before the name of a part that others refer to and do not depend on
 REFERENCES = re.compile(r"@(?:shared\.|common#)?(\w+)")
 EXPECTED, COPY_BOTH = "the note a stage writes beside its weights", "make the weights again, or copy both files again"
 
@@ -45,8 +47,10 @@ class Settings:
         self.parser, self.config, self.common, self.given = parser, config, config[SECTION], set(given)
 
     def of(self, parts: Sequence[str]) -> dict[str, Any]:
-        """The settings that parts of the config depend on, directly or through others."""
-        return {key: self._value(key) for key in sorted(self._reached(parts)) if self._is_setting(key)}
+        """The settings that parts of the config depend on, directly or through others, but for those named -<part>."""
+        left_out = {part.removeprefix(WITHOUT) for part in parts if part.startswith(WITHOUT)}
+        reached = self._reached((part for part in parts if not part.startswith(WITHOUT)), left_out)
+        return {key: self._value(key) for key in sorted(reached) if self._is_setting(key)}
 
     def take_over(self, weights: Sequence[str] = (), perhaps: Sequence[str] = ()) -> None:
         """Use the numbers that weights were made with wherever the config is given none.
@@ -124,11 +128,11 @@ class Settings:
         """The keys that the stage refers to, directly or through others."""
         return self._reached(key for key in self.config if key not in self.common and key != SECTION)
 
-    def _reached(self, starts: Iterable[str]) -> set[str]:
+    def _reached(self, starts: Iterable[str], left_out: AbstractSet[str] = frozenset()) -> set[str]:
         found, waiting = set[str](), list(starts)
         while waiting:
             key = waiting.pop()
-            if key not in found | TRAINING_ONLY:
+            if key not in found | TRAINING_ONLY | left_out:
                 found.add(key)
                 if key not in self.common or not overlays.is_expression(self.common[key]):
                     waiting += REFERENCES.findall(json.dumps(self._written(key), default=str))

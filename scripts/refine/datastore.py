@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 from .. import ranks
 from ..bundle_folder import stage_weights
 from ..coarse.maps import predict
+from ..coarse.slices import VOLUMES
 from ..cohort import datalist
 from ..cohort.attention import attention_path
 from ..cohort.case import UNKNOWN_PHASE, Case, input_files
@@ -99,7 +100,8 @@ def _attend(cases: Sequence[Case], parser: ConfigParser, models: Path, folder: P
     if not missing:
         return
     shared, device = (parser.get_parsed_content(key) for key in ("shared", "device"))
-    network = on_device(shared.coarse_network, device, shared.channels_last, precision=shared.precision)
+    coarse = shared.coarse_network if shared.coarse_dims == VOLUMES else shared.segmenter
+    network = on_device(coarse, device, shared.channels_last, precision=shared.precision)
     load_weights(weights, network, "coarse.yaml")
     Output(folder, "attention maps", "--attention_dir").claim(input_files(cases))
     predict(missing, network, shared.coarse_inferer, table, str(folder), device, _stop)

@@ -75,6 +75,35 @@ def test_a_stage_interrupted_with_another_overlay_starts_over_and_its_checkpoint
     assert (cohort / "jobs" / "pretrain.checkpoint.previous.pt").read_bytes() == b"x"
 
 
+def test_with_coarse_dims_2_a_plain_network_comes_first(cohort, started, tmp_path, capsys):
+    calls, fails = started
+    (tmp_path / "mine.yaml").write_text("coarse_dims: 2\n")
+    fails["stage"] = "segment"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    fails.clear()
+    (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")
+    run(str(cohort))  # with the overlay that was kept
+    assert [(stage, overlay) for stage, overlay, _ in calls] == [
+        (stage, OVERLAY_FILE) for stage in ("segment", "segment", *ALL_STAGES[1:])
+    ]
+    assert [resume for *_, resume in calls[:3]] == [False, True, False]
+    assert "== 1/5 segment" in capsys.readouterr().out
+    run(str(cohort), start="coarse")
+    assert calls[len(ALL_STAGES) + 1 :][0] == ("segment", OVERLAY_FILE, None)
+    (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"y")
+    (tmp_path / "mine.yaml").write_text("coarse_dims: 2\npatch_size: 32\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert (cohort / "jobs" / "segment.checkpoint.previous.pt").read_bytes() == b"y"
+
+
+def test_the_checkpoint_of_a_plain_network_beside_the_chain_stays(cohort, started):
+    (cohort / "jobs").mkdir()
+    (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")
+    run(str(cohort))
+    assert (cohort / "jobs" / "segment.checkpoint.pt").read_bytes() == b"x"
+
+
 def grow(cohort, label):
     """Add a scan to a cohort, as prepare does."""
     cases = datalist.load(cohort)

@@ -30,6 +30,14 @@ def test_a_stage_ends_with_what_it_wrote_its_figures_and_the_next_command(folder
     ]
 
 
+@pytest.mark.parametrize(("wrote", "following"), [("coarse.pt", "pretrain"), ("segment.pt", "segment_inference")])
+def test_after_a_plain_network_comes_its_inference_or_pretraining_on_its_maps(wrote, following, folder):
+    (folder / "models" / "encoder.pt").unlink()
+    (folder / "models" / wrote).write_text("x")
+    made = closing_lines("segment", folder, "cohort", folder, time.monotonic() - 10)
+    assert f"/{following}.yaml " in made.splitlines()[-1]
+
+
 def test_inference_says_how_long_a_scan_took(folder):
     (folder / "predictions").mkdir()
     for name in ("a.nii.gz", "b.nii.gz", "predictions.json"):

@@ -21,7 +21,7 @@ WRITTEN = {"pretrain": "encoder", "train": "model", "coarse": "coarse", "segment
 PARTS = {
     "pretrain": ("grid", "encoder", "pooling", "show_attention"),
     "train": ("grid", "network_def"),
-    "coarse": ("coarse_network", "coarse_inferer"),
+    "coarse": ("coarse_network", "coarse_inferer", "-coarse_grid"),
     "segment": ("segment_grid", "network_def"),
 }
 OWN = {
@@ -81,6 +81,18 @@ def test_a_note_holds_what_its_weights_depend_on_and_nothing_else(tmp_path: Path
     grid = {"spatial_dims": 2, "patch_size": 32, "spacing": [2.5, 2.5, 0], "window": [-100, 300], "extend": 1}
     encoder = {"image_channels": 1, "block": "basic", "layers": [1, 1, 1, 1], "widths": [4, 8, 8, 16]}
     assert noted == grid | {"islands": 0.1} | encoder | {"pooling": "patch", "show_attention": False}
+
+
+def test_a_coarse_network_of_volumes_does_not_depend_on_the_grid_of_slices(tmp_path: Path, table: LabelTable) -> None:
+    weights = trained("coarse", tmp_path / "models", table, **OWN)
+    noted = noted_settings(weights)
+    assert noted is not None
+    assert noted["coarse_dims"] == 3
+    assert noted["coarse_size"] == [40, 32, 24]
+    assert not {"segment_size", "coarse_spacing"} & set(noted)
+    assert shared("maps", tmp_path / "models", segment_size=[64, 64], coarse_spacing=[4, 4, 0]).seed == 0
+    message = refusal("maps", tmp_path / "models", coarse_dims=2)
+    assert "coarse_dims 3" in message
 
 
 def test_a_note_says_the_precision_and_the_versions(tmp_path: Path, table: LabelTable) -> None:

@@ -43,7 +43,9 @@ def test_a_network_is_trained_and_segments_the_test_cases(phantoms, tmp_path):
     run_here("segment", dataset_dir=phantoms, output_dir=tmp_path)
     note = json.loads((tmp_path / "models" / "segment.json").read_text())
     assert note["stage"] == "segment.yaml"
-    assert (tmp_path / "models" / "labels.yaml").is_file()
+    assert {path.name for path in (tmp_path / "models").glob("*.*")} >= {"labels.yaml", "segment.pt"}
+    assert not list(tmp_path.glob("models/coarse*"))
+    assert not (tmp_path / "attention").exists()
     assert len((tmp_path / "curves" / "segment.csv").read_text().splitlines()) == 3
     run_here("segment_inference", dataset_dir=phantoms, output_dir=tmp_path)
     tested = json.loads((phantoms / "datalist.json").read_text())["testing"]

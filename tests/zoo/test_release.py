@@ -16,10 +16,11 @@ from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_ne
 
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError, root_cause
+from tests.stages import as_if_a_process_ended, run_here
 from tests.zoo import isolated
 from tools import release as tool
 from tools.release import NAME, release
-from tools.release_configs import CONFIGS, PLAIN, importable
+from tools.release_configs import CONFIGS, importable
 
 SCHEMA = "tests/fixtures/meta_schema_20240725.json"
 
@@ -54,7 +55,7 @@ def test_it_holds_what_the_zoo_requires(plain):
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert metadata == json.loads(Path("bundle/configs/metadata.json").read_text())
     rooms = {path.name for path in (bundle / "scripts").iterdir() if path.is_dir()}
-    assert rooms == {"cohort", "intake", "job", "queries", "networks", "coarse", "contrast", "refine"}
+    assert rooms == {"cohort", "intake", "job", "queries", "networks", "coarse", "contrast", "refine", "multiclass"}
     assert not (bundle / "scripts" / "intake" / "survey.py").exists(), "of intake only what reads maps of other tools"
     with zipfile.ZipFile(plain / f"{NAME}_v{metadata['version']}.zip") as file:
         packed = {name for name in file.namelist() if not name.endswith("/")}
@@ -68,7 +69,6 @@ def test_each_config_is_there_once_in_the_form_all_of_monais_callers_read(plain)
     for name, own in CONFIGS.items():
         content = json.loads((plain / NAME / "configs" / f"{name}.json").read_text())
         expected = yaml.safe_load(Path(f"bundle/configs/{own}.yaml").read_text())
-        expected = {key: value for key, value in expected.items() if name != "common" or not PLAIN.match(key)}
         expected |= {"stage": name} if "stage" in expected else {}
         assert content == expected | (importable(expected["imports"]) if "shared" in expected else {})
 
@@ -144,14 +144,39 @@ def test_network_and_weights_pass_the_zoos_checks(bundle, tmp_path):
 
 def test_numbers_are_replaced(bundle, numbers):
     common = yaml.safe_load(Path("bundle/configs/common.yaml").read_text()) | numbers
-    kept = {key: value for key, value in common.items() if not PLAIN.match(key)}
-    assert json.loads((bundle / "configs" / "common.json").read_text()) == kept
+    assert json.loads((bundle / "configs" / "common.json").read_text()) == common
+
+
+def test_a_release_has_a_network_of_slices_where_that_made_the_maps(phantoms, numbers, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    cohort = Path(shutil.copytree(phantoms, tmp_path / "cohort"))
+    numbers = {**numbers, "coarse_dims": 2, "coarse_spacing": [5, 5, 0]}
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(yaml.safe_dump(numbers))
+    few = {"dataset_dir": cohort, "max_epochs": 1, "epoch_length": 1, "val_interval": 0}
+    run_here("segment", overlay, dataset_dir=cohort, max_epochs=1, epoch_length=1)
+    run_here("pretrain", overlay, **few)
+    run_here("train", overlay, **few, calibration_batches=1, calibration_share=0)
+    release(str(tmp_path / "dist"), cohort=str(cohort), overlay=str(overlay))  # which loads it as inference does
+    bundle = tmp_path / "dist" / NAME
+    common = json.loads((bundle / "configs" / "common.json").read_text())
+    assert (common["coarse_dims"], common["segment_size"]) == (2, [80, 64])
+    assert {"segment.json", "segment_inference.json"} <= {path.name for path in (bundle / "configs").iterdir()}
+    given = {"config_file": str(bundle / "configs" / "inference.json"), "logging_file": False}
+    workflow = ConfigWorkflow(**given, dataset_dir=str(cohort), output_dir=str(tmp_path / "out"))
+    with as_if_a_process_ended():
+        workflow.initialize()
+        workflow.run()
+    assert list((tmp_path / "out" / "predictions").glob("*.nii.gz"))
 
 
 def test_only_models_lie_where_programs_look_for_models(bundle):
     models = bundle / "models"
     assert [path.name for path in models.glob("*.pt")] == ["model.pt"]
     assert {path.name for path in (models / "stages").glob("*.pt")} == {"coarse.pt", "encoder.pt"}
+    assert {path.name for path in models.glob("model.*")} == {
+        "model.pt", "model.json", "model.calibration.json"
+    }  # fmt: skip
 
 
 def test_models_that_do_not_fit_the_configs_are_refused(trained, tmp_path):
