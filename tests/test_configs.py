@@ -322,7 +322,7 @@ def test_every_number_of_a_strategy_is_read_by_one_of_its_stages(name):
 def test_refiners_of_one_comparison_share_all_but_pretraining():
     for name in ("simclr", "supcon-phase", "organ", "dcc", "semantic-labelled", "semantic-memory", "semantic-slices"):
         assert STRATEGIES[name].stages == STRATEGIES["semantic"].stages
-        for stage in ("coarse", "store", "train", "inference"):
+        for stage in ("segment", "store", "train", "inference"):
             assert KEYS.part(stage, STRATEGIES[name].numbers) == {}
 
 

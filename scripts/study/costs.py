@@ -30,6 +30,7 @@ from .strategy import Strategy
 FEW, CASES = 2, 12  # scans that the short runs read
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
 CPU_INFO = Path("/proc/cpuinfo")
+WEIGHTS = ("encoder_weights", "decoder_weights", "initial_weights")  # of earlier stages
 UNNAMED = " threads"  # ends what earlier versions noted of a processor, which does not tell one from another
 AGAIN = "remove it, and the costs are measured again"
 
@@ -175,13 +176,13 @@ class _Probe:
             "output_dir": str(self.folder / name),
         }
         read = self.plan.keys_of.read_by(stage)
-        if stage != "coarse" and "attention_dir" in read:
+        if stage not in ("coarse", strategy.coarse_stage) and "attention_dir" in read:
             given["attention_dir"] = str(dataset_dir / "attention")
         if stage == "coarse" and self.plan.least < 2 and numbers.get("labelled_maps") != "simulated":
             given["labelled_maps"] = "none"  # a single patient cannot be held out
         if "max_epochs" in read:
             given |= PROBE_LENGTHS | self.plan.keys_of.unvalidated(stage)
-        given |= {name: None for name in ("encoder_weights", "decoder_weights") if name in read}
+        given |= {name: None for name in WEIGHTS if name in read}
         return Step(
             stage=stage,
             key=name,

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from ..coarse.maps import held_out_folds
+from ..coarse.slices import SLICES
 from ..version import __version__
 from .budget import Cost, Length, length_of, usual_length
 from .plan import Plan, Run
-from .stage_keys import short_hash
-from .step import Step
+from .stage_keys import group, short_hash
+from .step import ATTENTION_FOLDER, PREDICTION_FOLDER, Step
 from .strategy import ENDS, LENGTH_KEYS, OWN, Strategy
 
 READS_VOLUMES = {"coarse", "store", "segment", "pretrain_slices"}  # stages whose costs grow with the cohort
+
+ENCODER = ("block", "layers", "widths", "image_channels")  # numbers that it is made of
+ENCODERS = {"encoder", "slice_encoder"}  # of queries and of slices; others than the shipped ones have other weights
 
 
 class Pipelines:
@@ -37,9 +41,10 @@ class Pipelines:
         """
         found: dict[str, Step] = {}
         for stage in run.strategy.stages:
-            if stage == "coarse":
-                if self.plan.attention_dir is None:
-                    found["coarse"] = self._coarse(run)
+            if self.plan.attention_dir is not None and stage in run.strategy.map_stages:
+                continue
+            if stage in ("coarse", run.strategy.coarse_stage):
+                found[stage] = self._coarse(run, stage, found)
             elif stage in ("pretrain", "train"):
                 self._of_queries(run, stage, found)
             else:
@@ -50,22 +55,24 @@ class Pipelines:
         last = list(run.strategy.stages)[-1]
         end = ENDS[last]
         if end is not None:
-            needs = [step for step in found.values() if step.stage in (last, "coarse")]
+            needs = [step for step in found.values() if step.stage == last or step.makes_maps]
             folders = {"ckpt_dir": str(found[last].folder / "models"), **self._attention(found)}
             found[end] = self._step(run, end, needs, folders, predicts=True, counts=False)
         return list(found.values())
 
     def coarse_map(self, run: Run) -> Step | None:
         """The step whose maps a strategy refines; None for a strategy that refines none, or maps made elsewhere."""
-        return next((step for step in self.steps(run) if step.stage == "coarse" and run.strategy.refines), None)
+        return next((step for step in self.steps(run) if step.makes_maps and run.strategy.refines), None)
 
     def cost(self, strategy: Strategy, stage: str) -> Cost | None:
         """What a stage of a strategy costs, if it was measured."""
         return (self.costs or {}).get(cost_key(self.plan, strategy, stage))
 
-    def _coarse(self, run: Run) -> Step:
-        alone = {} if run.strategy.learns_from_maps else {"labelled_maps": "none"}
-        return self._step(run, "coarse", [], alone, predicts=True)
+    def _coarse(self, run: Run, stage: str, found: Mapping[str, Step]) -> Step:
+        """The step that makes attention maps: the coarse network's, or a plain network's in its place."""
+        if stage == "coarse":
+            return self._step(run, stage, [], {} if run.strategy.coarse_stage else {"labelled_maps": "none"}, True)
+        return self._step(run, stage, list(found.values()), _weights(found, "pretrain_slices"), predicts=True)
 
     def _of_queries(self, run: Run, stage: str, found: dict[str, Step]) -> None:
         """Add pretraining or training on queries, and before the first of them the query store."""
@@ -73,8 +80,11 @@ class Pipelines:
         if "store" not in found:
             found["store"] = self._step(run, "store", list(found.values()), attention)
         folders = {**attention, "store_dir": str(found["store"].folder / "store")}
-        needs = [found[name] for name in ("coarse", "store", "pretrain") if name in found]
+        needs = [step for step in found.values() if step.makes_maps or step.stage in ("store", "pretrain")]
         weights = _weights(found, "pretrain") if stage == "train" else {}
+        if "segment" in found:
+            begins = "pretrain" not in found and self._same_encoder(run.strategy, stage)  # that has begun with it
+            weights["initial_weights"] = str(found["segment"].folder / "models" / "coarse.pt") if begins else None
         found[stage] = self._step(run, stage, needs, folders | weights)
         if stage == "pretrain" and self.plan.embeddings:
             examined = {"ckpt_dir": str(found[stage].folder / "models"), "map_points": 600}
@@ -82,8 +92,16 @@ class Pipelines:
                 run, "embed", [*needs, found[stage]], folders | examined, counts=False, optional=True
             )
 
+    def _same_encoder(self, strategy: Strategy, stage: str) -> bool:
+        """Whether a stage's encoder can begin with that of the plain network that made the maps."""
+        slices, own = (self.plan.numbers_of(strategy, one) for one in ("segment", stage))
+        if ENCODERS & {group(key) for key in (*slices, *own)}:
+            return False
+        slices, own = ({**self.plan.keys_of.contents["common"], **numbers} for numbers in (slices, own))
+        return own["spatial_dims"] == SLICES and all(slices[key] == own[key] for key in ENCODER)
+
     def _attention(self, found: Mapping[str, Step]) -> dict[str, str]:
-        made = found["coarse"].folder / "attention" if "coarse" in found else self.plan.attention_dir
+        made = next((step.predicts for step in found.values() if step.makes_maps), self.plan.attention_dir)
         return {} if made is None else {"attention_dir": str(made)}
 
     def _step(
@@ -132,7 +150,9 @@ class Pipelines:
                 files=(str(plan.keys_of.folder / f"{stage}.yaml"),),
                 overrides={**own, **given, **plan.keys_of.unvalidated(stage), **base},
                 needs=tuple(needs),
-                predicts=folder / ("attention" if stage == "coarse" else "predictions") if predicts else None,
+                predicts=folder / (PREDICTION_FOLDER if stage in ENDS.values() else ATTENTION_FOLDER)
+                if predicts
+                else None,
                 counts=counts,
                 seconds=length.seconds if length else None,
                 optional=optional,
@@ -158,7 +178,7 @@ class Pipelines:
             before = store.fixed + store.case * len(training)
         share = strategy.stages[stage]
         if self.plan.attention_dir is not None and stage == list(strategy.stages)[-1]:
-            share += strategy.stages.get("coarse", 0.0)  # maps made elsewhere cost nothing here
+            share += sum(strategy.stages[one] for one in strategy.map_stages)  # maps made elsewhere cost nothing here
         numbers = self.plan.numbers_of(strategy, stage)
         usual = usual_length(self.plan.keys_of.contents[stage], numbers)
         names = strategy.name, stage, run.cell.name

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from ..coarse.slices import SLICES
 from ..cohort.attention import attention_path
 from ..cohort.case import Case, digest
 from ..cohort.label_table import LabelTable
@@ -68,7 +69,7 @@ class Plan:
         cells: amounts of labels with budgets.
         seeds: how many seeds.
         numbers: keys of the configs for all stages, from presets and overlays; ``stage.key`` for one stage alone.
-        attention_dir: folder of attention maps made elsewhere; None: the coarse stage makes them.
+        attention_dir: folder of attention maps made elsewhere; None: strategies' own networks make them.
         tolerance: of NSD, mm, for organs without one in the label table.
         embeddings: whether pretrained encoders are examined by the embed stage.
         modality: of the cohort where it is not CT, noted in every datalist.
@@ -138,13 +139,16 @@ class Plan:
 
     def numbers_of(self, strategy: Strategy, stage: str) -> dict[str, Any]:
         """The keys that a strategy sets in a stage: of presets and overlays, then its own."""
-        return self.keys_of.part(stage, {**self.numbers, **strategy.numbers})
+        given = {**self.numbers, **strategy.numbers}
+        if strategy.coarse_stage == "segment" and self.attention_dir is None:
+            given["coarse_dims"] = SLICES
+        return self.keys_of.part(stage, given)
 
     def cross_fits(self, strategy: Strategy) -> bool:
         """Whether a strategy's coarse network is also trained without each fold."""
         default = self.keys_of.contents["coarse"]["labelled_maps"]
         maps = self.numbers_of(strategy, "coarse").get("labelled_maps", default)
-        return self.attention_dir is None and strategy.learns_from_maps and maps == "cross-fitted"
+        return self.attention_dir is None and strategy.coarse_stage == "coarse" and maps == "cross-fitted"
 
     def settings(self, strategy: Strategy) -> dict[str, Any]:
         """All that a strategy's results depend on beside the data, by stage."""
@@ -156,7 +160,8 @@ class Plan:
 
     def stages(self, strategy: Strategy) -> list[str]:
         """The stages of a strategy, in order, without the store and embeddings."""
-        trained = [stage for stage in strategy.stages if stage != "coarse" or self.attention_dir is None]
+        left_out = () if self.attention_dir is None else strategy.map_stages
+        trained = [stage for stage in strategy.stages if stage not in left_out]
         end = ENDS[list(strategy.stages)[-1]]
         return [*trained, *([end] if end else [])]
 

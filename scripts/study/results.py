@@ -152,7 +152,7 @@ class Results:
         """Strategy -> those that vary alike: refiners of one coarse run; networks of one kind; each other by itself."""
         found = {name: f"refiners {number}" for number, names in enumerate(self.refiners) for name in names}
         for strategy in self.plan.strategies:
-            if "segment" in strategy.stages:
+            if "segment" in strategy.stages and strategy.coarse_stage != "segment":
                 network = self.plan.numbers_of(strategy, "segment").get("network_def", "the plain network")
                 found[strategy.name] = f"networks {short_hash(network)}"
         return {name: found.get(name, name) for name in (FLOOR, *(one.name for one in self.plan.strategies))}

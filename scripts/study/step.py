@@ -12,6 +12,7 @@ from ..sidefiles import for_show, plain_note
 from .clock import FILE_NAME as COST
 
 STEP_ROWS = "rows.csv"
+ATTENTION_FOLDER, PREDICTION_FOLDER = "attention", "predictions"  # folders of label maps that a step may leave
 LEFT_OUT_NOTE = "left_out.json"  # why an optional step could not be made; without the file it is tried again
 
 
@@ -52,6 +53,11 @@ class Step:
     def rows(self) -> Path:
         """The path of its measurements."""
         return self.folder / STEP_ROWS
+
+    @property
+    def makes_maps(self) -> bool:
+        """Whether it leaves attention maps."""
+        return self.predicts is not None and self.predicts.name == ATTENTION_FOLDER
 
     @property
     def completed(self) -> bool:

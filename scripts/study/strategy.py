@@ -17,13 +17,14 @@ STRATEGIES = "strategies"  # of the bundle's configs
 KEYS = "YAML with keys of the configs"
 FLOOR = "coarse map"  # what the strategies that refine start from
 PIPELINE_STAGES = ("coarse", "pretrain", "train", "pretrain_slices", "segment")  # stages that spend it, in their order
+FROM_SLICES = ("pretrain_slices", "segment", "pretrain", "train")  # the order where a plain network makes the maps
 ENDS = {"coarse": None, "train": "inference", "segment": "segment_inference"}  # last stage -> the one that predicts
 NEEDS = {
-    "train": "coarse",
-    "pretrain": "coarse",
-    "pretrain_slices": "segment",
-}  # stage -> one it makes no sense without
-OWN = {*PATHS, "section", "seed", "labelled", "resume"} - {"decoder_weights"}  # set by the study
+    "train": ("coarse", "segment"),
+    "pretrain": ("coarse", "segment"),
+    "pretrain_slices": ("segment",),
+}  # stage -> those without all of which it makes no sense
+OWN = {*PATHS, "section", "seed", "labelled", "resume", "coarse_dims"} - {"decoder_weights"}  # set by the study
 LENGTH_KEYS = {"max_epochs", "epoch_length"}  # set by the study where there is a budget
 
 
@@ -45,7 +46,8 @@ class Strategy:
     def stages(self) -> dict[str, float]:
         """The stages that train, in their order, each with its share of the budget."""
         found = read_overlay(self.overlay)[STAGES]
-        return {stage: found[stage] for stage in PIPELINE_STAGES if stage in found}
+        order = FROM_SLICES if {"segment", "train"} <= set(found) else PIPELINE_STAGES
+        return {stage: found[stage] for stage in order if stage in found}
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -53,14 +55,22 @@ class Strategy:
         return {key: value for key, value in read_overlay(self.overlay).items() if key != STAGES} | self.overrides
 
     @property
-    def learns_from_maps(self) -> bool:
-        """Whether later stages learn from the coarse network's maps."""
-        return "coarse" in self.stages and len(self.stages) > 1
+    def coarse_stage(self) -> str | None:
+        """The stage whose maps later stages learn from: coarse, or segment before train; None without such maps."""
+        if {"segment", "train"} <= set(self.stages):
+            return "segment"
+        return "coarse" if "coarse" in self.stages and len(self.stages) > 1 else None
+
+    @property
+    def map_stages(self) -> tuple[str, ...]:
+        """The stages that make its maps, which it does without where maps are given."""
+        stages = list(self.stages)
+        return tuple(stages[: stages.index(self.coarse_stage) + 1]) if self.coarse_stage else ()
 
     @property
     def refines(self) -> bool:
-        """Whether it refines the coarse network's maps."""
-        return self.learns_from_maps and "train" in self.stages
+        """Whether it refines a coarse network's maps."""
+        return self.coarse_stage is not None and "train" in self.stages
 
     @property
     def about(self) -> str:
@@ -107,7 +117,8 @@ def refuse_own(keys: Iterable[str], where: str, keys_of: StageKeys, budget: bool
             found=f"{', '.join(taken)} in {where}",
             expected="other keys of the configs",
             remedy="use --seeds, --labels, --folds, --attention_dir or --out"
-            + ("; --budget 0 leaves the lengths to the configs" if LENGTH_KEYS & set(taken) else ""),
+            + ("; --budget 0 leaves the lengths to the configs" if LENGTH_KEYS & set(taken) else "")
+            + ("; coarse_dims follows from the strategy's stages" if "coarse_dims" in taken else ""),
         )
     keys_of.refuse_unknown(keys, where)
 
@@ -196,8 +207,8 @@ def _check_stages(path: Path, stages: object) -> None:
         wrong = f"shares {', '.join(f'{stage} {share}' for stage, share in shares.items())}"
     elif sum(shares.values()) > 1 + 1e-9:
         wrong = f"shares that add up to {sum(shares.values()):g}"
-    elif lacking := [stage for stage, other in NEEDS.items() if stage in shares and other not in shares]:
-        wrong = f"{lacking[0]} without {NEEDS[lacking[0]]}"
+    elif lacking := [stage for stage, others in NEEDS.items() if stage in shares and not set(others) & set(shares)]:
+        wrong = f"{lacking[0]} without {' or '.join(NEEDS[lacking[0]])}"
     elif "pretrain" in shares and not {"train", "segment"} & set(shares):
         wrong = "pretrain without train or segment"
     elif not _one_pipeline(set(shares)):
@@ -207,12 +218,18 @@ def _check_stages(path: Path, stages: object) -> None:
             f"{path} does not say how a strategy is trained",
             found=wrong,
             expected="stages with shares of the training budget that add up to at most 1, such as "
-            "stages: {coarse: 0.4, pretrain: 0.2, train: 0.4}, {coarse: 1.0} or {segment: 1.0}",
+            "stages: {segment: 0.5, pretrain: 0.2, train: 0.3}, {coarse: 0.4, train: 0.6} or {segment: 1.0}",
             remedy=f"edit {path}",
         )
 
 
 def _one_pipeline(stages: set[str]) -> bool:
-    """Whether stages end in predictions, and maps are made for queries alone."""
-    ends = max(stages, key=PIPELINE_STAGES.index) in ENDS and not {"train", "segment"} <= stages
-    return ends and ("pretrain" in stages or not {"coarse", "segment"} <= stages)
+    """Whether stages end in predictions, and one of them makes the maps, for queries alone."""
+    if {"segment", "train"} <= stages:
+        return "coarse" not in stages
+    ends = max(stages, key=PIPELINE_STAGES.index) in ENDS
+    return (
+        ends
+        and ("pretrain" not in stages or "coarse" in stages)
+        and ("pretrain" in stages or not {"coarse", "segment"} <= stages)
+    )

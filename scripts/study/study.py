@@ -51,7 +51,7 @@ class Study:
         out: the study's folder; an earlier study there is resumed.
         design: what is compared.
         sweep: "key=value,value": every strategy once for every value.
-        attention_dir: folder of attention maps made elsewhere; None: the coarse stage makes them from a run's labels.
+        attention_dir: folder of attention maps made elsewhere; None: a run's own network makes them.
         tolerance: of NSD, mm, for organs without one in the label table.
         workers: how many processes run at once.
         share: "i/n", the part of the runs that is done here; None for all.
@@ -142,8 +142,8 @@ class Study:
         """The folder of attention maps made elsewhere.
 
         Raises:
-            SemclError: for maps that the coarse stage made of this cohort's labels, which would bring all labels into
-                every run; for a strategy that is nothing but the coarse network.
+            SemclError: for maps of a network that has learnt from this cohort's labels, which would bring all labels
+                into every run; for a strategy that is nothing but the coarse network.
         """
         if self.attention_dir is None:
             return None
@@ -158,7 +158,7 @@ class Study:
         if has_note(self.attention_dir):
             raise SemclError(
                 "these attention maps have learnt from the cohort's own label maps",
-                found=f"maps of the coarse stage in {self.attention_dir}",
+                found=f"maps of a coarse network in {self.attention_dir}",
                 expected="maps made without this cohort's label maps, such as TotalSegmentator's",
                 remedy="leave out --attention_dir: each run then trains its coarse network on the labels it may use",
             )

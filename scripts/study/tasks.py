@@ -17,8 +17,8 @@ def tasks_of(runs: Sequence[Run], pipelines: Pipelines) -> list[Task]:
     found: dict[Step, Task] = {}
     for run in runs:
         steps = pipelines.steps(run)
-        coarse = [step for step in steps if step.stage == "coarse"]
-        rest = [step for step in steps if step.stage != "coarse"]
+        last = max((number for number, step in enumerate(steps, start=1) if step.makes_maps), default=0)
+        coarse, rest = steps[:last], steps[last:]
         for part in filter(None, (coarse, rest)):
             title = (
                 f"coarse network, {run.cell.name}, split {run.split}, seed {run.seed}" if part is coarse else run.title

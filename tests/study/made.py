@@ -33,7 +33,7 @@ SHIPPED = sorted(path.stem for path in (BUNDLE / "configs" / "strategies").glob(
 TABLE = LabelTable((Organ("liver", 5), Organ("bile_duct", 2), Organ("nobody's", 3)), ("noncontrast", "portal"))
 COSTS = {  # of stages on a device nobody has
     "coarse": Cost(step=0.05, fixed=0.0, case=0.2, samples=1, flops=1e9),
-    "store": Cost(step=0.0, fixed=0.0, case=0.5),
+    "store": Cost(step=0.0, fixed=0.0, case=0.25),
     "pretrain": Cost(step=0.1, fixed=0.3, case=0.0, samples=64, flops=4e9),
     "train": Cost(step=0.08, fixed=1.0, case=0.0, samples=32, flops=6e9),
     "pretrain_slices": Cost(step=0.2, fixed=0.0, case=0.3, samples=8, flops=8e9),
@@ -192,7 +192,7 @@ def made_results(
     for run in plan.runs():
         for step in pipelines.steps(run):
             if not step.completed:
-                is_map = step.stage == "coarse" and run.strategy.refines
+                is_map = step.makes_maps and run.strategy.refines
                 level = levels.get(FLOOR, 0.5) if is_map else levels[run.strategy.name]
                 dice = dice_of(patients, level, rng)
                 if per_fold:

@@ -16,20 +16,21 @@ from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.study import costs as module
 from scripts.study.budget import Cost
-from scripts.study.costs import PROBE_LENGTHS, measure_costs, require_machine
+from scripts.study.costs import PROBE_LENGTHS, WEIGHTS, measure_costs, require_machine
 from scripts.study.pipeline import cost_key
 from scripts.study.plan import Plan
 from scripts.study.step import Step
 from tests.conftest import write_nifti
-from tests.study.made import TABLE, cells_of, made_plan, write_cases
+from tests.study.made import TABLE, cells_of, made_plan, strategy_file, write_cases
 
 SEEN = {  # what short runs note beside themselves, besides what grows with the scans they read
     "coarse": {"training": 2.0, "steps": 48, "samples": 48, "step": 0.04, "epoch": 0.25, "flops": 100, "whole": 3.0},
+    "segment": {"training": 4.0, "steps": 16, "samples": 128, "step": 0.3, "epoch": 0.5, "flops": 400, "whole": 6.0},
     "store": {"whole": 0.5},
     "pretrain": {"training": 3.0, "steps": 16, "samples": 1024, "step": 0.2, "flops": 300, "whole": 5.0},
     "train": {"training": 1.0, "steps": 16, "samples": 512, "step": 0.1, "flops": 200, "whole": 4.5},
 }
-CASE = {"coarse": 0.5, "store": 0.25}  # seconds of each scan
+CASE = {"coarse": 0.5, "segment": 0.75, "store": 0.25}  # seconds of each scan
 
 
 class Runs:
@@ -79,10 +80,12 @@ def runs() -> Runs:
 
 
 def test_every_stage_is_measured_once_the_store_before_those_it_serves(tmp_path: Path, runs: Runs) -> None:
-    plan = plan_of(tmp_path, ["coarse", "scratch", "simclr", "semantic"])
+    plan = plan_of(tmp_path, ["coarse", "scratch", "simclr", "semantic", "multiclass"])
     found = measure_costs(plan, runs)
-    assert runs.stages == ["coarse", "coarse", "store", "store", "train", "pretrain", "pretrain"]
-    assert len(found) == 5
+    twice = ["coarse", "coarse", "store", "store", "segment", "segment", "train", "pretrain", "pretrain"]
+    assert runs.stages == [*twice, "segment", "segment"]  # one that makes maps, and one that makes none
+    assert [step.overrides.get("coarse_dims") for step in runs.steps if step.stage == "segment"] == [2, 2, None, None]
+    assert len(found) == 7
     for strategy in plan.strategies:
         assert {cost_key(plan, strategy, stage) for stage in strategy.stages} <= found.keys()
 
@@ -91,8 +94,8 @@ def test_costs_are_a_step_s_an_epoch_s_and_what_comes_once_or_with_every_case(tm
     plan = plan_of(tmp_path)
     found = measure_costs(plan, runs)
     semantic = plan.strategies[1]
-    assert {stage: found[cost_key(plan, semantic, stage)] for stage in SEEN} == {
-        "coarse": Cost(step=0.04, epoch=0.25, fixed=1.0, case=0.5, samples=1.0, flops=100),
+    assert {stage: found[cost_key(plan, semantic, stage)] for stage in SEEN if stage != "coarse"} == {
+        "segment": Cost(step=0.3, epoch=0.5, fixed=2.0, case=0.75, samples=8.0, flops=400),
         "store": Cost(step=0.0, fixed=0.5, case=0.25),
         "pretrain": Cost(step=0.2, fixed=2.0, case=0.0, samples=64.0, flops=300),
         "train": Cost(step=0.1, fixed=3.5, case=0.0, samples=32.0, flops=200),
@@ -127,29 +130,30 @@ def test_a_stage_with_other_numbers_is_measured_anew(tmp_path: Path, runs: Runs)
     plan = plan_of(tmp_path)
     measure_costs(plan, runs)
     again = Runs()
-    measure_costs(replace(plan, numbers={"coarse_channels": [4, 8], "train.margin": 9}), again)
-    assert again.stages == ["coarse", "coarse", "train"]
+    measure_costs(replace(plan, numbers={"coarse_spacing": [4, 4, 0], "train.margin": 9}), again)
+    assert again.stages == ["segment", "segment", "train"]
 
 
 def test_short_runs_are_short_and_start_from_random_weights(tmp_path: Path, runs: Runs) -> None:
     plan = plan_of(tmp_path, ["semantic"])
     measure_costs(plan, runs)
     steps = {step.stage: step.overrides for step in runs.steps}
-    for stage in ("coarse", "pretrain", "train"):
+    for stage in ("segment", "pretrain", "train"):
         assert {key: steps[stage][key] for key in PROBE_LENGTHS} == PROBE_LENGTHS
     assert not PROBE_LENGTHS.keys() & steps["store"].keys()
-    assert steps["train"]["encoder_weights"] is None
-    assert steps["train"]["decoder_weights"] is None
+    assert [steps["train"][key] for key in WEIGHTS] == [None, None, None]
+    assert steps["pretrain"]["initial_weights"] is steps["segment"]["encoder_weights"] is None
     assert steps["pretrain"]["meaning"] == "cluster"
     assert len({step.folder for step in runs.steps}) == len(runs.steps) == 6
     assert all(Path(overrides["output_dir"]).is_relative_to(plan.out / "costs") for overrides in steps.values())
 
 
 def test_short_runs_refine_label_maps(tmp_path: Path, runs: Runs) -> None:
-    measure_costs(plan_of(tmp_path), runs)
+    measure_costs(plan_of(tmp_path, ["coarse", "semantic"]), runs)
     for step in runs.steps:
         folder = step.overrides["dataset_dir"]
-        assert step.overrides.get("attention_dir") == (None if step.stage == "coarse" else f"{folder}/attention")
+        makes = step.stage in ("coarse", "segment")  # into a folder of its own
+        assert step.overrides.get("attention_dir") == (None if makes else f"{folder}/attention")
     for folder, cases in read_by(runs).items():
         assert all(attention_path(folder / "attention", case.id).is_file() for case in cases)
 
@@ -230,4 +234,5 @@ def test_one_patient_s_label_maps_are_enough_where_nothing_is_cross_fitted(tmp_p
     plan = plan_of(tmp_path, ["coarse"], labels="1")
     measure_costs(plan, runs)
     assert runs.steps[0].overrides["labelled_maps"] == "none"
-    assert "labelled_maps" not in costs_steps(tmp_path / "two", "scratch")["coarse"].overrides
+    mine = strategy_file(tmp_path, "mine")
+    assert "labelled_maps" not in costs_steps(tmp_path / "two", mine)["coarse"].overrides

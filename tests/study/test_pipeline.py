@@ -44,8 +44,8 @@ def budgeted(folder: Path, strategies: list[str], budgets: tuple[float, ...] = (
 
 def test_the_stages_of_strategies_in_order(pipelines: Pipelines) -> None:
     assert [step.stage for step in pipelines.steps(run_of(pipelines.plan, "coarse"))] == ["coarse"]
-    assert list(steps_of(pipelines, "scratch")) == ["coarse", "store", "train", "inference"]
-    assert list(steps_of(pipelines, "semantic")) == ["coarse", "store", "pretrain", "embed", "train", "inference"]
+    assert list(steps_of(pipelines, "scratch")) == ["segment", "store", "train", "inference"]
+    assert list(steps_of(pipelines, "semantic")) == ["segment", "store", "pretrain", "embed", "train", "inference"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -64,24 +64,64 @@ def test_every_strategy_ends_with_predictions_and_no_step_comes_before_what_it_n
 def test_stages_read_what_those_before_them_left(pipelines: Pipelines) -> None:
     found = steps_of(pipelines, "semantic")
     for stage in ("store", "pretrain", "embed", "train", "inference"):
-        assert found[stage].overrides["attention_dir"] == str(found["coarse"].folder / "attention")
-        assert found["coarse"] in found[stage].needs
+        assert found[stage].overrides["attention_dir"] == str(found["segment"].folder / "attention")
+        assert found["segment"] in found[stage].needs
     for stage in ("pretrain", "embed", "train"):
         assert found[stage].overrides["store_dir"] == str(found["store"].folder / "store")
         assert found["store"] in found[stage].needs
     assert found["train"].overrides["encoder_weights"] == str(found["pretrain"].folder / "models" / "encoder.pt")
     assert found["embed"].overrides["ckpt_dir"] == str(found["pretrain"].folder / "models")
     assert found["inference"].overrides["ckpt_dir"] == str(found["train"].folder / "models")
-    assert found["coarse"].predicts == found["coarse"].folder / "attention"
+    assert found["segment"].predicts == found["segment"].folder / "attention"
     assert found["inference"].predicts == found["inference"].folder / "predictions"
 
 
-def test_without_pretraining_the_encoder_starts_from_random_weights(pipelines: Pipelines) -> None:
-    assert steps_of(pipelines, "scratch")["train"].overrides["encoder_weights"] is None
+def begun_with(steps: dict[str, Step], stage: str) -> tuple[str | None, str | None]:
+    """The encoder of a pretraining, and the other weights, that a stage begins with."""
+    return steps[stage].overrides["encoder_weights"], steps[stage].overrides["initial_weights"]
+
+
+def test_encoders_begin_with_that_of_the_network_that_made_the_maps(pipelines: Pipelines) -> None:
+    scratch, semantic = steps_of(pipelines, "scratch"), steps_of(pipelines, "semantic")
+    coarse = str(scratch["segment"].folder / "models" / "coarse.pt")
+    assert begun_with(scratch, "train") == (None, coarse)
+    assert semantic["pretrain"].overrides["initial_weights"] == coarse
+    assert begun_with(semantic, "train") == (str(semantic["pretrain"].folder / "models" / "encoder.pt"), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "alike"),
+    [
+        ("train.widths: [8, 8, 8, 8]\n", False),
+        ("widths: [8, 8, 8, 8]\n", True),
+        ("segment.layers: [1, 1, 1, 1]\n", True),  # what common.yaml has
+        ("spatial_dims: 3\n", False),
+        ("encoder: {_target_: Other}\n", False),
+        ("encoder#stride: 4\n", False),
+    ],
+)
+def test_an_encoder_of_another_kind_begins_with_random_weights(tmp_path: Path, text: str, alike: bool) -> None:
+    mine = strategy_file(tmp_path, "mine", text, "{segment: 0.6, train: 0.4}")
+    found = steps_of(made_pipelines(made_plan(tmp_path, [mine])), "mine")
+    coarse = str(found["segment"].folder / "models" / "coarse.pt")
+    assert begun_with(found, "train") == (None, coarse if alike else None)
+
+
+def test_the_network_that_makes_the_maps_may_be_pretrained_on_slices(tmp_path: Path) -> None:
+    stages = "{pretrain_slices: 0.1, segment: 0.5, pretrain: 0.1, train: 0.3}"
+    mine = strategy_file(tmp_path, "mine", stages=stages)
+    found = steps_of(made_pipelines(made_plan(tmp_path, [mine], embeddings=False)), "mine")
+    assert list(found) == ["pretrain_slices", "segment", "store", "pretrain", "train", "inference"]
+    assert found["segment"].needs == (found["pretrain_slices"],)
+    assert found["segment"].overrides["encoder_weights"] == str(
+        found["pretrain_slices"].folder / "models" / "encoder.pt"
+    )
+    assert found["pretrain_slices"] not in found["train"].needs
 
 
 def test_a_plain_network_begins_with_the_weights_that_were_pretrained_on_queries(tmp_path: Path) -> None:
-    found = made_pipelines(made_plan(tmp_path, ["segresnet-semantic", "semantic", "segresnet"]))
+    mine = strategy_file(tmp_path, "mine")
+    found = made_pipelines(made_plan(tmp_path, ["segresnet-semantic", mine, "segresnet"]))
     plain, refined, untrained = (
         {step.stage: step for step in found.steps(run)} for run in found.plan.runs()[:3]
     )  # fmt: skip
@@ -116,16 +156,31 @@ def test_embeddings_are_optional_and_only_where_they_are_asked_for(pipelines: Pi
 def test_maps_made_elsewhere_are_read_by_all(tmp_path: Path) -> None:
     attention = tmp_path / "cohort" / "attention"
     found = steps_of(made_pipelines(made_plan(tmp_path, attention_dir=attention)), "semantic")
-    assert "coarse" not in found
+    assert list(found) == ["store", "pretrain", "embed", "train", "inference"]
     assert {step.overrides["attention_dir"] for step in found.values()} == {str(attention)}
+    assert not any({"coarse_dims", "initial_weights"} & step.overrides.keys() for step in found.values())
 
 
-def test_the_maps_of_a_coarse_network_that_is_not_refined_are_not_cross_fitted(pipelines: Pipelines) -> None:
-    alone, refined = (steps_of(pipelines, name)["coarse"] for name in ("coarse", "scratch"))
+def test_a_plain_network_in_the_coarse_network_s_place_is_not_that_which_predicts_itself(tmp_path: Path) -> None:
+    found = made_pipelines(made_plan(tmp_path, ["scratch", "multiclass"]))
+    maps, alone = (steps_of(found, name)["segment"] for name in ("scratch", "multiclass"))
+    assert maps is not alone
+    assert (maps.makes_maps, alone.makes_maps, alone.predicts) == (True, False, None)
+    assert (maps.overrides["coarse_dims"], "coarse_dims" in alone.overrides) == (2, False)
+    assert found.coarse_map(run_of(found.plan, "scratch")) is maps
+    assert found.coarse_map(run_of(found.plan, "multiclass")) is None
+
+
+def test_the_maps_of_a_coarse_network_that_is_not_refined_are_not_cross_fitted(tmp_path: Path) -> None:
+    found = made_pipelines(made_plan(tmp_path, ["coarse", strategy_file(tmp_path, "mine")]))
+    alone, refined = (steps_of(found, name)["coarse"] for name in ("coarse", "mine"))
     assert alone.overrides["labelled_maps"] == "none"
     assert "labelled_maps" not in refined.overrides
-    assert pipelines.coarse_map(run_of(pipelines.plan, "scratch")) is refined
-    assert pipelines.coarse_map(run_of(pipelines.plan, "coarse")) is None
+    assert not {"coarse_dims", "initial_weights"} & (
+        refined.overrides.keys() | steps_of(found, "mine")["train"].overrides
+    )
+    assert found.coarse_map(run_of(found.plan, "mine")) is refined
+    assert found.coarse_map(run_of(found.plan, "coarse")) is None
 
 
 # sharing
@@ -133,7 +188,7 @@ def test_the_maps_of_a_coarse_network_that_is_not_refined_are_not_cross_fitted(p
 
 def test_strategies_share_the_stages_that_are_the_same_for_both(pipelines: Pipelines) -> None:
     semantic, simclr, scratch = (steps_of(pipelines, name) for name in ("semantic", "simclr", "scratch"))
-    assert semantic["coarse"] is simclr["coarse"] is scratch["coarse"]
+    assert semantic["segment"] is simclr["segment"] is scratch["segment"]
     assert semantic["store"] is simclr["store"] is scratch["store"]
     for stage in ("pretrain", "train", "inference"):
         assert semantic[stage] is not simclr.get(stage)
@@ -161,12 +216,13 @@ def folders(pipelines: Pipelines, strategy: str = "semantic") -> dict[str, str]:
 @pytest.mark.parametrize(
     ("numbers", "kept"),
     [
-        ({"coarse.learning_rate": 0.1}, set()),
-        ({"extend": 2}, {"coarse"}),
-        ({"temperature": 0.2}, {"coarse", "store"}),
-        ({"train.learning_rate": 0.1}, {"coarse", "store", "pretrain", "embed"}),
-        ({"certain": 0.7}, {"coarse", "store", "pretrain", "embed", "train"}),
-        ({"widths": [8, 8, 8, 8]}, {"coarse", "store"}),
+        ({"segment.learning_rate": 0.1}, set()),
+        ({"extend": 2}, {"segment"}),
+        ({"temperature": 0.2}, {"segment", "store"}),
+        ({"train.learning_rate": 0.1}, {"segment", "store", "pretrain", "embed"}),
+        ({"certain": 0.7}, {"segment", "store", "pretrain", "embed", "train"}),
+        ({"widths": [8, 8, 8, 8]}, set()),  # of the plain network too
+        ({"coarse_channels": [4, 8]}, {"segment", "store", "pretrain", "embed", "train"}),
     ],
 )
 def test_a_changed_number_gives_its_stage_and_all_after_it_other_folders(
@@ -183,11 +239,11 @@ def test_a_changed_config_gives_its_stage_and_all_after_it_other_folders(tmp_pat
     config = bundle / "configs" / "pretrain.yaml"
     config.write_text(config.read_text().replace("temperature: 0.1", "temperature: 0.2"))
     after = folders(made_pipelines(made_plan(tmp_path, bundle=bundle)))
-    assert {stage for stage in before if before[stage] == after[stage]} == {"coarse", "store"}
+    assert {stage for stage in before if before[stage] == after[stage]} == {"segment", "store"}
 
 
 def test_strategies_of_the_same_numbers_share_all_whatever_their_names(tmp_path: Path) -> None:
-    mine = strategy_file(tmp_path, "mine", "meaning: cluster\n", "{coarse: 0.4, pretrain: 0.2, train: 0.4}")
+    mine = strategy_file(tmp_path, "mine", "meaning: cluster\n", "{segment: 0.6, pretrain: 0.15, train: 0.25}")
     found = made_pipelines(made_plan(tmp_path, ["semantic", mine]))
     assert found.steps(run_of(found.plan, "semantic")) == found.steps(run_of(found.plan, "mine"))
 
@@ -220,8 +276,8 @@ def test_all_strategies_of_a_cell_should_take_the_same_seconds(tmp_path: Path) -
 def test_scratch_short_leaves_what_pretraining_would_take(tmp_path: Path) -> None:
     found = budgeted(tmp_path, ["scratch", "scratch-short", "semantic"])
     short, semantic = (steps_of(found, name) for name in ("scratch-short", "semantic"))
-    assert planned(found, "scratch-short", 0) == pytest.approx(0.8 * BUDGET, rel=0.05)
-    assert (short["coarse"], short["store"]) == (semantic["coarse"], semantic["store"])
+    assert planned(found, "scratch-short", 0) == pytest.approx(0.85 * BUDGET, rel=0.05)
+    assert (short["segment"], short["store"]) == (semantic["segment"], semantic["store"])
 
 
 def steps_in(step: Step) -> int:
@@ -229,11 +285,12 @@ def steps_in(step: Step) -> int:
 
 
 def test_the_seconds_of_a_stage_are_those_of_its_steps_cases_and_rounds(tmp_path: Path) -> None:
-    found = budgeted(tmp_path, ["coarse", "scratch", "semantic"])
-    for number, run in enumerate([run_of(found.plan, "semantic", cell=cell) for cell in (0, 1)]):
+    mine = strategy_file(tmp_path, "mine", stages="{coarse: 0.4, pretrain: 0.2, train: 0.4}")
+    found = budgeted(tmp_path, ["coarse", mine, "semantic"])
+    for number, run in enumerate([run_of(found.plan, "mine", cell=cell) for cell in (0, 1)]):
         members = found.plan.members("own", run.cell.labels, 0)
         cases = sum(case.fold is not None for case in members)
-        steps = steps_of(found, "semantic", cell=number)
+        steps = steps_of(found, "mine", cell=number)
         rounds = len(held_out_folds(members)) + 1
         assert rounds == 3
         coarse, pretrain, train, store = (COSTS[name] for name in ("coarse", "pretrain", "train", "store"))
@@ -247,12 +304,14 @@ def test_the_seconds_of_a_stage_are_those_of_its_steps_cases_and_rounds(tmp_path
         assert steps["store"].seconds is None
         alone = steps_of(found, "coarse", cell=number)["coarse"]
         assert alone.seconds == pytest.approx(coarse.case * cases + coarse.step * steps_in(alone))
+        plain, slices = COSTS["segment"], steps_of(found, "semantic", cell=number)["segment"]
+        assert slices.seconds == pytest.approx(plain.fixed + plain.case * cases + plain.step * steps_in(slices))
 
 
 def test_schedules_are_fitted_to_the_budget_and_lengths_of_the_configs_hold_without_one(tmp_path: Path) -> None:
     found = budgeted(tmp_path, ["semantic"], (BUDGET, 2 * BUDGET))
     one, two = (steps_of(found, "semantic", cell=cell) for cell in (0, 1))
-    for stage in ("coarse", "pretrain", "train"):
+    for stage in ("segment", "pretrain", "train"):
         assert steps_in(two[stage]) > 1.8 * steps_in(one[stage])
         assert one[stage].folder != two[stage].folder
     without = steps_of(made_pipelines(made_plan(tmp_path)), "semantic")
@@ -267,16 +326,20 @@ def test_inference_and_embeddings_do_not_count(tmp_path: Path) -> None:
 
 def test_maps_made_elsewhere_leave_their_share_to_the_last_stage(tmp_path: Path) -> None:
     attention = tmp_path / "cohort" / "attention"
-    found = made_pipelines(
-        made_plan(tmp_path, ["scratch", "semantic"], cells=cells_of(["2"], [BUDGET]), attention_dir=attention)
-    )
-    for name in ("scratch", "semantic"):
+    mine = strategy_file(tmp_path, "mine")
+    slices = strategy_file(tmp_path, "slices", stages="{pretrain_slices: 0.2, segment: 0.4, pretrain: 0.1, train: 0.3}")
+    names = ["scratch", "semantic", mine, slices]
+    found = made_pipelines(made_plan(tmp_path, names, cells=cells_of(["2"], [BUDGET]), attention_dir=attention))
+    for name, pretrained in {"scratch": 0.0, "semantic": 0.15, "mine": 0.0, "slices": 0.1}.items():
         assert 0.95 * BUDGET <= planned(found, name, 0) <= BUDGET
+        steps = steps_of(found, name)
+        assert not {"coarse", "segment", "pretrain_slices"} & steps.keys()
+        assert steps["train"].seconds == pytest.approx((1 - pretrained) * BUDGET, rel=0.05)
 
 
 def test_a_budget_below_a_stage_s_fixed_cost_names_strategy_stage_and_cell(tmp_path: Path) -> None:
     found = budgeted(tmp_path, ["scratch", "semantic"], (6.0,))
-    with pytest.raises(SemclError, match=r"(?s)too small for \w+: (coarse|pretrain|train) could not.*2 patients, 6 s"):
+    with pytest.raises(SemclError, match=r"(?s)too small for \w+: (segment|pretrain|train) could not.*2 patients, 6 s"):
         [found.steps(run) for run in found.plan.runs()]
 
 
@@ -289,7 +352,7 @@ def test_a_stage_s_cost_is_known_where_it_was_measured(tmp_path: Path) -> None:
 
 def test_costs_are_of_a_stage_s_numbers_but_not_of_its_length(tmp_path: Path) -> None:
     plan = made_plan(tmp_path, ["semantic", "simclr", "coarse"])
-    assert len(costs_of(plan)) == 5  # coarse, store and train are the same for all, pretraining is not
+    assert len(costs_of(plan)) == 6  # segment, store and train are the same for all, pretraining is not
     longer = replace(plan, numbers={"coarse.max_epochs": 3})
     wider = replace(plan, numbers={"coarse_channels": [4, 8]})
     assert costs_of(longer).keys() == costs_of(plan).keys() != costs_of(wider).keys()

@@ -62,14 +62,16 @@ def test_every_datalist_names_the_label_maps_of_its_share_alone(tmp_path: Path) 
 
 def test_strategies_that_cross_fit_need_two_patients(tmp_path: Path) -> None:
     assert made_plan(tmp_path / "1", ["coarse"]).least == 1
-    assert made_plan(tmp_path / "2", ["coarse", "scratch"]).least == 2
-    elsewhere = made_plan(tmp_path / "3", ["coarse", "scratch"], attention_dir=tmp_path / "3" / "cohort" / "attention")
+    mine = strategy_file(tmp_path, "mine")
+    assert made_plan(tmp_path / "2", ["coarse", mine]).least == 2
+    elsewhere = made_plan(tmp_path / "3", ["coarse", mine], attention_dir=tmp_path / "3" / "cohort" / "attention")
     assert elsewhere.least == 1
-    assert made_plan(tmp_path / "4", ["scratch"], numbers={"labelled_maps": "simulated"}).least == 1
+    assert made_plan(tmp_path / "4", [mine], numbers={"labelled_maps": "simulated"}).least == 1
+    assert made_plan(tmp_path / "5", ["scratch", "multiclass"]).least == 1
 
 
 def test_too_few_patients_for_a_strategy_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    plan = made_plan(tmp_path, cells=cells_of(["1"]))
+    plan = made_plan(tmp_path, [strategy_file(tmp_path, "mine")], cells=cells_of(["1"]))
     with pytest.raises(SemclError, match=r"(?s)1 patient of labels cannot be drawn.*2 or more: with cross-fitting"):
         plan.write_datalists()
     assert not plan.out.exists()
@@ -127,15 +129,29 @@ def test_the_data_of_a_run_change_with_attention_made_elsewhere(tmp_path: Path) 
 
 def test_settings_are_of_a_strategy_s_stages_and_their_numbers(tmp_path: Path) -> None:
     plan = made_plan(
-        tmp_path, ["coarse", "scratch", "semantic"], numbers={"precision": "bfloat16", "coarse.learning_rate": 0.1}
+        tmp_path, ["multiclass", "scratch", "semantic"], numbers={"precision": "bfloat16", "segment.learning_rate": 0.1}
     )
-    coarse, scratch, semantic = (plan.settings(strategy) for strategy in plan.strategies)
+    multiclass, scratch, semantic = (plan.settings(strategy) for strategy in plan.strategies)
     assert [name for name in semantic if name not in ("stages", "version")] == [
-        "coarse", "pretrain", "train", "inference",
+        "segment", "pretrain", "train", "inference",
     ]  # fmt: skip
-    assert coarse["coarse"] == scratch["coarse"] == semantic["coarse"]
-    assert coarse["coarse"][1] == {"precision": "bfloat16", "learning_rate": "0.1"}
-    assert semantic["pretrain"][1] == {"precision": "bfloat16", "meaning": "cluster"}
+    given = {"precision": "bfloat16", "learning_rate": "0.1"}
+    assert multiclass["segment"][1] == given
+    assert scratch["segment"][1] == semantic["segment"][1] == given | {"coarse_dims": "2"}
+    assert semantic["pretrain"][1] == {"precision": "bfloat16", "meaning": "cluster", "coarse_dims": "2"}
+
+
+def test_every_stage_is_told_that_a_plain_network_makes_the_maps(tmp_path: Path) -> None:
+    mine = strategy_file(tmp_path, "mine")
+    plan = made_plan(tmp_path, ["semantic", mine, "multiclass"])
+    semantic, *others = plan.strategies
+    stages = ("segment", "pretrain", "train", "inference")
+    assert all("coarse_dims" in KEYS.read_by(stage) for stage in stages)
+    assert [plan.numbers_of(semantic, stage)["coarse_dims"] for stage in stages] == [2, 2, 2, 2]
+    assert "coarse_dims" not in plan.numbers_of(semantic, "store")  # which does not read it
+    assert not any("coarse_dims" in plan.numbers_of(one, stage) for one in others for stage in stages)
+    elsewhere = replace(plan, attention_dir=tmp_path / "cohort" / "attention")
+    assert not any("coarse_dims" in elsewhere.numbers_of(semantic, stage) for stage in stages)
 
 
 def test_settings_change_with_a_number_of_the_bundle_s_configs(tmp_path: Path) -> None:
@@ -157,9 +173,13 @@ def test_a_strategy_s_numbers_go_before_the_study_s(tmp_path: Path) -> None:
 
 
 def test_with_attention_made_elsewhere_no_coarse_network_is_trained(tmp_path: Path) -> None:
-    plan = made_plan(tmp_path, attention_dir=tmp_path / "cohort" / "attention")
+    mine = strategy_file(tmp_path, "mine")
+    slices = strategy_file(tmp_path, "slices", stages="{pretrain_slices: 0.2, segment: 0.4, train: 0.4}")
+    names = ["scratch", "semantic", mine, slices, "multiclass-simclr"]
+    plan = made_plan(tmp_path, names, attention_dir=tmp_path / "cohort" / "attention")
     assert [plan.stages(strategy) for strategy in plan.strategies] == [
-        ["train", "inference"], ["pretrain", "train", "inference"],
+        ["train", "inference"], ["pretrain", "train", "inference"], ["train", "inference"], ["train", "inference"],
+        ["pretrain_slices", "segment", "segment_inference"],
     ]  # fmt: skip
 
 

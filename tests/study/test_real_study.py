@@ -27,9 +27,10 @@ from tests.study.made import BUNDLE
 TINY = {
     **{key: yaml.safe_load(str(value)) for stage in ("coarse", "train") for key, value in SMALL[stage].items()},
     **{"max_epochs": 2, "epoch_length": 3, "clusters_per_batch": 4, "calibration_batches": 1},
-    **{"coarse.max_epochs": 3, "coarse.epoch_length": 12, "queries_per_organ": 2, "organ": "liver"},
+    **{"segment.max_epochs": 3, "segment.epoch_length": 12, "queries_per_organ": 2, "organ": "liver"},
+    **{"segment_size": [80, 64], "coarse_spacing": [5, 5, 0]},
 }
-LENGTHS = {"max_epochs", "epoch_length", "coarse.max_epochs", "coarse.epoch_length"}
+LENGTHS = {"max_epochs", "epoch_length", "segment.max_epochs", "segment.epoch_length"}
 REPORT = {"report.html", "results.csv", "rows.csv", "strategies.svg", "summary.json", "tables.md", "tables.tex"}
 SAME = ("results.csv", "rows.csv", "tables.tex")  # whatever the machine was busy with
 
@@ -114,7 +115,7 @@ def test_a_study_in_parts_one_of_which_is_killed_ends_as_one_left_alone(
 ) -> None:
     out = started.elsewhere / "in parts"
     process = started.start(phantoms, "in parts", *TWO_RUNS, "--shard", "2/2")
-    while not list(out.glob("runs/own/*/seed */coarse */jobs/coarse.checkpoint.pt")):
+    while not list(out.glob("runs/own/*/seed */segment */jobs/segment.checkpoint.pt")):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)

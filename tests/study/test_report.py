@@ -213,7 +213,7 @@ def test_claims_name_what_they_rest_on(tmp_path: Path, changes: dict[str, Any], 
 
 def test_claims_say_whose_coarse_map_is_shown_where_there_are_several(tmp_path: Path) -> None:
     assert "The coarse map is that of" not in claims(tmp_path)
-    mine = strategy_file(tmp_path / "x", "organ", "coarse.batch_size: 3\n")
+    mine = strategy_file(tmp_path / "x", "organ", "segment.batch_size: 3\n", "{segment: 0.6, train: 0.4}")
     sentence = "The coarse map is that of scratch. Other coarse networks, whose maps are not shown, begin organ;"
     assert sentence in claims(tmp_path / "y", names=["scratch", mine], named=[])
 

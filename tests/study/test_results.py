@@ -49,7 +49,7 @@ def results_with(folder: Path, rows: Mapping[str, list[Row]], **changes: object)
     pipelines = made_pipelines(plan)
     for run in plan.runs():
         for step in pipelines.steps(run):
-            write_step(step, rows=rows[FLOOR if step.stage == "coarse" else run.strategy.name])
+            write_step(step, rows=rows[FLOOR if step.makes_maps else run.strategy.name])
     return Results(plan, pipelines)
 
 
@@ -204,21 +204,26 @@ def test_one_test_set_has_no_folds(results: Results) -> None:
 
 
 def test_strategies_that_end_alike_vary_alike(tmp_path: Path) -> None:
-    plan = made_plan(tmp_path, ["coarse", "scratch", "semantic"])
-    found = made_results(plan, {"coarse": 0.5} | LEVELS)
-    assert found.families == {FLOOR: FLOOR, "coarse": "coarse", "scratch": "refiners 0", "semantic": "refiners 0"}
+    plan = made_plan(tmp_path, ["coarse", "scratch", "semantic", "multiclass", "multiclass-simclr", "segresnet"])
+    levels = dict.fromkeys((one.name for one in plan.strategies), 0.5) | LEVELS
+    found = made_results(plan, levels).families
+    assert (found[FLOOR], found["coarse"]) == (FLOOR, "coarse")
+    assert found["scratch"] == found["semantic"] == "refiners 0"  # whatever network made the maps
+    assert found["multiclass"] == found["multiclass-simclr"] != found["segresnet"]
+    assert len(set(found.values())) == 5
 
 
 def test_refiners_of_other_coarse_runs_are_other_families(tmp_path: Path) -> None:
-    mine = strategy_file(tmp_path, "mine", "coarse.batch_size: 3\n")
-    less = strategy_file(tmp_path, "less", stages="{coarse: 0.2, train: 0.8}")
-    alike = strategy_file(tmp_path, "alike", "margin: 9\n")
-    levels = LEVELS | {"mine": 0.5, "less": 0.5, "alike": 0.5}
-    plan = made_plan(tmp_path, ["scratch", mine, less, alike], cells=cells_of(["2"], [120.0]))
+    volumes = strategy_file(tmp_path, "volumes")
+    mine = strategy_file(tmp_path, "mine", "segment.batch_size: 3\n", "{segment: 0.6, train: 0.4}")
+    less = strategy_file(tmp_path, "less", stages="{segment: 0.2, train: 0.8}")
+    alike = strategy_file(tmp_path, "alike", "margin: 9\n", "{segment: 0.6, train: 0.4}")
+    levels = LEVELS | {"volumes": 0.5, "mine": 0.5, "less": 0.5, "alike": 0.5}
+    plan = made_plan(tmp_path, ["scratch", volumes, mine, less, alike], cells=cells_of(["2"], [120.0]))
     found = made_results(plan, levels)
-    assert found.refiners == [["scratch", "alike"], ["mine"], ["less"]]
-    families = [found.families[name] for name in (FLOOR, "scratch", "mine", "less", "alike")]
-    assert len(set(families)) == 4
+    assert found.refiners == [["scratch", "alike"], ["volumes"], ["mine"], ["less"]]
+    families = [found.families[name] for name in (FLOOR, "scratch", "volumes", "mine", "less", "alike")]
+    assert len(set(families)) == 5
     assert found.families["alike"] == found.families["scratch"]
 
 
@@ -288,13 +293,13 @@ def test_costs_are_means_over_runs_of_the_sum_over_stages(tmp_path: Path) -> Non
             write_step(step, 10.0 + run.seed, rows_of(METHOD, dice_of(6, 0.5, np.random.default_rng(0))))
     found = cost_lines(Results(plan, pipelines))
     scratch, semantic = found["scratch"], found["semantic"]
-    assert scratch["training_seconds"] == pytest.approx(3 * 10.5)  # coarse, store, train
+    assert scratch["training_seconds"] == pytest.approx(3 * 10.5)  # segment, store, train
     assert semantic["training_seconds"] == pytest.approx(4 * 10.5)
     assert scratch["inference_seconds"] == semantic["inference_seconds"] == pytest.approx(10.5)
     assert (semantic["other_seconds"], "other_seconds" in scratch) == (pytest.approx(10.5), False)
     assert (scratch["samples"], semantic["samples"]) == (2 * 640, 3 * 640)
-    flops = {stage: 100 * COSTS[stage].flops for stage in ("coarse", "pretrain", "train")}
-    assert scratch["flops"] == pytest.approx(flops["coarse"] + flops["train"])
+    flops = {stage: 100 * COSTS[stage].flops for stage in ("segment", "pretrain", "train")}
+    assert scratch["flops"] == pytest.approx(flops["segment"] + flops["train"])
     assert semantic["flops"] == pytest.approx(sum(flops.values()))
     assert scratch["resident_mib"] == 111
     for line in found.values():
@@ -317,7 +322,7 @@ def test_memory_of_the_gpu_is_reported_where_there_is_one(results: Results) -> N
 
 
 def test_costs_of_a_coarse_network_count_for_each_strategy_that_refines_it(tmp_path: Path) -> None:
-    mine = strategy_file(tmp_path, "mine", stages="{coarse: 0.4, train: 0.6}", text="margin: 9\n")
+    mine = strategy_file(tmp_path, "mine", stages="{segment: 0.6, train: 0.4}", text="margin: 9\n")
     found = cost_lines(made_results(made_plan(tmp_path, ["scratch", mine]), {"scratch": 0.4, "mine": 0.5}))
     assert found["scratch"]["training_seconds"] == found["mine"]["training_seconds"] == pytest.approx(30.0)
 

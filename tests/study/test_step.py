@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.study.step import LEFT_OUT_NOTE, Step
+from scripts.study.step import LEFT_OUT_NOTE, MAPS, PREDICTIONS, Step
 from tests.study.made import write_step
 
 
@@ -62,6 +62,11 @@ def test_an_optional_step_that_could_not_be_made_counts_as_ended_until_its_note_
     assert not replace(embed, optional=False).completed
     (embed.folder / LEFT_OUT_NOTE).unlink()
     assert not embed.completed
+
+
+@pytest.mark.parametrize(("folder", "maps"), [(MAPS, True), (PREDICTIONS, False), (None, False)])
+def test_a_step_makes_maps_where_it_leaves_them_for_others(step: Step, folder: str | None, maps: bool) -> None:
+    assert replace(step, predicts=step.folder / folder if folder else None).makes_maps == maps
 
 
 def test_costs_are_those_noted_beside_it(step: Step) -> None:

@@ -35,14 +35,35 @@ def test_scratch_has_the_budget_that_pretraining_would_take() -> None:
         by_name["semantic"].stages["pretrain"] + by_name["semantic"].stages["train"]
     )
     assert by_name["scratch-short"].stages["train"] == by_name["semantic"].stages["train"]
-    assert len({one.stages["coarse"] for one in by_name.values()}) == 1
+    assert len({one.stages["segment"] for one in by_name.values()}) == 1
 
 
-def test_the_coarse_network_alone_refines_nothing() -> None:
-    coarse, scratch = find_strategies(["coarse", "scratch"], KEYS)
-    assert (coarse.refines, scratch.refines) == (False, True)
-    (plain,) = find_strategies(["segresnet-semantic"], KEYS)
-    assert (plain.refines, plain.learns_from_maps) == (False, True)
+MAPS = {  # stages -> the stage that makes the maps, those left out where maps are given, whether they are refined
+    "{coarse: 1.0}": (None, (), False),
+    "{segment: 1.0}": (None, (), False),
+    "{pretrain_slices: 0.3, segment: 0.7}": (None, (), False),
+    "{coarse: 0.4, train: 0.6}": ("coarse", ("coarse",), True),
+    "{coarse: 0.3, pretrain: 0.2, segment: 0.5}": ("coarse", ("coarse",), False),
+    "{segment: 0.6, train: 0.4}": ("segment", ("segment",), True),
+    "{pretrain_slices: 0.1, segment: 0.5, train: 0.4}": ("segment", ("pretrain_slices", "segment"), True),
+}
+
+
+@pytest.mark.parametrize(("stages", "found"), MAPS.items(), ids=MAPS.keys())
+def test_maps_are_of_the_coarse_network_or_of_a_plain_one_before_a_refiner(
+    tmp_path: Path, stages: str, found: tuple[str | None, tuple[str, ...], bool]
+) -> None:
+    (strategy,) = find_strategies([strategy_file(tmp_path, "mine", stages=stages)], KEYS)
+    assert (strategy.coarse_stage, strategy.map_stages, strategy.refines) == found
+
+
+def test_stages_are_in_the_order_they_run(tmp_path: Path) -> None:
+    refined = "{train: 0.2, pretrain: 0.2, segment: 0.2, pretrain_slices: 0.2}"
+    plain = "{segment: 0.2, pretrain: 0.2, coarse: 0.2}"
+    paths = [strategy_file(tmp_path, name, stages=stages) for name, stages in (("one", refined), ("two", plain))]
+    one, two = find_strategies(paths, KEYS)
+    assert list(one.stages) == ["pretrain_slices", "segment", "pretrain", "train"]
+    assert list(two.stages) == ["coarse", "pretrain", "segment"]
 
 
 def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,20 +144,21 @@ WRONG = {  # what is said of stages that make no pipeline
     "{coarse: .nan}": "shares coarse nan",
     "{coarse: null}": "shares coarse None",
     "{coarse: 0.6, train: 0.6}": r"shares that add up to 1\.2",
-    "{train: 1.0}": "train without coarse",
+    "{train: 1.0}": "train without coarse or segment",
     "{coarse: 0.5, pretrain: 0.5}": "pretrain without train or segment",
-    "{pretrain: 0.5, segment: 0.5}": "pretrain without coarse",
-    "{pretrain: 0.5, train: 0.5}": "train without coarse",
+    "{pretrain: 0.5, segment: 0.5}": "pretrain, segment, which are not one pipeline",
+    "{pretrain: 0.5, train: 0.5}": "train without coarse or segment",
     "{pretrain_slices: 1.0}": "pretrain_slices without segment",
     "{coarse: 0.5, segment: 0.5}": "coarse, segment, which are not one pipeline",
     "{coarse: 0.3, train: 0.3, segment: 0.4}": "coarse, train, segment, which are not one pipeline",
+    "{coarse: 0.3, pretrain_slices: 0.3, segment: 0.4}": "coarse, pretrain_slices, segment, which are not one pipeline",
 }
 
 
 @pytest.mark.parametrize(("stages", "found"), WRONG.items(), ids=WRONG.keys())
 def test_stages_that_make_no_pipeline_are_refused_with_what_is_wrong(tmp_path: Path, stages: str, found: str) -> None:
     path = strategy_file(tmp_path, "odd", stages=stages)
-    message = rf"(?s)odd\.yaml does not say how a strategy is trained.*{found}.*stages: \{{coarse.*edit .*odd\.yaml"
+    message = rf"(?s)odd\.yaml does not say how a strategy is trained.*{found}.*stages: \{{segment.*edit .*odd\.yaml"
     with pytest.raises(SemclError, match=message):
         find_strategies([path], KEYS)
 
@@ -153,6 +175,9 @@ def test_an_overlay_without_stages_is_no_strategy(tmp_path: Path) -> None:
         "{coarse: 0.2, train: 0.2}",
         "{coarse: 0.3, pretrain: 0.2, segment: 0.5}",
         "{coarse: 0.1, pretrain: 0.2, train: 0.7}",
+        "{segment: 0.5, train: 0.5}",
+        "{segment: 0.5, pretrain: 0.2, train: 0.2}",
+        "{pretrain_slices: 0.1, segment: 0.5, train: 0.4}",
         "{coarse: 1}",
     ],
 )
@@ -160,11 +185,19 @@ def test_pipelines_may_spend_the_budget_or_less(tmp_path: Path, stages: str) -> 
     assert find_strategies([strategy_file(tmp_path, "mine", stages=stages)], KEYS)
 
 
-@pytest.mark.parametrize("key", ["seed", "labelled", "output_dir", "store_dir", "resume", "section"])
+@pytest.mark.parametrize("key", ["seed", "labelled", "output_dir", "store_dir", "resume", "section", "coarse_dims"])
 def test_a_strategy_does_not_set_what_the_study_sets(tmp_path: Path, key: str) -> None:
     path = strategy_file(tmp_path, "mine", f"temperature: 0.2\n{key}: 1\n")
     with pytest.raises(
         SemclError, match=rf"(?s)the study sets {key} itself.*{key} in .*mine\.yaml.*use --seeds, --labels"
+    ):
+        find_strategies([path], KEYS)
+
+
+def test_what_maps_are_made_by_follows_from_the_stages(tmp_path: Path) -> None:
+    path = strategy_file(tmp_path, "mine", "inference.coarse_dims: 2\n")
+    with pytest.raises(
+        SemclError, match=r"(?s)sets coarse_dims itself.*coarse_dims follows from the strategy's stages"
     ):
         find_strategies([path], KEYS)
 

@@ -115,7 +115,8 @@ def test_numbers_of_overlays_hold_for_all_strategies(study: Study, tmp_path: Pat
     mine = str(overlay(tmp_path, "mine", "widths: [4, 4, 4, 4]\ntrain.max_epochs: 3\n"))
     plan = with_design(study, overlays=[mine]).plan()
     for strategy in plan.strategies:
-        assert plan.numbers_of(strategy, "train") == {"widths": [4, 4, 4, 4], "max_epochs": 3}
+        given = {"widths": [4, 4, 4, 4], "max_epochs": 3, "coarse_dims": 2}
+        assert plan.numbers_of(strategy, "train") == given
 
 
 # from plan to report
@@ -273,10 +274,7 @@ def started(study: Study) -> None:
 CHANGED = {
     "a number of all stages": ({"numbers": {"widths": [8, 8, 8, 8]}}, r"strategy scratch .*other numbers.*train, inf"),
     "a number of pretraining": ({"numbers": {"temperature": 0.2}}, r"strategy semantic .*other numbers.*pretrain ch"),
-    "a number of the coarse stage": (
-        {"numbers": {"coarse.batch_size": 2}},
-        r"strategy scratch .*other.*coarse changed",
-    ),
+    "a number of the plain network": ({"numbers": {"segment.batch_size": 2}}, r"strategy scratch .*other.*segment ch"),
 }
 
 
@@ -366,7 +364,10 @@ REFUSED = {
     "a stage as an overlay": ({"overlays": ["train"]}, r"train\.yaml is the config of a stage"),
     "a typo in the numbers": ({"numbers": {"temprature": 1}}, "no stage reads temprature.*did you mean temperature"),
     "no amount of labels": ({"labels": ["200%"]}, "not an amount of labels"),
-    "a share that leaves too few patients": ({"labels": ["10%"]}, r"10% of labels cannot be drawn.*1 of 6.*2 or more"),
+    "a share that leaves too few patients": (
+        {"labels": ["10%"], "strategies": ["{folder}/crossed.yaml"]},
+        r"10% of labels cannot be drawn.*1 of 6.*2 or more",
+    ),
     "more patients than there are": ({"labels": ["2", "7"]}, r"7 patients of labels cannot be drawn.*7 of 6"),
     "too many folds": ({"folds": 20}, "--folds 20, 8 patients"),
     "a baseline that is not run": ({"baseline": "organ"}, "baseline.*organ"),
@@ -384,6 +385,7 @@ def test_invalid_studies_are_refused(
     study: Study, trained: Trained, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     strategy_file(tmp_path, "long", "max_epochs: 3\n")
+    strategy_file(tmp_path, "crossed")
     given = {
         key: [one.format(folder=tmp_path) for one in value] if key == "strategies" else value
         for key, value in changes.items()
@@ -415,7 +417,7 @@ def test_attention_maps_of_the_coarse_stage_are_refused(study: Study, trained: T
     """They have learnt from label maps of the cohort, so that they would bring all of them into every run."""
     folder = study.dataset_dir / "attention"
     note_attention(folder, {"cohort": "c0ffee"})
-    message = r"(?s)have learnt from the cohort's own label maps.*maps of the coarse stage.*leave out --attention_dir"
+    message = r"(?s)have learnt from the cohort's own label maps.*maps of a coarse network.*leave out --attention_dir"
     with pytest.raises(SemclError, match=message):
         replace(study, attention_dir=folder).run()
     assert not study.out.exists()
@@ -438,7 +440,7 @@ def test_a_folder_of_something_else_is_not_written_into(study: Study, trained: T
     assert trained.titles == []
 
 
-@pytest.mark.parametrize("key", ["seed", "encoder_weights", "labelled", "store_dir"])
+@pytest.mark.parametrize("key", ["seed", "encoder_weights", "labelled", "store_dir", "coarse_dims"])
 def test_an_overlay_does_not_set_what_the_study_sets(study: Study, tmp_path: Path, key: str) -> None:
     path = str(overlay(tmp_path, "mine", f"{key}: 1\nfreeze_encoder: true\n"))
     with pytest.raises(SemclError, match=rf"(?s)the study sets {key} itself\n.*the preset or overlays"):
@@ -456,8 +458,7 @@ def test_sweeps_of_the_docs_are_valid(study: Study, sweep: str) -> None:
 
 def test_stages_that_spend_the_budget_are_those_of_the_docs() -> None:
     text = (ROOT / "docs" / "study.md").read_text()
-    assert all(stage in text for stage in ("coarse", "pretrain", "train"))
-    assert PIPELINE_STAGES[:3] == ("coarse", "pretrain", "train")
+    assert all(stage in text for stage in PIPELINE_STAGES)
 
 
 # the command line
