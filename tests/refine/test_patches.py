@@ -22,7 +22,7 @@ def test_a_batch_is_what_the_grid_cuts_from_the_whole_volume(dims, spacing, grow
     objects[-5:, -6:, -2:] = 2
     patches = VolumePatches(grid, image, objects, grow)
     rows = patches.queries.tolist()
-    rows += [[number, x + 8 * grow, y - 8 * grow, z] for number, x, y, z in rows]
+    rows += [[number, x + 4 * grow, y - 4 * grow, z] for number, x, y, z in rows]
     whole = grid.image(image)
     for row, (*cut, mask) in zip(rows, patches.cut(rows), strict=True):
         expected = grid.cut(whole, row[1:], outside=AIR)
@@ -41,4 +41,6 @@ def test_voxels_that_no_query_can_reach_are_not_kept():
     objects = torch.zeros(400, 400, 50, dtype=torch.int16)
     objects[200:204, 100:104, 20:22] = 1
     patches = VolumePatches(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), image, objects, 1)
-    assert tuple(patches.image.shape) == (1, 48, 48, 2)
+    kept = [windows.untyped_storage().nbytes() for windows in patches.windows]
+    assert kept == [32 * 32 * 2 * 4, 32 * 32 * 2 * 2]
+    assert not any(isinstance(value, torch.Tensor) and value.numel() == 32 * 32 * 2 for value in vars(patches).values())
