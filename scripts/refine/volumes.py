@@ -161,6 +161,8 @@ class ToStoredLabelsd(MapTransform):
 class WriteLabelMap:
     """Handler: write each prediction in the geometry of its scan, as <case>.nii.gz, or <case>.png of a picture.
 
+    Before the next volume is read, it lets go of the last one.
+
     Args:
         folder: of the predictions.
         job: cases that could not be read are reported to it.
@@ -172,6 +174,7 @@ class WriteLabelMap:
     def attach(self, engine: Engine) -> None:
         """Attach to the engine."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, _forget)
 
     def __call__(self, engine: Engine) -> None:
         for sample in samples(engine):
@@ -188,6 +191,11 @@ class WriteLabelMap:
 def prediction_path(folder: Path, case: str, source: str | Path) -> Path:
     """Path of the prediction of a case whose scan is ``source``."""
     return folder / f"{case}{'.png' if is_photo(source) else '.nii.gz'}"
+
+
+def _forget(engine: Engine) -> None:
+    """Let go of the last volume, which ignite keeps until the next one is read."""
+    engine.state.batch = engine.state.output = None
 
 
 def samples(engine: Engine) -> Iterator[dict[str, Any]]:

@@ -118,3 +118,18 @@ def test_a_case_that_cannot_be_read_is_reported_and_nothing_is_written(
     assert list((tmp_path / "out").glob("*.nii.gz")) == []
     assert job.failed == ["a"]
     assert f"error: {message}" in capsys.readouterr().err
+
+
+def test_the_last_volume_is_let_go_before_the_next_is_read(tmp_path, job):
+    kept = []
+
+    def read():
+        for _ in range(2):
+            kept.append((engine.state.batch, engine.state.output))
+            yield [{"case": "a", "failed": "no scan"}]
+
+    engine = Engine(lambda engine, batch: [{}])
+    WriteLabelMap(str(tmp_path), job).attach(engine)
+    engine.run(read(), epoch_length=2)
+    assert kept == [(None, None)] * 2
+    assert job.failed == ["a", "a"]
