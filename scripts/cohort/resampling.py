@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -46,8 +47,11 @@ def resample(
     axes = sorted(range(3), key=lambda axis: sums[axis].shape[1] / volume.shape[axis + 1])  # the smallest first
     if change is not None:  # slab by slab, to stay in the cache
         axes = [axis for axis in axes if axis != 1]
-        slabs = torch.split(volume, max(1, SLAB_VOXELS // max(volume[0, 0].numel(), 1)), dim=1)
-        volume = torch.cat([_weigh(change(slab), 2, sums[1]) for slab in slabs], dim=1)
+        planes = max(1, SLAB_VOXELS // max(volume[0, 0].numel(), 1))
+        weighed = volume.new_empty(*volume.shape[:2], sums[1].shape[1], volume.shape[3], dtype=torch.float32)
+        for slab, part in zip(*(torch.split(whole, planes, 1) for whole in (volume, weighed)), strict=True):
+            part.copy_(_weigh(change(slab), 2, sums[1]))
+        volume = weighed
     for axis in axes:
         volume = _weigh(volume, axis + 1, sums[axis])
     return volume.float()
@@ -142,14 +146,24 @@ def strongest(scores: Iterable[tuple[int, tuple[slice, ...], torch.Tensor]], flo
 
     Args:
         scores: object numbers, the boxes they are scored in, and their scores there.
-        floor: score of background (X, Y, Z); used as scratch space.
+        floor: score of background (X, Y, Z); becomes the highest score.
 
     Returns:
         object numbers (X, Y, Z), 0 where no score is above the floor.
     """
-    winner = torch.zeros(floor.shape, dtype=torch.int16, device=floor.device)
+    winner = blank(floor.shape, torch.int16, floor.device)
     for number, box, score in scores:
         higher = score > floor[box]
         winner[box].masked_fill_(higher, number)
         torch.maximum(floor[box], score, out=floor[box])
     return winner
+
+
+def blank(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros of a shape, of which a CPU's memory holds only the pages that are written to.
+
+    So objects that lie in a part of a volume take the memory of that part.
+    """
+    if device.type != "cpu":
+        return torch.zeros(tuple(shape), dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(tuple(shape), str(dtype).removeprefix("torch.")))

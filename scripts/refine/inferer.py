@@ -13,7 +13,7 @@ from monai.utils import convert_to_tensor
 from torch.nn import functional
 
 from ..cohort.label_table import IGNORED
-from ..cohort.resampling import spread, strongest
+from ..cohort.resampling import blank, spread, strongest
 from ..errors import SemclError
 from ..finite import refuse_broken
 from ..networks.fusion import fused
@@ -107,16 +107,26 @@ class QueryInferer(Inferer):
             attention: object numbers (1, 1, X, Y, Z) of a coarse map; None to predict one.
             given: those of a coarse map that lacks organs, which are then predicted.
         """
+        objects, unsure, coarse = self._fused(inputs, network, attention, given)
+        processed = self._processed(objects, coarse)
+        if unsure is not None:
+            processed = processed.masked_fill(unsure.logical_or_(processed != objects), IGNORED)
+        return processed[None, None]
+
+    def _fused(
+        self, inputs: torch.Tensor, network: Network, attention: torch.Tensor | None, given: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """Object numbers (X, Y, Z) by the highest score, where they are unsure if that is asked, and the coarse map."""
         patches, shape, coarse = self._patches(inputs, attention, given)
         lowest = AT_THRESHOLD if self.certain is None else 1 - self.certain
-        highest = torch.full(shape, lowest, device=inputs.device)
-        objects = strongest(self._scores(patches, network, shape, lowest), highest)
+        highest = blank(shape, torch.float32, inputs.device)
+        scores = self._scores(patches, network, shape, lowest)
+        above = ((number, box, torch.threshold_(score, lowest, 0)) for number, box, score in scores)
+        objects = strongest(above, highest)
         if self.certain is None:
-            return self._processed(objects, coarse)[None, None]
-        objects = objects.masked_fill(highest <= AT_THRESHOLD, 0)
-        processed = self._processed(objects, coarse)
-        unsure = (highest > lowest) & (highest < self.certain)
-        return processed.masked_fill(unsure | (processed != objects), IGNORED)[None, None]
+            return objects, None, coarse
+        objects.masked_fill_(highest <= AT_THRESHOLD, 0)
+        return objects, (highest > lowest).logical_and_(highest < self.certain), coarse
 
     def probabilities(
         self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None

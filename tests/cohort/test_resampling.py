@@ -9,6 +9,7 @@ from scipy.ndimage import zoom
 from torch.nn import functional
 
 from scripts.cohort.resampling import (
+    blank,
     reach,
     resample,
     resample_objects,
@@ -16,6 +17,7 @@ from scripts.cohort.resampling import (
     strongest,
     working_shape,
 )
+from tests.memory import added
 
 
 @pytest.mark.parametrize(
@@ -165,3 +167,21 @@ def test_background_wins_where_no_score_is_above_the_floor():
     scores = torch.tensor([[0.2, 0.5, 0.9], [0.3, 0.5, 0.8]]).reshape(2, 3, 1, 1)
     winner = strongest(everywhere(enumerate(scores, start=1)), torch.full((3, 1, 1), 0.5))
     assert winner.flatten().tolist() == [0, 0, 1]
+
+
+def test_scores_take_the_memory_of_their_boxes():
+    shape, box = (256, 256, 192), (slice(100, 120), slice(None), slice(None))
+    scores = torch.ones(20, 256, 192)
+
+    def run() -> None:
+        assert strongest([(4, box, scores)], blank(shape, torch.float32, scores.device))[110, 5, 5] == 4
+
+    assert added(run) < 256 * 256 * 192  # of 6 bytes a voxel
+
+
+def test_a_changed_volume_is_resampled_in_one_piece_of_memory():
+    image = torch.zeros(1, 512, 256, 128)
+    change = torch.Tensor.abs
+    resample(image[:, :16], (8, 64, 128), change=change)
+    taken = added(lambda: resample(image, (256, 64, 128), change=change))
+    assert taken < 1.9 * 512 * 64 * 128 * 4  # the pieces and the whole of them were twice that

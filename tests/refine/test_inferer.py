@@ -11,6 +11,7 @@ from scripts.queries.grid import QueryGrid
 from scripts.refine.calibration import Scale
 from scripts.refine.inferer import QueryInferer
 from scripts.refine.patches import VolumePatches
+from tests.memory import added
 
 
 def volume(shape=(40, 36, 12), spacing=(1.0, 1.0, 3.0)) -> MetaTensor:
@@ -324,3 +325,14 @@ def test_without_names_an_object_with_nan_scores_is_named_by_its_number():
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, lambda inputs: boxes())
     with pytest.raises(SemclError, match=r"(?s)^the scores of the refining network are not finite.*scores of object 1"):
         inferer(volume(), lambda patches: copy_mask(patches) * torch.nan)
+
+
+@pytest.mark.parametrize(("certain", "bytes_a_voxel"), [(None, 2), (0.8, 6)])
+def test_a_small_object_takes_no_scores_of_the_whole_volume(certain, bytes_a_voxel):
+    shape = (256, 256, 192)
+    attention = torch.zeros(1, 1, *shape, dtype=torch.int16)
+    attention[0, 0, 100:108, 100:108, 90:92] = 1
+    image = volume(shape)
+    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, certain=certain)
+    inferer(volume(), copy_mask, attention=boxes())  # what the first call loads
+    assert added(lambda: inferer(image, copy_mask, attention=attention)) < bytes_a_voxel * attention.numel()
