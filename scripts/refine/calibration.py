@@ -43,15 +43,23 @@ class Scale:
         """The logit at the threshold."""
         return (math.log(self.threshold / (1 - self.threshold)) - self.offset) / self.slope
 
-    def score(self, logit: torch.Tensor) -> torch.Tensor:
-        """Scores of logits of any shape: o / (1 + o), where o is calibrated odds over the threshold's; 1/2 at it."""
-        return torch.sigmoid(self.slope * (logit - self.decision))
-
     @classmethod
     def from_decision(cls, slope: float, offset: float, decision: float) -> Scale:
         """The scale whose threshold lies at the logit ``decision``."""
         at_threshold = min(max(slope * decision + offset, -30.0), 30.0)
         return cls(slope, offset, 1 / (1 + math.exp(-at_threshold)))
+
+
+def scored(logits: torch.Tensor, scales: Sequence[Scale]) -> torch.Tensor:
+    """Scores of logits (B, ...): o / (1 + o), where o is calibrated odds over the threshold's; 1/2 at it.
+
+    Args:
+        logits: of any floating-point type and on any device.
+        scales: of each of the B rows.
+    """
+    numbers = torch.tensor([(scale.slope, scale.decision) for scale in scales], dtype=logits.dtype)
+    slope, decision = numbers.T.to(logits.device, non_blocking=True).view(2, -1, *[1] * (logits.ndim - 1))
+    return torch.sigmoid((logits - decision) * slope)
 
 
 class Calibration:

@@ -28,7 +28,7 @@ def expected_dice(score: torch.Tensor, scale: Scale) -> torch.Tensor:
     attention missed a part is thought better than it is.
 
     Args:
-        score: (X, Y, Z) scores of the object, as ``Scale.score`` gives them: 1/2 at its threshold.
+        score: (X, Y, Z) scores of the object, as ``scored`` gives them: 1/2 at its threshold.
         scale: of the object.
     """
     odds = math.log(scale.threshold / (1 - scale.threshold))

@@ -18,11 +18,11 @@ from ..errors import SemclError
 from ..finite import refuse_broken
 from ..networks.fusion import fused
 from ..queries.grid import QueryGrid
-from .calibration import Scale
+from .calibration import Scale, scored
 from .expected_dice import expected_dice
 from .patches import VolumePatches
 from .post_processing import post_process
-from .stitching import StitchedObject
+from .stitching import StitchedObject, touched_borders
 from .test_time_augmentation import AugmentedInference, Network
 
 AT_THRESHOLD = 0.5  # score of an object at its threshold
@@ -189,7 +189,10 @@ class QueryInferer(Inferer):
                 yield stitched.number, *spread(score[box], begin, patches.shape, shape)
 
     def refine(self, patches: VolumePatches, network: Network) -> Iterator[StitchedObject]:
-        """The objects of a volume, each as soon as all its patches are refined."""
+        """The objects of a volume, each as soon as all its patches are refined.
+
+        The device is waited for once a batch at most: when objects are refined that may request more patches.
+        """
         network = self.augmentation(fused(network))
         waiting = deque(map(tuple, patches.queries.tolist()))
         objects: dict[int, StitchedObject] = {}
@@ -200,14 +203,16 @@ class QueryInferer(Inferer):
             batch = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
             with torch.no_grad():
                 logits = network(patches.cut(batch)).float()[:, 0]
-            for row, logit in zip(batch, logits, strict=True):
-                objects[row[0]].add(row[1:], self.scale(row[0]).score(logit))
-            for number in sorted({row[0] for row in batch}):
-                if not objects[number].pending:
-                    more = objects[number].request_more(patches.objects, AT_THRESHOLD)
-                    waiting.extendleft((number, *start) for start in reversed(more))
-                    if not more:
-                        yield objects.pop(number)
+            scores = scored(logits, [self.scale(number) for number, *_ in batch])
+            for (number, *start), score in zip(batch, scores, strict=True):
+                objects[number].add(tuple(start), score)
+            refined = [number for number in sorted({row[0] for row in batch}) if not objects[number].pending]
+            borders = touched_borders([objects[number] for number in refined], AT_THRESHOLD)
+            for number, touched in zip(refined, borders, strict=True):
+                more = objects[number].request_more(patches.objects, touched)
+                waiting.extendleft((number, *start) for start in reversed(more))
+                if not more:
+                    yield objects.pop(number)
 
     def scale(self, number: int) -> Scale:
         """The calibration of an object."""

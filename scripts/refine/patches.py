@@ -23,8 +23,8 @@ class VolumePatches:
 
     def __init__(self, grid: QueryGrid, image: MetaTensor, objects: torch.Tensor, grow: int = 0) -> None:
         self.shape: tuple[int, ...] = tuple(objects.shape)
-        self.objects, self.case = objects, case_of(image)
-        self.queries = grid.queries(objects.cpu().numpy())
+        self.objects, self.case = objects.cpu().numpy(), case_of(image)
+        self.queries = grid.queries(self.objects)
         box = torch.tensor(grid.box)
         reach = grow * (box // 2)  # more patches lie half a patch further each time
         starts = torch.from_numpy(self.queries[:, 1:]).long()

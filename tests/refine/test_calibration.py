@@ -10,7 +10,7 @@ import torch
 
 from scripts.errors import SemclError
 from scripts.files import checksum
-from scripts.refine.calibration import Calibration, Scale, calibration_path, load_scales
+from scripts.refine.calibration import Calibration, Scale, calibration_path, load_scales, scored
 
 
 def probability(scale: Scale, logits: torch.Tensor) -> torch.Tensor:
@@ -24,7 +24,7 @@ def test_a_scale_decides_at_the_logit_it_was_made_for(slope, offset, decision):
     assert (scale.slope, scale.offset, scale.decision) == pytest.approx((slope, offset, decision))
     assert scale.threshold == pytest.approx(float(probability(scale, torch.tensor(decision, dtype=torch.float64))))
     around = torch.tensor([decision - 1e-3, decision, decision + 1e-3], dtype=torch.float64)
-    below, at, above = scale.score(around).tolist()
+    below, at, above = scored(around[None], [scale])[0].tolist()
     assert below < 0.5 < above
     assert at == pytest.approx(0.5)
 
@@ -81,8 +81,9 @@ def test_the_score_is_the_odds_over_the_thresholds(scale):
     logits = torch.linspace(-5, 5, 11, dtype=torch.float64)
     calibrated = probability(scale, logits)
     odds = calibrated / (1 - calibrated) / (scale.threshold / (1 - scale.threshold))
-    assert torch.allclose(scale.score(logits), odds / (1 + odds))
-    assert torch.equal(scale.score(logits) > 0.5, calibrated > scale.threshold)
+    _, score = scored(logits.expand(2, -1), [Scale(0.7, 0.2, 0.6), scale])
+    assert torch.allclose(score, odds / (1 + odds))
+    assert torch.equal(score > 0.5, calibrated > scale.threshold)
 
 
 def test_the_file_records_weights_and_queries(tmp_path):

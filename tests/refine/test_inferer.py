@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from scripts.cohort.label_table import IGNORED
 from scripts.errors import SemclError
 from scripts.queries.grid import QueryGrid
-from scripts.refine.calibration import Scale
+from scripts.refine.calibration import Scale, scored
 from scripts.refine.inferer import QueryInferer
 from scripts.refine.patches import VolumePatches
 from tests.memory import added
@@ -294,7 +294,7 @@ def test_the_probability_of_a_single_object_is_its_score():
     inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), 8, no_coarse, calibration={1: Scale(2, 1, 0.2)})
     logits = torch.linspace(-2, 2, 256).view(1, 1, 16, 16)
     found = inferer.probabilities(volume((16, 16, 1)), lambda patches: logits, 2, attention=attention)
-    score = Scale(2, 1, 0.2).score(logits[0, 0])
+    score = scored(logits[0], [Scale(2, 1, 0.2)])[0]
     assert torch.allclose(found[0, 1, :, :, 0], score.where(found[0, 1, :, :, 0] > 0, 0), atol=1e-6)
     assert (found[0, 1, :, :, 0] > 0)[score > 0.5].all()
 
