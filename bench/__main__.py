@@ -39,12 +39,11 @@ def main(names: list[str]) -> None:
         print(f"bench: {name}", file=sys.stderr)
         before = os.getloadavg()[0]
         section = SECTIONS[name].report().removeprefix("## ")
-        section += (
-            f"\n\nProcesses that ran meanwhile (load average): {before:.1f} before, {os.getloadavg()[0]:.1f} after."
-        )
+        loads = f"{before:.1f} before, {os.getloadavg()[0]:.1f} after"
+        section += f"\n\nMeasured on {machine()} Processes that ran meanwhile (load average): {loads}."
         print(f"## {section}", end="\n\n")
         parts = kept() | {section.partition("\n")[0]: section}
-        head = f"# Benchmarks\n\nWritten by `make bench` on {machine()}"
+        head = "# Benchmarks\n\nWritten by `make bench`, each section on the machine that it names."
         RESULTS.write_text("\n\n".join([head, *(f"## {part}" for part in parts.values())]) + "\n")
 
 

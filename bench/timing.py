@@ -35,7 +35,7 @@ def compare(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
     Returns:
         name -> (median seconds, median over rounds of its time over the first candidate's in the same round).
     """
-    times = {name: max(1, min(50, int(ROUND / _seconds(run, 1)))) for name, run in candidates.items()}
+    times = {name: _times(run) for name, run in candidates.items()}
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, run in candidates.items():
@@ -47,6 +47,12 @@ def compare(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
         name: (statistics.median(times), statistics.median(t / b for t, b in zip(times, base, strict=True)))
         for name, times in taken.items()
     }
+
+
+def _times(run: Callable[[], Any]) -> int:
+    """How often a candidate runs in a round. Its first run may take far longer than the others, and is not counted."""
+    first = _seconds(run, 1)
+    return max(1, min(50, int(ROUND / (first if first > 1 else _seconds(run, 1)))))
 
 
 def _seconds(run: Callable[[], Any], times: int) -> float:

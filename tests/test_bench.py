@@ -14,12 +14,21 @@ from scripts.contrast.loss import SemanticContrastiveLoss
 
 
 def test_candidates_are_timed_in_turn_and_compared_round_by_round(monkeypatch):
-    clock = iter([0, 1, 2, 3, 0, 2, 10, 14, 20, 21, 30, 36])  # to warm up, then two rounds: 2, 4 and 1, 6
+    clock = iter([0, 2, 2, 4, 0, 2, 10, 14, 20, 21, 30, 36])  # to warm up, then two rounds: 2, 4 and 1, 6
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     ran = []
     found = timing.compare({"a": lambda: ran.append("a"), "b": lambda: ran.append("b")}, 2)
     assert ran == ["a", "b"] * 3  # once to warm up
     assert found == {"a": (1.5, 1.0), "b": (5.0, 4.0)}
+
+
+def test_a_slow_first_run_does_not_make_a_quick_candidate_run_once_a_round(monkeypatch):
+    clock = iter([0.0, 0.9, 0.0, 0.0099, 2.0, 2.05])  # the first run, the second, and five of a round
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    ran = []
+    found = timing.compare({"a": lambda: ran.append("a")}, 1)
+    assert found["a"] == (pytest.approx(0.01), 1.0)
+    assert len(ran) == 2 + 1 + 5  # before a round's five, one that is not timed
 
 
 def test_a_table_is_markdown():
