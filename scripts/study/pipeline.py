@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..coarse.maps import held_out_folds
-from ..coarse.slices import SLICES
+from ..coarse.slices import ENCODER, SLICES
 from ..version import __version__
 from .budget import Cost, Length, length_of, usual_length
 from .plan import Plan, Run
@@ -17,7 +17,6 @@ from .strategy import ENDS, LENGTH_KEYS, OWN, Strategy
 
 READS_VOLUMES = {"coarse", "store", "segment", "pretrain_slices"}  # stages whose costs grow with the cohort
 
-ENCODER = ("block", "layers", "widths", "image_channels")  # numbers that it is made of
 ENCODERS = {"encoder", "slice_encoder"}  # of queries and of slices; others than the shipped ones have other weights
 
 

@@ -149,18 +149,13 @@ class Results:
 
     @cached_property
     def families(self) -> dict[str, str]:
-        """Strategy -> those that vary alike: refiners of one coarse run; networks of one kind; each other by itself.
-
-        Networks with a mean teacher are of another kind: their runs vary far more.
-        """
+        """Strategy -> those that vary alike: refiners of one coarse run; networks of one kind; each other by itself."""
         found = {name: f"refiners {number}" for number, names in enumerate(self.refiners) for name in names}
         for strategy in self.plan.strategies:
             if "segment" in strategy.stages and strategy.coarse_stage != "segment":
                 numbers = self.plan.numbers_of(strategy, "segment")
-                taught = (
-                    "taught" if numbers.get("consistency") else ""
-                )  # by its own guesses, which may go wrong at once
-                found[strategy.name] = f"networks {short_hash([numbers.get('network_def'), taught])}"
+                kind = numbers.get("network_def"), bool(numbers.get("consistency"))  # a mean teacher's runs vary more
+                found[strategy.name] = f"networks {short_hash(kind)}"
         return {name: found.get(name, name) for name in (FLOOR, *(one.name for one in self.plan.strategies))}
 
     @cached_property

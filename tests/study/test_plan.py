@@ -138,17 +138,17 @@ def test_settings_are_of_a_strategy_s_stages_and_their_numbers(tmp_path: Path) -
     given = {"precision": "bfloat16", "learning_rate": "0.1"}
     assert multiclass["segment"][1] == given
     assert scratch["segment"][1] == semantic["segment"][1] == given | {"coarse_dims": "2"}
-    assert semantic["pretrain"][1] == {"precision": "bfloat16", "meaning": "cluster", "coarse_dims": "2"}
+    assert semantic["pretrain"][1] == {"precision": "bfloat16", "meaning": "cluster"}
 
 
-def test_every_stage_is_told_that_a_plain_network_makes_the_maps(tmp_path: Path) -> None:
+def test_stages_that_need_it_are_told_that_a_plain_network_makes_the_maps(tmp_path: Path) -> None:
     mine = strategy_file(tmp_path, "mine")
     plan = made_plan(tmp_path, ["semantic", mine, "multiclass"])
     semantic, *others = plan.strategies
-    stages = ("segment", "pretrain", "train", "inference")
+    stages = ("segment", "inference")
     assert all("coarse_dims" in KEYS.read_by(stage) for stage in stages)
-    assert [plan.numbers_of(semantic, stage)["coarse_dims"] for stage in stages] == [2, 2, 2, 2]
-    assert "coarse_dims" not in plan.numbers_of(semantic, "store")  # which does not read it
+    assert [plan.numbers_of(semantic, stage)["coarse_dims"] for stage in stages] == [2, 2]
+    assert "coarse_dims" not in plan.numbers_of(semantic, "train")  # which is given weights to begin with
     assert not any("coarse_dims" in plan.numbers_of(one, stage) for one in others for stage in stages)
     elsewhere = replace(plan, attention_dir=tmp_path / "cohort" / "attention")
     assert not any("coarse_dims" in elsewhere.numbers_of(semantic, stage) for stage in stages)

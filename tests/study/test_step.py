@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.study.step import LEFT_OUT_NOTE, MAPS, PREDICTIONS, Step
+from scripts.study.step import ATTENTION_FOLDER, LEFT_OUT_NOTE, PREDICTION_FOLDER, Step
 from tests.study.made import write_step
 
 
@@ -64,7 +64,7 @@ def test_an_optional_step_that_could_not_be_made_counts_as_ended_until_its_note_
     assert not embed.completed
 
 
-@pytest.mark.parametrize(("folder", "maps"), [(MAPS, True), (PREDICTIONS, False), (None, False)])
+@pytest.mark.parametrize(("folder", "maps"), [(ATTENTION_FOLDER, True), (PREDICTION_FOLDER, False), (None, False)])
 def test_a_step_makes_maps_where_it_leaves_them_for_others(step: Step, folder: str | None, maps: bool) -> None:
     assert replace(step, predicts=step.folder / folder if folder else None).makes_maps == maps
 

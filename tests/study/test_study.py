@@ -115,7 +115,7 @@ def test_numbers_of_overlays_hold_for_all_strategies(study: Study, tmp_path: Pat
     mine = str(overlay(tmp_path, "mine", "widths: [4, 4, 4, 4]\ntrain.max_epochs: 3\n"))
     plan = with_design(study, overlays=[mine]).plan()
     for strategy in plan.strategies:
-        given = {"widths": [4, 4, 4, 4], "max_epochs": 3, "coarse_dims": 2}
+        given = {"widths": [4, 4, 4, 4], "max_epochs": 3}
         assert plan.numbers_of(strategy, "train") == given
 
 
