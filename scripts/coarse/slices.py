@@ -15,6 +15,7 @@ from ..job.settings import noted_settings
 from ..job.weights import claim_weights
 from ..multiclass.grid import SegmentGrid
 from ..multiclass.inferer import SegmentInferer
+from ..networks.encoder import QueryEncoder
 from .attention_folder import claim_attention
 from .inferer import CoarseInferer
 from .maps import weights_path
@@ -140,8 +141,9 @@ def slices_weights(shared: Any) -> str | None:
     noted = noted_settings(weights) or {}
     if noted.get("coarse_dims") != SLICES:
         return None
-    own = {"spatial_dims": shared.spatial_dims} | {key: getattr(shared, key) for key in ENCODER}
-    other = [key for key, value in own.items() if noted.get(key, SLICES) != value]
+    other = [key for key in ENCODER if noted.get(key) != getattr(shared, key)]
+    if shared.spatial_dims != SLICES or type(shared.encoder) is not QueryEncoder:
+        other = ["form"]
     if other and ranks.number() == 0:
         print(f"not begun with the encoder of {weights}, which has another {', '.join(other)}")
     return None if other else str(weights)

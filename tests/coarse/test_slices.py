@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
@@ -15,11 +16,12 @@ from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 
 from scripts.coarse.inferer import CoarseInferer
-from scripts.coarse.slices import SlicesInferer, coarse_inferer, require_volumes
+from scripts.coarse.slices import SlicesInferer, coarse_inferer, require_volumes, slices_weights
 from scripts.cohort import datalist
 from scripts.errors import SemclError
 from scripts.multiclass.grid import SegmentGrid
 from scripts.multiclass.inferer import SegmentInferer
+from scripts.networks.encoder import QueryEncoder
 from tests.stages import ROOT, as_if_a_process_ended, refusal, run_here
 
 GRID = SegmentGrid(2, [16, 8], [1.4, 1.2, 0], [-100, 100])
@@ -167,3 +169,25 @@ def test_pretraining_begins_with_its_encoder(made: Path, tmp_path: Path) -> None
     )
     learnt = encoder["body.conv1.weight"]
     torch.testing.assert_close(learnt[:, :1], coarse["encoder.body.conv1.weight"], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "begins"),
+    [
+        ({}, True),
+        ({"widths": [8, 8, 8, 16]}, False),
+        ({"spatial_dims": 3}, False),
+        ({"encoder": torch.nn.Identity()}, False),
+    ],
+)
+def test_later_stages_begin_with_it_where_their_encoder_is_the_same(
+    change: dict[str, Any], begins: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = {"block": "basic", "layers": [1, 1, 1, 1], "widths": [4, 4, 4, 8], "image_channels": 1}
+    (tmp_path / "coarse.pt").write_bytes(b"weights")
+    noted = {"parts": ["segmenter"], "settings": numbers | {"coarse_dims": 2}}
+    (tmp_path / "coarse.json").write_text(json.dumps(noted))
+    encoder = QueryEncoder(2, layers=(1, 1, 1, 1), widths=(4, 4, 4, 8))
+    shared = SimpleNamespace(**{"ckpt_dir": tmp_path, "spatial_dims": 2, "encoder": encoder, **numbers, **change})
+    assert slices_weights(shared) == (str(tmp_path / "coarse.pt") if begins else None)
+    assert ("not begun with the encoder" in capsys.readouterr().out) != begins
