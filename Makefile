@@ -5,7 +5,7 @@ SEED := 0
 CASES := 24
 COHORT := runs/demo
 PRESET := smoke
-STAGES := coarse pretrain train inference embed evaluate
+STAGES := pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
 # of a release: models with it where COHORT is given, trained with numbers of the file OVERLAY
@@ -17,6 +17,7 @@ RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--ur
 demo: .venv/ready
 	$(BIN)/python -m tools.fresh "$(COHORT)"
 	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
+	$(RUN) --config_file bundle/configs/segment.yaml --coarse_dims 2
 	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
 	$(BIN)/python -m scripts audit --dataset_dir $(COHORT) || test $$? -eq 3
 

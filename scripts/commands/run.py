@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from ..cohort.case import Case
 
 ALL_STAGES = ("coarse", "pretrain", "train", "inference", "evaluate")
-PLAIN = "segment"  # the config of the coarse stage, where an overlay's coarse_dims asks for a network of axial slices
+PLAIN = "segment"  # the config of the coarse stage where that trains a network of axial slices, as by default
+OF_VOLUMES = (  # numbers that a network of axial slices does not have: an overlay with one means one of whole volumes
+    "coarse_network",
+    "coarse_channels",
+    "coarse_strides",
+    "coarse_kernel",
+    "coarse_organs",
+    "coarse_command",
+    "tool_maps",
+)
 WITH_CHECKPOINT = ALL_STAGES[:3]
 MAPS = "maps"  # the stage that makes missing attention maps
 CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
@@ -36,7 +45,8 @@ def run(
     """Run all stages on a cohort: attention maps, pretraining, refinement, label maps of the testing cases, report.
 
     Run again after an interruption it goes on in the stage it was in; stages that have completed are not repeated. If
-    scans were added, the coarse networks and the encoder are kept.
+    scans were added, the coarse networks and the encoder are kept. Attention maps are made by a plain network of axial
+    slices, unless the overlay asks for one of whole volumes by coarse_dims: 3 or by numbers that only such a one has.
 
     Args:
         dataset_dir: the cohort, made by prepare.
@@ -47,15 +57,15 @@ def run(
     from ..bundle_folder import bundle_folder
     from ..cohort import datalist
     from ..job.closing import CHAINED
-    from ..study.strategy import read_overlay
     from .stages import check_configs, keep_overlay, overlay_of, run_config
 
     cohort, root = Path(dataset_dir), Path(bundle_root) if bundle_root else bundle_folder()
     cases = datalist.load(cohort)
     chosen = overlay_of(cohort, overlay, root)
-    first = PLAIN if chosen and read_overlay(chosen).get("coarse_dims") == 2 else ALL_STAGES[0]
+    first, numbers = _coarse_stage(chosen)
     configs = {stage: first if stage == ALL_STAGES[0] else stage for stage in (*ALL_STAGES, MAPS)}
     stages: dict[str, dict[str, Any]] = {config: {"dataset_dir": dataset_dir} for config in configs.values()}
+    stages[first].update(numbers)
     check_configs(root, stages, chosen)
     kept = keep_overlay(chosen, cohort) if chosen else None
     chain = Chain.of(cohort, cases, kept)
@@ -74,7 +84,8 @@ def run(
         run_config(root, MAPS, kept, stages[MAPS])
     for number, stage in enumerate(ALL_STAGES[len(done) :], start=len(done) + 1):
         config = configs[stage]
-        print(f"\n== {number}/{len(ALL_STAGES)} {config}", flush=True)
+        by = f" ({config}.yaml)" if config != stage else ""
+        print(f"\n== {number}/{len(ALL_STAGES)} {stage}{by}", flush=True)
         chain.note(done)
         if stage in WITH_CHECKPOINT and stage != start:
             stages[config]["resume"] = (cohort / "jobs" / f"{config}.checkpoint.pt").is_file()
@@ -82,6 +93,22 @@ def run(
         done.append(stage)
         chain.note(done)
         gc.collect()
+
+
+def _coarse_stage(overlay: Path | None) -> tuple[str, dict[str, Any]]:
+    """The config of the coarse stage, and the numbers that it is given besides those of an overlay."""
+    from ..job.overlays import is_for
+    from ..study.strategy import read_overlay
+
+    given = read_overlay(overlay) if overlay else {}
+    of_volumes = given.get("labelled_maps") == "cross-fitted" or any(given.get(key) is not None for key in OF_VOLUMES)
+    if given.get("coarse_dims", 3 if of_volumes else 2) != 2:
+        return ALL_STAGES[0], {}
+    numbers: dict[str, Any] = {"coarse_dims": 2}
+    spacing = given.get("spacing")
+    if isinstance(spacing, list) and "coarse_spacing" not in given and is_for(given, PLAIN):
+        numbers["coarse_spacing"] = [*spacing[:2], 0]  # slices as the queries have them
+    return PLAIN, numbers
 
 
 def _keep_checkpoints(cohort: Path, stages: Sequence[str]) -> None:

@@ -16,13 +16,25 @@ from scripts.job.closing import CHAINED
 from tests.conftest import write_nifti
 
 
+BY_SLICES = ("segment", *ALL_STAGES[1:])  # the configs of all stages, by default
+
+
+class Calls(list):
+    """What was started: config, overlay, resume."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = []
+
+
 @pytest.fixture
 def started(monkeypatch):
     """The stages that were started, with their overrides; the one called as `broken` says fails."""
-    calls = []
+    calls = Calls()
 
     def start(root, stage, overlay, overrides):
         calls.append((stage, overlay and overlay.name, overrides.get("resume")))
+        calls.numbers.append({key: overrides[key] for key in overrides if key.startswith("coarse")})
         if stage == calls_fail.get("stage"):
             raise SemclError("broken", found="x", expected="y", remedy="z")
 
@@ -36,9 +48,11 @@ def started(monkeypatch):
 def test_all_stages_run_once_in_their_order(cohort, started, capsys):
     calls, _ = started
     run(str(cohort))
-    assert [stage for stage, *_ in calls] == list(ALL_STAGES)
+    assert [stage for stage, *_ in calls] == list(BY_SLICES)
+    assert calls.numbers == [{"coarse_dims": 2}, {}, {}, {}, {}]
     assert [line for line in capsys.readouterr().out.splitlines() if line] == [
-        f"== {number}/5 {stage}" for number, stage in enumerate(ALL_STAGES, 1)
+        "== 1/5 coarse (segment.yaml)",
+        *(f"== {number}/5 {stage}" for number, stage in enumerate(ALL_STAGES[1:], 2)),
     ]
     run(str(cohort))
     assert len(calls) == len(ALL_STAGES)
@@ -71,36 +85,53 @@ def test_a_stage_interrupted_with_another_overlay_starts_over_and_its_checkpoint
     (cohort / "jobs" / "pretrain.checkpoint.pt").write_bytes(b"x")
     (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
     run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
-    assert [(stage, resume) for stage, _, resume in calls[2:4]] == [("coarse", False), ("pretrain", False)]
+    assert [(stage, resume) for stage, _, resume in calls[2:4]] == [("segment", False), ("pretrain", False)]
     assert (cohort / "jobs" / "pretrain.checkpoint.previous.pt").read_bytes() == b"x"
 
 
-def test_with_coarse_dims_2_a_plain_network_comes_first(cohort, started, tmp_path, capsys):
+def test_an_interrupted_network_of_slices_goes_on_and_its_checkpoint_is_kept(cohort, started, tmp_path):
     calls, fails = started
-    (tmp_path / "mine.yaml").write_text("coarse_dims: 2\n")
     fails["stage"] = "segment"
     with pytest.raises(SemclError, match="broken"):
-        run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+        run(str(cohort))
     fails.clear()
     (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")
-    run(str(cohort))  # with the overlay that was kept
-    assert [(stage, overlay) for stage, overlay, _ in calls] == [
-        (stage, OVERLAY_FILE) for stage in ("segment", "segment", *ALL_STAGES[1:])
-    ]
+    run(str(cohort))
+    assert [stage for stage, *_ in calls] == ["segment", *BY_SLICES]
     assert [resume for *_, resume in calls[:3]] == [False, True, False]
-    assert "== 1/5 segment" in capsys.readouterr().out
     run(str(cohort), start="coarse")
-    assert calls[len(ALL_STAGES) + 1 :][0] == ("segment", OVERLAY_FILE, None)
+    assert calls[len(ALL_STAGES) + 1 :][0] == ("segment", None, None)
     (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"y")
-    (tmp_path / "mine.yaml").write_text("coarse_dims: 2\npatch_size: 32\n")
+    (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
     run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
     assert (cohort / "jobs" / "segment.checkpoint.previous.pt").read_bytes() == b"y"
 
 
-def test_the_checkpoint_of_a_plain_network_beside_the_chain_stays(cohort, started):
+@pytest.mark.parametrize(
+    ("overlay", "stage", "numbers"),
+    [
+        ("coarse_dims: 3", "coarse", {}),
+        ("coarse_dims: 2", "segment", {"coarse_dims": 2}),
+        ("coarse_channels: [8, 16, 32]\ncoarse_strides: [2, 2]", "coarse", {}),
+        ("labelled_maps: cross-fitted", "coarse", {}),
+        ("tool_maps: null", "segment", {"coarse_dims": 2}),
+        ("spacing: [3, 3, 1.5]\nspatial_dims: 3", "segment", {"coarse_dims": 2, "coarse_spacing": [3, 3, 0]}),
+        ("spacing: [3, 3, 0]\ncoarse_spacing: [4, 4, 0]", "segment", {"coarse_dims": 2}),
+        ("spacing: [3, 3, 0]\nstages: [train, inference]", "segment", {"coarse_dims": 2}),
+    ],
+)
+def test_the_overlay_says_which_network_makes_the_maps(overlay, stage, numbers, cohort, started, tmp_path):
+    (tmp_path / "mine.yaml").write_text(overlay)
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    calls, _ = started
+    assert ([config for config, *_ in calls], calls.numbers[0]) == ([stage, *ALL_STAGES[1:]], numbers)
+
+
+def test_the_checkpoint_of_a_plain_network_beside_the_chain_stays(cohort, started, tmp_path):
     (cohort / "jobs").mkdir()
     (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")
-    run(str(cohort))
+    (tmp_path / "mine.yaml").write_text("coarse_dims: 3\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
     assert (cohort / "jobs" / "segment.checkpoint.pt").read_bytes() == b"x"
 
 
