@@ -19,7 +19,7 @@ from ..files import write_text
 from ..outputs import Output
 from .bundle import check_numbers, write_bundle
 from .fitting import LARGE_MEMORY, device_memory, fit, for_memory
-from .flat_names import CHAIN_STAGES, staged
+from .flat_names import CHAIN_STAGES, config_of, staged
 from .generated import CONFIG
 from .source import find_label_table, fold_cases, modality_of, overlap, read_auto3dseg, read_datalist
 
@@ -105,7 +105,7 @@ class SemclAlgo(BundleAlgo):
         own = dict(source.get(self.name) or {})
         check_numbers(own, CHAIN_STAGES)
         shared, memory = load_common(bundle_folder()), device_memory()
-        sized = for_memory(memory, shared)
+        sized = for_memory(memory, shared, config_of(CHAIN_STAGES[0], own)[0])
         numbers = {
             group: dict(sized.get(group) or {}) | dict(own.get(group) or {}) for group in ("common", *CHAIN_STAGES)
         }

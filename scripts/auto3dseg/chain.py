@@ -21,7 +21,7 @@ from ..job import config_check
 from ..job.plain_errors import plain_errors
 from ..sidefiles import for_show, plain_note
 from .bundle import check_numbers
-from .flat_names import CHAIN_STAGES, TRAINED
+from .flat_names import CHAIN_STAGES, TRAINED, config_of
 from .generated import Generated
 from .score import validation_dice
 
@@ -90,11 +90,12 @@ def _score(algorithm: Generated) -> None:
 
 def _run(algorithm: Generated, stage: str, goes_on: bool) -> None:
     overrides = algorithm.overrides(stage)
+    config, _ = config_of(stage, algorithm.numbers)
     if goes_on and stage in TRAINED:
-        checkpoint = algorithm.cohort / "jobs" / f"{stage}.checkpoint.pt"
+        checkpoint = algorithm.cohort / "jobs" / f"{config}.checkpoint.pt"
         overrides["resume"] = ranks.gathered(checkpoint.is_file())[0]
     tracking = algorithm.tracking if stage in TRAINED else {}
-    shares = for_ranks(stage, overrides, ranks.count())
+    shares = for_ranks(config, overrides, ranks.count()) if stage in TRAINED else {}
     workflow = ConfigWorkflow(algorithm.config(stage), logging_file=False, **tracking, **{**overrides, **shares})
     workflow.initialize()
     workflow.run()
@@ -105,10 +106,16 @@ def _run(algorithm: Generated, stage: str, goes_on: bool) -> None:
         torch.cuda.empty_cache()
 
 
-def for_ranks(stage: str, numbers: Mapping[str, Any], count: int) -> dict[str, int]:
-    """Numbers of a stage, instead of those given, with which ranks can share its batches evenly."""
-    if stage not in TRAINED or count == 1:
+def for_ranks(config: str, numbers: Mapping[str, Any], count: int) -> dict[str, int]:
+    """Numbers of a stage that trains, instead of those given, with which ranks can share its batches evenly.
+
+    Args:
+        config: its name.
+        numbers: those given.
+        count: of ranks.
+    """
+    if count == 1:
         return {}
-    of_batch = "batch_size" if stage == "coarse" else "queries_per_cluster"
-    own = config_check.shipped(bundle_folder(), stage).own[of_batch]
+    of_batch = "queries_per_cluster" if config in ("pretrain", "train") else "batch_size"
+    own = config_check.shipped(bundle_folder(), config).own[of_batch]
     return {of_batch: -(-int(numbers.get(of_batch, own)) // count) * count}

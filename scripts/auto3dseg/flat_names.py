@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..bundle_folder import bundle_folder
+from ..coarse.config import coarse_config
 from ..job import config_check
 
 TRAINED = ("coarse", "pretrain", "train")  # stages that train
@@ -24,6 +25,18 @@ KNOWN = {  # name: the keys it sets
     "amp": ("common#precision",),
 }
 StageNumbers = Mapping[str, Mapping[str, Any]]
+
+
+def config_of(stage: str, numbers: StageNumbers) -> tuple[str, dict[str, Any]]:
+    """The name of a stage's config, and numbers it needs besides its own; the coarse stage has two to choose from.
+
+    Args:
+        stage: one of ``CHAIN_STAGES``.
+        numbers: by stage, and under "common" for all of them.
+    """
+    if stage != CHAIN_STAGES[0]:
+        return stage, {}
+    return coarse_config({**(numbers.get("common") or {}), **(numbers.get(stage) or {})})
 
 
 def staged(given: Mapping[str, Any], numbers: StageNumbers) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -49,15 +62,15 @@ def staged(given: Mapping[str, Any], numbers: StageNumbers) -> tuple[dict[str, d
     return found, others
 
 
-def _keys(name: str, groups: Mapping[str, Any]) -> tuple[str, ...]:
+def _keys(name: str, groups: StageNumbers) -> tuple[str, ...]:
     group, hash_mark, key = name.partition("#") if "#" in name else name.partition("_")
-    known = key and group in groups and (hash_mark == "#" or key in _shipped(group))
+    known = key and group in groups and (hash_mark == "#" or key in _shipped(group, groups))
     return (f"{group}#{key}",) if known else ()
 
 
-def _shipped(group: str) -> Mapping[str, Any]:
-    stage = CHAIN_STAGES[0] if group == "common" else group
-    shipped = config_check.shipped(bundle_folder(), stage)
+def _shipped(group: str, numbers: StageNumbers) -> Mapping[str, Any]:
+    config, _ = config_of(CHAIN_STAGES[0] if group == "common" else group, numbers)
+    shipped = config_check.shipped(bundle_folder(), config)
     return shipped.common if group == "common" else shipped.own
 
 
@@ -76,5 +89,5 @@ def _set_lengths(found: dict[str, dict[str, Any]], given: Mapping[str, Any]) -> 
 
 
 def _epochs(stage: str, found: StageNumbers) -> int:
-    in_effect = {**_shipped(stage), **found["common"], **found[stage]}
+    in_effect = {**_shipped(stage, found), **found["common"], **found[stage]}
     return int(in_effect["max_epochs"])

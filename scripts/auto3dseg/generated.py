@@ -9,7 +9,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from .flat_names import StageNumbers, staged
+from .flat_names import StageNumbers, config_of, staged
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 CONFIG = "hyper_parameters.yaml"
@@ -69,9 +69,10 @@ class Generated:
 
     def config(self, stage: str) -> str:
         """Path of a stage's config."""
-        return str(self.bundle / "configs" / f"{stage}.yaml")
+        return str(self.bundle / "configs" / f"{config_of(stage, self.numbers)[0]}.yaml")
 
     def overrides(self, stage: str) -> dict[str, Any]:
         """Values that override those of a stage's config."""
         places = {"bundle_root": str(self.bundle), "dataset_dir": str(self.cohort)}
-        return {**self.numbers["common"], **self.numbers[stage], **places}
+        _, needed = config_of(stage, self.numbers)
+        return {**self.numbers["common"], **self.numbers[stage], **needed, **places}

@@ -17,10 +17,10 @@ from ..multiclass.grid import SegmentGrid
 from ..multiclass.inferer import SegmentInferer
 from ..networks.encoder import QueryEncoder
 from .attention_folder import claim_attention
+from .config import SLICES, VOLUMES
 from .inferer import CoarseInferer
 from .maps import weights_path
 
-SLICES, VOLUMES = 2, 3  # what coarse_dims may be
 SLICES_AT_ONCE = 8
 SHIPPED = "$@shared.segmenter"  # network_def of segment.yaml
 ENCODER = ("block", "layers", "widths", "image_channels")  # numbers of the encoder

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from ..cohort.case import Case
 
 ALL_STAGES = ("coarse", "pretrain", "train", "inference", "evaluate")
-PLAIN = "segment"  # the config of the coarse stage where that trains a network of axial slices, as by default
-OF_VOLUMES = (  # numbers that a network of axial slices does not have: an overlay with one means one of whole volumes
-    "coarse_network",
-    "coarse_channels",
-    "coarse_strides",
-    "coarse_kernel",
-    "coarse_organs",
-    "coarse_command",
-    "tool_maps",
-)
 WITH_CHECKPOINT = ALL_STAGES[:3]
 MAPS = "maps"  # the stage that makes missing attention maps
 CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
@@ -55,14 +45,16 @@ def run(
         bundle_root: folder of the bundle, by default that of this installation.
     """
     from ..bundle_folder import bundle_folder
+    from ..coarse.config import coarse_config
     from ..cohort import datalist
     from ..job.closing import CHAINED
+    from ..study.strategy import read_overlay
     from .stages import check_configs, keep_overlay, overlay_of, run_config
 
     cohort, root = Path(dataset_dir), Path(bundle_root) if bundle_root else bundle_folder()
     cases = datalist.load(cohort)
     chosen = overlay_of(cohort, overlay, root)
-    first, numbers = _coarse_stage(chosen)
+    first, numbers = coarse_config(read_overlay(chosen) if chosen else {})
     configs = {stage: first if stage == ALL_STAGES[0] else stage for stage in (*ALL_STAGES, MAPS)}
     stages: dict[str, dict[str, Any]] = {config: {"dataset_dir": dataset_dir} for config in configs.values()}
     stages[first].update(numbers)
@@ -93,22 +85,6 @@ def run(
         done.append(stage)
         chain.note(done)
         gc.collect()
-
-
-def _coarse_stage(overlay: Path | None) -> tuple[str, dict[str, Any]]:
-    """The config of the coarse stage, and the numbers that it is given besides those of an overlay."""
-    from ..job.overlays import is_for
-    from ..study.strategy import read_overlay
-
-    given = read_overlay(overlay) if overlay else {}
-    of_volumes = given.get("labelled_maps") == "cross-fitted" or any(given.get(key) is not None for key in OF_VOLUMES)
-    if given.get("coarse_dims", 3 if of_volumes else 2) != 2:
-        return ALL_STAGES[0], {}
-    numbers: dict[str, Any] = {"coarse_dims": 2}
-    spacing = given.get("spacing")
-    if isinstance(spacing, list) and "coarse_spacing" not in given and is_for(given, PLAIN):
-        numbers["coarse_spacing"] = [*spacing[:2], 0]  # slices as the queries have them
-    return PLAIN, numbers
 
 
 def _keep_checkpoints(cohort: Path, stages: Sequence[str]) -> None:

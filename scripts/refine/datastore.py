@@ -10,8 +10,8 @@ from monai.bundle import ConfigParser
 
 from .. import ranks
 from ..bundle_folder import stage_weights
+from ..coarse.config import VOLUMES
 from ..coarse.maps import predict
-from ..coarse.slices import VOLUMES
 from ..cohort import datalist
 from ..cohort.attention import attention_path
 from ..cohort.case import UNKNOWN_PHASE, Case, input_files

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..coarse.config import SLICES
 from ..coarse.maps import held_out_folds
-from ..coarse.slices import ENCODER, SLICES
+from ..coarse.slices import ENCODER
 from ..version import __version__
 from .budget import Cost, Length, length_of, usual_length
 from .plan import Plan, Run

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from ..coarse.slices import SLICES
+from ..coarse.config import SLICES
 from ..cohort.attention import attention_path
 from ..cohort.case import Case, digest
 from ..cohort.label_table import LabelTable

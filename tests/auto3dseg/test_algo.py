@@ -50,7 +50,8 @@ def test_numbers_are_fitted_and_the_inputs_own_override_them(made, tmp_path):
     algorithm.export_to_disk(str(tmp_path), "mine_1", fold=1)
     found = numbers(tmp_path / "mine_1")
     assert found["common"] == {
-        **{"window": [-80, 220], "spacing": [5.0, 5.0, 0.0], "patch_size": 64, "coarse_size": [64, 56, 32]}
+        **{"window": [-80, 220], "spacing": [5.0, 5.0, 0.0]},
+        **{"patch_size": 64, "segment_size": [128, 96], "coarse_size": [64, 56, 32]},
     }
     assert found["train"]["max_epochs"] == 3
     assert algorithm.fill_records["hyper_parameters.yaml"] == found

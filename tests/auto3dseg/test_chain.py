@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from scripts.auto3dseg import chain
-from scripts.auto3dseg.flat_names import CHAIN_STAGES
 from scripts.errors import SemclError
+
+CONFIGS = ("segment", "pretrain", "train", "inference")
 
 
 @pytest.fixture
@@ -57,26 +58,32 @@ def stages(folder, monkeypatch):
 
 
 def test_all_stages_run_in_order_and_the_score_is_written(stages, folder):
-    assert stages() == [(stage, False) for stage in CHAIN_STAGES]
+    assert stages() == [(stage, False) for stage in CONFIGS]
     (scored,) = yaml.safe_load((folder / "cohort" / "models" / "progress.yaml").read_text())
     assert scored == {"best_avg_dice_score": 0.625, "fold": 0, "organs": {"liver": 0.5, "spleen": 0.75}}
 
 
 def test_an_interrupted_chain_resumes_in_its_stage(stages, folder):
-    assert stages(interrupted=["pretrain"]) == [("coarse", False), ("pretrain", False)]
+    assert stages(interrupted=["pretrain"]) == [("segment", False), ("pretrain", False)]
     assert not (folder / "cohort" / "models" / "progress.yaml").exists()
     assert stages() == [("pretrain", True), ("train", False), ("inference", False)]
 
 
 def test_a_finished_chain_starts_over(stages):
     stages()
-    assert stages(interrupted=["coarse"]) == [("coarse", False)]
-    assert stages()[0] == ("coarse", True)
+    assert stages(interrupted=["segment"]) == [("segment", False)]
+    assert stages()[0] == ("segment", True)
+
+
+def test_numbers_may_ask_for_a_coarse_network_of_whole_volumes(stages):
+    asked = {"common#coarse_dims": 3}
+    assert stages(**asked, interrupted=["coarse"]) == [("coarse", False)]
+    assert stages(**asked)[0] == ("coarse", True)
 
 
 def test_it_starts_over_with_other_numbers(stages):
     stages(interrupted=["train"])
-    assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in CHAIN_STAGES]
+    assert stages(**{"train#max_epochs": 5}) == [(stage, False) for stage in CONFIGS]
 
 
 def test_mistyped_numbers_are_refused_and_leave_an_earlier_run_alone(stages, folder):
@@ -95,9 +102,9 @@ def test_numbers_of_other_algorithms_are_reported_and_ignored(stages, capsys):
     ("stage", "numbers", "expected"),
     [
         ("coarse", {}, {"batch_size": 4}),
+        ("segment", {"batch_size": 6}, {"batch_size": 8}),
         ("pretrain", {}, {"queries_per_cluster": 4}),
         ("train", {"queries_per_cluster": 6}, {"queries_per_cluster": 8}),
-        ("inference", {}, {}),
     ],
 )
 def test_batches_are_as_many_queries_as_ranks_can_share(stage, numbers, expected):

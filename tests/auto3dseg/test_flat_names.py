@@ -3,13 +3,15 @@
 from scripts.auto3dseg.bundle import check_numbers
 from scripts.auto3dseg.flat_names import CHAIN_STAGES, staged
 
-LENGTHS = {"coarse": 24, "pretrain": 12, "train": 30}  # as the configs ship
+LENGTHS = {"coarse": 40, "pretrain": 12, "train": 30}  # as the configs ship
 
 
 def test_epochs_are_those_of_train_and_the_other_stages_keep_their_proportion():
     found, others = staged({"num_epochs": 60}, {})
-    assert {stage: found[stage]["max_epochs"] for stage in LENGTHS} == {"coarse": 48, "pretrain": 24, "train": 60}
+    assert {stage: found[stage]["max_epochs"] for stage in LENGTHS} == {"coarse": 80, "pretrain": 24, "train": 60}
     assert others == []
+    found, _ = staged({"num_epochs": 60}, {"common": {"coarse_dims": 3}})
+    assert found["coarse"]["max_epochs"] == 48  # of coarse.yaml's 24
     found, _ = staged({"num_epochs": 2}, {"common": {"max_epochs": 100}})
     assert {found[stage]["max_epochs"] for stage in LENGTHS} == {2}
 

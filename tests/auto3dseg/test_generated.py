@@ -21,6 +21,7 @@ def test_paths_are_relative_to_the_config_file(tmp_path):
     read = Generated.read(config(tmp_path / "moved"), {})
     assert (read.folder, read.fold) == (tmp_path / "moved", 2)
     assert read.models == tmp_path / "moved" / "cohort" / "models"
+    assert Path(read.config("coarse")).name == "segment.yaml"
     assert Path(read.config("train")) == tmp_path / "moved" / "bundle" / "configs" / "train.yaml"
 
 
@@ -30,6 +31,7 @@ def test_numbers_of_a_stage_override_shared_ones_and_overrides_both(tmp_path):
     assert (given["patch_size"], given["max_epochs"], given["train#views#rotation"]) == (32, 5, 1.0)
     assert read.ignored == ("quick",)
     assert "max_epochs" not in read.overrides("coarse")
+    assert (read.overrides("coarse")["coarse_dims"], "coarse_dims" in given) == (2, False)
 
 
 def test_a_server_is_told_apart_from_numbers(tmp_path):

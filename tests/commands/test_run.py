@@ -15,7 +15,6 @@ from scripts.errors import SemclError
 from scripts.job.closing import CHAINED
 from tests.conftest import write_nifti
 
-
 BY_SLICES = ("segment", *ALL_STAGES[1:])  # the configs of all stages, by default
 
 
@@ -113,11 +112,7 @@ def test_an_interrupted_network_of_slices_goes_on_and_its_checkpoint_is_kept(coh
         ("coarse_dims: 3", "coarse", {}),
         ("coarse_dims: 2", "segment", {"coarse_dims": 2}),
         ("coarse_channels: [8, 16, 32]\ncoarse_strides: [2, 2]", "coarse", {}),
-        ("labelled_maps: cross-fitted", "coarse", {}),
-        ("tool_maps: null", "segment", {"coarse_dims": 2}),
         ("spacing: [3, 3, 1.5]\nspatial_dims: 3", "segment", {"coarse_dims": 2, "coarse_spacing": [3, 3, 0]}),
-        ("spacing: [3, 3, 0]\ncoarse_spacing: [4, 4, 0]", "segment", {"coarse_dims": 2}),
-        ("spacing: [3, 3, 0]\nstages: [train, inference]", "segment", {"coarse_dims": 2}),
     ],
 )
 def test_the_overlay_says_which_network_makes_the_maps(overlay, stage, numbers, cohort, started, tmp_path):
