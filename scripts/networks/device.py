@@ -16,6 +16,7 @@ from ..files import checksum
 from ..freshness import key
 from .batch_norm import synchronise
 from .checkpointing import checkpoint_blocks
+from .freed_memory import keep_freed_memory
 from .precision import set_precision
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
@@ -66,6 +67,8 @@ def in_training(
 ) -> nn.Module:
     """Move a network to a device for training; several ranks average their gradients after each backward pass.
 
+    On a CPU the process then keeps the memory that a step frees, for the next one (``keep_freed_memory``).
+
     Args:
         network: moved in place; with several ranks it is returned wrapped, around the same weights.
         device: the device.
@@ -86,6 +89,8 @@ def in_training(
         )  # fmt: skip
     if checkpointing:
         network = checkpoint_blocks(network)
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
     if ranks.count() == 1:
         return on_device(network, device, channels_last, compiled, precision, compile_mode)
     if sync_batchnorm:

@@ -145,7 +145,8 @@ def test_a_wrong_coarse_size_is_refused_with_the_nearest_multiple(size, strides,
     message = only(found("coarse", coarse_size=size, coarse_strides=strides))
     assert message.startswith("--coarse_size is not divisible by the strides of the coarse network\n")
     assert f"set --coarse_size to {nearest}, say" in message
-    assert not found("segment", coarse_dims=2, coarse_size=size, coarse_strides=strides)  # it has no such network
+    for stage in ("segment", "train", "inference"):  # which train no such network
+        assert not found(stage, coarse_size=size, coarse_strides=strides)
 
 
 def test_a_stage_reports_all_wrong_values_at_once_and_does_nothing(phantoms, tmp_path):
