@@ -203,7 +203,7 @@ def out_of_bounds(path: str, value: Any, key: str) -> Iterator[SemclError]:
 
 
 def indivisible(config: Mapping[str, Any]) -> Iterator[SemclError]:
-    """Yield the error of a coarse grid that is not divisible by the strides of the network that a stage trains on it."""
+    """Yield the error of a coarse grid that is not divisible by the strides of the network a stage trains on it."""
     size, strides = config.get("coarse_size"), config.get("coarse_strides")
     if config.get("stage") != "coarse" or not isinstance(size, list) or not isinstance(strides, list):
         return
