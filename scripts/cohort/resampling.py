@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 SLAB_VOXELS = 1 << 20  # voxels of a volume transformed at once
+ROUNDING = 1e-9  # share of a voxel below which it is not touched
 LINE = 8  # trailing voxels from which an axis is summed by embedding_bag instead of a matrix product
 
 
@@ -27,8 +28,9 @@ def resample(
 ) -> torch.Tensor:
     """Intensities or scores (C, X, Y, Z) on a grid of another shape over the same field.
 
-    Axes that shrink are averaged, so that fine structure does not alias; axes that grow are interpolated linearly. It
-    equals torch's adaptive_avg_pool3d followed by its trilinear interpolate, but can compute a part of the grid.
+    Axes that shrink are averaged, so that fine structure does not alias: each voxel counts by the share of it that lies
+    in the new one. (Averages of all voxels that are touched, as torch's adaptive_avg_pool3d takes them, shift edges by
+    up to half a voxel where sizes are alike.) Axes that grow are interpolated linearly.
 
     Args:
         volume: of any numeric type.
@@ -101,11 +103,12 @@ def resample_objects(objects: torch.Tensor, shape: Sequence[int]) -> torch.Tenso
 def _sums(old: int, new: int) -> torch.Tensor:
     """Indices and weights (2, new, terms) of the voxels of an axis that are summed for each voxel of the new axis."""
     place = torch.arange(new, dtype=torch.float64)
-    if new <= old:  # the mean of the voxels it touches
-        first, last = (place * old / new).floor(), ((place + 1) * old / new).ceil()
-        index = first[:, None] + torch.arange(int((last - first).max()))
-        within = (index < last[:, None]).double()
-        return torch.stack([index.clamp_max(old - 1), within / within.sum(1, keepdim=True)])
+    if new <= old:  # the mean over its part of the old axis
+        start, end = place[:, None] * old / new, (place[:, None] + 1) * old / new
+        index = start.floor() + torch.arange(int((end.ceil() - start.floor()).max()))
+        inside = torch.minimum(end, index + 1) - torch.maximum(start, index)
+        inside = torch.where(inside > ROUNDING, inside, 0)
+        return torch.stack([index.clamp_max(old - 1), inside / inside.sum(1, keepdim=True)])
     where = ((place + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
     low = where.floor()
     return torch.stack(
