@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+RESAMPLING = 2  # of what is made of resampled volumes: incremented whenever the same volume is resampled otherwise
 SLAB_VOXELS = 1 << 20  # voxels of a volume transformed at once
 ROUNDING = 1e-9  # share of a voxel below which it is not touched
 LINE = 8  # trailing voxels from which an axis is summed by embedding_bag instead of a matrix product

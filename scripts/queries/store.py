@@ -17,6 +17,7 @@ from .. import freshness, ranks
 from ..cohort.attention import attention_path, require_attention
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
+from ..cohort.resampling import RESAMPLING
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..sidefiles import DAMAGE
@@ -140,7 +141,7 @@ class QueryStore:
         """The key of all sources of a case's files."""
         files = [case.image, case.label, attention_path(self.attention_dir, case.id)]
         stamps = [[path.name, *(freshness.stamp(path) or (None, None))] for path in files if path is not None]
-        return freshness.key([self.grid.settings(), self.table.digest(), self.channels, stamps])
+        return freshness.key([RESAMPLING, self.grid.settings(), self.table.digest(), self.channels, stamps])
 
     def _note(self, case: Case) -> dict[str, Any]:
         """The note of a case that is there and whole; empty for one to build."""

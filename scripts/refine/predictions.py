@@ -14,6 +14,7 @@ from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.case import Case, input_files
 from ..cohort.provenance import note_of
+from ..cohort.resampling import RESAMPLING
 from ..errors import SemclError
 from ..files import checksum, write_text
 from ..freshness import newer, noted, stamp
@@ -160,7 +161,8 @@ class Predictions:
         files = [*self.weights, *map(calibration_path, self.weights)]
         made_of = [checksum(path) if path.is_file() else None for path in files]
         config = {key: value for key, value in self.job.config.items() if key != "section"}  # which cases, not how
-        return {"weights": made_of, "config": config_digest(config), "labels": self.job.origin.get("labels")}
+        labels = self.job.origin.get("labels")
+        return {"weights": made_of, "config": config_digest(config), "labels": labels, "resampling": RESAMPLING}
 
     def _noted(self) -> dict[str, list[int | None]]:
         """The scans whose predictions were made as this run would make them; none if that is unknown."""

@@ -298,6 +298,13 @@ def test_all_is_built_again_for_another_grid_or_label_table(cohort, change):
     assert np.array_equal(fresh.index, store.index)
 
 
+def test_all_is_built_again_when_volumes_are_resampled_otherwise(cohort, monkeypatch):
+    cohort.open()
+    monkeypatch.setattr("scripts.queries.store.RESAMPLING", 0)
+    assert cohort.open().built == ["d", "a", "c", "b"]
+    assert cohort.open().built == []
+
+
 def test_another_patient_or_phase_needs_no_building(cohort):
     before = cohort.open().index
     cohort.cases[0] = replace(cohort.cases[0], patient="ann", phase="noncontrast")

@@ -143,6 +143,11 @@ def no_note(inference: Inference) -> None:
     (inference.folder / "predictions" / "predictions.json").unlink()
 
 
+def other_resampling(inference: Inference) -> None:
+    note = inference.folder / "predictions" / "predictions.json"
+    note.write_text(note.read_text().replace('"resampling": ', '"resampling": 1'))
+
+
 def damaged_note(inference: Inference) -> None:
     (inference.folder / "predictions" / "predictions.json").write_text("{")
 
@@ -161,6 +166,7 @@ ALL: list[Callable[[Inference], None]] = [
     other_config,
     other_labels,
     no_note,
+    other_resampling,
     damaged_note,
     other_scans,
 ]
