@@ -5,7 +5,6 @@ SEED := 0
 CASES := 24
 COHORT := runs/demo
 PRESET := smoke
-STAGES := pretrain train inference embed evaluate
 RUN := $(BIN)/python -m monai.bundle run --dataset_dir $(COHORT)
 
 # of a release: models with it where COHORT is given, trained with numbers of the file OVERLAY
@@ -14,11 +13,13 @@ RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--ur
 
 .PHONY: demo study test check lint docs bench bundle bundle-test clean
 
-demo: .venv/ready
+demo: .venv/ready  # the stages of semcl run with half of their steps
 	$(BIN)/python -m tools.fresh "$(COHORT)"
 	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
-	$(RUN) --config_file bundle/configs/segment.yaml --coarse_dims 2
-	for stage in $(STAGES); do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
+	$(RUN) --config_file bundle/configs/segment.yaml --coarse_dims 2 --max_epochs 24
+	$(RUN) --config_file bundle/configs/pretrain.yaml
+	$(RUN) --config_file bundle/configs/train.yaml --max_epochs 14
+	for stage in inference embed evaluate; do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
 	$(BIN)/python -m scripts audit --dataset_dir $(COHORT) || test $$? -eq 3
 
 study: .venv/ready

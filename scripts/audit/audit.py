@@ -26,8 +26,9 @@ from .page import write_page
 from .scan import ScanReader
 
 NO_OPINION = (
-    "audit: attention maps of labelled cases are simulated from their label maps, so agreement with them is left out;"
-    " coarse.yaml --labelled_maps cross-fitted makes maps that are a second opinion"
+    "audit: attention maps of labelled cases are simulated from their label maps, so agreement with them is left out,"
+    " and an encoder that was pretrained with them has seen the errors it is to find; coarse_dims: 3 in the overlay of"
+    " semcl run (coarse.yaml --labelled_maps cross-fitted) makes maps that are a second opinion"
 )
 BLUR = (0.2, 1.6)  # of simulated maps, as ``simulate_map`` takes it: from almost right to a failure
 
