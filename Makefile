@@ -16,9 +16,9 @@ RELEASE += $(if $(DATA_LICENSE),--data_license $(DATA_LICENSE)) $(if $(URL),--ur
 demo: .venv/ready  # the stages of semcl run with half of their steps
 	$(BIN)/python -m tools.fresh "$(COHORT)"
 	$(BIN)/python -m scripts phantom --out $(COHORT) --cases $(CASES) --seed $(SEED)
-	$(RUN) --config_file bundle/configs/segment.yaml --coarse_dims 2 --max_epochs 22
-	$(RUN) --config_file bundle/configs/pretrain.yaml
-	$(RUN) --config_file bundle/configs/train.yaml --max_epochs 12
+	$(RUN) --config_file bundle/configs/segment.yaml --coarse_dims 2 --max_epochs 20
+	$(RUN) --config_file bundle/configs/pretrain.yaml --max_epochs 10
+	$(RUN) --config_file bundle/configs/train.yaml --max_epochs 10
 	for stage in inference embed evaluate; do $(RUN) --config_file bundle/configs/$$stage.yaml || exit 1; done
 	$(BIN)/python -m scripts audit --dataset_dir $(COHORT) || test $$? -eq 3
 

@@ -139,6 +139,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     # coarse
     "coarse_dims": OneOf((2, 3)),
     "coarse_spacing": Bound(0.001, 1000, zero=True, count=3),
+    "coarse_slice": Bound(8, 4096, whole=True, multiple=8, count=2),
     "coarse_size": THREE_SIDES,
     "coarse_channels": Bound(1, 8192, whole=True),
     "coarse_strides": Bound(1, 8, whole=True),

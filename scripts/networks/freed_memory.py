@@ -11,8 +11,8 @@ OWN_SETTINGS = (
     "MALLOC_MMAP_THRESHOLD_",
     "GLIBC_TUNABLES",
 )  # variables by which users tune it
-KEPT = 2**31 - 1  # bytes at the heap's end; all that fit into mallopt's int
-LARGEST = 2**25  # bytes of a block on the heap, glibc's limit; larger ones are always given back
+KEPT_BYTES = 2**31 - 1  # bytes at the heap's end; all that fit into mallopt's int
+LARGEST_BLOCK = 2**25  # bytes of a block on the heap, glibc's limit; larger ones are always given back
 
 
 def keep_freed_memory() -> bool:
@@ -25,4 +25,4 @@ def keep_freed_memory() -> bool:
     if any(name in os.environ for name in OWN_SETTINGS):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    return mallopt is not None and bool(mallopt(MMAP_THRESHOLD, LARGEST) and mallopt(TRIM_THRESHOLD, KEPT))
+    return mallopt is not None and bool(mallopt(MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(TRIM_THRESHOLD, KEPT_BYTES))

@@ -22,7 +22,7 @@ from scripts.errors import SemclError
 from scripts.multiclass.grid import SegmentGrid
 from scripts.multiclass.inferer import SegmentInferer
 from scripts.networks.encoder import QueryEncoder
-from tests.stages import ROOT, as_if_a_process_ended, refusal, run_here
+from tests.stages import ROOT, as_if_a_process_ended, refusal, run_here, workflow_of
 
 GRID = SegmentGrid(2, [16, 8], [1.4, 1.2, 0], [-100, 100])
 NUMBERS: dict[str, Any] = {"coarse_dims": 2, "coarse_spacing": [5, 5, 0], "coarse_size": [40, 36, 24]}
@@ -74,6 +74,14 @@ def test_the_dimensions_decide_which_inferer_it_is() -> None:
     assert isinstance(coarse_inferer(2, GRID, [8, 8, 8], [-100, 100], 1), SlicesInferer)
     with pytest.raises(SemclError, match=r"(?s)coarse_dims has no such value.*coarse_dims 1.*2, 3"):
         coarse_inferer(1, GRID, [8, 8, 8], [-100, 100], 1)
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, (80, 64)), ({"coarse_slice": [40, 32]}, (40, 32))])
+def test_coarse_slices_may_have_a_size_of_their_own(given: dict[str, Any], seen: tuple[int, int], made: Path) -> None:
+    workflow = workflow_of("segment", dataset_dir=str(made), **NUMBERS, **given)
+    workflow.initialize()
+    shared = workflow.parser.get_parsed_content("shared")
+    assert (shared.coarse_grid.size, shared.segment_grid.size) == (seen, (80, 64))
 
 
 def test_coarse_yaml_trains_networks_of_whole_volumes_alone(phantoms: Path, tmp_path: Path) -> None:
