@@ -6,11 +6,8 @@ import ctypes
 import os
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
-OWN_SETTINGS = (
-    "MALLOC_TRIM_THRESHOLD_",
-    "MALLOC_MMAP_THRESHOLD_",
-    "GLIBC_TUNABLES",
-)  # variables by which users tune it
+# variables by which users tune it
+OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 KEPT_BYTES = 2**31 - 1  # bytes at the heap's end; all that fit into mallopt's int
 LARGEST_BLOCK = 2**25  # bytes of a block on the heap, glibc's limit; larger ones are always given back
 
