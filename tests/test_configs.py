@@ -15,7 +15,8 @@ from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.job.overlays import is_for
 from scripts.job.weights import load_weights, save_weights
 from scripts.study.stage_keys import StageKeys, group
-from scripts.study.strategy import ENDS, find_strategies
+from scripts.study.stage_shares import predictor
+from scripts.study.strategy import find_strategies
 from scripts.version import __version__
 
 CONFIGS = Path("bundle/configs")
@@ -42,6 +43,8 @@ OVERLAYS = {
     "inference_trt",
     "multi_gpu_train",
     "natural",
+    "pseudo_labels",
+    "self_training",
     "standard",
     "tensorboard",
     "validate",
@@ -150,7 +153,7 @@ def test_one_key_swaps_the_encoder_of_every_stage(stage):
 def test_every_number_of_a_config_is_explained():
     for path in CONFIGS.glob("*.yaml"):
         for line in path.read_text().splitlines():
-            if re.match(r"^(?!imports|initialize|run)\w+: [-\d\[]", line):
+            if re.match(r"^(?!imports|initialize|run|stages)\w+: [-\d\[]", line):
                 assert " # " in line, f"{path}: {line}"
 
 
@@ -270,6 +273,7 @@ DIFFERENCES = {  # of refiners, which have a stage of pretraining or none
     "coarse": {},
     "scratch": {},
     "scratch-short": {},
+    "self-training": {},
     "simclr": {"meaning": "query"},
     "simclr-image": {"meaning": "query", "show_attention": False, "pooling": "patch"},
     "supcon-phase": {"meaning": "phase"},
@@ -298,7 +302,7 @@ def test_a_refiner_sets_what_it_is_about_alone(name):
 
 def test_every_other_strategy_segments_whole_slices_or_volumes():
     for name in STRATEGIES.keys() - DIFFERENCES.keys():
-        assert list(STRATEGIES[name].stages)[-1] == "segment", name
+        assert predictor(STRATEGIES[name].stages) == "segment_inference", name
 
 
 @pytest.mark.parametrize(("name", "stage"), STAGES_OF)
@@ -314,7 +318,7 @@ def test_a_stage_of_a_strategy_differs_in_what_its_file_names_alone(name, stage)
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_every_number_of_a_strategy_is_read_by_one_of_its_stages(name):
-    stages = [one for stage in STRATEGIES[name].stages for one in (stage, ENDS.get(stage)) if one]
+    stages = [*STRATEGIES[name].stages, *filter(None, [predictor(STRATEGIES[name].stages)])]
     read = {key for stage in stages for key in KEYS.part(stage, dict.fromkeys(STRATEGIES[name].numbers, 0))}
     assert read == {KEYS.split(key)[1] for key in STRATEGIES[name].numbers}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ from .option_readers import Choice
 from .options import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..cohort.case import Case
 
-ALL_STAGES = ("coarse", "pretrain", "train", "inference", "evaluate")
-WITH_CHECKPOINT = ALL_STAGES[:3]
+ALL_STAGES = ("coarse", "pretrain", "train", "self_training", "inference", "evaluate")
+TAUGHT = ("pseudo_labels", "self_training")  # the configs of self-training
+WITH_CHECKPOINT = ALL_STAGES[:4]
 MAPS = "maps"  # the stage that makes missing attention maps
 CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
 
@@ -37,54 +39,95 @@ def run(
     Run again after an interruption it goes on in the stage it was in; stages that have completed are not repeated. If
     scans were added, the coarse networks and the encoder are kept. Attention maps are made by a plain network of axial
     slices, unless the overlay asks for one of whole volumes by coarse_dims: 3 or by numbers that only such a one has.
+    Where there are scans to learn from without label maps, that network then learns from what refinement makes of them
+    (self_training), before the testing cases are segmented.
 
     Args:
         dataset_dir: the cohort, made by prepare.
         overlay: your own numbers, a YAML file, or standard or faithful; kept in the cohort for later commands.
-        start: the stage to start with, and repeat: coarse, pretrain, train, inference or evaluate.
+        start: the stage to start with, and repeat: coarse, pretrain, train, self_training, inference or evaluate.
         bundle_root: folder of the bundle, by default that of this installation.
     """
     from ..bundle_folder import bundle_folder
-    from ..coarse.config import coarse_config
+    from ..coarse.config import OF_SLICES, coarse_config
     from ..cohort import datalist
     from ..job.closing import CHAINED
     from ..study.strategy import read_overlay
-    from .stages import check_configs, keep_overlay, overlay_of, run_config
+    from .stages import check_configs, keep_overlay, overlay_of
 
     cohort, root = Path(dataset_dir), Path(bundle_root) if bundle_root else bundle_folder()
     cases = datalist.load(cohort)
     chosen = overlay_of(cohort, overlay, root)
     first, numbers = coarse_config(read_overlay(chosen) if chosen else {})
-    configs = {stage: first if stage == ALL_STAGES[0] else stage for stage in (*ALL_STAGES, MAPS)}
-    stages: dict[str, dict[str, Any]] = {config: {"dataset_dir": dataset_dir} for config in configs.values()}
-    stages[first].update(numbers)
-    check_configs(root, stages, chosen)
+    configs = _configs(first, cases, start)
+    overrides: dict[str, dict[str, Any]] = {
+        config: {"dataset_dir": dataset_dir, **(numbers if config in (first, TAUGHT[-1]) else {})}
+        for config in (*(config for several in configs.values() for config in several), MAPS)
+    }
+    check_configs(root, overrides, chosen)
     kept = keep_overlay(chosen, cohort) if chosen else None
     chain = Chain.of(cohort, cases, kept)
-    done = list(ALL_STAGES[: ALL_STAGES.index(start)]) if start else chain.done()
+    stages = list(configs)
+    done = stages[: stages.index(start)] if start else chain.done(stages)
     again = f"{program()} run --dataset_dir {dataset_dir}"
-    if len(done) == len(ALL_STAGES):
+    if len(done) == len(stages):
         print(f"all stages have completed; {again} --start coarse repeats them")
         if chain.grown():
             print(f"scans to learn from were added since; {again} --start pretrain learns from them")
         return
     CHAINED.set(again)
     if not chain.begun():
-        _keep_checkpoints(cohort, [configs[stage] for stage in WITH_CHECKPOINT])
+        _keep_checkpoints(cohort, [first, *WITH_CHECKPOINT[1:3]])
     if done and _lacks_maps(cohort, cases):
         print("\n== attention maps of added scans", flush=True)
-        run_config(root, MAPS, kept, stages[MAPS])
-    for number, stage in enumerate(ALL_STAGES[len(done) :], start=len(done) + 1):
-        config = configs[stage]
-        by = f" ({config}.yaml)" if config != stage else ""
-        print(f"\n== {number}/{len(ALL_STAGES)} {stage}{by}", flush=True)
+        _run_configs(root, (MAPS,), kept, overrides)
+    for number, stage in enumerate(stages[len(done) :], start=len(done) + 1):
+        by = f" ({first}.yaml)" if (stage, first) == (ALL_STAGES[0], OF_SLICES) else ""
+        print(f"\n== {number}/{len(stages)} {stage}{by}", flush=True)
         chain.note(done)
         if stage in WITH_CHECKPOINT and stage != start:
-            stages[config]["resume"] = (cohort / "jobs" / f"{config}.checkpoint.pt").is_file()
-        run_config(root, config, kept, stages[config])
+            resumed = first if stage in (ALL_STAGES[0], TAUGHT[-1]) else stage
+            overrides[configs[stage][-1]]["resume"] = (cohort / "jobs" / f"{resumed}.checkpoint.pt").is_file()
+        _run_configs(root, configs[stage], kept, overrides)
         done.append(stage)
         chain.note(done)
         gc.collect()
+
+
+def _configs(first: str, cases: Sequence[Case], start: str | None) -> dict[str, tuple[str, ...]]:
+    """The stages of a cohort, in order, each with its configs; without self-training where there is none.
+
+    Args:
+        first: the config of the coarse stage.
+        cases: of the cohort.
+        start: the stage that is asked for.
+
+    Raises:
+        SemclError: when that is self-training, and there is none.
+    """
+    from ..coarse.config import OF_SLICES
+    from ..errors import SemclError
+
+    taught = first == OF_SLICES and any(case.fold is not None and case.label is None for case in cases)
+    if start == TAUGHT[-1] and not taught:
+        raise SemclError(
+            "there is no self-training here",
+            found="attention maps of a network of whole volumes" if first != OF_SLICES else "a label map of every scan",
+            expected="a plain network of slices (coarse_dims 2), and training scans without label maps",
+            remedy="start with another stage, or add scans: semcl prepare --unlabelled",
+        )
+    own = {ALL_STAGES[0]: (first,), TAUGHT[-1]: TAUGHT}
+    return {stage: own.get(stage, (stage,)) for stage in ALL_STAGES if taught or stage != TAUGHT[-1]}
+
+
+def _run_configs(
+    root: Path, configs: Sequence[str], overlay: Path | None, overrides: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Run the configs of a stage, one after the other."""
+    from .stages import run_config
+
+    for config in configs:
+        run_config(root, config, overlay, overrides[config])
 
 
 def _keep_checkpoints(cohort: Path, stages: Sequence[str]) -> None:
@@ -140,17 +183,20 @@ class Chain:
         """Whether the note is about a state of the cohort before scans were added."""
         return self._read().get("key") in self.keys[1:]
 
-    def done(self) -> list[str]:
+    def done(self, stages: Sequence[str]) -> list[str]:
         """The stages, from the first on, that have completed with the same numbers and this cohort or one it extends.
 
-        Where label maps, or scans to be tested, were added, training and what follows it have not.
+        Where label maps, or scans to be tested, were added, training and what follows it have not. Self-training has
+        where what follows it has: before there were scans for it, or in an earlier version.
         """
         note = self._read()
         listed = note.get("done")
-        count = len(listed) if isinstance(listed, list) and note.get("key") in self.keys else 0
+        known = listed if isinstance(listed, list) and note.get("key") in self.keys else []
         if note.get("labelled") != self.labelled:
-            count = min(count, ALL_STAGES.index("train"))
-        return list(ALL_STAGES[:count])
+            known = [stage for stage in known if stage in ALL_STAGES[: ALL_STAGES.index("train")]]
+        if "inference" in known:
+            known = [*known, TAUGHT[-1]]
+        return list(itertools.takewhile(lambda stage: stage in known, stages))
 
     def note(self, done: Sequence[str]) -> None:
         """Write which stages have completed."""

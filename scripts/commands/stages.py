@@ -69,6 +69,8 @@ def keep_window(dataset_dir: Path) -> None:
 def stage_files(root: Path, stage: str, overlay: Path | None) -> list[str]:
     """Return the config files of a stage: its own, and the overlay unless that is for other stages alone.
 
+    Of a variant of a stage they are the stage's, the overlay, and last what makes it the variant.
+
     Raises:
         SemclError: when the bundle has no such stage.
     """
@@ -78,10 +80,13 @@ def stage_files(root: Path, stage: str, overlay: Path | None) -> list[str]:
             "the bundle is missing", found=f"no {config}", expected="the bundle's folder", remedy="set --bundle_root"
         )
     from ..job.overlays import is_for
+    from ..study.stage_keys import StageKeys
     from ..study.strategy import read_overlay
 
-    used = overlay is not None and is_for(read_overlay(overlay), stage)
-    return [str(config), *([str(overlay)] if used else [])]
+    keys_of = StageKeys(root)
+    used = overlay is not None and is_for(read_overlay(overlay), keys_of.base(stage))
+    own, *variant = keys_of.files(stage)
+    return [own, *([str(overlay)] if used else []), *variant]
 
 
 def check_configs(root: Path, stages: Mapping[str, Mapping[str, Any]], overlay: Path | None) -> None:
@@ -96,11 +101,12 @@ def check_configs(root: Path, stages: Mapping[str, Mapping[str, Any]], overlay: 
         SemclError: with all errors of all stages.
     """
     from ..job import config_check, overlays
+    from ..study.stage_keys import StageKeys
 
     errors: dict[str, SemclError] = {}
     for stage, overrides in stages.items():
         files = stage_files(root, stage, overlay)
-        shipped = config_check.shipped(root, stage)
+        shipped = config_check.shipped(root, StageKeys(root).base(stage))
         merged = overlays.merged(files, overrides)
         errors |= {str(error): error for error in config_check.check_config(merged, shipped.own, shipped.others)}
     raise_all(list(errors.values()), of="the config")

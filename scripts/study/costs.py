@@ -21,16 +21,17 @@ from ..files import write_text
 from ..job.lock import Locks
 from ..sidefiles import read_note
 from .budget import Cost
-from .pipeline import READS_VOLUMES, cost_key
+from .pipeline import PREDICTORS, READS_VOLUMES, cost_key
 from .plan import Plan
 from .splits import write_datalist
+from .stage_shares import SELF_TRAINING, teacher
 from .step import Step
 from .strategy import Strategy
 
 FEW, CASES = 2, 12  # scans that the short runs read
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
 CPU_INFO = Path("/proc/cpuinfo")
-WEIGHTS = ("encoder_weights", "decoder_weights", "initial_weights")  # of earlier stages
+EARLIER = ("encoder_weights", "decoder_weights", "initial_weights", "pseudo_dir")  # what earlier stages leave
 UNNAMED = " threads"  # ends what earlier versions noted of a processor, which does not tell one from another
 AGAIN = "remove it, and the costs are measured again"
 
@@ -91,6 +92,8 @@ def _wanted(plan: Plan) -> dict[str, tuple[Strategy, str]]:
         stages = [stage for stage in plan.stages(strategy) if stage in strategy.stages]
         if {"pretrain", "train"} & set(stages):
             stages = ["store", *stages]
+        if SELF_TRAINING in stages:
+            stages.append(teacher(stages))
         for stage in stages:
             found.setdefault(cost_key(plan, strategy, stage), (strategy, stage))
     return found
@@ -124,7 +127,13 @@ class _Probe:
     ) -> tuple[int, Mapping[str, float]]:
         """How many scans a short run of a stage read, and what it noted."""
         cases = self._scans(count)
-        step = self._step(strategy, stage, f"{key} {count}", self._dataset_dir(count))
+        step = self._step(strategy, stage, f"{key} {count}", count)
+        if stage in PREDICTORS:
+            self._scans(CASES)
+            trained = "train" if "train" in strategy.stages else "segment"
+            before = self._step(strategy, trained, f"{cost_key(self.plan, strategy, trained)} {CASES}", CASES)
+            run(before)
+            step = replace(step, overrides={**step.overrides, "ckpt_dir": str(before.folder / "models")})
         run(step)
         return len(cases), step.cost
 
@@ -168,26 +177,32 @@ class _Probe:
         number = self.plan.numbers.get("image_channels", self.plan.keys_of.contents["common"]["image_channels"])
         return int(number)
 
-    def _step(self, strategy: Strategy, stage: str, name: str, dataset_dir: Path) -> Step:
-        numbers = self.plan.numbers_of(strategy, stage)
+    def _step(self, strategy: Strategy, stage: str, name: str, count: int) -> Step:
+        keys_of, numbers, dataset_dir = (
+            self.plan.keys_of,
+            self.plan.numbers_of(strategy, stage),
+            self._dataset_dir(count),
+        )
         given: dict[str, Any] = {
-            "bundle_root": str(self.plan.keys_of.folder.parent),
+            "bundle_root": str(keys_of.folder.parent),
             "dataset_dir": str(dataset_dir),
             "output_dir": str(self.folder / name),
         }
-        read = self.plan.keys_of.read_by(stage)
-        if stage not in ("coarse", strategy.coarse_stage) and "attention_dir" in read:
+        read = keys_of.read_by(stage)
+        if stage not in ("coarse", strategy.coarse_stage, SELF_TRAINING) and "attention_dir" in read:
             given["attention_dir"] = str(dataset_dir / "attention")
         if stage == "coarse" and self.plan.least < 2 and numbers.get("labelled_maps") != "simulated":
             given["labelled_maps"] = "none"  # a single patient cannot be held out
+        if stage in PREDICTORS:
+            given["section"] = "training"  # whether labelled or not
         if "max_epochs" in read:
-            given |= PROBE_LENGTHS | self.plan.keys_of.unvalidated(stage)
-        given |= {name: None for name in WEIGHTS if name in read}
+            given |= PROBE_LENGTHS | keys_of.unvalidated(stage)
+        given |= {name: None for name in EARLIER if name in read}
         return Step(
-            stage=stage,
+            stage=keys_of.base(stage),
             key=name,
             folder=self.folder / name,
-            files=(str(self.plan.keys_of.folder / f"{stage}.yaml"),),
+            files=keys_of.files(stage),
             overrides={**numbers, **given},
         )
 

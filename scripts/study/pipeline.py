@@ -13,10 +13,19 @@ from ..version import __version__
 from .budget import Cost, Length, length_of, usual_length
 from .plan import Plan, Run
 from .stage_keys import group, short_hash
+from .stage_shares import ENDS, SELF_TRAINING, predictor, teacher
 from .step import ATTENTION_FOLDER, PREDICTION_FOLDER, Step
-from .strategy import ENDS, LENGTH_KEYS, OWN, Strategy
+from .strategy import LENGTH_KEYS, OWN, Strategy
 
-READS_VOLUMES = {"coarse", "store", "segment", "pretrain_slices"}  # stages whose costs grow with the cohort
+PREDICTORS = {"pseudo_labels", "segment_inference"}  # stages that make pseudo-labels
+READS_VOLUMES = {
+    "coarse",
+    "store",
+    "segment",
+    "pretrain_slices",
+    SELF_TRAINING,
+    *PREDICTORS,
+}  # costs grow with a cohort
 
 ENCODERS = {"encoder", "slice_encoder"}  # of queries and of slices; others than the shipped ones have other weights
 
@@ -40,29 +49,30 @@ class Pipelines:
             SemclError: when the budget is too small for a stage.
         """
         found: dict[str, Step] = {}
-        for stage in run.strategy.stages:
-            if self.plan.attention_dir is not None and stage in run.strategy.map_stages:
-                continue
+        shares = self.plan.shares(run)
+        for stage in shares:
             if stage in ("coarse", run.strategy.coarse_stage):
                 found[stage] = self._coarse(run, stage, found)
             elif stage in ("pretrain", "train"):
                 self._of_queries(run, stage, found)
+            elif stage == SELF_TRAINING:
+                self._self_training(run, found)
             else:
                 weights = _weights(found, "pretrain_slices") if stage == "segment" else {}
                 if "pretrain" in found:  # the network is another: it takes what is its own
                     weights["initial_weights"] = _weights(found, "pretrain")["encoder_weights"]
                 found[stage] = self._step(run, stage, list(found.values()), weights)
-        last = list(run.strategy.stages)[-1]
-        end = ENDS[last]
+        end = predictor(shares)
         if end is not None:
-            needs = [step for step in found.values() if step.stage == last or step.makes_maps]
-            folders = {"ckpt_dir": str(found[last].folder / "models"), **self._attention(found)}
+            network = found["train" if "train" in found else list(shares)[-1]]
+            needs = [step for step in found.values() if step is network or step.makes_maps]
+            folders = {"ckpt_dir": str(network.folder / "models"), **self._attention(found)}
             found[end] = self._step(run, end, needs, folders, predicts=True, counts=False)
         return list(found.values())
 
     def coarse_map(self, run: Run) -> Step | None:
         """The step whose maps a strategy refines; None for a strategy that refines none, or maps made elsewhere."""
-        return next((step for step in self.steps(run) if step.makes_maps and run.strategy.refines), None)
+        return next((step for step in reversed(self.steps(run)) if step.makes_maps and run.strategy.refines), None)
 
     def cost(self, strategy: Strategy, stage: str) -> Cost | None:
         """What a stage of a strategy costs, if it was measured."""
@@ -92,6 +102,19 @@ class Pipelines:
                 run, "embed", [*needs, found[stage]], folders | examined, counts=False, optional=True
             )
 
+    def _self_training(self, run: Run, found: dict[str, Step]) -> None:
+        """Add pseudo-labels of scans without label maps, and the plain network, which goes on with them."""
+        first, network = found["segment"], found.get("train", found["segment"])
+        maker = teacher(found)
+        folders = {"ckpt_dir": str(network.folder / "models"), "section": "unlabelled", **self._attention(found)}
+        pseudo = self._step(run, maker, list(dict.fromkeys([first, network])), folders)
+        begins = {
+            "initial_weights": str(first.folder / "models" / ("coarse.pt" if first.makes_maps else "segment.pt")),
+            "pseudo_dir": str(pseudo.folder / ("pseudo" if maker == "pseudo_labels" else PREDICTION_FOLDER)),
+        }
+        found["pseudo_labels"] = pseudo
+        found[SELF_TRAINING] = self._step(run, SELF_TRAINING, [first, pseudo], begins, predicts=first.makes_maps)
+
     def _same_encoder(self, strategy: Strategy, stage: str) -> bool:
         """Whether a stage's encoder can begin with that of the plain network that made the maps."""
         slices, own = (self.plan.numbers_of(strategy, one) for one in ("segment", stage))
@@ -101,7 +124,9 @@ class Pipelines:
         return own["spatial_dims"] == SLICES and all(slices[key] == own[key] for key in ENCODER)
 
     def _attention(self, found: Mapping[str, Step]) -> dict[str, str]:
-        made = next((step.predicts for step in found.values() if step.makes_maps), self.plan.attention_dir)
+        made = next(
+            (step.predicts for step in reversed(list(found.values())) if step.makes_maps), self.plan.attention_dir
+        )
         return {} if made is None else {"attention_dir": str(made)}
 
     def _step(
@@ -128,7 +153,7 @@ class Pipelines:
         plan, split, labels = self.plan, run.split, run.cell.labels
         numbers = plan.numbers_of(run.strategy, stage)
         length = self.length(run, stage) if counts else None
-        switches = {key: value for key, value in given.items() if key not in OWN}
+        switches = {key: value for key, value in given.items() if key not in OWN - {"section"}}
         own = {**numbers, **(length.numbers if length else {}), **switches}
         made_of = {
             "numbers": {key: str(value) for key, value in own.items()},
@@ -144,10 +169,10 @@ class Pipelines:
             base = {"bundle_root": str(plan.keys_of.folder.parent), "seed": run.seed, "output_dir": str(folder)}
             base["dataset_dir"] = str(plan.dataset_dir(split, labels, run.seed))
             self._made[folder] = Step(
-                stage=stage,
+                stage=plan.keys_of.base(stage),
                 key=key,
                 folder=folder,
-                files=(str(plan.keys_of.folder / f"{stage}.yaml"),),
+                files=plan.keys_of.files(stage),
                 overrides={**own, **given, **plan.keys_of.unvalidated(stage), **base},
                 needs=tuple(needs),
                 predicts=folder / (PREDICTION_FOLDER if stage in ENDS.values() else ATTENTION_FOLDER)
@@ -165,25 +190,25 @@ class Pipelines:
         Raises:
             SemclError: when the budget is too small.
         """
-        strategy, budget = run.strategy, run.cell.budget
-        if budget is None or self.costs is None or stage not in strategy.stages:
+        strategy, budget, shares = run.strategy, run.cell.budget, self.plan.shares(run)
+        if budget is None or self.costs is None or stage not in shares:
             return None
         cost = self.costs[cost_key(self.plan, strategy, stage)]
         members = self.plan.members(run.split, run.cell.labels, run.seed)
         training = [case for case in members if case.fold is not None]
         rounds = len(held_out_folds(members)) + 1 if stage == "coarse" and self.plan.cross_fits(strategy) else 1
-        before = 0.0
-        if stage == next(iter(other for other in strategy.stages if other in ("pretrain", "train")), None):
-            store = self.costs[cost_key(self.plan, strategy, "store")]
-            before = store.fixed + store.case * len(training)
-        share = strategy.stages[stage]
-        if self.plan.attention_dir is not None and stage == list(strategy.stages)[-1]:
-            share += sum(strategy.stages[one] for one in strategy.map_stages)  # maps made elsewhere cost nothing here
+        before, cases = None, len(training)
+        if stage == next((other for other in shares if other in ("pretrain", "train")), None):
+            before = self.costs[cost_key(self.plan, strategy, "store")]
+        elif stage == SELF_TRAINING:
+            before = self.costs[cost_key(self.plan, strategy, teacher(shares))]
+            cases = sum(case.label is None for case in training)
+        seconds = before.fixed + before.case * cases if before else 0.0
         numbers = self.plan.numbers_of(strategy, stage)
         usual = usual_length(self.plan.keys_of.contents[stage], numbers)
         names = strategy.name, stage, run.cell.name
-        cases = len(training) if stage in READS_VOLUMES else 0
-        return length_of(share * budget, cost, before, cases, rounds, usual, names)
+        read = len(training) if stage in READS_VOLUMES else 0
+        return length_of(shares[stage] * budget, cost, seconds, read, rounds, usual, names)
 
 
 def cost_key(plan: Plan, strategy: Strategy, stage: str) -> str:

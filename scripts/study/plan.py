@@ -19,7 +19,8 @@ from ..version import __version__
 from .labels import Amount, with_labels_of
 from .splits import write_datalist
 from .stage_keys import StageKeys, short_hash
-from .strategy import ENDS, Strategy
+from .stage_shares import SELF_TRAINING, predictor
+from .strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -159,11 +160,26 @@ class Plan:
         return found
 
     def stages(self, strategy: Strategy) -> list[str]:
-        """The stages of a strategy, in order, without the store and embeddings."""
+        """The stages of a strategy, in order, without the store, pseudo-labels and embeddings."""
         left_out = () if self.attention_dir is None else strategy.map_stages
         trained = [stage for stage in strategy.stages if stage not in left_out]
-        end = ENDS[list(strategy.stages)[-1]]
+        end = predictor(strategy.stages)
         return [*trained, *([end] if end else [])]
+
+    def shares(self, run: Run) -> dict[str, float]:
+        """The stages that a run trains, in order, with their shares of the budget.
+
+        The last one gets the shares of those that make maps where maps are given, and that of self-training where
+        every scan has a label map.
+        """
+        shares = run.strategy.stages
+        left_out = set() if self.attention_dir is None else set(run.strategy.map_stages)
+        members = self.members(run.split, run.cell.labels, run.seed)
+        if all(case.label is not None for case in members if case.fold is not None):
+            left_out.add(SELF_TRAINING)
+        trained = {stage: share for stage, share in shares.items() if stage not in left_out}
+        trained[list(trained)[-1]] += sum(share for stage, share in shares.items() if stage in left_out)
+        return trained
 
     def check(self) -> None:
         """Check the config of every stage of every strategy, as the stages do, before anything runs.
@@ -176,10 +192,10 @@ class Plan:
 
     def _wrong(self, strategy: Strategy, stage: str) -> list[SemclError]:
         """What is wrong with the config of a stage of a strategy."""
-        shipped = config_check.shipped(self.keys_of.folder.parent, stage)
-        file, numbers = str(self.keys_of.folder / f"{stage}.yaml"), self.numbers_of(strategy, stage)
+        shipped = config_check.shipped(self.keys_of.folder.parent, self.keys_of.base(stage))
+        files, numbers = self.keys_of.files(stage), self.numbers_of(strategy, stage)
         try:
-            errors = config_check.check_config(overlays.merged([file], numbers), shipped.own, shipped.others)
+            errors = config_check.check_config(overlays.merged(files, numbers), shipped.own, shipped.others)
         except SemclError as error:
             errors = [error]
         return [

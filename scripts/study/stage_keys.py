@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from ..errors import SemclError
+from ..job.overlays import STAGES
 
 OF_SHARED = re.compile(r"shared\.(\w+)")
 KEY_REFERENCE = re.compile(r"@(\w+)")
@@ -21,6 +22,8 @@ KEY_REFERENCE = re.compile(r"@(\w+)")
 
 class StageKeys:
     """The keys of a bundle's configs.
+
+    An overlay that is for one stage alone (``stages: [segment]``) makes a variant of that stage, named as the overlay.
 
     Args:
         bundle_root: the bundle's folder.
@@ -34,10 +37,29 @@ class StageKeys:
         return {path.stem: path.read_text("utf-8") for path in sorted(self.folder.glob("*.yaml"))}
 
     @cached_property
+    def _parsed(self) -> dict[str, dict[str, Any]]:
+        return {name: yaml.safe_load(text) for name, text in self._texts.items()}
+
+    @cached_property
+    def _base(self) -> dict[str, str]:
+        """Variant -> the stage that it is of."""
+        listed = {name: content.get(STAGES) for name, content in self._parsed.items() if "run" not in content}
+        return {name: stages[0] for name, stages in listed.items() if isinstance(stages, list) and len(stages) == 1}
+
+    @cached_property
     def contents(self) -> dict[str, dict[str, Any]]:
-        """The content of every config that is a stage, and of common.yaml."""
-        found = {name: yaml.safe_load(text) for name, text in self._texts.items()}
-        return {name: content for name, content in found.items() if "run" in content or name == "common"}
+        """The content of every config that is a stage, of variants of stages, and of common.yaml."""
+        own = {name: content for name, content in self._parsed.items() if "run" in content or name == "common"}
+        variants = {name: {**own[stage], **self._parsed[name]} for name, stage in self._base.items()}
+        return own | variants
+
+    def base(self, stage: str) -> str:
+        """The stage that a variant is of; any other stage itself."""
+        return self._base.get(stage, stage)
+
+    def files(self, stage: str) -> tuple[str, ...]:
+        """The config files of a stage: its own, or of a variant the stage's and the overlay."""
+        return tuple(str(self.folder / f"{name}.yaml") for name in dict.fromkeys((self.base(stage), stage)))
 
     @cached_property
     def known(self) -> set[str]:
@@ -47,7 +69,8 @@ class StageKeys:
     def read_by(self, stage: str) -> set[str]:
         """The keys a stage reads: its own, and those of common.yaml that it refers to, directly or through others."""
         common = self.contents["common"]
-        found, waiting = set(self.contents[stage]), set(OF_SHARED.findall(self._texts[stage])) & set(common)
+        text = self._texts[self.base(stage)] + self._texts[stage]
+        found, waiting = set(self.contents[stage]), set(OF_SHARED.findall(text)) & set(common)
         while waiting:
             key = waiting.pop()
             found.add(key)
@@ -55,11 +78,12 @@ class StageKeys:
         return found
 
     def part(self, stage: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of ``numbers`` that a stage reads, by their bare keys; ``stage.key`` is for one stage alone."""
+        """Those of ``numbers`` that a stage reads, by bare keys; ``stage.key`` is for one stage and its variants."""
         read = self.read_by(stage)
         given = {key: (self.split(key), value) for key, value in numbers.items()}
-        mine = [(of, key, value) for (of, key), value in given.values() if of in (None, stage) and group(key) in read]
-        return {key: value for _, key, value in sorted(mine, key=lambda one: one[0] is not None)}  # its own come last
+        order = [None, self.base(stage), stage]  # its own come last
+        mine = [(of, key, value) for (of, key), value in given.values() if of in order and group(key) in read]
+        return {key: value for of, key, value in sorted(mine, key=lambda one: order.index(one[0]))}
 
     def of_stages(self, numbers: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
         """``numbers`` for some stages alone, as ``stage.key`` of those that read them."""

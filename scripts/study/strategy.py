@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,11 @@ from ..errors import SemclError
 from ..job.overlays import PATHS, STAGES
 from ..plain import read_text, read_yaml, short
 from .stage_keys import StageKeys, group
+from .stage_shares import SELF_TRAINING, check_stages, in_order
 
 STRATEGIES = "strategies"  # of the bundle's configs
 KEYS = "YAML with keys of the configs"
 FLOOR = "coarse map"  # what the strategies that refine start from
-PIPELINE_STAGES = ("coarse", "pretrain", "train", "pretrain_slices", "segment")  # stages that spend it, in their order
-FROM_SLICES = ("pretrain_slices", "segment", "pretrain", "train")  # the order where a plain network makes the maps
-ENDS = {"coarse": None, "train": "inference", "segment": "segment_inference"}  # last stage -> the one that predicts
-NEEDS = {
-    "train": ("coarse", "segment"),
-    "pretrain": ("coarse", "segment"),
-    "pretrain_slices": ("segment",),
-}  # stage -> those without all of which it makes no sense
 OWN = {*PATHS, "section", "seed", "labelled", "resume", "coarse_dims"} - {"decoder_weights"}  # set by the study
 LENGTH_KEYS = {"max_epochs", "epoch_length"}  # set by the study where there is a budget
 
@@ -45,9 +38,7 @@ class Strategy:
     @property
     def stages(self) -> dict[str, float]:
         """The stages that train, in their order, each with its share of the budget."""
-        found = read_overlay(self.overlay)[STAGES]
-        order = FROM_SLICES if {"segment", "train"} <= set(found) else PIPELINE_STAGES
-        return {stage: found[stage] for stage in order if stage in found}
+        return in_order(read_overlay(self.overlay)[STAGES])
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -64,8 +55,11 @@ class Strategy:
     @property
     def map_stages(self) -> tuple[str, ...]:
         """The stages that make its maps, which it does without where maps are given."""
+        if self.coarse_stage is None:
+            return ()
         stages = list(self.stages)
-        return tuple(stages[: stages.index(self.coarse_stage) + 1]) if self.coarse_stage else ()
+        first = stages[: stages.index(self.coarse_stage) + 1]
+        return (*first, *(stage for stage in stages if stage == SELF_TRAINING))
 
     @property
     def refines(self) -> bool:
@@ -185,51 +179,7 @@ def find_strategies(names: Sequence[str], keys_of: StageKeys, budget: bool = Tru
                 remedy="give each once, or rename the overlay",
             )
         strategy = Strategy(path.stem, path.resolve())
-        _check_stages(path, read_overlay(path).get(STAGES))
+        check_stages(path, read_overlay(path).get(STAGES))
         refuse_own(strategy.numbers, str(path), keys_of, budget)
         found.append(strategy)
     return found
-
-
-def _check_stages(path: Path, stages: object) -> None:
-    """Refuse a strategy whose stages do not make a pipeline, or spend more than the budget.
-
-    Raises:
-        SemclError: saying what is missing.
-    """
-    shares = dict(stages) if isinstance(stages, Mapping) else {}
-    wrong = ""
-    if not shares:
-        wrong = f"no key {STAGES}"
-    elif unknown := [stage for stage in shares if stage not in PIPELINE_STAGES]:
-        wrong = f"no training stage {unknown[0]}"
-    elif not all(isinstance(share, int | float) and 0 < share <= 1 for share in shares.values()):
-        wrong = f"shares {', '.join(f'{stage} {share}' for stage, share in shares.items())}"
-    elif sum(shares.values()) > 1 + 1e-9:
-        wrong = f"shares that add up to {sum(shares.values()):g}"
-    elif lacking := [stage for stage, others in NEEDS.items() if stage in shares and not set(others) & set(shares)]:
-        wrong = f"{lacking[0]} without {' or '.join(NEEDS[lacking[0]])}"
-    elif "pretrain" in shares and not {"train", "segment"} & set(shares):
-        wrong = "pretrain without train or segment"
-    elif not _one_pipeline(set(shares)):
-        wrong = f"{', '.join(shares)}, which are not one pipeline"
-    if wrong:
-        raise SemclError(
-            f"{path} does not say how a strategy is trained",
-            found=wrong,
-            expected="stages with shares of the training budget that add up to at most 1, such as "
-            "stages: {segment: 0.5, pretrain: 0.2, train: 0.3}, {coarse: 0.4, train: 0.6} or {segment: 1.0}",
-            remedy=f"edit {path}",
-        )
-
-
-def _one_pipeline(stages: set[str]) -> bool:
-    """Whether stages end in predictions, and one of them makes the maps, for queries alone."""
-    if {"segment", "train"} <= stages:
-        return "coarse" not in stages
-    ends = max(stages, key=PIPELINE_STAGES.index) in ENDS
-    return (
-        ends
-        and ("pretrain" not in stages or "coarse" in stages)
-        and ("pretrain" in stages or not {"coarse", "segment"} <= stages)
-    )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ..errors import SemclError
 from ..plain import parse_yaml
 from .stage_keys import StageKeys, group
-from .strategy import ENDS, Strategy, refuse_own
+from .stage_shares import predictor
+from .strategy import Strategy, refuse_own
 
 GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store depends on
 
@@ -44,7 +45,7 @@ def swept(strategies: Sequence[Strategy], sweep: str, keys_of: StageKeys, budget
         )
     found = []
     for strategy in strategies:
-        stages = [name for last in strategy.stages for name in (last, ENDS.get(last)) if name]
+        stages = [*strategy.stages, *filter(None, [predictor(strategy.stages)])]
         if any(keys_of.part(name, {key: values[0]}) for name in stages):
             found += [Strategy(f"{strategy.name} {key}={value}", strategy.overlay, {key: value}) for value in values]
         else:

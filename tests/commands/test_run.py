@@ -15,7 +15,9 @@ from scripts.errors import SemclError
 from scripts.job.closing import CHAINED
 from tests.conftest import write_nifti
 
-BY_SLICES = ("segment", *ALL_STAGES[1:])  # the configs of all stages, by default
+STAGES = tuple(stage for stage in ALL_STAGES if stage != "self_training")  # where every scan has a label map
+BY_SLICES = ("segment", *STAGES[1:])  # their configs, by default
+TAUGHT = ("segment", "pretrain", "train", "pseudo_labels", "self_training", "inference", "evaluate")  # where not
 
 
 class Calls(list):
@@ -51,13 +53,13 @@ def test_all_stages_run_once_in_their_order(cohort, started, capsys):
     assert calls.numbers == [{"coarse_dims": 2}, {}, {}, {}, {}]
     assert [line for line in capsys.readouterr().out.splitlines() if line] == [
         "== 1/5 coarse (segment.yaml)",
-        *(f"== {number}/5 {stage}" for number, stage in enumerate(ALL_STAGES[1:], 2)),
+        *(f"== {number}/5 {stage}" for number, stage in enumerate(STAGES[1:], 2)),
     ]
     run(str(cohort))
-    assert len(calls) == len(ALL_STAGES)
+    assert len(calls) == len(STAGES)
     assert "all stages have completed" in capsys.readouterr().out
     run(str(cohort), start="Inference")
-    assert [stage for stage, *_ in calls[len(ALL_STAGES) :]] == ["inference", "evaluate"]
+    assert [stage for stage, *_ in calls[len(STAGES) :]] == ["inference", "evaluate"]
 
 
 def test_an_interrupted_chain_goes_on_in_its_stage(cohort, started):
@@ -99,7 +101,7 @@ def test_an_interrupted_network_of_slices_goes_on_and_its_checkpoint_is_kept(coh
     assert [stage for stage, *_ in calls] == ["segment", *BY_SLICES]
     assert [resume for *_, resume in calls[:3]] == [False, True, False]
     run(str(cohort), start="coarse")
-    assert calls[len(ALL_STAGES) + 1 :][0] == ("segment", None, None)
+    assert calls[len(STAGES) + 1 :][0] == ("segment", None, None)
     (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"y")
     (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
     run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
@@ -119,7 +121,7 @@ def test_the_overlay_says_which_network_makes_the_maps(overlay, stage, numbers, 
     (tmp_path / "mine.yaml").write_text(overlay)
     run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
     calls, _ = started
-    assert ([config for config, *_ in calls], calls.numbers[0]) == ([stage, *ALL_STAGES[1:]], numbers)
+    assert ([config for config, *_ in calls], calls.numbers[0]) == ([stage, *STAGES[1:]], numbers)
 
 
 def test_the_checkpoint_of_a_plain_network_beside_the_chain_stays(cohort, started, tmp_path):
@@ -143,14 +145,74 @@ def test_scans_to_learn_from_that_are_added_repeat_nothing(cohort, started, caps
     run(str(cohort))
     grow(cohort, label=False)
     run(str(cohort))
-    assert len(calls) == len(ALL_STAGES)
+    assert len(calls) == len(STAGES)
     assert "scans to learn from were added since; " in capsys.readouterr().out
     write_nifti(cohort / "attention/patient000.nii.gz", np.zeros((2, 2, 2), np.uint8))
     note_attention(cohort / "attention", {})
     run(str(cohort), start="pretrain")
-    assert [stage for stage, *_ in calls[len(ALL_STAGES) :]] == ["maps", *ALL_STAGES[1:]]
+    assert [stage for stage, *_ in calls[len(STAGES) :]] == ["maps", *TAUGHT[1:]]
     run(str(cohort))
-    assert "were added" not in capsys.readouterr().out.rpartition("== 5/5")[2]
+    assert "were added" not in capsys.readouterr().out.rpartition("== 6/6")[2]
+
+
+def unlabel(cohort):
+    """Take a training patient's label maps from a cohort."""
+    cases = datalist.load(cohort)
+    patient = next(case.patient for case in cases if case.fold is not None)
+    datalist.save([replace(case, label=None) if case.patient == patient else case for case in cases], cohort)
+
+
+def test_scans_without_label_maps_teach_the_network_of_the_maps(cohort, started, capsys):
+    calls, _ = started
+    unlabel(cohort)
+    run(str(cohort))
+    assert [stage for stage, *_ in calls] == list(TAUGHT)
+    assert calls.numbers[4] == calls.numbers[0] == {"coarse_dims": 2}
+    assert "== 4/6 self_training\n" in capsys.readouterr().out
+    run(str(cohort))
+    assert len(calls) == len(TAUGHT)
+    run(str(cohort), start="self_training")
+    assert [stage for stage, *_ in calls[len(TAUGHT) :]] == list(TAUGHT[3:])
+
+
+def test_interrupted_self_training_goes_on_with_its_pseudo_labels_brought_up_to_date(cohort, started):
+    calls, fails = started
+    unlabel(cohort)
+    fails["stage"] = "self_training"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort))
+    fails.clear()
+    (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")
+    run(str(cohort))
+    assert [(stage, resume) for stage, _, resume in calls[5:]] == [
+        ("pseudo_labels", None),
+        ("self_training", True),
+        ("inference", None),
+        ("evaluate", None),
+    ]
+
+
+@pytest.mark.parametrize(("overlay", "found"), [("", "a label map of every scan"), ("coarse_dims: 3", "whole volumes")])
+def test_self_training_that_cannot_be_is_refused(overlay, found, cohort, started, tmp_path):
+    (tmp_path / "mine.yaml").write_text(overlay or "patch_size: 32")
+    if overlay:
+        unlabel(cohort)
+    with pytest.raises(SemclError, match=rf"(?s)no self-training here.*{found}.*prepare --unlabelled"):
+        run(str(cohort), overlay=str(tmp_path / "mine.yaml"), start="self_training")
+    calls, _ = started
+    assert calls == []
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert not {"pseudo_labels", "self_training"} & {stage for stage, *_ in calls}
+
+
+def test_a_cohort_that_completed_before_there_was_self_training_repeats_nothing(cohort, started):
+    calls, _ = started
+    unlabel(cohort)
+    run(str(cohort))
+    note = cohort / "jobs" / "run.json"
+    note.write_text(note.read_text().replace('"self_training", ', ""))
+    run(str(cohort))
+    assert len(calls) == len(TAUGHT)
 
 
 def test_labelled_scans_that_are_added_keep_coarse_networks_and_encoder(cohort, started):
@@ -158,7 +220,7 @@ def test_labelled_scans_that_are_added_keep_coarse_networks_and_encoder(cohort, 
     run(str(cohort))
     grow(cohort, label=True)
     run(str(cohort))
-    assert [stage for stage, *_ in calls[len(ALL_STAGES) :]] == ["train", "inference", "evaluate"]
+    assert [stage for stage, *_ in calls[len(STAGES) :]] == ["train", "inference", "evaluate"]
 
 
 def test_label_maps_of_scans_that_were_there_repeat_the_training_from_its_start(cohort, started):
@@ -172,9 +234,9 @@ def test_label_maps_of_scans_that_were_there_repeat_the_training_from_its_start(
     datalist.save(labelled, cohort, extends=extended(cohort, labelled))
     run(str(cohort))
     stages = ["train", "inference", "evaluate"]
-    assert [(stage, bool(resume)) for stage, _, resume in calls[5:]] == [(stage, False) for stage in stages]
+    assert [(stage, bool(resume)) for stage, _, resume in calls[len(TAUGHT) :]] == [(stage, False) for stage in stages]
     run(str(cohort))
-    assert len(calls) == len(ALL_STAGES) + len(stages)
+    assert len(calls) == len(TAUGHT) + len(stages)
 
 
 def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, tmp_path):
@@ -186,7 +248,7 @@ def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, t
     assert calls[-1] == ("evaluate", OVERLAY_FILE, None)
     (tmp_path / "mine.yaml").write_text("patch_size: 48\n")
     run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
-    assert len(calls) == 2 * len(ALL_STAGES) + 1
+    assert len(calls) == 2 * len(STAGES) + 1
     assert yaml.safe_load((cohort / OVERLAY_FILE).read_text()) == {"patch_size": 48}
 
 

@@ -22,6 +22,7 @@ from scripts.study.plan import Cell, Plan, Run
 from scripts.study.results import Results
 from scripts.study.splits import split_cases
 from scripts.study.stage_keys import StageKeys
+from scripts.study.stage_shares import SELF_TRAINING, teacher
 from scripts.study.step import Step
 from scripts.study.step_process import METHOD
 from scripts.study.strategy import FLOOR, find_strategies
@@ -38,6 +39,9 @@ COSTS = {  # of stages on a device nobody has
     "train": Cost(step=0.08, fixed=1.0, case=0.0, samples=32, flops=6e9),
     "pretrain_slices": Cost(step=0.2, fixed=0.0, case=0.3, samples=8, flops=8e9),
     "segment": Cost(step=0.3, fixed=0.5, case=0.3, samples=8, flops=9e9),
+    "self_training": Cost(step=0.25, fixed=0.5, case=0.25, samples=8, flops=9e9),
+    "pseudo_labels": Cost(step=0.0, fixed=0.5, case=0.75),
+    "segment_inference": Cost(step=0.0, fixed=0.25, case=0.5),
 }
 
 
@@ -98,11 +102,15 @@ def made_plan(
 
 
 def costs_of(plan: Plan, known: Mapping[str, Cost] = COSTS) -> dict[str, Cost]:
-    """A cost of every stage of every strategy, and of the store."""
+    """A cost of every stage of every strategy, of the store and of pseudo-labels."""
     return {
         cost_key(plan, strategy, stage): known[stage]
         for strategy in plan.strategies
-        for stage in ("store", *strategy.stages)
+        for stage in (
+            "store",
+            *strategy.stages,
+            *([teacher(strategy.stages)] if SELF_TRAINING in strategy.stages else []),
+        )
     }
 
 
@@ -122,8 +130,8 @@ def run_of(plan: Plan, strategy: str, seed: int = 0, cell: int = 0, split: str |
 
 
 def steps_of(pipelines: Pipelines, strategy: str, **which: Any) -> dict[str, Step]:
-    """Stage -> step of one run."""
-    return {step.stage: step for step in pipelines.steps(run_of(pipelines.plan, strategy, **which))}
+    """Stage, or variant of one, -> step of one run."""
+    return {step.folder.name.split()[0]: step for step in pipelines.steps(run_of(pipelines.plan, strategy, **which))}
 
 
 def design_of(**changes: Any) -> Design:

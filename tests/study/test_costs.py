@@ -16,7 +16,7 @@ from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.study import costs as module
 from scripts.study.budget import Cost
-from scripts.study.costs import PROBE_LENGTHS, WEIGHTS, measure_costs, require_machine
+from scripts.study.costs import EARLIER, PROBE_LENGTHS, measure_costs, require_machine
 from scripts.study.pipeline import cost_key
 from scripts.study.plan import Plan
 from scripts.study.step import Step
@@ -29,8 +29,9 @@ SEEN = {  # what short runs note beside themselves, besides what grows with the 
     "store": {"whole": 0.5},
     "pretrain": {"training": 3.0, "steps": 16, "samples": 1024, "step": 0.2, "flops": 300, "whole": 5.0},
     "train": {"training": 1.0, "steps": 16, "samples": 512, "step": 0.1, "flops": 200, "whole": 4.5},
+    "inference": {"whole": 1.5},
 }
-CASE = {"coarse": 0.5, "segment": 0.75, "store": 0.25}  # seconds of each scan
+CASE = {"coarse": 0.5, "segment": 0.75, "store": 0.25, "inference": 1.25}  # seconds of each scan
 
 
 class Runs:
@@ -94,7 +95,7 @@ def test_costs_are_a_step_s_an_epoch_s_and_what_comes_once_or_with_every_case(tm
     plan = plan_of(tmp_path)
     found = measure_costs(plan, runs)
     semantic = plan.strategies[1]
-    assert {stage: found[cost_key(plan, semantic, stage)] for stage in SEEN if stage != "coarse"} == {
+    assert {stage: found[cost_key(plan, semantic, stage)] for stage in SEEN.keys() - {"coarse", "inference"}} == {
         "segment": Cost(step=0.3, epoch=0.5, fixed=2.0, case=0.75, samples=8.0, flops=400),
         "store": Cost(step=0.0, fixed=0.5, case=0.25),
         "pretrain": Cost(step=0.2, fixed=2.0, case=0.0, samples=64.0, flops=300),
@@ -141,11 +142,28 @@ def test_short_runs_are_short_and_start_from_random_weights(tmp_path: Path, runs
     for stage in ("segment", "pretrain", "train"):
         assert {key: steps[stage][key] for key in PROBE_LENGTHS} == PROBE_LENGTHS
     assert not PROBE_LENGTHS.keys() & steps["store"].keys()
-    assert [steps["train"][key] for key in WEIGHTS] == [None, None, None]
+    assert [steps["train"][key] for key in EARLIER] == [None] * 4
     assert steps["pretrain"]["initial_weights"] is steps["segment"]["encoder_weights"] is None
     assert steps["pretrain"]["meaning"] == "cluster"
     assert len({step.folder for step in runs.steps}) == len(runs.steps) == 6
     assert all(Path(overrides["output_dir"]).is_relative_to(plan.out / "costs") for overrides in steps.values())
+
+
+def test_pseudo_labels_are_measured_with_the_refiner_of_a_short_run(tmp_path: Path, runs: Runs) -> None:
+    plan = plan_of(tmp_path, ["self-training"])
+    found = measure_costs(plan, runs)
+    assert found[cost_key(plan, plan.strategies[0], "pseudo_labels")] == Cost(step=0.0, fixed=1.5, case=1.25)
+    pseudo = [step for step in runs.steps if step.stage == "inference"]
+    train = [step for step in runs.steps if step.stage == "train"]
+    assert len({step.folder for step in train}) == 1  # run again it has nothing to do
+    assert len(pseudo) == 2
+    for step in pseudo:
+        assert step.overrides["ckpt_dir"] == f"{train[0].folder}/models"
+        assert step.overrides["section"] == "training"
+        assert step.overrides["attention_dir"] == f"{step.overrides['dataset_dir']}/attention"
+    (taught,) = {step.files for step in runs.steps if step.stage == "segment" and len(step.files) == 2}
+    assert [Path(file).stem for file in taught] == ["segment", "self_training"]
+    assert all(step.overrides["pseudo_dir"] is None for step in runs.steps if step.files == taught)
 
 
 def test_short_runs_refine_label_maps(tmp_path: Path, runs: Runs) -> None:

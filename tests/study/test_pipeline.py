@@ -24,6 +24,7 @@ from tests.study.made import (
     run_of,
     steps_of,
     strategy_file,
+    write_cases,
 )
 
 BUDGET = 120.0
@@ -133,6 +134,73 @@ def test_a_plain_network_begins_with_the_weights_that_were_pretrained_on_queries
     assert "labelled_maps" not in refined["coarse"].overrides
     assert "initial_weights" not in untrained["segment"].overrides
     assert "initial_weights" not in refined["train"].overrides
+
+
+def test_self_training_goes_on_from_what_the_refiner_makes_of_scans_without_label_maps(tmp_path: Path) -> None:
+    pipelines = budgeted(tmp_path, ["scratch", "self-training"], (200.0,))
+    found = steps_of(pipelines, "self-training")
+    stages = ["segment", "store", "train", "pseudo_labels", "self_training", "inference"]
+    assert list(found) == stages
+    pseudo, taught = found["pseudo_labels"], found["self_training"]
+    assert (pseudo.stage, taught.stage) == ("inference", "segment")
+    assert pseudo.overrides["section"] == "unlabelled"
+    assert pseudo.overrides["ckpt_dir"] == found["inference"].overrides["ckpt_dir"] == f"{found['train'].folder}/models"
+    assert pseudo.overrides["attention_dir"] == str(found["segment"].folder / "attention")
+    assert taught.overrides["pseudo_dir"] == f"{pseudo.folder}/pseudo"
+    assert taught.overrides["initial_weights"] == f"{found['segment'].folder}/models/coarse.pt"
+    assert taught.overrides["coarse_dims"] == 2
+    assert set(taught.needs) == {found["segment"], pseudo}
+    assert found["inference"].overrides["attention_dir"] == str(taught.predicts)
+    assert set(found["inference"].needs) == {found["segment"], found["train"], taught}
+    assert [step.counts for step in found.values()] == [True] * 5 + [False]
+    assert pipelines.coarse_map(run_of(pipelines.plan, "self-training")) is taught
+    cases = pipelines.plan.members("own", pipelines.plan.cells[0].labels, 0)
+    training = [case for case in cases if case.fold is not None]
+    lacking = sum(case.label is None for case in training)
+    fixed = 0.5 + 0.75 * lacking + 0.5 + 0.25 * len(training)
+    steps = taught.overrides["max_epochs"] * taught.overrides["epoch_length"]
+    assert fixed + steps * 0.25 == pytest.approx(taught.seconds)
+    assert 0.2 * 200 - 0.5 < taught.seconds <= 0.2 * 200
+
+
+def test_a_plain_network_goes_on_with_its_own_pseudo_labels(tmp_path: Path) -> None:
+    plan = made_plan(tmp_path, ["multiclass", "multiclass-self-training"], cells=cells_of(["2"], [200.0, None]))
+    pipelines = made_pipelines(plan)
+    steps = pipelines.steps(run_of(plan, "multiclass-self-training"))
+    assert [step.folder.name.split()[0] for step in steps] == [
+        "segment", "segment_inference", "self_training", "segment_inference",
+    ]  # fmt: skip
+    first, pseudo, taught, end = steps
+    assert pseudo.overrides["section"] == "unlabelled"
+    assert (pseudo.predicts, taught.predicts, end.counts) == (None, None, False)
+    assert taught.overrides["initial_weights"] == f"{first.folder}/models/segment.pt"
+    assert taught.overrides["pseudo_dir"] == f"{pseudo.folder}/predictions"
+    assert "coarse_dims" not in taught.overrides
+    assert end.overrides["ckpt_dir"] == f"{taught.folder}/models"
+    assert set(end.needs) == {taught}
+    plain = pipelines.steps(run_of(plan, "multiclass", cell=1))
+    taught_too = pipelines.steps(run_of(plan, "multiclass-self-training", cell=1))
+    assert plain[0] is taught_too[0]  # without a budget it is as long
+    assert plain[1].folder != taught_too[1].folder  # other scans
+
+
+def test_where_every_scan_has_a_label_map_there_is_no_self_training_and_training_gets_its_share(tmp_path: Path) -> None:
+    cases = write_cases(tmp_path / "cohort", unlabelled=0)
+    plan = made_plan(tmp_path, ["scratch", "self-training"], cases=cases, cells=cells_of(["2", "100%"], [200.0]))
+    pipelines = made_pipelines(plan)
+    assert "self_training" in steps_of(pipelines, "self-training")
+    found = steps_of(pipelines, "self-training", cell=1)
+    assert list(found) == ["segment", "store", "train", "inference"]
+    assert plan.shares(run_of(plan, "self-training", cell=1)) == {"segment": 0.5, "train": pytest.approx(0.5)}
+    assert 0.5 * 200 - 0.5 < found["train"].seconds <= 0.5 * 200
+
+
+def test_where_maps_are_given_there_is_no_self_training(tmp_path: Path) -> None:
+    folder = tmp_path / "cohort" / "attention"
+    plan = made_plan(tmp_path, ["self-training"], attention_dir=folder, cells=cells_of(["2"], [200.0]))
+    found = steps_of(made_pipelines(plan), "self-training")
+    assert list(found) == ["store", "train", "inference"]
+    assert plan.shares(run_of(plan, "self-training")) == {"train": pytest.approx(1)}
 
 
 def test_every_stage_reads_the_datalist_of_its_share(tmp_path: Path) -> None:

@@ -33,6 +33,25 @@ def test_overlays_are_no_stages() -> None:
     assert not {"fast", "standard", "faithful", "natural", "tensorboard"} & set(KEYS.contents)
 
 
+def test_an_overlay_for_one_stage_alone_makes_a_variant_of_it() -> None:
+    assert KEYS.base("self_training") == "segment"
+    assert KEYS.base("segment") == "segment"
+    assert [Path(file).stem for file in KEYS.files("self_training")] == ["segment", "self_training"]
+    assert [Path(file).stem for file in KEYS.files("segment")] == ["segment"]
+    own, variant = KEYS.contents["segment"], KEYS.contents["self_training"]
+    changed = {"stages", "pseudo_dir", "initial_weights", "max_epochs", "learning_rate"}
+    assert {key for key in own.keys() | variant.keys() if own.get(key, ...) != variant.get(key, ...)} == changed
+    assert KEYS.read_by("self_training") == KEYS.read_by("segment") | {"stages"}
+    assert KEYS.version("self_training") != KEYS.version("segment")
+
+
+def test_a_key_of_a_stage_is_for_its_variants_too_and_one_of_a_variant_for_it_alone() -> None:
+    numbers = {"self_training.confidence": 0.7, "confidence": 0.9, "segment.confidence": 0.8}
+    assert KEYS.part("self_training", numbers) == {"confidence": 0.7}
+    assert KEYS.part("segment", numbers) == {"confidence": 0.8}
+    assert KEYS.part("self_training", {"segment.momentum": 0.5}) == {"momentum": 0.5}
+
+
 def test_what_common_refers_to_is_read_as_well(tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     common = "a: '@b'\nb: $@c + 1\nc: 3\nd: 4\n"

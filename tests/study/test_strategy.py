@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import SemclError
-from scripts.study.strategy import PIPELINE_STAGES, find_strategies
+from scripts.study.stage_shares import PIPELINE_STAGES
+from scripts.study.strategy import find_strategies
 from tests.study.made import BUNDLE, KEYS, SHIPPED, overlay, strategy_file
 
 FOLDER = BUNDLE / "configs" / "strategies"
@@ -46,6 +47,7 @@ MAPS = {  # stages -> the stage that makes the maps, those left out where maps a
     "{coarse: 0.3, pretrain: 0.2, segment: 0.5}": ("coarse", ("coarse",), False),
     "{segment: 0.6, train: 0.4}": ("segment", ("segment",), True),
     "{pretrain_slices: 0.1, segment: 0.5, train: 0.4}": ("segment", ("pretrain_slices", "segment"), True),
+    "{segment: 0.5, train: 0.3, self_training: 0.2}": ("segment", ("segment", "self_training"), True),
 }
 
 
@@ -55,15 +57,6 @@ def test_maps_are_of_the_coarse_network_or_of_a_plain_one_before_a_refiner(
 ) -> None:
     (strategy,) = find_strategies([strategy_file(tmp_path, "mine", stages=stages)], KEYS)
     assert (strategy.coarse_stage, strategy.map_stages, strategy.refines) == found
-
-
-def test_stages_are_in_the_order_they_run(tmp_path: Path) -> None:
-    refined = "{train: 0.2, pretrain: 0.2, segment: 0.2, pretrain_slices: 0.2}"
-    plain = "{segment: 0.2, pretrain: 0.2, coarse: 0.2}"
-    paths = [strategy_file(tmp_path, name, stages=stages) for name, stages in (("one", refined), ("two", plain))]
-    one, two = find_strategies(paths, KEYS)
-    assert list(one.stages) == ["pretrain_slices", "segment", "pretrain", "train"]
-    assert list(two.stages) == ["coarse", "pretrain", "segment"]
 
 
 def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,60 +122,6 @@ def test_a_file_that_is_not_an_overlay_is_refused(tmp_path: Path, text: str, fou
         SemclError, match=rf"(?s)odd\.yaml is (not an overlay|not YAML).*{found}.*keys of the configs.*edit "
     ):
         find_strategies([str(path)], KEYS)
-
-
-WRONG = {  # what is said of stages that make no pipeline
-    "{}": "no key stages",
-    "3": "no key stages",
-    "[coarse, train]": "no key stages",
-    "{coarse: 0.5, trian: 0.5}": "no training stage trian",
-    "{coarse: 0.5, inference: 0.5}": "no training stage inference",
-    "{coarse: 0, train: 1.0}": r"shares coarse 0, train 1\.0",
-    "{coarse: -0.5, train: 1.0}": r"shares coarse -0\.5",
-    "{coarse: 1.5}": r"shares coarse 1\.5",
-    "{coarse: half}": "shares coarse half",
-    "{coarse: .nan}": "shares coarse nan",
-    "{coarse: null}": "shares coarse None",
-    "{coarse: 0.6, train: 0.6}": r"shares that add up to 1\.2",
-    "{train: 1.0}": "train without coarse or segment",
-    "{coarse: 0.5, pretrain: 0.5}": "pretrain without train or segment",
-    "{pretrain: 0.5, segment: 0.5}": "pretrain, segment, which are not one pipeline",
-    "{pretrain: 0.5, train: 0.5}": "train without coarse or segment",
-    "{pretrain_slices: 1.0}": "pretrain_slices without segment",
-    "{coarse: 0.5, segment: 0.5}": "coarse, segment, which are not one pipeline",
-    "{coarse: 0.3, train: 0.3, segment: 0.4}": "coarse, train, segment, which are not one pipeline",
-    "{coarse: 0.3, pretrain_slices: 0.3, segment: 0.4}": "coarse, pretrain_slices, segment, which are not one pipeline",
-}
-
-
-@pytest.mark.parametrize(("stages", "found"), WRONG.items(), ids=WRONG.keys())
-def test_stages_that_make_no_pipeline_are_refused_with_what_is_wrong(tmp_path: Path, stages: str, found: str) -> None:
-    path = strategy_file(tmp_path, "odd", stages=stages)
-    message = rf"(?s)odd\.yaml does not say how a strategy is trained.*{found}.*stages: \{{segment.*edit .*odd\.yaml"
-    with pytest.raises(SemclError, match=message):
-        find_strategies([path], KEYS)
-
-
-def test_an_overlay_without_stages_is_no_strategy(tmp_path: Path) -> None:
-    with pytest.raises(SemclError, match=r"(?s)how a strategy is trained.*no key stages"):
-        find_strategies([str(overlay(tmp_path, "old", "temperature: 0.2"))], KEYS)
-
-
-@pytest.mark.parametrize(
-    "stages",
-    [
-        "{coarse: 1.0}",
-        "{coarse: 0.2, train: 0.2}",
-        "{coarse: 0.3, pretrain: 0.2, segment: 0.5}",
-        "{coarse: 0.1, pretrain: 0.2, train: 0.7}",
-        "{segment: 0.5, train: 0.5}",
-        "{segment: 0.5, pretrain: 0.2, train: 0.2}",
-        "{pretrain_slices: 0.1, segment: 0.5, train: 0.4}",
-        "{coarse: 1}",
-    ],
-)
-def test_pipelines_may_spend_the_budget_or_less(tmp_path: Path, stages: str) -> None:
-    assert find_strategies([strategy_file(tmp_path, "mine", stages=stages)], KEYS)
 
 
 @pytest.mark.parametrize("key", ["seed", "labelled", "output_dir", "store_dir", "resume", "section", "coarse_dims"])
