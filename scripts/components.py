@@ -98,6 +98,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "AugmentedInference": "refine.test_time_augmentation",
     "ValidationCurve": "job.progress",
     "VolumeDataset": "refine.volumes",
+    "some_unlabelled": "cohort.selection",
     "with_pseudo_labels": "cohort.selection",
     "write_maps": "coarse.maps",
     "WriteDicomSeg": "refine.dicom_seg",

@@ -43,6 +43,7 @@ OVERLAYS = {
     "inference_trt",
     "multi_gpu_train",
     "natural",
+    "plain_pseudo_labels",
     "pseudo_labels",
     "self_training",
     "standard",
@@ -50,7 +51,9 @@ OVERLAYS = {
     "validate",
 }
 ENCODERS = sorted((CONFIGS / "encoders").glob("*.yaml"))
-NOT_OVER_ALL = {"common", "inference_trt", "multi_gpu_train", "tensorboard", "validate"}  # of other keys than numbers
+NOT_OVER_ALL = {  # of other keys than numbers
+    *("common", "inference_trt", "multi_gpu_train", "plain_pseudo_labels", "pseudo_labels", "tensorboard", "validate"),
+}
 COMMON = yaml.safe_load((CONFIGS / "common.yaml").read_text())
 
 
@@ -137,7 +140,7 @@ def test_shared_keys_of_a_stage_are_in_common(stage):
 
 
 def test_everything_in_common_is_used():
-    text = "".join((CONFIGS / f"{stage}.yaml").read_text() for stage in STAGES)
+    text = "".join((CONFIGS / f"{name}.yaml").read_text() for name in (*STAGES, "pseudo_labels"))
     used = {"settings"} | shared_by(text) | set(re.findall(r"@(\w+)", (CONFIGS / "common.yaml").read_text()))
     assert set(COMMON) - used == set()
 

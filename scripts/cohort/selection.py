@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,12 +80,33 @@ def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Ca
     return [case for case in labelled if case.patient in kept]
 
 
+def some_unlabelled(cases: Sequence[Case], most: int, seed: int) -> list[Case]:
+    """At most so many of the training cases without label maps, drawn at random, a patient's second after all firsts.
+
+    Raises:
+        SemclError: when none may be taken.
+    """
+    if most < 1:
+        raise SemclError(
+            "no scans to make pseudo-labels of", found=f"pseudo_cases {most}", expected="1 or more",
+            remedy="set pseudo_cases",
+        )  # fmt: skip
+    lacking = [case for case in cases if case.fold is not None and case.label is None]
+    order = [lacking[place] for place in np.random.default_rng(seed).permutation(len(lacking))]
+    turns: Counter[str] = Counter()
+    turn = {}
+    for case in order:
+        turn[case.id] = turns[case.patient]
+        turns[case.patient] += 1
+    return sorted(order, key=lambda case: turn[case.id])[:most]
+
+
 def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder: str | None) -> list[Case]:
     """The cases of ``learnt``, and those of ``training`` without label maps with their pseudo-labels.
 
     Args:
         learnt: labelled cases.
-        training: all training cases.
+        training: all training cases, or those of them that may be learnt from.
         folder: of <case>.nii.gz, of pictures <case>.png, written by inference.yaml --section unlabelled --certain 0.8,
             say; None for none.
 

@@ -21,7 +21,7 @@ from ..files import write_text
 from ..job.lock import Locks
 from ..sidefiles import read_note
 from .budget import Cost
-from .pipeline import PREDICTORS, READS_VOLUMES, cost_key
+from .pipeline import READS_VOLUMES, TEACHERS, cost_key
 from .plan import Plan
 from .splits import write_datalist
 from .stage_shares import SELF_TRAINING, teacher
@@ -128,7 +128,7 @@ class _Probe:
         """How many scans a short run of a stage read, and what it noted."""
         cases = self._scans(count)
         step = self._step(strategy, stage, f"{key} {count}", count)
-        if stage in PREDICTORS:
+        if stage in TEACHERS:
             self._scans(CASES)
             trained = "train" if "train" in strategy.stages else "segment"
             before = self._step(strategy, trained, f"{cost_key(self.plan, strategy, trained)} {CASES}", CASES)
@@ -193,8 +193,8 @@ class _Probe:
             given["attention_dir"] = str(dataset_dir / "attention")
         if stage == "coarse" and self.plan.least < 2 and numbers.get("labelled_maps") != "simulated":
             given["labelled_maps"] = "none"  # a single patient cannot be held out
-        if stage in PREDICTORS:
-            given["section"] = "training"  # whether labelled or not
+        if stage in TEACHERS:
+            given["cases"] = "$scripts.load_cases(@dataset_dir, 'training')"  # whether labelled or not
         if "max_epochs" in read:
             given |= PROBE_LENGTHS | keys_of.unvalidated(stage)
         given |= {name: None for name in EARLIER if name in read}

@@ -17,15 +17,8 @@ from .stage_shares import ENDS, SELF_TRAINING, predictor, teacher
 from .step import ATTENTION_FOLDER, PREDICTION_FOLDER, Step
 from .strategy import LENGTH_KEYS, OWN, Strategy
 
-PREDICTORS = {"pseudo_labels", "segment_inference"}  # stages that make pseudo-labels
-READS_VOLUMES = {
-    "coarse",
-    "store",
-    "segment",
-    "pretrain_slices",
-    SELF_TRAINING,
-    *PREDICTORS,
-}  # costs grow with a cohort
+TEACHERS = {"pseudo_labels", "plain_pseudo_labels"}
+READS_VOLUMES = {"coarse", "store", "segment", "pretrain_slices", SELF_TRAINING, *TEACHERS}  # costs grow with a cohort
 
 ENCODERS = {"encoder", "slice_encoder"}  # of queries and of slices; others than the shipped ones have other weights
 
@@ -105,12 +98,11 @@ class Pipelines:
     def _self_training(self, run: Run, found: dict[str, Step]) -> None:
         """Add pseudo-labels of scans without label maps, and the plain network, which goes on with them."""
         first, network = found["segment"], found.get("train", found["segment"])
-        maker = teacher(found)
-        folders = {"ckpt_dir": str(network.folder / "models"), "section": "unlabelled", **self._attention(found)}
-        pseudo = self._step(run, maker, list(dict.fromkeys([first, network])), folders)
+        folders = {"ckpt_dir": str(network.folder / "models"), **self._attention(found)}
+        pseudo = self._step(run, teacher(found), list(dict.fromkeys([first, network])), folders)
         begins = {
             "initial_weights": str(first.folder / "models" / ("coarse.pt" if first.makes_maps else "segment.pt")),
-            "pseudo_dir": str(pseudo.folder / ("pseudo" if maker == "pseudo_labels" else PREDICTION_FOLDER)),
+            "pseudo_dir": str(pseudo.folder / "pseudo"),
         }
         found["pseudo_labels"] = pseudo
         found[SELF_TRAINING] = self._step(run, SELF_TRAINING, [first, pseudo], begins, predicts=first.makes_maps)
@@ -153,7 +145,7 @@ class Pipelines:
         plan, split, labels = self.plan, run.split, run.cell.labels
         numbers = plan.numbers_of(run.strategy, stage)
         length = self.length(run, stage) if counts else None
-        switches = {key: value for key, value in given.items() if key not in OWN - {"section"}}
+        switches = {key: value for key, value in given.items() if key not in OWN}
         own = {**numbers, **(length.numbers if length else {}), **switches}
         made_of = {
             "numbers": {key: str(value) for key, value in own.items()},
@@ -202,7 +194,10 @@ class Pipelines:
             before = self.costs[cost_key(self.plan, strategy, "store")]
         elif stage == SELF_TRAINING:
             before = self.costs[cost_key(self.plan, strategy, teacher(shares))]
-            cases = sum(case.label is None for case in training)
+            most = self.plan.numbers_of(strategy, stage).get(
+                "pseudo_cases", self.plan.keys_of.contents["common"]["pseudo_cases"]
+            )
+            cases = min(sum(case.label is None for case in training), most)
         seconds = before.fixed + before.case * cases if before else 0.0
         numbers = self.plan.numbers_of(strategy, stage)
         usual = usual_length(self.plan.keys_of.contents[stage], numbers)

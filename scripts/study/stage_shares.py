@@ -38,7 +38,7 @@ def predictor(stages: Iterable[str]) -> str | None:
 
 def teacher(stages: Iterable[str]) -> str:
     """The stage that makes pseudo-labels of scans without label maps: with a refiner, or else the plain network."""
-    return "pseudo_labels" if "train" in stages else "segment_inference"
+    return "pseudo_labels" if "train" in stages else "plain_pseudo_labels"
 
 
 def check_stages(path: Path, stages: object) -> None:

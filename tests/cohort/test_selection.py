@@ -144,6 +144,21 @@ def test_scans_without_label_maps_get_their_pseudo_labels(suffix, tmp_path):
     assert maps == {"a0": "l.nii", "a1": "l.nii"} | {name: f"{tmp_path}/{name}{suffix}" for name in ("b0", "c0")}
 
 
+def test_some_scans_without_label_maps_are_of_many_patients_and_drawn_by_seed():
+    training = labelled({"a": 2, "b": 3, "c": 1, "d": 2, "e": 2}, without=("b", "c", "d"))
+    training[-1] = replace(training[-1], label=None, fold=None)  # to be tested
+    every = {case.id for case in training if case.label is None and case.fold is not None}
+    assert {case.id for case in selection.some_unlabelled(training, 40, 0)} == every
+    draws = [selection.some_unlabelled(training, 4, seed) for seed in range(10)]
+    for drawn in draws:
+        assert len({case.id for case in drawn}) == 4
+        assert {case.patient for case in drawn} == {"b", "c", "d"}
+    assert len({tuple(sorted(case.id for case in drawn)) for drawn in draws}) > 1
+    assert selection.some_unlabelled(training, 4, 3) == draws[3]
+    with pytest.raises(SemclError, match=r"(?s)pseudo_cases 0.*1 or more"):
+        selection.some_unlabelled(training, 0, 0)
+
+
 @pytest.mark.parametrize("folder", [".", "nowhere"])
 def test_every_scan_without_a_pseudo_label_is_named(folder, tmp_path):
     training = labelled({"a": 1, "b": 1, "c": 1}, without=("b", "c"))

@@ -41,7 +41,7 @@ COSTS = {  # of stages on a device nobody has
     "segment": Cost(step=0.3, fixed=0.5, case=0.3, samples=8, flops=9e9),
     "self_training": Cost(step=0.25, fixed=0.5, case=0.25, samples=8, flops=9e9),
     "pseudo_labels": Cost(step=0.0, fixed=0.5, case=0.75),
-    "segment_inference": Cost(step=0.0, fixed=0.25, case=0.5),
+    "plain_pseudo_labels": Cost(step=0.0, fixed=0.25, case=0.5),
 }
 
 

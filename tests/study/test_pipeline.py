@@ -143,7 +143,6 @@ def test_self_training_goes_on_from_what_the_refiner_makes_of_scans_without_labe
     assert list(found) == stages
     pseudo, taught = found["pseudo_labels"], found["self_training"]
     assert (pseudo.stage, taught.stage) == ("inference", "segment")
-    assert pseudo.overrides["section"] == "unlabelled"
     assert pseudo.overrides["ckpt_dir"] == found["inference"].overrides["ckpt_dir"] == f"{found['train'].folder}/models"
     assert pseudo.overrides["attention_dir"] == str(found["segment"].folder / "attention")
     assert taught.overrides["pseudo_dir"] == f"{pseudo.folder}/pseudo"
@@ -168,20 +167,18 @@ def test_a_plain_network_goes_on_with_its_own_pseudo_labels(tmp_path: Path) -> N
     pipelines = made_pipelines(plan)
     steps = pipelines.steps(run_of(plan, "multiclass-self-training"))
     assert [step.folder.name.split()[0] for step in steps] == [
-        "segment", "segment_inference", "self_training", "segment_inference",
+        "segment", "plain_pseudo_labels", "self_training", "segment_inference",
     ]  # fmt: skip
     first, pseudo, taught, end = steps
-    assert pseudo.overrides["section"] == "unlabelled"
+    assert (pseudo.stage, pseudo.overrides["ckpt_dir"]) == ("segment_inference", f"{first.folder}/models")
     assert (pseudo.predicts, taught.predicts, end.counts) == (None, None, False)
     assert taught.overrides["initial_weights"] == f"{first.folder}/models/segment.pt"
-    assert taught.overrides["pseudo_dir"] == f"{pseudo.folder}/predictions"
+    assert taught.overrides["pseudo_dir"] == f"{pseudo.folder}/pseudo"
     assert "coarse_dims" not in taught.overrides
     assert end.overrides["ckpt_dir"] == f"{taught.folder}/models"
     assert set(end.needs) == {taught}
-    plain = pipelines.steps(run_of(plan, "multiclass", cell=1))
-    taught_too = pipelines.steps(run_of(plan, "multiclass-self-training", cell=1))
-    assert plain[0] is taught_too[0]  # without a budget it is as long
-    assert plain[1].folder != taught_too[1].folder  # other scans
+    plain, more = (pipelines.steps(run_of(plan, name, cell=1)) for name in ("multiclass", "multiclass-self-training"))
+    assert plain[0] is more[0]  # without a budget it is as long
 
 
 def test_where_every_scan_has_a_label_map_there_is_no_self_training_and_training_gets_its_share(tmp_path: Path) -> None:
@@ -193,6 +190,20 @@ def test_where_every_scan_has_a_label_map_there_is_no_self_training_and_training
     assert list(found) == ["segment", "store", "train", "inference"]
     assert plan.shares(run_of(plan, "self-training", cell=1)) == {"segment": 0.5, "train": pytest.approx(0.5)}
     assert 0.5 * 200 - 0.5 < found["train"].seconds <= 0.5 * 200
+
+
+def test_no_more_pseudo_labels_are_made_and_paid_than_are_asked_for(tmp_path: Path) -> None:
+    few, all_ = (
+        made_pipelines(made_plan(tmp_path, ["self-training"], cells=cells_of(["2"], [200.0]), numbers=numbers))
+        for numbers in ({"pseudo_cases": 1}, {})
+    )
+    one, every = (steps_of(pipelines, "self-training") for pipelines in (few, all_))
+    assert one["pseudo_labels"].overrides["pseudo_cases"] == one["self_training"].overrides["pseudo_cases"] == 1
+    steps = [
+        found["self_training"].overrides["max_epochs"] * found["self_training"].overrides["epoch_length"]
+        for found in (one, every)
+    ]
+    assert steps[0] > steps[1]
 
 
 def test_where_maps_are_given_there_is_no_self_training(tmp_path: Path) -> None:

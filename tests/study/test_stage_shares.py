@@ -82,8 +82,8 @@ def test_pipelines_may_spend_the_budget_or_less(tmp_path: Path, stages: str) -> 
 @pytest.mark.parametrize(
     ("stages", "end", "maker"),
     [
-        (["segment"], "segment_inference", "segment_inference"),
-        (["segment", "self_training"], "segment_inference", "segment_inference"),
+        (["segment"], "segment_inference", "plain_pseudo_labels"),
+        (["segment", "self_training"], "segment_inference", "plain_pseudo_labels"),
         (["segment", "train"], "inference", "pseudo_labels"),
         (["segment", "pretrain", "train", "self_training"], "inference", "pseudo_labels"),
     ],
