@@ -22,7 +22,7 @@ NEXT = {
     "segment": "segment_inference",
     "segment_inference": "evaluate",
 }
-WRITTEN = ("attention", "store", "predictions", "embeddings", "models")  # in the output folder
+WRITTEN = ("attention", "store", "predictions", "pseudo", "embeddings", "models")  # in the output folder
 
 
 def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path, start: float) -> str:
@@ -44,8 +44,10 @@ def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path,
     lines += [f"{stage}: {figures}"] if figures else []
     released = is_release(configs.parent)  # there evaluate.json is an overlay, no stage
     as_coarse = stage == "segment" and any("coarse.pt" in one for one in wrote)  # in the coarse network's place
-    following = NEXT.get("coarse" if as_coarse else stage)
-    if following and not CHAINED.get() and not (released and following == "evaluate"):
+    taught = (output_dir / "pseudo").is_dir()  # by a refiner: no stage before inference is to come
+    following = NEXT.get(("train" if taught else "coarse") if as_coarse else stage)
+    pseudo_labels = any(one.startswith(f"{output_dir / 'pseudo'}/") for one in wrote)
+    if following and not pseudo_labels and not CHAINED.get() and not (released and following == "evaluate"):
         config = configs / f"{following}.{'json' if released else 'yaml'}"
         with suppress(ValueError):
             config = config.absolute().relative_to(Path.cwd())

@@ -38,6 +38,19 @@ def test_after_a_plain_network_comes_its_inference_or_pretraining_on_its_maps(wr
     assert f"/{following}.yaml " in made.splitlines()[-1]
 
 
+def test_after_self_training_comes_inference(folder):
+    (folder / "pseudo").mkdir()
+    (folder / "pseudo" / "a.nii.gz").write_text("x")
+    made = closing_lines("inference", folder, "cohort", folder, time.monotonic() - 10)
+    assert f"wrote {folder}/store/ (1), {folder}/pseudo/ (1)" in made
+    assert "next:" not in made  # self_training.yaml over segment.yaml, which no file names alone
+    os.utime(folder / "pseudo" / "a.nii.gz", (1, 1))
+    (folder / "models" / "encoder.pt").unlink()
+    (folder / "models" / "coarse.pt").write_text("x")
+    made = closing_lines("segment", folder, "cohort", folder, time.monotonic() - 10)
+    assert "/inference.yaml " in made.splitlines()[-1]
+
+
 def test_inference_says_how_long_a_scan_took(folder):
     (folder / "predictions").mkdir()
     for name in ("a.nii.gz", "b.nii.gz", "predictions.json"):
