@@ -1,4 +1,4 @@
-"""The order of training: batches of labelled cases and, where they are asked for, of further ones."""
+"""The order of training: batches of labelled cases, of pseudo-labelled ones, and of those without labels."""
 
 from __future__ import annotations
 
@@ -23,16 +23,26 @@ class Batches(Sampler[list[int]]):
         seed: of the order.
         others: number of cases that follow them.
         others_per_batch: of those per batch, over all ranks.
+        pseudo: how many of the first, the last of them, have pseudo-labels.
+        pseudo_share: of ``batch_size``, that these make up: many of them do not outweigh a few label maps.
 
     Attributes:
         epoch: number of the next epoch.
 
     Raises:
-        SemclError: when there is no case, or ranks cannot share a batch.
+        SemclError: when there is no case, ranks cannot share a batch, or it cannot hold cases of both kinds.
     """
 
     def __init__(
-        self, first: int, batch_size: int, batches: int, seed: int = 0, others: int = 0, others_per_batch: int = 0
+        self,
+        first: int,
+        batch_size: int,
+        batches: int,
+        seed: int = 0,
+        others: int = 0,
+        others_per_batch: int = 0,
+        pseudo: int = 0,
+        pseudo_share: float = 0.5,
     ) -> None:
         if first < 1 or (others_per_batch and others < 1):
             raise SemclError(
@@ -41,7 +51,16 @@ class Batches(Sampler[list[int]]):
                 expected="at least 1 each",
                 remedy="check the datalist",
             )
-        self.parts = [(0, first, batch_size), (first, others, others_per_batch)]
+        taught = round(batch_size * pseudo_share) if pseudo else 0
+        if pseudo and not (0 < taught < batch_size and pseudo < first):
+            raise SemclError(
+                "a batch must hold labelled and pseudo-labelled scans",
+                found=f"batch_size {batch_size}, pseudo_share {pseudo_share}, {first - pseudo} and {pseudo} scans",
+                expected="at least 1 each",
+                remedy="raise batch_size, or set pseudo_share to 0.5",
+            )
+        labelled = first - pseudo
+        self.parts = [(0, labelled, batch_size - taught), (first, others, others_per_batch), (labelled, pseudo, taught)]
         self.batches, self.seed, self.epoch = batches, seed, 0
         ranks.share(batch_size, "batch_size")
         ranks.share(others_per_batch, "unlabelled_per_batch")
@@ -50,10 +69,10 @@ class Batches(Sampler[list[int]]):
         return self.batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        orders = [self._order(part, *numbers) for part, numbers in enumerate(self.parts)]
+        labelled, others, pseudo = (self._order(part, *numbers) for part, numbers in enumerate(self.parts))
         self.epoch += 1
-        for number in range(self.batches):
-            yield [case for order in orders for case in ranks.own(order[number]).tolist()]
+        for first, last in zip(np.concatenate([labelled, pseudo], 1), others, strict=True):
+            yield [*ranks.own(first).tolist(), *ranks.own(last).tolist()]
 
     def _order(self, part: int, start: int, count: int, each: int) -> np.ndarray:
         """The cases (batches, each) of an epoch."""

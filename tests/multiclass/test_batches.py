@@ -22,6 +22,23 @@ def test_others_follow_and_change_nothing_else():
     assert [len(batch) for batch in both] == [6, 6, 6]
 
 
+def test_pseudo_labelled_scans_make_up_their_share_of_every_batch():
+    batches = list(Batches(11, 4, 6, seed=1, pseudo=9, others=5, others_per_batch=1))
+    for batch in batches:
+        assert [case < 2 for case in batch[:4]] == [True, True, False, False]
+        assert all(2 <= case < 11 for case in batch[2:4])
+        assert 11 <= batch[4] < 16
+    assert len({case for batch in batches for case in batch[2:4]}) == 9
+    fewer = list(Batches(11, 4, 6, pseudo=9, pseudo_share=0.25))
+    assert all([case < 2 for case in batch] == [True, True, True, False] for batch in fewer)
+
+
+@pytest.mark.parametrize("given", [{"batch_size": 1}, {"pseudo_share": 1.0}, {"pseudo_share": 0.0}, {"first": 9}])
+def test_batches_that_hold_one_kind_of_labels_alone_are_refused(given):
+    with pytest.raises(SemclError, match=r"(?s)labelled and pseudo-labelled.*batch_size .*pseudo_share "):
+        Batches(**({"first": 11, "batch_size": 4, "batches": 1, "pseudo": 9} | given))
+
+
 def test_the_order_is_of_the_seed_and_the_epoch():
     sampler = Batches(20, 4, 5, seed=1)
     first, second = list(sampler), list(sampler)
