@@ -136,10 +136,9 @@ class SemanticContrastiveLoss(_Loss):
         """Numerator and denominator, and the number of positives (N,), of a small batch."""
         z, lengths = _finite_unit_vectors(vectors)
         same = (labels[:, None] == labels).fill_diagonal_(False)
-        counts = same.sum(1)
         intensity = None if intensity is None else intensity.detach().flatten().to(z.dtype)
-        terms = MatrixTerms.apply(vectors, scale, z, lengths, same, counts, intensity, self.summation == "in")  # type: ignore[no-untyped-call]
-        return terms, counts
+        terms = MatrixTerms.apply(vectors, scale, z, lengths, same, intensity, self.summation == "in")  # type: ignore[no-untyped-call]
+        return terms, same.sum(1)
 
     def _batch(
         self,

@@ -27,8 +27,7 @@ class MatrixTerms(torch.autograd.Function):
         scale: 1/temperature, a scalar tensor.
         z: unit vectors (N, D) of the embeddings, and
         lengths: (N, 1) norms they were divided by.
-        positives: (N, N) whether a column is a positive of a row, and
-        counts: (N,) how many are.
+        positives: (N, N) whether a column is a positive of a row.
         intensity: (N,) for pair weights, or None.
         inside: the numerator is the log-sum-exp of the positives' logits, not their mean cosine.
     """
@@ -41,54 +40,45 @@ class MatrixTerms(torch.autograd.Function):
         z: torch.Tensor,
         lengths: torch.Tensor,
         positives: torch.Tensor,
-        counts: torch.Tensor,
         intensity: torch.Tensor | None,
         inside: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         cosines = z @ z.T
         plain = cosines * scale
         weights = None if intensity is None else 1 - (intensity[:, None] - intensity).abs_()
-        if weights is not None:
-            logits = torch.lerp(scale.expand_as(plain), plain, weights)
-        else:
-            logits = plain.clone() if inside else plain
+        logits = plain.clone() if weights is None else torch.lerp(scale.expand_as(plain), plain, weights)
         denominator = logits.fill_diagonal_(-math.inf).logsumexp(1)
         if inside:
             numerator = plain.masked_fill_(~positives, -math.inf).logsumexp(1)
         else:
-            counts = counts.clamp_min(1)
-            numerator = (cosines * positives).sum(1).div_(counts)
+            numerator = (cosines * positives).sum(1).div_(positives.sum(1).clamp_min(1))
         ctx.inside, ctx.dtype = inside, embeddings.dtype
         ctx.save_for_backward(
-            scale, z, lengths, positives, counts, weights, cosines, logits, denominator, *([plain, numerator] * inside)
+            scale, z, lengths, positives, weights, cosines, logits, denominator, *([plain, numerator] * inside)
         )
         return numerator, denominator
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_numerator: torch.Tensor, d_denominator: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        scale, z, lengths, positives, counts, weights, cosines, logits, denominator, *inner = ctx.saved_tensors
+        scale, z, lengths, positives, weights, cosines, logits, denominator, *inner = ctx.saved_tensors
         with torch.autocast(z.device.type, enabled=False):  # it may be on during backward too
-            alone = len(z) < 2  # without another, a row has no logit
-            pairs = _softmax(logits, denominator, alone).mul_(d_denominator[:, None])
-            d_scale = None
-            if ctx.needs_input_grad[1]:
-                per_scale = cosines if weights is None else torch.lerp(torch.ones_like(cosines), cosines, weights)
-                d_scale = (pairs * per_scale).sum()
+            pairs = _softmax(logits, denominator).mul_(d_denominator[:, None])
+            per_scale = cosines if weights is None else torch.lerp(torch.ones_like(cosines), cosines, weights)
+            d_scale = (pairs * per_scale).sum() if ctx.needs_input_grad[1] else None
             if weights is not None:
                 pairs.mul_(weights)
             if ctx.inside:
-                towards = _softmax(inner[0], inner[1], True).mul_(d_numerator[:, None])
+                towards = _softmax(*inner).mul_(d_numerator[:, None])
                 d_scale = None if d_scale is None else d_scale + (towards * cosines).sum()
                 pairs.add_(towards).mul_(scale)
             else:
-                pairs.mul_(scale).addcmul_(positives, (d_numerator / counts)[:, None])
+                share = d_numerator / positives.sum(1).clamp_min(1)
+                pairs.mul_(scale).addcmul_(positives, share[:, None])
             dz = unit_gradient((pairs + pairs.T) @ z, z, lengths)
-        return dz.to(ctx.dtype), d_scale, None, None, None, None, None, None
+        return dz.to(ctx.dtype), d_scale, None, None, None, None, None
 
 
-def _softmax(logits: torch.Tensor, log_sums: torch.Tensor, empty: bool) -> torch.Tensor:
-    """Softmax of each row of logits (N, N), given their log-sum-exp (N,); ``empty``: a row may have no logit: zeros."""
-    if empty:
-        log_sums = log_sums.masked_fill(log_sums == -math.inf, math.inf)
-    return (logits - log_sums[:, None]).exp_()
+def _softmax(logits: torch.Tensor, log_sums: torch.Tensor) -> torch.Tensor:
+    """Softmax of each row of logits (N, N), given their log-sum-exp (N,); 0 in a row without any logit."""
+    return (logits - log_sums.masked_fill(log_sums == -math.inf, math.inf)[:, None]).exp_()
