@@ -178,11 +178,8 @@ class _Probe:
         return int(number)
 
     def _step(self, strategy: Strategy, stage: str, name: str, count: int) -> Step:
-        keys_of, numbers, dataset_dir = (
-            self.plan.keys_of,
-            self.plan.numbers_of(strategy, stage),
-            self._dataset_dir(count),
-        )
+        keys_of, numbers = self.plan.keys_of, self.plan.numbers_of(strategy, stage)
+        dataset_dir = self._dataset_dir(count)
         given: dict[str, Any] = {
             "bundle_root": str(keys_of.folder.parent),
             "dataset_dir": str(dataset_dir),

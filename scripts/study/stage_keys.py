@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,26 +36,21 @@ class StageKeys:
     def _texts(self) -> dict[str, str]:
         return {path.stem: path.read_text("utf-8") for path in sorted(self.folder.glob("*.yaml"))}
 
-    @cached_property
-    def _parsed(self) -> dict[str, dict[str, Any]]:
-        return {name: yaml.safe_load(text) for name, text in self._texts.items()}
-
-    @cached_property
-    def _base(self) -> dict[str, str]:
-        """Variant -> the stage that it is of."""
-        listed = {name: content.get(STAGES) for name, content in self._parsed.items() if "run" not in content}
-        return {name: stages[0] for name, stages in listed.items() if isinstance(stages, list) and len(stages) == 1}
+    @cache  # noqa: B019  # there are few of them
+    def _content(self, name: str) -> dict[str, Any]:
+        content: dict[str, Any] = yaml.safe_load(self._texts[name])
+        return content
 
     @cached_property
     def contents(self) -> dict[str, dict[str, Any]]:
         """The content of every config that is a stage, of variants of stages, and of common.yaml."""
-        own = {name: content for name, content in self._parsed.items() if "run" in content or name == "common"}
-        variants = {name: {**own[stage], **self._parsed[name]} for name, stage in self._base.items()}
-        return own | variants
+        found = {name: {**self._content(self.base(name)), **self._content(name)} for name in self._texts}
+        return {name: content for name, content in found.items() if "run" in content or name == "common"}
 
     def base(self, stage: str) -> str:
         """The stage that a variant is of; any other stage itself."""
-        return self._base.get(stage, stage)
+        stages = self._content(stage).get(STAGES)
+        return stages[0] if isinstance(stages, list) and len(stages) == 1 else stage
 
     def files(self, stage: str) -> tuple[str, ...]:
         """The config files of a stage: its own, or of a variant the stage's and the overlay."""
