@@ -135,6 +135,8 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "consistency": Bound(0, 1000),
     "unlabelled_per_batch": COUNT,
     "confidence": SHARE,
+    "pseudo_cases": COUNT,
+    "pseudo_share": Bound(0, 0.9, above=True),  # some of each step are of label maps
     "momentum": SHARE,
     # coarse
     "coarse_dims": OneOf((2, 3)),

@@ -25,9 +25,9 @@ from scripts.study import study as module
 from scripts.study.design import read_design
 from scripts.study.plan import Plan
 from scripts.study.runner import Runner, Task
+from scripts.study.stage_shares import PIPELINE_STAGES
 from scripts.study.step import LEFT_OUT_NOTE, Step
 from scripts.study.step_process import METHOD
-from scripts.study.strategy import PIPELINE_STAGES
 from scripts.study.study import Study, usual_workers
 from tests.stages import ROOT
 from tests.study.made import (
