@@ -81,7 +81,7 @@ def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Ca
 
 
 def some_unlabelled(cases: Sequence[Case], most: int, seed: int) -> list[Case]:
-    """At most so many of the training cases without label maps, drawn at random, a patient's second after all firsts."""
+    """At most so many training cases without label maps, drawn at random, a patient's second after all firsts."""
     lacking = [case for case in cases if case.fold is not None and case.label is None]
     order = [lacking[place] for place in np.random.default_rng(seed).permutation(len(lacking))]
     turns: Counter[str] = Counter()
