@@ -39,8 +39,8 @@ def run(
     Run again after an interruption it goes on in the stage it was in; stages that have completed are not repeated. If
     scans were added, the coarse networks and the encoder are kept. Attention maps are made by a plain network of axial
     slices, unless the overlay asks for one of whole volumes by coarse_dims: 3 or by numbers that only such a one has.
-    Where there are scans to learn from without label maps, that network then learns from what refinement makes of them
-    (self_training), before the testing cases are segmented.
+    With start self_training that network then learns from what refinement makes of scans without label maps, before the
+    testing cases are segmented.
 
     Args:
         dataset_dir: the cohort, made by prepare.
@@ -95,7 +95,7 @@ def run(
 
 
 def _configs(first: str, cases: Sequence[Case], start: str | None) -> dict[str, tuple[str, ...]]:
-    """The stages of a cohort, in order, each with its configs; without self-training where there is none.
+    """The stages of a cohort, in order, each with its configs; without self-training unless it is asked for.
 
     Args:
         first: the config of the coarse stage.
@@ -108,8 +108,8 @@ def _configs(first: str, cases: Sequence[Case], start: str | None) -> dict[str, 
     from ..coarse.config import OF_SLICES
     from ..errors import SemclError
 
-    taught = first == OF_SLICES and any(case.fold is not None and case.label is None for case in cases)
-    if start == TAUGHT[-1] and not taught:
+    taught = start == TAUGHT[-1]
+    if taught and not (first == OF_SLICES and any(case.fold is not None and case.label is None for case in cases)):
         raise SemclError(
             "there is no self-training here",
             found="attention maps of a network of whole volumes" if first != OF_SLICES else "a label map of every scan",
@@ -186,16 +186,13 @@ class Chain:
     def done(self, stages: Sequence[str]) -> list[str]:
         """The stages, from the first on, that have completed with the same numbers and this cohort or one it extends.
 
-        Where label maps, or scans to be tested, were added, training and what follows it have not. Self-training has
-        where what follows it has: before there were scans for it, or in an earlier version.
+        Where label maps, or scans to be tested, were added, training and what follows it have not.
         """
         note = self._read()
         listed = note.get("done")
         known = listed if isinstance(listed, list) and note.get("key") in self.keys else []
         if note.get("labelled") != self.labelled:
             known = [stage for stage in known if stage in ALL_STAGES[: ALL_STAGES.index("train")]]
-        if "inference" in known:
-            known = [*known, TAUGHT[-1]]
         return list(itertools.takewhile(lambda stage: stage in known, stages))
 
     def note(self, done: Sequence[str]) -> None:

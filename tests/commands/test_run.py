@@ -150,9 +150,9 @@ def test_scans_to_learn_from_that_are_added_repeat_nothing(cohort, started, caps
     write_nifti(cohort / "attention/patient000.nii.gz", np.zeros((2, 2, 2), np.uint8))
     note_attention(cohort / "attention", {})
     run(str(cohort), start="pretrain")
-    assert [stage for stage, *_ in calls[len(STAGES) :]] == ["maps", *TAUGHT[1:]]
+    assert [stage for stage, *_ in calls[len(STAGES) :]] == ["maps", *STAGES[1:]]
     run(str(cohort))
-    assert "were added" not in capsys.readouterr().out.rpartition("== 6/6")[2]
+    assert "were added" not in capsys.readouterr().out.rpartition("== 5/5")[2]
 
 
 def unlabel(cohort):
@@ -162,34 +162,17 @@ def unlabel(cohort):
     datalist.save([replace(case, label=None) if case.patient == patient else case for case in cases], cohort)
 
 
-def test_scans_without_label_maps_teach_the_network_of_the_maps(cohort, started, capsys):
+def test_scans_without_label_maps_teach_the_network_of_the_maps_where_that_is_asked_for(cohort, started, capsys):
     calls, _ = started
     unlabel(cohort)
     run(str(cohort))
-    assert [stage for stage, *_ in calls] == list(TAUGHT)
-    assert calls.numbers[4] == calls.numbers[0] == {"coarse_dims": 2}
+    assert [stage for stage, *_ in calls] == list(BY_SLICES)
+    run(str(cohort), start="self_training")
+    assert [stage for stage, *_ in calls[len(STAGES) :]] == list(TAUGHT[3:])
+    assert calls.numbers[len(STAGES) + 1] == calls.numbers[0] == {"coarse_dims": 2}
     assert "== 4/6 self_training\n" in capsys.readouterr().out
     run(str(cohort))
-    assert len(calls) == len(TAUGHT)
-    run(str(cohort), start="self_training")
-    assert [stage for stage, *_ in calls[len(TAUGHT) :]] == list(TAUGHT[3:])
-
-
-def test_interrupted_self_training_goes_on_with_its_pseudo_labels_brought_up_to_date(cohort, started):
-    calls, fails = started
-    unlabel(cohort)
-    fails["stage"] = "self_training"
-    with pytest.raises(SemclError, match="broken"):
-        run(str(cohort))
-    fails.clear()
-    (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")
-    run(str(cohort))
-    assert [(stage, resume) for stage, _, resume in calls[5:]] == [
-        ("pseudo_labels", None),
-        ("self_training", True),
-        ("inference", None),
-        ("evaluate", None),
-    ]
+    assert len(calls) == len(STAGES) + len(TAUGHT[3:])
 
 
 @pytest.mark.parametrize(("overlay", "found"), [("", "a label map of every scan"), ("coarse_dims: 3", "whole volumes")])
@@ -201,18 +184,6 @@ def test_self_training_that_cannot_be_is_refused(overlay, found, cohort, started
         run(str(cohort), overlay=str(tmp_path / "mine.yaml"), start="self_training")
     calls, _ = started
     assert calls == []
-    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
-    assert not {"pseudo_labels", "self_training"} & {stage for stage, *_ in calls}
-
-
-def test_a_cohort_that_completed_before_there_was_self_training_repeats_nothing(cohort, started):
-    calls, _ = started
-    unlabel(cohort)
-    run(str(cohort))
-    note = cohort / "jobs" / "run.json"
-    note.write_text(note.read_text().replace('"self_training", ', ""))
-    run(str(cohort))
-    assert len(calls) == len(TAUGHT)
 
 
 def test_labelled_scans_that_are_added_keep_coarse_networks_and_encoder(cohort, started):
@@ -234,9 +205,9 @@ def test_label_maps_of_scans_that_were_there_repeat_the_training_from_its_start(
     datalist.save(labelled, cohort, extends=extended(cohort, labelled))
     run(str(cohort))
     stages = ["train", "inference", "evaluate"]
-    assert [(stage, bool(resume)) for stage, _, resume in calls[len(TAUGHT) :]] == [(stage, False) for stage in stages]
+    assert [(stage, bool(resume)) for stage, _, resume in calls[len(STAGES) :]] == [(stage, False) for stage in stages]
     run(str(cohort))
-    assert len(calls) == len(TAUGHT) + len(stages)
+    assert len(calls) == len(STAGES) + len(stages)
 
 
 def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, tmp_path):
