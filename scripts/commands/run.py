@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALL_STAGES = ("coarse", "pretrain", "train", "self_training", "inference", "evaluate")
 TAUGHT = ("pseudo_labels", "self_training")  # the configs of self-training
-WITH_CHECKPOINT = ALL_STAGES[:4]
+WITH_CHECKPOINT = ALL_STAGES[:3]
 MAPS = "maps"  # the stage that makes missing attention maps
 CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
 
@@ -77,7 +77,7 @@ def run(
         return
     CHAINED.set(again)
     if not chain.begun():
-        _keep_checkpoints(cohort, [first, *WITH_CHECKPOINT[1:3]])
+        _keep_checkpoints(cohort, [configs[stage][0] for stage in WITH_CHECKPOINT])
     if done and _lacks_maps(cohort, cases):
         print("\n== attention maps of added scans", flush=True)
         _run_configs(root, (MAPS,), kept, overrides)
@@ -86,8 +86,8 @@ def run(
         print(f"\n== {number}/{len(stages)} {stage}{by}", flush=True)
         chain.note(done)
         if stage in WITH_CHECKPOINT and stage != start:
-            resumed = first if stage in (ALL_STAGES[0], TAUGHT[-1]) else stage
-            overrides[configs[stage][-1]]["resume"] = (cohort / "jobs" / f"{resumed}.checkpoint.pt").is_file()
+            (config,) = configs[stage]
+            overrides[config]["resume"] = (cohort / "jobs" / f"{config}.checkpoint.pt").is_file()
         _run_configs(root, configs[stage], kept, overrides)
         done.append(stage)
         chain.note(done)
