@@ -21,6 +21,8 @@ OVERLAP = 0.25  # of neighbouring patches, as a share of a patch, where an objec
 MARGIN = 0.125  # at least, between such an object and the outer border of its patches, as a share of a patch
 AIR = -1.0  # lower end of the window: the intensity outside the volume
 
+Ends = tuple[int, int]  # of a range of voxels: its first, and the one after its last
+
 
 class QueryGrid:
     """The grid on which queries are cut, the same for pretraining, fine-tuning and inference.
@@ -100,8 +102,8 @@ class QueryGrid:
             if box is None:
                 continue
             own, corner = attention[box] == number, [part.start for part in box]
-            for first, voxels in self._masks(own):
-                starts = [_starts(*ends) for ends in zip(*_extent(voxels), self.box, strict=True)]
+            for first, voxels, extent in self._masks(own):
+                starts = [_starts(*ends, size) for ends, size in zip(extent, self.box, strict=True)]
                 places = list(itertools.product(*starts))
                 for start in places:
                     inside = tuple(
@@ -112,13 +114,17 @@ class QueryGrid:
                         rows.append((number, *(sum(parts) for parts in where)))
         return np.array(rows, np.int32).reshape(-1, 4)
 
-    def _masks(self, own: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-        """An object's mask as queries see it, with its first slice: whole (X, Y, Z), or slice by slice (X, Y, 1)."""
+    def _masks(self, own: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_], list[Ends]]]:
+        """An object's mask as queries see it, whole (X, Y, Z) or slice by slice (X, Y, 1): first slice, mask, extent.
+
+        The extent is the first voxel with something of the object and the one after the last, along each axis.
+        """
         if self.spatial_dims == 3:
-            yield 0, own
+            yield 0, own, [(0, side) for side in own.shape]
             return
-        for z in np.flatnonzero(own.any((0, 1))).tolist():
-            yield z, own[:, :, z : z + 1]
+        rows, columns = np.asarray(own.any(1)), np.asarray(own.any(0))
+        for z in np.flatnonzero(rows.any(0)).tolist():
+            yield z, own[:, :, z : z + 1], [_ends(rows[:, z]), _ends(columns[:, z]), (0, 1)]
 
     def cut(self, volume: torch.Tensor, start: Sequence[int], margin: int = 0, outside: float = 0) -> torch.Tensor:
         """The patch (..., P, P[, P]) of a volume (..., X, Y, Z) at ``start``, with ``margin`` more voxels on each side.
@@ -170,10 +176,10 @@ def overlap_slices(
     return tuple(in_box), tuple(in_volume)
 
 
-def _extent(mask: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-    """First voxels of a mask (X, Y, Z) and those after the last, along each axis."""
-    shown = [np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    return [int(found[0]) for found in shown], [int(found[-1]) + 1 for found in shown]
+def _ends(shown: NDArray[np.bool_]) -> Ends:
+    """The first voxel of an axis that shows something, and the one after the last."""
+    found = np.flatnonzero(shown)
+    return int(found[0]), int(found[-1]) + 1
 
 
 def _starts(low: int, high: int, size: int) -> list[int]:

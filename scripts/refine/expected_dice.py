@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,10 +30,11 @@ def expected_dice(score: torch.Tensor, scale: Scale) -> torch.Tensor:
         score: (X, Y, Z) scores of the object, as ``scored`` gives them: 1/2 at its threshold.
         scale: of the object.
     """
-    odds = math.log(scale.threshold / (1 - scale.threshold))
-    probability = torch.sigmoid(torch.logit(score.float(), eps=1e-6) + odds)
+    score, odds = score.float(), scale.threshold / (1 - scale.threshold)
+    probability = score / (score + (1 - score) / odds)
     inside = score > 0.5
-    return 2 * (probability * inside).sum() / (inside.sum() + probability.sum())
+    sizes = inside.sum() + probability.sum()
+    return 2 * (probability * inside).sum() / sizes.clamp_min(torch.finfo(sizes.dtype).tiny)  # 0 of nothing
 
 
 def quality_path(folder: Path, case: str) -> Path:

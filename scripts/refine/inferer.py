@@ -227,12 +227,13 @@ def _above(score: torch.Tensor, threshold: float, margins: Sequence[int]) -> tup
     A mean of voxels exceeds the threshold only if one of them does, so no voxel outside can be the object's.
     """
     above = score > threshold
-    shown = [above.any(others[0]).any(others[1] - 1) for others in ((0, 1), (0, 2), (1, 2))]
+    along_x_z = above.any(1)
+    shown = [along_x_z.any(1), above.any(0).any(1), along_x_z.any(0)]
     counts = [len(axis) for axis in shown]
     box = []
-    for axis, margin in zip(torch.split(torch.cat(shown).cpu(), counts), reversed(margins), strict=True):  # waits once
+    for axis, margin in zip(torch.split(torch.cat(shown).cpu(), counts), margins, strict=True):  # waits once
         found = torch.nonzero(axis).flatten().tolist()
         if not found:
             return None
         box.append(slice(max(found[0] - margin, 0), found[-1] + 1 + margin))
-    return tuple(reversed(box))
+    return tuple(box)

@@ -115,8 +115,8 @@ class StitchedObject:
             part, where = overlap_slices(
                 [begin - least for begin, least in zip(start, first, strict=True)], self.box, size
             )
-            total[where] += patch[part] * weight[part]
-            weights[where] += weight[part]
+            total[where].add_(patch[part] * weight[part])
+            weights[where].add_(weight[part])
         return [total, weights]
 
     def _sums_of_slices(self, first: NDArray[np.int_], size: list[int]) -> list[torch.Tensor]:
