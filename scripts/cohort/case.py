@@ -21,7 +21,8 @@ UNKNOWN_PHASE = "unknown"  # of scans whose phase is not given
 class Case:
     """One scan: its id, patient, phase and files, and for training cases the fold it is held out in.
 
-    ``image`` is a file, or a folder of DICOM slices; ``annotated`` names the annotated organs, None for all.
+    ``image`` is a file, or a folder of DICOM slices; ``annotated`` names the annotated organs, None for all; ``pseudo``
+    tells that the label map is a pseudo-label: an organ that it lacks altogether may be there all the same.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Case:
     label: Path | None = None
     fold: int | None = None
     annotated: tuple[str, ...] | None = None
+    pseudo: bool = False
 
     def annotates(self, organ: str) -> bool:
         """Whether the label map, if there is one, is known to show an organ wherever it is."""

@@ -121,7 +121,7 @@ def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder:
             if case.id not in maps
         ]
     )
-    return [*learnt, *(replace(case, label=maps[case.id], annotated=None) for case in lacking)]
+    return [*learnt, *(replace(case, label=maps[case.id], annotated=None, pseudo=True) for case in lacking)]
 
 
 def hide_labels(cases: Sequence[Case], phases: Collection[str], labelled: Collection[str]) -> list[Case]:

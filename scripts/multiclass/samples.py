@@ -25,7 +25,8 @@ class ReadOnGrid(Transform):
 
     Adds image (C, X, Y, Z), label (1, X, Y, Z) of object numbers, "annotated" (K + 1,), "phase", and "centres": voxels
     around which to crop, at any place and then in each organ. The label map of a case that is not labelled is not
-    read: all of it is ignored, and none of its organs has centres.
+    read: all of it is ignored, and none of its organs has centres. An organ that a pseudo-label lacks counts as not
+    annotated: where it was missed, the network would unlearn it.
 
     Args:
         table: the label table.
@@ -49,7 +50,7 @@ class ReadOnGrid(Transform):
         annotated: tuple[str, ...] = ()
         if data["labelled"]:
             label = resample_objects(torch.from_numpy(read_label(case, scan, self.table)), image.shape[1:])
-            annotated = self.table.names if case.annotated is None else case.annotated
+            annotated = self._annotated(case, label)
         image = self._padded(image, AIR)
         inside = self._padded(torch.ones_like(label), 0).bool()
         label = self._padded(label, 0 if data["labelled"] else IGNORED)
@@ -61,6 +62,13 @@ class ReadOnGrid(Transform):
             "annotated": torch.tensor([True, *(name in annotated for name in self.table.names)]),
             "phase": self.table.phase_number(case.phase, case.id),
         }
+
+    def _annotated(self, case: Case, label: torch.Tensor) -> tuple[str, ...]:
+        """The organs that a case's label map (X, Y, Z) shows wherever they are."""
+        if case.pseudo:
+            found = set(label.unique().tolist())
+            return tuple(name for number, name in enumerate(self.table.names, start=1) if number in found)
+        return self.table.names if case.annotated is None else case.annotated
 
     def _padded(self, volume: torch.Tensor, value: float) -> torch.Tensor:
         """A volume (..., X, Y, Z) padded on both sides to the size of a crop, where it is smaller."""

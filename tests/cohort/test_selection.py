@@ -141,6 +141,7 @@ def test_scans_without_label_maps_get_their_pseudo_labels(suffix, tmp_path):
     joined = selection.with_pseudo_labels(learnt, training, str(tmp_path))
     maps = {case.id: str(case.label) for case in joined}
     assert {case.annotated for case in joined} == {None}
+    assert [case.pseudo for case in joined] == [False, False, True, True]
     assert maps == {"a0": "l.nii", "a1": "l.nii"} | {name: f"{tmp_path}/{name}{suffix}" for name in ("b0", "c0")}
 
 

@@ -1,5 +1,6 @@
 """Training samples of plain networks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_the_label_map_of_a_case_that_is_not_labelled_is_not_read(case, table):
     assert sample["label"].eq(-1).all()
     assert sample["annotated"].tolist() == [True, False, False, False]
     assert [len(centres) for centres in sample["centres"]] == [360, 0, 0, 0]
+
+
+def test_an_organ_that_a_pseudo_label_lacks_is_unknown_there(case, table):
+    grid = SegmentGrid(2, [8, 8], [0, 0, 0], [-160, 240])
+    sample = ReadOnGrid(table, grid)({"case": replace(case, pseudo=True), "labelled": True})
+    assert sample["annotated"].tolist() == [True, True, False, True]
+    assert sample["label"].unique().tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize(("dims", "size"), [(2, [8, 8]), (3, [8, 8, 2])])
