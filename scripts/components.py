@@ -10,6 +10,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "Audit": "audit.audit",
     "Augmentation": "multiclass.augmentation",
     "Batches": "multiclass.batches",
+    "KeptWeights": "multiclass.kept_weights",
     "Multiclass": "multiclass.multiclass",
     "OrganLoss": "networks.segmentation_loss",
     "PrepareCoarse": "coarse.samples",

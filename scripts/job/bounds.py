@@ -136,6 +136,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "unlabelled_per_batch": COUNT,
     "confidence": SHARE,
     "pseudo_cases": COUNT,
+    "kept_weights": Bound(0, 0.9),
     "pseudo_share": Bound(0, 0.9, above=True),  # some of each step are of label maps
     "momentum": SHARE,
     # coarse

@@ -66,7 +66,7 @@ class ReadOnGrid(Transform):
     def _annotated(self, case: Case, label: torch.Tensor) -> tuple[str, ...]:
         """The organs that a case's label map (X, Y, Z) shows wherever they are."""
         if case.pseudo:
-            found = set(label.unique().tolist())
+            found = set(np.unique(label.numpy()).tolist())
             return tuple(name for number, name in enumerate(self.table.names, start=1) if number in found)
         return self.table.names if case.annotated is None else case.annotated
 
