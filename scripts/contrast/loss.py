@@ -121,7 +121,8 @@ class SemanticContrastiveLoss(_Loss):
                 classes = torch.arange(len(embeddings), device=vectors.device) + communicator.start
             else:
                 classes = labels.long()
-            classes, scale = classes.repeat_interleave(views), self._scale(vectors)
+            classes = classes if views == 1 else classes.repeat_interleave(views)
+            scale = self._scale(vectors)
             if self.memory is None and len(communicator.sizes) == 1 and fits_matrix(vectors):
                 terms, positives = self._by_matrix(vectors, classes, intensity, scale)
             else:
@@ -137,8 +138,9 @@ class SemanticContrastiveLoss(_Loss):
         z, lengths = _finite_unit_vectors(vectors)
         same = (labels[:, None] == labels).fill_diagonal_(False)
         intensity = None if intensity is None else intensity.detach().flatten().to(z.dtype)
-        terms = MatrixTerms.apply(vectors, scale, z, lengths, same, intensity, self.summation == "in")  # type: ignore[no-untyped-call]
-        return terms, same.sum(1)
+        positives = same.sum(1)
+        terms = MatrixTerms.apply(vectors, scale, z, lengths, same, positives, intensity, self.summation == "in")  # type: ignore[no-untyped-call]
+        return terms, positives
 
     def _batch(
         self,
@@ -195,7 +197,7 @@ class SemanticContrastiveLoss(_Loss):
 def _finite_unit_vectors(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """``unit_vectors``, with an error for NaN and infinity where the host can see them."""
     z, lengths = unit_vectors(vectors)
-    if readable_without_sync(lengths) and not bool(torch.isfinite(lengths).all()):
+    if readable_without_sync(lengths) and len(lengths) and not math.isfinite(lengths.amax().item()):
         raise SemclError(
             "embeddings are not finite",
             found=f"NaN or infinity in {int((~torch.isfinite(lengths)).sum())} of {len(lengths)}",
