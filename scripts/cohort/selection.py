@@ -81,9 +81,13 @@ def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Ca
 
 
 def some_unlabelled(cases: Sequence[Case], most: int, seed: int) -> list[Case]:
-    """At most so many training cases without label maps, drawn at random, a patient's second after all firsts."""
-    lacking = [case for case in cases if case.fold is not None and case.label is None]
-    order = [lacking[place] for place in np.random.default_rng(seed).permutation(len(lacking))]
+    """At most so many training cases without label maps, as ``drawn`` draws them."""
+    return drawn([case for case in cases if case.fold is not None and case.label is None], most, seed)
+
+
+def drawn(cases: Sequence[Case], most: int, seed: int) -> list[Case]:
+    """At most so many cases, drawn at random, a patient's second after all firsts."""
+    order = [cases[place] for place in np.random.default_rng(seed).permutation(len(cases))]
     turns: Counter[str] = Counter()
     turn = {}
     for case in order:

@@ -137,6 +137,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "confidence": SHARE,
     "pseudo_cases": COUNT,
     "kept_weights": Bound(0, 0.9),
+    "least_volume": SHARE,
     "pseudo_share": Bound(0, 0.9, above=True),  # some of each step are of label maps
     "momentum": SHARE,
     # coarse

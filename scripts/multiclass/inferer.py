@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -45,25 +45,35 @@ class SegmentInferer(Inferer):
         Raises:
             SemclError: for scores that are not finite.
         """
-        volume = inputs[0]
-        image = self.grid.image(volume if isinstance(volume, MetaTensor) else MetaTensor(volume))
-        full, case = tuple(inputs.shape[2:]), case_of(inputs)
+        full = tuple(inputs.shape[2:])
         with torch.no_grad():
-            objects = self._slices(image, network, full, case) if self.grid.dims == 2 else None
-            if objects is None:
-                objects = winners(self._scores(image[None], network, case)[0], full)
+            objects = torch.cat([self._winners(scores, full) for scores in self.logits(inputs, network)], dim=2)
         if self.smallest_island:
             kept = torch.from_numpy(without_islands(objects.cpu().numpy(), self.smallest_island))
             objects = kept.to(objects.device)
         return objects[None, None]
 
-    def _slices(self, image: torch.Tensor, network: Segmenter, full: tuple[int, ...], case: str | None) -> torch.Tensor:
-        """Object numbers of a volume on the grid, whose slices are those of the full volume."""
-        parts = []
-        for slices in torch.split(image, self.batch_size, dim=3):
-            scores = self._scores(slices.movedim(3, 0), network, case)
-            parts.append(winners(scores.movedim(0, 3), (*full[:2], slices.shape[3])))
-        return torch.cat(parts, dim=2)
+    def logits(self, inputs: torch.Tensor, network: Segmenter) -> Iterator[torch.Tensor]:
+        """Logits (B, K + 1, X, Y[, Z]) of a volume on the grid: of a few slices at a time, in 3-D of all of it.
+
+        Args:
+            inputs: as in a call.
+            network: as in a call.
+
+        Raises:
+            SemclError: for logits that are not finite.
+        """
+        volume = inputs[0]
+        image = self.grid.image(volume if isinstance(volume, MetaTensor) else MetaTensor(volume))
+        slices = torch.split(image, self.batch_size, dim=3)
+        for batch in [part.movedim(3, 0) for part in slices] if self.grid.dims == 2 else [image[None]]:
+            yield self._scores(batch, network, case_of(inputs))
+
+    def _winners(self, scores: torch.Tensor, full: tuple[int, ...]) -> torch.Tensor:
+        """Object numbers (X, Y, Z) in the volume's own voxels, of some of its slices or of all of it."""
+        if self.grid.dims == 2:
+            return winners(scores.movedim(0, 3), (*full[:2], len(scores)))
+        return winners(scores[0], full)
 
     def _scores(self, batch: torch.Tensor, network: Segmenter, case: str | None) -> torch.Tensor:
         """Logits (B, K + 1, ...) of slices, or of one volume."""

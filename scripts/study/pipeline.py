@@ -189,20 +189,26 @@ class Pipelines:
         members = self.plan.members(run.split, run.cell.labels, run.seed)
         training = [case for case in members if case.fold is not None]
         rounds = len(held_out_folds(members)) + 1 if stage == "coarse" and self.plan.cross_fits(strategy) else 1
+        numbers = self.plan.numbers_of(strategy, stage)
+        most = numbers.get("pseudo_cases", self.plan.keys_of.contents["common"]["pseudo_cases"])
+        labelled = sum(case.label is not None for case in training)
+        unlabelled = min(len(training) - labelled, most)  # that are predicted
         before, cases = None, len(training)
         if stage == next((other for other in shares if other in ("pretrain", "train")), None):
             before = self.costs[cost_key(self.plan, strategy, "store")]
         elif stage == SELF_TRAINING:
             before = self.costs[cost_key(self.plan, strategy, teacher(shares))]
-            most = self.plan.numbers_of(strategy, stage).get(
-                "pseudo_cases", self.plan.keys_of.contents["common"]["pseudo_cases"]
-            )
-            cases = min(sum(case.label is None for case in training), most)
+            cases = unlabelled
         seconds = before.fixed + before.case * cases if before else 0.0
-        numbers = self.plan.numbers_of(strategy, stage)
         usual = usual_length(self.plan.keys_of.contents[stage], numbers)
         names = strategy.name, stage, run.cell.name
         read = len(training) if stage in READS_VOLUMES else 0
+        if (
+            stage in ("segment", SELF_TRAINING)
+            and strategy.coarse_stage != "segment"
+            and not numbers.get("consistency")
+        ):
+            read = labelled + unlabelled  # it makes no maps
         return length_of(shares[stage] * budget, cost, seconds, read, rounds, usual, names)
 
 

@@ -35,6 +35,7 @@ def test_what_the_teacher_guesses_moves_with_the_image():
         "labelled": torch.tensor([True, False, False]),
     }
     strong, weak = Augmentation(moved=1, often=0), Augmentation((0.9, 1.1), moved=1, often=0)
+    strong.set_random_state(0), weak.set_random_state(1)
     shown, target = PrepareSlices(strong, weak, Teacher(network, "cpu", 1.0))(given, torch.device("cpu"))
     assert shown.shape == (3, 1, 32, 32)
     assert target.annotated is None

@@ -206,6 +206,18 @@ def test_no_more_pseudo_labels_are_made_and_paid_than_are_asked_for(tmp_path: Pa
     assert steps[0] > steps[1]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "capped"), [("multiclass", True), ("multiclass-teacher", False), ("scratch", False)]
+)
+def test_a_plain_network_pays_for_the_scans_it_looks_at(tmp_path: Path, strategy: str, capped: bool) -> None:
+    few, every = (
+        made_pipelines(made_plan(tmp_path, [strategy], cells=cells_of(["2"], [200.0]), numbers=numbers))
+        for numbers in ({"pseudo_cases": 1}, {})
+    )
+    lengths = [pipelines.length(run_of(pipelines.plan, strategy), "segment") for pipelines in (few, every)]
+    assert (lengths[0].steps > lengths[1].steps) is capped  # a teacher reads all, and maps are made of all
+
+
 def test_where_maps_are_given_there_is_no_self_training(tmp_path: Path) -> None:
     folder = tmp_path / "cohort" / "attention"
     plan = made_plan(tmp_path, ["self-training"], attention_dir=folder, cells=cells_of(["2"], [200.0]))
