@@ -68,7 +68,8 @@ class LeastVolume:
     def attach(self, engine: Engine) -> None:
         """Attach to the engine, if there is anything to do."""
         if self.share and self.unlabelled:
-            constants(self.module, len(self.table) + 1)  # or an error before the training
+            side = self.inferer.grid.size
+            self.logits = constants(self.module, torch.zeros(1, self.channels, *side, device=self.device))
             engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -78,9 +79,8 @@ class LeastVolume:
         with eval_mode(self.module), torch.no_grad():
             found = _of_all_ranks([volumes for case in shown for volumes in self._tried(case)])
         raised = raises(np.stack(usual), np.stack(found), self.share) if found else np.zeros(len(self.table))
-        logits = constants(self.module, len(self.table) + 1)
         with torch.no_grad():
-            logits[1:] += torch.from_numpy(raised).to(logits)
+            self.logits[1:] += torch.from_numpy(raised).to(self.logits)
         if ranks.number() == 0 and raised.any():
             by = [f"{name} by {more:g}" for name, more in zip(self.table.names, raised, strict=True) if more]
             print(f"hardly found in scans without label maps, so their logits are raised: {', '.join(by)}")
@@ -118,21 +118,29 @@ def _of_all_ranks(own: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
     return ranks.interleaved(ranks.gathered(own))
 
 
-def constants(network: nn.Module, classes: int) -> torch.Tensor:
-    """The constants (classes,) that a network's last layer adds to its logits.
+def constants(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """The constants (K + 1,) that a network's last layer adds to its logits of some inputs (1, C, X, Y[, Z]).
 
     Raises:
-        SemclError: when its last layer of so many outputs has none.
+        SemclError: when there are none: what looks like them does not move the logits alike.
     """
-    for module in reversed(list(network.modules())):
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-        of_layer = isinstance(weight, torch.Tensor) and weight.ndim > 1  # and not of a normalisation
-        if of_layer and isinstance(bias, torch.Tensor) and bias.shape == (classes,):
-            return bias
+    with eval_mode(network), torch.no_grad():
+        before = network(inputs)
+        for module in reversed(list(network.modules())):
+            weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+            of_layer = isinstance(weight, torch.Tensor) and weight.ndim > 1  # and not of a normalisation
+            if not of_layer or not isinstance(bias, torch.Tensor) or len(bias) != before.shape[1]:
+                continue
+            kept, more = bias.clone(), torch.arange(len(bias)).to(bias)
+            bias += more
+            moved = network(inputs) - before
+            bias.copy_(kept)
+            if torch.allclose(moved, more.view(1, -1, *[1] * (before.ndim - 2)).expand_as(moved), atol=1e-2):
+                return bias
     raise SemclError(
         "no layer of the network has the constants of its logits",
         found=type(network).__name__,
-        expected=f"a convolution with a bias of {classes} values: background and the organs",
+        expected=f"a last convolution with a bias of {before.shape[1]} values: background and the organs",
         remedy="set least_volume to 0, or give the network's last layer a bias",
     )
 

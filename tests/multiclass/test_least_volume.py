@@ -80,7 +80,7 @@ def test_what_is_annotated_nowhere_is_left():
 @pytest.mark.parametrize(
     "network",
     [
-        nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1)),
         DynUNet(2, 1, 4, [3, 3, 3], [1, 2, 2], [2, 2], filters=[4, 8, 8]),
         SegResNet(2, 8, 1, 4, blocks_down=[1, 1], blocks_up=[1]),
     ],
@@ -90,14 +90,22 @@ def test_the_constants_of_a_network_move_its_logits(network):
     image = torch.randn(1, 1, 16, 16)
     with torch.no_grad():
         before = network.eval()(image)
-        constants(network, 4)[2] += 1
+        constants(network, image)[2] += 1
         moved = network(image) - before
     assert moved[:, [0, 1, 3]].abs().max() < 1e-5
     assert moved[:, 2] == pytest.approx(1, abs=1e-4)
 
 
-def test_a_network_without_constants_is_refused_before_training(phantoms):
-    handler, _ = adjusted(phantoms, nn.Conv2d(1, 14, 1, bias=False))
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Conv2d(1, 14, 1, bias=False),
+        nn.Sequential(nn.Conv2d(1, 14, 1), nn.ReLU(), nn.Conv2d(14, 14, 1, bias=False)),
+    ],
+    ids=["none", "of a hidden layer alone"],
+)
+def test_a_network_without_constants_is_refused_before_training(phantoms, network):
+    handler, _ = adjusted(phantoms, network)
     with pytest.raises(SemclError, match="no layer of the network has the constants"):
         handler.attach(Engine(lambda engine, batch: None))
 
