@@ -10,7 +10,13 @@ from tqdm import tqdm
 EVERY = 30.0  # seconds between lines of a log
 
 
-class LogLines(tqdm):  # type: ignore[misc]  # tqdm has no types
+class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
+    """A progress bar that can be closed when a signal has interrupted its setup."""
+
+    disable: bool = True  # until tqdm has set the bar up
+
+
+class LogLines(Bar):
     """A progress bar for a log: each state is a line of its own."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
@@ -29,7 +35,7 @@ class LogLines(tqdm):  # type: ignore[misc]  # tqdm has no types
     def close(self) -> None:
         """End the bar with its last state."""
         if not self.disable:
-            self.disable: bool = True
+            self.disable = True
             self._decr_instances(self)
             self.display()
 
@@ -47,5 +53,5 @@ def bar(items: Any = None, *, total: int, title: str, unit: str, hidden: bool = 
     """
     options |= {"total": total, "desc": title, "unit": unit, "disable": hidden}
     if sys.stderr.isatty():
-        return tqdm(items, **options)
+        return Bar(items, **options)
     return LogLines(items, mininterval=EVERY, maxinterval=EVERY, **options)

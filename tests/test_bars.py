@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from scripts import bars
-from scripts.bars import LogLines, bar
+from scripts.bars import Bar, LogLines, bar
 
 
 @pytest.fixture
@@ -60,5 +60,18 @@ def test_a_hidden_bar_shows_nothing(capsys):
 def test_a_terminal_has_a_bar(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     made = bars.bar(total=2, title="store", unit="case")
-    assert type(made) is bars.tqdm
+    assert type(made) is Bar
     made.close()
+
+
+@pytest.mark.parametrize("kind", [Bar, LogLines])
+def test_a_bar_whose_setup_a_signal_interrupted_closes_silently(kind, monkeypatch, capsys):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bars.tqdm, "__init__", interrupted)
+    half = kind.__new__(kind)
+    with pytest.raises(KeyboardInterrupt):
+        half.__init__(total=2)
+    half.__del__()  # as the interpreter does; what it raises is printed as a traceback
+    assert capsys.readouterr().err == ""
