@@ -14,23 +14,27 @@ from torch.nn import functional
 
 from .. import ranks
 from ..cohort.label_table import IGNORED
+from ..errors import SemclError
 from ..queries.grid import AIR
 from ..queries.intensities import Intensities, slabs
 
+CONTROL_POINTS = 9  # of elastic deformation along each axis
 SMOOTH = {2: "bilinear", 3: "trilinear"}
 ODDS = {"blur": 0.2, "contrast": 0.15, "brightness": 0.15, "gamma": 0.3, "noise": 0.1, "resolution": 0.25}  # nnU-Net's
 
 
 class Augmentation(Randomizable):
-    """Scales and rotates (axially), then changes intensities; image and label move together, in one interpolation.
+    """Scales, rotates and deforms, then changes intensities; image and label move together, in one interpolation.
 
     Every sample of a batch is changed in its own way. Each change of intensities happens with nnU-Net's probability for
-    it (arXiv 1904.08128) times ``often``; scaling and rotation with ``moved``.
+    it (arXiv 1904.08128) times ``often``; all changes of place together with ``moved``.
 
     Args:
         scaling: lowest and highest factor by which structures grow.
         rotation: largest rotation in the axial plane, degrees.
         shift: how far a view's centre may lie from the sample's, as a share of half its side.
+        elastic: largest displacement of any of the 9 control points along each axis, as a share of their distance
+            (below 0.5, so that places along an axis keep their order).
         moved: probability of a change of place.
         flip_axes: axes that are mirrored with probability 1/2 (``LabelTable.flip_axes`` keeps laterality).
         blur: largest standard deviation of a Gaussian blur, voxels.
@@ -40,6 +44,9 @@ class Augmentation(Randomizable):
         noise: largest standard deviation of added noise.
         resolution: lowest share of the voxels per side that an image is reduced to and enlarged from; 1 for never.
         often: factor of the probabilities, 0 for no change of intensities.
+
+    Raises:
+        SemclError: for a deformation that is too large.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Augmentation(Randomizable):
         scaling: Sequence[float] = (0.7, 1.4),
         rotation: float = 30.0,
         shift: float = 0.0,
+        elastic: float = 0.0,
         moved: float = 0.5,
         flip_axes: Sequence[int] = (),
         blur: float = 1.0,
@@ -57,8 +65,15 @@ class Augmentation(Randomizable):
         resolution: float = 0.5,
         often: float = 1.0,
     ) -> None:
+        if not 0 <= elastic < 0.5:
+            raise SemclError(
+                "slices cannot be deformed this far",
+                found=f"elastic {elastic}",
+                expected="0 to below 0.5: more would change the order of places along an axis",
+                remedy="change elastic",
+            )
         self.scaling, self.rotation, self.shift, self.moved = tuple(scaling), rotation, shift, moved
-        self.flip_axes = tuple(flip_axes)
+        self.elastic, self.flip_axes = elastic, tuple(flip_axes)
         self.blur, self.contrast, self.brightness = blur, contrast, brightness
         self.gamma, self.noise, self.resolution, self.often = gamma, noise, resolution, often
         self.set_random_state(get_seed())
@@ -76,7 +91,7 @@ class Augmentation(Randomizable):
 
         low, high = map(math.log, self.scaling)
         factors = np.exp(self.R.uniform(low, high, size=count))
-        return {
+        drawn = {
             "scale": np.where(moved, factors, 1),
             "angle": np.deg2rad(np.where(moved, self.R.uniform(-self.rotation, self.rotation, size=count), 0)),
             "shift": moved[:, None] * self.R.uniform(-self.shift, self.shift, size=(count, dims)),
@@ -89,6 +104,10 @@ class Augmentation(Randomizable):
             "noise_seed": self.R.randint(2**31, size=count).astype(np.float64),
             "resolution": sometimes("resolution", self.resolution, 1, 1),
         }
+        if self.elastic:
+            points = self.R.uniform(-self.elastic, self.elastic, size=(count, dims, *[CONTROL_POINTS] * dims))
+            drawn["elastic"] = points * moved.reshape(-1, *[1] * (dims + 1)) * 2 / (CONTROL_POINTS - 1)  # of [-1, 1]
+        return drawn
 
     def __call__(self, image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A changed batch; what lies outside of a sample becomes air, and ignored in its label.
@@ -104,6 +123,10 @@ class Augmentation(Randomizable):
         intensities = Intensities(changed, draws)
         for part in slabs(image):
             grid = functional.affine_grid(theta[part], list(image[part].shape), align_corners=False)
+            if self.elastic:
+                points = torch.from_numpy(draws["elastic"][part]).to(image.device, torch.float32, non_blocking=True)
+                field = functional.interpolate(points, image.shape[2:], mode=SMOOTH[image.ndim - 2], align_corners=True)
+                grid += field.movedim(1, -1)
             moved = functional.grid_sample(image[part] - AIR, grid, align_corners=False).add_(AIR)
             for sample, share in zip(moved, draws["resolution"][part], strict=True):
                 if share < 1:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from scripts.errors import SemclError
 from scripts.multiclass.augmentation import ODDS, Augmentation, reduced
 
 
@@ -44,6 +45,39 @@ def test_a_rotation_keeps_distances_where_sides_differ():
     augmentation.set_random_state(1)
     _, shown = augmentation(label * 2 - 1, label)
     assert int((shown == 1).sum()) == pytest.approx(900, rel=0.03)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_deformation_bends_image_and_label_together_and_keeps_the_order_of_places(dims):
+    sides = (40, 32, 24)[:dims]
+    image = torch.linspace(-0.5, 0.5, sides[0]).reshape(1, 1, -1, *[1] * (dims - 1)).repeat(8, 1, 1, *sides[1:])
+    label = (image > 0).short()
+    augmentation = Augmentation(scaling=(1, 1), rotation=0, elastic=0.45, moved=1, often=0)
+    augmentation.set_random_state(0)
+    changed, shown = augmentation(image, label)
+    inside = (slice(None), slice(None), *[slice(4, -4)] * dims)
+    known = shown[inside] >= 0
+    assert ((changed[inside] > 0) == (shown[inside] == 1))[known].float().mean() > 0.97
+    steps = changed[inside].diff(dim=2)
+    assert steps.min() > 0  # places along an axis keep their order
+    assert steps.std() > 0.1 * steps.mean()
+    assert not torch.equal(changed[0], changed[1])
+
+
+def test_a_deformation_happens_as_often_as_other_changes_of_place():
+    augmentation = Augmentation(elastic=0.36, moved=0.3)
+    augmentation.set_random_state(0)
+    drawn = augmentation.draw(2000, 2)
+    bent = (drawn["elastic"] != 0).any((1, 2, 3))
+    assert np.array_equal(bent, drawn["angle"] != 0)
+    assert bent.mean() == pytest.approx(0.3, abs=0.05)
+    assert np.abs(drawn["elastic"]).max() == pytest.approx(0.36 * 2 / 8, rel=0.01)
+
+
+@pytest.mark.parametrize("elastic", [-0.1, 0.5, float("nan")])
+def test_too_large_a_deformation_is_refused(elastic):
+    with pytest.raises(SemclError, match="cannot be deformed this far"):
+        Augmentation(elastic=elastic)
 
 
 def test_structures_grow_by_the_factor():
