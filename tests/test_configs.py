@@ -11,6 +11,7 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_net_in_out
 from monai.losses import DiceLoss
 
+from scripts import load_cases
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.job.overlays import is_for
 from scripts.job.weights import load_weights, save_weights
@@ -520,6 +521,14 @@ def test_the_network_of_a_strategy_fits_from_training_to_inference(name, phantom
     networks[1].load_state_dict(networks[0].state_dict())
     size = [32, 24, 16] if given.get("segment_dims") == 3 else [32, 24]
     assert networks[0].eval()(torch.zeros(1, 1, *size)).shape == (1, 14, *size)
+
+
+@pytest.mark.parametrize(("slices", "deformation"), [(999, 0.0), (1000, 0.36)])
+def test_slices_are_deformed_where_a_labelled_scan_gives_many(slices, deformation, phantoms):
+    cases = len(load_cases(phantoms, "training"))
+    config = parser("segment", dataset_dir=str(phantoms), max_epochs=slices, epoch_length=cases, batch_size=1)
+    assert config.get_parsed_content("train#augmentation#elastic") == deformation
+    assert config.get_parsed_content("train#weak").elastic == 0
 
 
 @pytest.mark.parametrize("stage", ["coarse", "pretrain", "pretrain_slices", "segment", "train"])

@@ -18,7 +18,7 @@ from ..errors import SemclError
 from ..queries.grid import AIR
 from ..queries.intensities import Intensities, slabs
 
-CONTROL_POINTS = 9  # of elastic deformation along each axis
+ELASTIC_POINTS = 9  # of elastic deformation along each axis
 SMOOTH = {2: "bilinear", 3: "trilinear"}
 ODDS = {"blur": 0.2, "contrast": 0.15, "brightness": 0.15, "gamma": 0.3, "noise": 0.1, "resolution": 0.25}  # nnU-Net's
 
@@ -105,8 +105,8 @@ class Augmentation(Randomizable):
             "resolution": sometimes("resolution", self.resolution, 1, 1),
         }
         if self.elastic:
-            points = self.R.uniform(-self.elastic, self.elastic, size=(count, dims, *[CONTROL_POINTS] * dims))
-            drawn["elastic"] = points * moved.reshape(-1, *[1] * (dims + 1)) * 2 / (CONTROL_POINTS - 1)  # of [-1, 1]
+            points = self.R.uniform(-self.elastic, self.elastic, size=(count, dims, *[ELASTIC_POINTS] * dims))
+            drawn["elastic"] = points * moved.reshape(-1, *[1] * (dims + 1)) * 2 / (ELASTIC_POINTS - 1)  # of [-1, 1]
         return drawn
 
     def __call__(self, image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,7 +39,15 @@ def test_an_overlay_for_one_stage_alone_makes_a_variant_of_it() -> None:
     assert [Path(file).stem for file in KEYS.files("self_training")] == ["segment", "self_training"]
     assert [Path(file).stem for file in KEYS.files("segment")] == ["segment"]
     own, variant = KEYS.contents["segment"], KEYS.contents["self_training"]
-    changed = {"stages", "pseudo_dir", "initial_weights", "kept_weights", "max_epochs", "learning_rate"}
+    changed = {
+        "stages",
+        "pseudo_dir",
+        "initial_weights",
+        "kept_weights",
+        "deformed_from",
+        "max_epochs",
+        "learning_rate",
+    }
     assert {key for key in own.keys() | variant.keys() if own.get(key, ...) != variant.get(key, ...)} == changed
     assert KEYS.read_by("self_training") == KEYS.read_by("segment") | {"stages"}
     assert KEYS.version("self_training") != KEYS.version("segment")
