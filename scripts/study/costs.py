@@ -31,6 +31,7 @@ from .strategy import Strategy
 FEW, CASES = 2, 12  # scans that the short runs read
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
 CPU_INFO = Path("/proc/cpuinfo")
+AS_IF_LONG = {"deformed_from": 0}  # a run's own length decides whether it deforms slices; their steps are the longer ones
 EARLIER = ("encoder_weights", "decoder_weights", "initial_weights", "pseudo_dir")  # what earlier stages leave
 UNNAMED = " threads"  # ends what earlier versions noted of a processor, which does not tell one from another
 AGAIN = "remove it, and the costs are measured again"
@@ -194,6 +195,7 @@ class _Probe:
             given["cases"] = "$scripts.load_cases(@dataset_dir, 'training')"  # whether labelled or not
         if "max_epochs" in read:
             given |= PROBE_LENGTHS | keys_of.unvalidated(stage)
+        given |= {name: value for name, value in AS_IF_LONG.items() if name in read}
         given |= {name: None for name in EARLIER if name in read}
         return Step(
             stage=keys_of.base(stage),

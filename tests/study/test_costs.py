@@ -16,7 +16,7 @@ from scripts.cohort.case import Case
 from scripts.errors import SemclError
 from scripts.study import costs as module
 from scripts.study.budget import Cost
-from scripts.study.costs import EARLIER, PROBE_LENGTHS, measure_costs, require_machine
+from scripts.study.costs import AS_IF_LONG, EARLIER, PROBE_LENGTHS, measure_costs, require_machine
 from scripts.study.pipeline import cost_key
 from scripts.study.plan import Plan
 from scripts.study.step import Step
@@ -147,6 +147,16 @@ def test_short_runs_are_short_and_start_from_random_weights(tmp_path: Path, runs
     assert steps["pretrain"]["meaning"] == "cluster"
     assert len({step.folder for step in runs.steps}) == len(runs.steps) == 6
     assert all(Path(overrides["output_dir"]).is_relative_to(plan.out / "costs") for overrides in steps.values())
+
+
+def test_the_cost_of_deformed_slices_is_measured_though_runs_are_short(tmp_path: Path, runs: Runs) -> None:
+    plan = plan_of(tmp_path, ["self-training"])
+    measure_costs(plan, runs)
+    networks = [step for step in runs.steps if step.stage == "segment"]
+    assert {Path(step.files[-1]).stem for step in networks} == {"segment", "self_training"}
+    for step in networks:
+        assert {key: step.overrides[key] for key in AS_IF_LONG} == AS_IF_LONG
+        assert plan.keys_of.contents["segment"]["deformation"] > 0
 
 
 def test_pseudo_labels_are_measured_with_the_refiner_of_a_short_run(tmp_path: Path, runs: Runs) -> None:
