@@ -12,8 +12,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ from scripts.refine.refiner import Refiner
 from .timing import compare, forget_peak, in_new_process, memory, table, threads
 
 NUMBERS = yaml.safe_load(Path("bundle/configs/common.yaml").read_text())
+STANDARD = NUMBERS | yaml.safe_load(Path("bundle/configs/standard.yaml").read_text())
 BATCH = yaml.safe_load(Path("bundle/configs/inference.yaml").read_text())["batch_size"]
 CLINICAL = (0.8, 0.8, 3.0)  # mm, of an abdominal CT with 512 x 512 voxels a slice
 USUAL = (1.5, 1.5, 2.0)  # mm, the grid MONAI's zoo has sliding windows work on for abdominal CT
@@ -76,15 +78,22 @@ def phantom() -> tuple[MetaTensor, np.ndarray]:
 
 
 class Scene:
-    """A phantom with its ground truth as attention, and the untrained refiner with the numbers of common.yaml.
+    """A phantom with its ground truth as attention, and an untrained refiner.
 
     Args:
         spacing: mm, of the volume.
         organs: how many of the organs are looked for.
         padding: voxels of air at each side along X and Y.
+        numbers: of the queries and the networks, by the keys of common.yaml.
     """
 
-    def __init__(self, spacing: Sequence[float] = CLINICAL, organs: int = ORGANS[-1], padding: int = 0) -> None:
+    def __init__(
+        self,
+        spacing: Sequence[float] = CLINICAL,
+        organs: int = ORGANS[-1],
+        padding: int = 0,
+        numbers: Mapping[str, Any] = NUMBERS,
+    ) -> None:
         torch.manual_seed(0)
         image, every = phantom()
         objects = np.where(every > organs, 0, every)
@@ -93,10 +102,10 @@ class Scene:
         voxels = nn.functional.pad(resample(image.as_tensor(), shape), pad, value=AIR_HU)[None]
         self.image = MetaTensor(voxels, affine=torch.diag(torch.tensor([*spacing, 1.0])), meta={})
         self.attention = nn.functional.pad(resample_objects(torch.from_numpy(objects), shape), pad)[None, None]
-        self.grid = QueryGrid(2, NUMBERS["patch_size"], NUMBERS["spacing"], NUMBERS["window"])
-        encoder = QueryEncoder(2, NUMBERS["block"], NUMBERS["layers"], NUMBERS["widths"])
-        numbers = {key: NUMBERS[key] for key in ("dilations", "skips", "skip_width")}
-        decoder = AsppDecoder(2, encoder.channels, width=NUMBERS["decoder_width"], **numbers)
+        self.grid = QueryGrid(2, numbers["patch_size"], numbers["spacing"], numbers["window"])
+        encoder = QueryEncoder(2, numbers["block"], numbers["layers"], numbers["widths"])
+        of_decoder = {key: numbers[key] for key in ("dilations", "skips", "skip_width")}
+        decoder = AsppDecoder(2, encoder.channels, width=numbers["decoder_width"], **of_decoder)
         refiner = Refiner(encoder, decoder)
         self.network = on_device(Copier(refiner), "cpu").eval()
         self.folded = fuse_norms(copy.deepcopy(self.network))  # as the inference stage runs it
@@ -220,6 +229,14 @@ def overhead(scene: Scene, rounds: int) -> str:
     return table(["threads", "by", "seconds", "over forward passes", "over QueryInferer"], rows)
 
 
+def larger(scene: Scene, rounds: int) -> str:
+    """Against the forward passes of a larger network, one thread."""
+    with threads(1):
+        found = compare({"forward passes alone": scene.bare(), "QueryInferer": scene.ours}, rounds)
+    rows = [[name, f"{seconds:.2f}", f"{ratio:.2f}"] for name, (seconds, ratio) in found.items()]
+    return table(["by", "seconds", "over forward passes"], rows)
+
+
 def growth(organs: Sequence[int], paddings: Sequence[int], rounds: int, spacing: Sequence[float]) -> str:
     """Time by the number of organs segmented, and by the amount of air around the body."""
     scenes = {(count, 0): Scene(spacing, count) for count in organs}
@@ -254,9 +271,10 @@ def report(
     paddings: Sequence[int] = (120, 360),
     spacing: Sequence[float] = CLINICAL,
     slices: Sequence[int] = SLICES,
+    larger_numbers: Mapping[str, Any] = STANDARD,
 ) -> str:
     """The section of the results."""
-    scene = Scene(spacing)
+    scene, large = Scene(spacing), Scene(spacing, 1, numbers=larger_numbers)
     size, steps = (" x ".join(map(str, numbers)) for numbers in (scene.image.shape[2:], spacing))
     parts = [
         "## Inference",
@@ -265,6 +283,9 @@ def report(
         "normalisations folded, as inference does; the plain loop, organ by organ and slice by slice, as trained. "
         f"Medians of {rounds} interleaved rounds.",
         overhead(scene, rounds),
+        f"The same with a larger network, that of standard.yaml, and the {len(large.patches.queries)} queries of one "
+        "organ:",
+        larger(large, rounds),
         f"In processes of their own, the median of three runs after a first one, or one of over {LONG:.0f} s; sliding "
         f"windows of {WINDOW[0]} voxels a side, half overlapping, on a grid of {' x '.join(map(str, USUAL))} mm. They "
         "find organs by themselves, ours is told where to look.",

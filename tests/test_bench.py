@@ -81,10 +81,15 @@ def test_a_step_is_timed_by_part(phantoms, monkeypatch):
 
 
 def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
-    text = inference.report(["QueryInferer"], rounds=1, organs=(1, 13), paddings=(40,), spacing=(6, 6, 40), slices=(8,))
+    sizes = {"organs": (1, 13), "paddings": (40,), "spacing": (6, 6, 40), "slices": (8,)}
+    text = inference.report(["QueryInferer"], rounds=1, **sizes, larger_numbers=inference.NUMBERS)
     assert text.count("plain loop |") == 2
-    sizes = [line.split("|")[2:4] for line in text.splitlines() if line.startswith(("| 1 | ", "| 13 | "))][-3:]
-    (_, few), (small, many), (large, as_many) = sizes
+    bare, ours = (line.split("|") for line in text.split("standard.yaml")[1].splitlines()[4:6])
+    assert (bare[1].strip(), ours[1].strip()) == ("forward passes alone", "QueryInferer")
+    assert float(bare[3]) == 1
+    assert 0.5 < float(ours[3]) < 10
+    grown = [line.split("|")[2:4] for line in text.splitlines() if line.startswith(("| 1 | ", "| 13 | "))][-3:]
+    (_, few), (small, many), (large, as_many) = grown
     assert " x 8 |" in text  # slices
     assert int(few) < int(many) == int(as_many)
     assert small != large
