@@ -23,6 +23,7 @@ ALL_STAGES = ("coarse", "pretrain", "train", "self_training", "inference", "eval
 TAUGHT = ("pseudo_labels", "self_training")  # the configs of self-training
 WITH_CHECKPOINT = ALL_STAGES[:3]
 MAPS = "maps"  # the stage that makes missing attention maps
+STARTING_WEIGHTS = "encoder_weights"  # in an overlay: null for no pretraining
 CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
 
 
@@ -39,6 +40,7 @@ def run(
     Run again after an interruption it goes on in the stage it was in; stages that have completed are not repeated. If
     scans were added, the coarse networks and the encoder are kept. Attention maps are made by a plain network of axial
     slices, unless the overlay asks for one of whole volumes by coarse_dims: 3 or by numbers that only such a one has.
+    With encoder_weights: null in the overlay nothing is pretrained: refinement begins with that network's encoder.
     With start self_training that network then learns from what refinement makes of scans without label maps, before the
     testing cases are segmented.
 
@@ -58,8 +60,9 @@ def run(
     cohort, root = Path(dataset_dir), Path(bundle_root) if bundle_root else bundle_folder()
     cases = datalist.load(cohort)
     chosen = overlay_of(cohort, overlay, root)
-    first, numbers = coarse_config(read_overlay(chosen) if chosen else {})
-    configs = _configs(first, cases, start)
+    given = read_overlay(chosen) if chosen else {}
+    first, numbers = coarse_config(given)
+    configs = _configs(first, cases, start, pretrained=given.get(STARTING_WEIGHTS, True) is not None)
     overrides: dict[str, dict[str, Any]] = {
         config: {"dataset_dir": dataset_dir, **(numbers if config in (first, TAUGHT[-1]) else {})}
         for config in (*(config for several in configs.values() for config in several), MAPS)
@@ -72,12 +75,12 @@ def run(
     again = f"{program()} run --dataset_dir {dataset_dir}"
     if len(done) == len(stages):
         print(f"all stages have completed; {again} --start coarse repeats them")
-        if chain.grown():
+        if chain.grown() and ALL_STAGES[1] in stages:
             print(f"scans to learn from were added since; {again} --start pretrain learns from them")
         return
     CHAINED.set(again)
     if not chain.begun():
-        _keep_checkpoints(cohort, [configs[stage][0] for stage in WITH_CHECKPOINT])
+        _keep_checkpoints(cohort, [configs[stage][0] for stage in WITH_CHECKPOINT if stage in configs])
     if done and _lacks_maps(cohort, cases):
         print("\n== attention maps of added scans", flush=True)
         _run_configs(root, (MAPS,), kept, overrides)
@@ -94,16 +97,17 @@ def run(
         gc.collect()
 
 
-def _configs(first: str, cases: Sequence[Case], start: str | None) -> dict[str, tuple[str, ...]]:
+def _configs(first: str, cases: Sequence[Case], start: str | None, pretrained: bool) -> dict[str, tuple[str, ...]]:
     """The stages of a cohort, in order, each with its configs; without self-training unless it is asked for.
 
     Args:
         first: the config of the coarse stage.
         cases: of the cohort.
         start: the stage that is asked for.
+        pretrained: whether there is pretraining.
 
     Raises:
-        SemclError: when that is self-training, and there is none.
+        SemclError: when a stage is asked for that there is not.
     """
     from ..coarse.config import OF_SLICES
     from ..errors import SemclError
@@ -116,8 +120,14 @@ def _configs(first: str, cases: Sequence[Case], start: str | None) -> dict[str, 
             expected="a plain network of slices (coarse_dims 2), and training scans without label maps",
             remedy="start with another stage, or add scans: semcl prepare --unlabelled",
         )
+    left_out = [stage for stage, wanted in ((TAUGHT[-1], taught), (ALL_STAGES[1], pretrained)) if not wanted]
+    if start in left_out:
+        raise SemclError(
+            "there is no pretraining here", found=f"{STARTING_WEIGHTS}: null in the overlay", expected="no such line",
+            remedy="start with train, or give an overlay without it",
+        )  # fmt: skip
     own = {ALL_STAGES[0]: (first,), TAUGHT[-1]: TAUGHT}
-    return {stage: own.get(stage, (stage,)) for stage in ALL_STAGES if taught or stage != TAUGHT[-1]}
+    return {stage: own.get(stage, (stage,)) for stage in ALL_STAGES if stage not in left_out}
 
 
 def _run_configs(

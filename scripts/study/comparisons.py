@@ -120,16 +120,19 @@ def compare_contrasts(
         equivalence: the largest difference that means nothing in practice.
     """
     others = [contrast for contrast in exploratory if contrast not in named]
-    return [
-        difference
-        for contrasts, are_named in ((named, True), (others, False))
-        for difference in _corrected(
-            _difference(measured, measured.values, contrast, None, are_named, equivalence)
+    found: list[Difference] = []
+    for contrasts, are_named in ((named, True), (others, False)):
+        pairs = [
+            (measured, contrast)
             for measured in tables
             for contrast in contrasts
             if {contrast.first, *contrast.second} <= set(measured.arms)
+        ]
+        found += _corrected(
+            _difference(measured, measured.values, contrast, None, are_named, equivalence, len(pairs))
+            for measured, contrast in pairs
         )
-    ]
+    return found
 
 
 def compare_organs(measured: Measured, contrast: Contrast, equivalence: float = EQUIVALENCE) -> list[Difference]:
@@ -140,12 +143,19 @@ def compare_organs(measured: Measured, contrast: Contrast, equivalence: float = 
     is. Pooled errors leave enough degrees of freedom for Holm's correction.
     """
     return _corrected(
-        _difference(measured, values, contrast, organ, False, equivalence) for organ, values in measured.organs.items()
+        _difference(measured, values, contrast, organ, False, equivalence, len(measured.organs))
+        for organ, values in measured.organs.items()
     )
 
 
 def _difference(
-    measured: Measured, values: Values, contrast: Contrast, organ: str | None, named: bool, equivalence: float
+    measured: Measured,
+    values: Values,
+    contrast: Contrast,
+    organ: str | None,
+    named: bool,
+    equivalence: float,
+    tests: int,
 ) -> Difference:
     has = ~np.isnan(values).any((0, 1))
     kept = values[..., has]
@@ -153,7 +163,7 @@ def _difference(
     units = kept if measured.folds is None else fold_means(kept, np.asarray(measured.folds)[has].tolist())
     tested = None
     if min(units.shape[1:]) > 1:
-        tested = assess(units, measured.arms, measured.family_names, contrast, equivalence)
+        tested = assess(units, measured.arms, measured.family_names, contrast, equivalence, tests)
         difference = tested.difference
     else:
         means = dict(zip(measured.arms, units.mean((1, 2)), strict=True)) if patients else {}

@@ -27,12 +27,24 @@ class Contrast:
         others = ", ".join(self.second)
         return f"{self.first} - {others if len(self.second) == 1 else f'best({others})'}"
 
+    @classmethod
+    def named(cls, name: str) -> Contrast:
+        """The contrast of a name."""
+        first, _, others = name.partition(" - ")
+        best = others.startswith("best(") and others.endswith(")")
+        return cls(first, tuple(others[5:-1].split(", ")) if best else (others,))
+
+    def against(self, arm: str) -> str:
+        """Which of the arms compared with an arm is, in words."""
+        return arm if len(self.second) == 1 else f"{arm}, the best of {len(self.second)}"
+
 
 @dataclass(frozen=True)
 class Assessment:
     """A contrast in numbers: 95 % interval, two-sided p, the chances of each region, and what could be detected.
 
-    ``against`` is the best of the arms compared with, by its mean.
+    ``against`` is the best of the arms compared with, by its mean; ``detectable`` is the smallest difference that would
+    have been found four times in five, corrected as if no other contrast were found.
     """
 
     against: str
@@ -51,9 +63,9 @@ class Assessment:
 
 
 def assess(
-    values: Values, arms: Sequence[str], families: Sequence[str], contrast: Contrast, equivalence: float
+    values: Values, arms: Sequence[str], families: Sequence[str], contrast: Contrast, equivalence: float, tests: int = 1
 ) -> Assessment:
-    """Test one contrast of values (arms, seeds, patients), at least two seeds and patients.
+    """Test one contrast of values (arms, seeds, patients), at least two seeds and patients; one of ``tests``.
 
     Against the best of k arms it is an intersection-union test. To be better than the best is to be better than each:
     p is the largest of the one-by-one p. To be worse than the best is to be worse than one of them, whichever that is:
@@ -74,7 +86,7 @@ def assess(
         p=max(min(1.0, 2 * min(above, below)), TINY),
         better=min(float(one.above(equivalence)) for one in each),
         worse=max(float(one.below(-equivalence)) for one in each),
-        detectable=float(each[closest].detectable(LEVEL, POWER)),
+        detectable=max(float(one.detectable(LEVEL / tests, POWER)) for one in each),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -31,7 +32,7 @@ from .strategy import Strategy
 FEW, CASES = 2, 12  # scans that the short runs read
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
 CPU_INFO = Path("/proc/cpuinfo")
-AS_IF_LONG = {"deformed_from": 0}  # a run's own length decides whether it deforms slices; their steps are the longer ones
+AS_IF_LONG = {"deformed_from": 0}  # a run's own length decides whether it deforms slices, and such steps take longer
 EARLIER = ("encoder_weights", "decoder_weights", "initial_weights", "pseudo_dir")  # what earlier stages leave
 UNNAMED = " threads"  # ends what earlier versions noted of a processor, which does not tell one from another
 AGAIN = "remove it, and the costs are measured again"
@@ -133,23 +134,31 @@ class _Probe:
             self._scans(CASES)
             trained = "train" if "train" in strategy.stages else "segment"
             before = self._step(strategy, trained, f"{cost_key(self.plan, strategy, trained)} {CASES}", CASES)
-            run(before)
+            self._anew(before, run)
             step = replace(step, overrides={**step.overrides, "ckpt_dir": str(before.folder / "models")})
-        run(step)
+        self._anew(step, run)
         return len(cases), step.cost
+
+    def _anew(self, step: Step, run: Callable[[Step], None]) -> None:
+        """Run a step that has not completed, without what an interrupted run of it has noted."""
+        if not step.completed:
+            shutil.rmtree(step.folder, ignore_errors=True)
+        run(step)
 
     def _dataset_dir(self, count: int) -> Path:
         return self.folder / f"{count} scans"
 
     def _scans(self, count: int) -> list[Case]:
-        """A few scans of a run with the most label maps, in two folds, with attention maps; written once.
+        """A few scans of a run with the fewest label maps, in two folds, with attention maps; written once.
 
-        Those of other patients come before a second scan of one, so that there are two folds.
+        So scans without one are among them where a run has such: a plain network predicts these, which costs more than
+        reading a label map. Those of other patients come before a second scan of one, so that there are two folds.
         """
         folder = self._dataset_dir(count)
         plan, split = self.plan, next(iter(self.plan.splits))
-        most = max((cell.labels for cell in plan.cells), key=lambda labels: labels.count(len(plan.cases)))
-        training = [case for case in plan.members(split, most, 0) if case.fold is not None]
+        drawn = [plan.members(split, cell.labels, 0) for cell in plan.cells]
+        fewest = min(drawn, key=lambda cases: sum(case.label is not None for case in cases))
+        training = [case for case in fewest if case.fold is not None]
         scans: dict[tuple[str, bool], list[str]] = {}
         for case in training:
             scans.setdefault((case.patient, case.label is None), []).append(case.id)

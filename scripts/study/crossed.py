@@ -8,7 +8,8 @@ do not. Both are pooled over all arms of a family, so degrees of freedom grow wi
 
 Arms of one family must vary alike and share the same things: refiners that start from one coarse run are a family,
 whole-slice networks, which do not, are another, and the coarse map is one of its own. Two families differ also by what
-each shares within itself, which only the seeds themselves can tell, with seeds - 1 degrees of freedom.
+each shares within itself, which only the seeds themselves can tell, with seeds - 1 degrees of freedom. Arms of a family
+that are the same network (self-training where there is nothing to teach itself by) count once.
 
 With folds, the patients of a fold share their networks. Then a fold takes a patient's place: values are averaged over
 its patients first (``fold_means``).
@@ -71,7 +72,7 @@ def estimate(values: Values, weights: Sequence[float], families: Sequence[str] |
         families: the family of each arm; None for one family.
     """
     seeds, patients = values.shape[-2:]
-    parts = _parts(values, np.asarray(weights, float), np.asarray(families or [""] * values.shape[-3]))
+    parts = _parts(*_without_copies(values, np.asarray(weights, float), families or [""] * values.shape[-3]))
     of_seeds = sum(squares[0] for squares, _ in parts)
     of_patients = sum(squares[1] for squares, _ in parts)
     excess = np.maximum(of_patients - sum(squares[2] for squares, _ in parts), 0.0)
@@ -85,6 +86,24 @@ def estimate(values: Values, weights: Sequence[float], families: Sequence[str] |
         error=np.sqrt(total / (seeds * patients)),
         degrees=np.where(total > 0, degrees, min(seeds, patients) - 1),
     )
+
+
+def _without_copies(
+    values: Values, weights: Values, families: Sequence[str]
+) -> tuple[Values, Values, NDArray[np.str_]]:
+    """Arms, weights and families where arms of a family with the same values are one, with the sum of their weights."""
+    kept: list[int] = []
+    of = np.zeros((values.shape[-3], values.shape[-3]))
+    for arm, family in enumerate(families):
+        alike = (
+            place
+            for place, other in enumerate(kept)
+            if families[other] == family and np.array_equal(values[..., arm, :, :], values[..., other, :, :])
+        )
+        place = next(alike, len(kept))
+        kept += [arm] * (place == len(kept))
+        of[place, arm] = 1
+    return values[..., kept, :, :], (of @ weights)[: len(kept)], np.asarray([families[arm] for arm in kept])
 
 
 def _parts(values: Values, weights: Values, families: NDArray[np.str_]) -> list[tuple[tuple[Values, ...], int]]:

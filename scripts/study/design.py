@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ from ..job.overlays import STAGES
 from .contrasts import Contrast
 from .labels import Amount, parse_labels
 from .plan import Cell
-from .stage_keys import StageKeys
+from .stage_keys import StageKeys, over
 from .strategy import FLOOR, find_file, read_overlay
 
 STUDIES = "studies"  # of the bundle's configs
 DEFAULT = "small"
+MAY_BE_EMPTY: dict[str, Any] = {"contrasts": [], "overlays": [], "numbers": {}}  # keys of a preset without a value
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,13 @@ class Design:
     def cells(self) -> tuple[Cell, ...]:
         """Every amount of labels with every budget."""
         budgets = [float(self.budget * factor) for factor in self.budgets] if self.budget else [None]
+        if not self.budget and list(self.budgets) != [1]:
+            raise SemclError(
+                "there are multiples of no budget",
+                found=f"budget 0, times {', '.join(map(str, self.budgets)) or 'nothing'}",
+                expected="one table of the configs' own lengths",
+                remedy="set --budgets 1, or a --budget in seconds",
+            )
         if not budgets or len(set(budgets)) < len(budgets) or any(one is not None and one <= 0 for one in budgets):
             raise SemclError(
                 "budgets must be given, each only once",
@@ -75,8 +85,8 @@ class Design:
         for overlay in self.overlays:
             numbers = read_overlay(find_overlay(overlay, configs))
             stages = numbers.pop(STAGES, None)
-            found |= numbers if stages is None else StageKeys(configs.parent).of_stages(numbers, stages)
-        return {**found, **self.numbers}
+            found = over(found, numbers if stages is None else StageKeys(configs.parent).of_stages(numbers, stages))
+        return over(found, self.numbers)
 
 
 def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> Design:
@@ -104,21 +114,68 @@ def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> 
             expected=f"the keys {', '.join(known)}",
             remedy=f"compare it with {configs / STUDIES / DEFAULT}.yaml",
         )
-    design = Design(**content)
+    values: dict[str, Any] = {key: MAY_BE_EMPTY.get(key) if value is None else value for key, value in content.items()}
+    design = Design(**values)
+    _refuse_wrong(design, path)
     overlays = given.get("overlays") or []
-    replaced = {key for overlay in overlays for key in read_overlay(find_overlay(overlay, configs))}
-    numbers = {key: value for key, value in design.numbers.items() if key not in replaced}
+    replaced = {key: None for overlay in overlays for key in read_overlay(find_overlay(overlay, configs))}
+    numbers = {key: value for key, value in over(design.numbers, replaced).items() if key not in replaced}
     more = {"overlays": [*design.overlays, *overlays], "numbers": numbers}
     return replace(design, **{key: value for key, value in given.items() if value is not None} | more)
 
 
-def parse_contrasts(texts: Sequence[str], names: Sequence[str]) -> list[Contrast]:
-    """The contrasts of a design, those of strategies that are run; against the best of several, of those that are run.
+def _refuse_wrong(design: Design, path: Path) -> None:
+    """Refuse a preset with a value of another type or range.
 
     Raises:
-        SemclError: for a text of another form.
+        SemclError: naming the key.
+    """
+    forms: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        **dict.fromkeys(("strategies", "contrasts", "overlays"), ("a list of texts", _is_list(str))),
+        "labels": ("a list of numbers of patients or shares such as 10%", _is_list((str, int))),
+        "seeds": ("a whole number, 1 or more", _is_number(int, 1)),
+        "folds": ("a whole number, 0 or more", _is_number(int, 0)),
+        "budget": ("seconds, 0 or more", _is_number((int, float), 0)),
+        "budgets": ("a list of numbers", _is_list((int, float))),
+        "equivalence": ("a number from 0 to 1", lambda value: _is_number((int, float), 0)(value) and value <= 1),
+        "baseline": ("a text", lambda value: isinstance(value, str)),
+        "numbers": ("keys with their values", lambda value: isinstance(value, Mapping)),
+        "embeddings": ("true or false", lambda value: isinstance(value, bool)),
+    }
+    for key, (expected, fits) in forms.items():
+        value = getattr(design, key)
+        if not fits(value):
+            raise SemclError(
+                f"{key} of a study is wrong", found=f"{value!r} in {path}", expected=expected, remedy=f"edit {path}"
+            )
+
+
+def _is_list(of: type | tuple[type, ...]) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, list | tuple) and all(isinstance(one, of) and not isinstance(one, bool) for one in value)
+    )
+
+
+def _is_number(of: type | tuple[type, ...], least: float) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        return isinstance(value, of) and not isinstance(value, bool) and least <= float(value) < math.inf  # type: ignore[arg-type]
+
+    return fits
+
+
+def parse_contrasts(texts: Sequence[str], names: Sequence[str], shipped: Sequence[str] = ()) -> list[Contrast]:
+    """The contrasts of a design, those of strategies that are run; against the best of several, of those that are run.
+
+    Args:
+        texts: "first - second", or "first - second, third" for the best of several.
+        names: of the strategies that are run.
+        shipped: names of others that there are.
+
+    Raises:
+        SemclError: for a text of another form, or a strategy that there is not.
     """
     found = []
+    known = (*names, *shipped, FLOOR)
     for text in texts:
         first, dash, others = (part.strip() for part in str(text).partition(" - "))
         second = [other.strip() for other in others.split(",") if other.strip()]
@@ -129,8 +186,17 @@ def parse_contrasts(texts: Sequence[str], names: Sequence[str]) -> list[Contrast
                 expected="first - second, or first - second, third for the best of several",
                 remedy="for example: semantic - scratch",
             )
+        unknown = next((name for name in (first, *second) if name not in known), None)
+        if unknown is not None:
+            near = difflib.get_close_matches(unknown, known, 1)
+            raise SemclError(
+                "a contrast names a strategy that there is not",
+                found=f"{unknown} in {text!r}",
+                expected=f"strategies of this study, those that ship, or {FLOOR}",
+                remedy=f"did you mean {near[0]}?" if near else "edit the preset's contrasts, or add it to --strategies",
+            )
         present = tuple(other for other in second if other in (*names, FLOOR))
-        if first in names and present:
+        if first in (*names, FLOOR) and present:
             found.append(Contrast(first, present))
     return list(dict.fromkeys(found))
 

@@ -18,7 +18,7 @@ from ..job import config_check, overlays
 from ..version import __version__
 from .labels import Amount, with_labels_of
 from .splits import write_datalist
-from .stage_keys import StageKeys, short_hash
+from .stage_keys import StageKeys, over, short_hash
 from .stage_shares import SELF_TRAINING, predictor
 from .strategy import Strategy
 
@@ -128,7 +128,7 @@ class Plan:
 
     @cache  # noqa: B019  # as above
     def data(self, split: str, labels: Amount, seed: int) -> str:
-        """A hash of the label table, the cases and the label maps of a datalist."""
+        """A hash of the label table, the cases, the sizes of their images and the label maps of a datalist."""
         cases = self.members(split, labels, seed)
         maps = [None if case.label is None else _checksum(case.label) for case in cases]
         given = (
@@ -136,11 +136,13 @@ class Plan:
             if self.attention_dir is None
             else [_checksum(attention_path(self.attention_dir, case.id)) for case in cases]
         )
-        return short_hash([self.table.content(), digest(cases), [case.annotated for case in cases], maps, given])
+        images = [_bytes(case.image) for case in cases]
+        annotated = [case.annotated for case in cases]
+        return short_hash([self.table.content(), digest(cases), annotated, images, maps, given])
 
     def numbers_of(self, strategy: Strategy, stage: str) -> dict[str, Any]:
         """The keys that a strategy sets in a stage: of presets and overlays, then its own."""
-        given = {**self.numbers, **strategy.numbers}
+        given = over(self.numbers, strategy.numbers)
         if strategy.coarse_stage == "segment" and self.attention_dir is None:
             given["coarse_dims"] = SLICES
         return self.keys_of.part(stage, given)
@@ -207,6 +209,11 @@ class Plan:
             )
             for error in errors
         ]
+
+
+def _bytes(image: Path) -> int | None:
+    """The size of a file; a folder of a scan's slices has none."""
+    return image.stat().st_size if image.is_file() else None
 
 
 _checksum = cache(checksum)

@@ -20,7 +20,7 @@ from .design import Design, parse_contrasts
 from .figures import budgets_figure, contrasts_figure, strategies_figure
 from .markdown import embedded, markdown
 from .results import Results
-from .strategy import FLOOR
+from .strategy import FLOOR, STRATEGIES, shipped_files
 from .tables import Table, csv_text, limits, organ_rows
 
 
@@ -39,7 +39,13 @@ class StudyReport:
         arms = results.methods
         self.baseline = design.baseline if design.baseline in arms else arms[0]
         others = [Contrast(arm, (self.baseline,)) for arm in arms if arm != self.baseline]
-        later = [contrast for contrast in parse_contrasts(design.contrasts, arms) if contrast not in named]
+        later = [
+            contrast
+            for contrast in parse_contrasts(
+                design.contrasts, arms, list(shipped_files(results.plan.keys_of.folder / STRATEGIES))
+            )
+            if contrast not in named
+        ]
         measured = [results.measured(cell) for cell in results.plan.cells]
         found = compare_contrasts(measured, list(named), [*later, *others], design.equivalence)
         self.differences = [one for one in found if one.named]

@@ -124,6 +124,11 @@ class StageKeys:
         return short_hash([self.contents[stage], self.contents["common"]])
 
 
+def over(numbers: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """``numbers`` with others over them: a key for all stages replaces the same key for one (``stage.key``) too."""
+    return {key: value for key, value in numbers.items() if key.partition(".")[2] not in more} | dict(more)
+
+
 def group(key: str) -> str:
     """The first part of a key of a config: ``train`` of ``train#views#area``."""
     return key.replace("::", "#").partition("#")[0].lstrip("+")

@@ -11,13 +11,17 @@ from typing import Any
 from ..errors import SemclError
 from ..job.overlays import PATHS, STAGES
 from ..plain import read_text, read_yaml, short
-from .stage_keys import StageKeys, group
+from .stage_keys import StageKeys, group, over
 from .stage_shares import SELF_TRAINING, check_stages, in_order
 
 STRATEGIES = "strategies"  # of the bundle's configs
 KEYS = "YAML with keys of the configs"
 FLOOR = "coarse map"  # what the strategies that refine start from
-OWN = {*PATHS, "section", "seed", "labelled", "resume", "coarse_dims"} - {"decoder_weights"}  # set by the study
+OWN = {  # set by the study
+    *(PATHS - {"decoder_weights"}),
+    *("section", "seed", "labelled", "resume", "coarse_dims", "finetune", "finetune_model_path"),
+    *("val_interval", "calibration_share", "map_points"),
+}
 LENGTH_KEYS = {"max_epochs", "epoch_length"}  # set by the study where there is a budget
 
 
@@ -43,7 +47,7 @@ class Strategy:
     @property
     def numbers(self) -> dict[str, Any]:
         """The overlay's keys and those of the sweep."""
-        return {key: value for key, value in read_overlay(self.overlay).items() if key != STAGES} | self.overrides
+        return over({key: value for key, value in read_overlay(self.overlay).items() if key != STAGES}, self.overrides)
 
     @property
     def coarse_stage(self) -> str | None:

@@ -22,6 +22,7 @@ from ..job.lock import Locks
 from ..job.shard import Shard
 from ..outputs import Output
 from ..sidefiles import read_note
+from .contrasts import Contrast
 from .costs import measure_costs, require_machine
 from .design import Design, parse_contrasts
 from .pipeline import Pipelines
@@ -29,7 +30,7 @@ from .plan import Plan
 from .runner import Runner, drop_stores, listen
 from .splits import split_cases
 from .stage_keys import StageKeys
-from .strategy import FLOOR, Strategy, find_strategies, refuse_own
+from .strategy import FLOOR, STRATEGIES, Strategy, find_strategies, refuse_own, shipped_files
 from .sweep import swept
 from .tasks import runs_of_shard, tasks_of
 
@@ -174,7 +175,7 @@ class Study:
         path = plan.out / PROTOCOL
         names = [strategy.name for strategy in plan.strategies]
         now: dict[str, Any] = {
-            "contrasts": [contrast.name for contrast in parse_contrasts(self.design.contrasts, names)],
+            "contrasts": [contrast.name for contrast in self._contrasts(plan)],
             "equivalence": self.design.equivalence,
             "tolerance": self.tolerance,
             "strategies": {strategy.name: plan.settings(strategy) for strategy in plan.strategies},
@@ -196,6 +197,15 @@ class Study:
                     expected="the same, since runs that are done are not measured again",
                     remedy=f"set --tolerance {before['tolerance']:g}, or start another study with --out",
                 )
+            for contrast in map(Contrast.named, before.get("contrasts", ())):
+                left_out = sorted({contrast.first, *contrast.second} - {*names, FLOOR})
+                if left_out:
+                    raise SemclError(
+                        "a strategy is left out whose comparison was named before the run",
+                        found=f"no {left_out[0]}, which {contrast.name} in {path} needs",
+                        expected="all that was named, since it is corrected together",
+                        remedy=f"add {left_out[0]} to --strategies, or start another study with --out",
+                    )
             for part in ("strategies", "data"):
                 for name, settings in now[part].items():
                     known = before.get(part, {}).get(name, settings)
@@ -206,15 +216,19 @@ class Study:
                 now |= {part: {**before.get(part, {}), **now[part]} for part in ("strategies", "data")}
             write_text(path, json.dumps(now, indent=1))
 
+    def _contrasts(self, plan: Plan) -> list[Contrast]:
+        """The contrasts of the design."""
+        names = [strategy.name for strategy in plan.strategies]
+        shipped = shipped_files(plan.keys_of.folder / STRATEGIES)
+        return parse_contrasts(self.design.contrasts, names, list(shipped))
+
     def report(self, plan: Plan, pipelines: Pipelines) -> None:
         """Compare the strategies and write the report."""
         from .report import StudyReport  # figures need packages of the report extra
         from .results import Results
 
         started = read_note(plan.out / PROTOCOL, "what a study was started with", "run the study again")
-        names = [strategy.name for strategy in plan.strategies]
-        contrasts = parse_contrasts(self.design.contrasts, names)
-        named = [contrast for contrast in contrasts if contrast.name in started["contrasts"]]
+        named = [Contrast.named(name) for name in started["contrasts"]]
         design = replace(self.design, equivalence=started.get("equivalence", self.design.equivalence))
         StudyReport(Results(plan, pipelines), self.dataset_dir.resolve().name, design, named).write()
 

@@ -95,8 +95,7 @@ class Table:
         sentences = [f"{overall['best']} has the highest mean Dice, {mean:.3f}."]
         for one in self.named:
             others = one.contrast.second
-            best = "" if one.tested is None else f"{one.tested.against}, "
-            other = others[0] if len(others) == 1 else f"{best}the best of {len(others)}"
+            other = f"the best of {len(others)}" if one.tested is None and len(others) > 1 else _against(one)
             sentences.append(f"{one.contrast.first} over {other}: {one.difference:+.3f} Dice, {one.verdict}.")
         return sentences
 
@@ -143,7 +142,7 @@ def as_data(one: Difference) -> dict[str, Any]:
     return {
         "contrast": one.contrast.name,
         "first": one.contrast.first,
-        "second": one.tested.against if one.tested else ", ".join(one.contrast.second),
+        "second": _against(one),
         "table": one.table,
         "organ": one.organ or ALL,
         "named": one.named,
@@ -156,6 +155,11 @@ def as_data(one: Difference) -> dict[str, Any]:
         "seeds": one.seeds,
         "patients": one.patients,
     }
+
+
+def _against(one: Difference) -> str:
+    """What a difference is from, in words."""
+    return ", ".join(one.contrast.second) if one.tested is None else one.contrast.against(one.tested.against)
 
 
 def mean_and_sd(values: Values) -> tuple[float, float | None]:

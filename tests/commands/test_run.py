@@ -124,6 +124,19 @@ def test_the_overlay_says_which_network_makes_the_maps(overlay, stage, numbers, 
     assert ([config for config, *_ in calls], calls.numbers[0]) == ([stage, *STAGES[1:]], numbers)
 
 
+def test_without_an_encoder_s_weights_nothing_is_pretrained(cohort, started, tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("encoder_weights: null\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    calls, _ = started
+    assert [stage for stage, *_ in calls] == ["segment", "train", "inference", "evaluate"]
+    grow(cohort, label=False)
+    run(str(cohort))
+    assert len(calls) == 4
+    assert "scans to learn from" not in capsys.readouterr().out
+    with pytest.raises(SemclError, match=r"no pretraining here(.|\n)*encoder_weights: null in the overlay"):
+        run(str(cohort), start="pretrain")
+
+
 def test_the_checkpoint_of_a_plain_network_beside_the_chain_stays(cohort, started, tmp_path):
     (cohort / "jobs").mkdir()
     (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")

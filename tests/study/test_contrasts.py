@@ -18,6 +18,21 @@ def found(values: Values, contrast: Contrast) -> Assessment:
 
 def test_names():
     assert (ONE.name, BEST.name) == ("a - b", "a - best(b, c, d)")
+    assert [Contrast.named(one.name) for one in (ONE, BEST)] == [ONE, BEST]
+    assert (ONE.against("b"), BEST.against("c")) == ("b", "c, the best of 3")
+
+
+def test_what_could_be_detected_is_found_four_times_in_five_though_several_are_tested():
+    """With the smallest p of four tests, and no other one found, Holm asks for a quarter of 5 %."""
+    rng, seen, tests = np.random.default_rng(9), [], 4
+    values = draw(rng, 1500, 4, 5, 22)
+    detectable = np.mean([assess(one, ARMS, FAMILIES, ONE, 0.01, tests).detectable for one in values[:200]])
+    for one in values:
+        one[0] += detectable
+        seen.append(assess(one, ARMS, FAMILIES, ONE, 0.01, tests).p < 0.05 / tests)
+    assert 0.76 < np.mean(seen) < 0.84
+    each = [assess(values[0], ARMS, FAMILIES, Contrast("a", (other,)), 0.01).detectable for other in "bcd"]
+    assert assess(values[0], ARMS, FAMILIES, BEST, 0.01).detectable == max(each)
 
 
 def test_one_against_one_is_its_estimate():

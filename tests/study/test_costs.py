@@ -201,6 +201,37 @@ def test_costs_are_measured_on_label_maps_that_a_run_may_see(tmp_path: Path, run
     assert len(more) == sum(case.fold is not None for case in plan.cases)  # those without a label map too
 
 
+def test_scans_without_label_maps_are_among_those_measured_where_a_run_has_such(tmp_path: Path, runs: Runs) -> None:
+    plan = made_plan(tmp_path, ["scratch"], cases=scans(tmp_path), cells=cells_of(["100%", "2"], [60.0]))
+    measure_costs(plan, runs)
+    more = max(read_by(runs).values(), key=len)
+    few = plan.members("own", plan.cells[1].labels, 0)
+    assert {case.id for case in more if case.label} == {case.id for case in few if case.label and case.fold is not None}
+    assert sum(case.label is None for case in more) > 1
+
+
+def test_what_an_interrupted_short_run_has_noted_does_not_count(tmp_path: Path, runs: Runs) -> None:
+    before = measure_costs(plan_of(tmp_path / "one"), runs)
+
+    class Interrupted(Runs):
+        def __call__(self, step: Step) -> None:
+            super().__call__(step)
+            if len(self.steps) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_costs(plan_of(tmp_path / "two"), Interrupted())
+    seen: list[bool] = []
+
+    def resumed(step: Step) -> None:
+        seen.append(step.folder.is_dir())
+        runs(step)
+
+    assert measure_costs(plan_of(tmp_path / "two"), resumed) == before
+    assert seen
+    assert not any(seen)
+
+
 def test_the_device_is_noted_beside_a_cost(tmp_path: Path, runs: Runs) -> None:
     plan = plan_of(tmp_path)
     measure_costs(plan, runs)

@@ -91,6 +91,16 @@ def test_arms_that_are_the_same_everywhere():
     assert (float(found.below(0.01)), float(found.above(0.01))) == pytest.approx((1, 0), abs=1e-12)
 
 
+@pytest.mark.parametrize(("weights", "merged"), [([1, -1, 0, 0], [1, -1, 0]), ([0, -1, 1, 0], [0, -1, 1])])
+def test_an_arm_that_is_the_same_network_as_another_counts_once(weights, merged):
+    values = draw(np.random.default_rng(7), 1, 3, 3, 8)[0]
+    with_copy = np.concatenate([values, values[:1]])
+    assert estimate(with_copy, weights) == estimate(values, merged)
+    others = estimate(with_copy, weights, ["a", "a", "a", "b"])  # of another family: not the same network
+    assert others == estimate(values, merged, ["a", "a", "a"])
+    assert estimate(with_copy, [1, 0, 0, -1]).error == 0
+
+
 def test_fold_means_average_the_patients_of_a_fold():
     values = np.arange(12.0).reshape(1, 2, 6)
     assert fold_means(values, [0, 2, 1, 0, 1, 2]).tolist() == [[[1.5, 3, 3], [7.5, 9, 9]]]

@@ -138,7 +138,7 @@ def test_cells_are_every_amount_of_labels_with_every_budget() -> None:
 
 
 def test_without_a_budget_the_configs_lengths_hold() -> None:
-    assert design_of(budget=0, budgets=[1, 2]).cells == (Cell(Amount(patients=2), None),)
+    assert design_of(budget=0).cells == (Cell(Amount(patients=2), None),)
 
 
 @pytest.mark.parametrize("changes", [{"budgets": []}, {"budgets": [1, 1.0]}, {"budgets": [0]}, {"budget": -1}])
@@ -189,6 +189,50 @@ def test_what_is_no_overlay_is_refused(name: str, message: str) -> None:
         design_of(overlays=[name]).all_numbers(CONFIGS)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("equivalence: 0,01", "a number from 0 to 1"),
+        ("equivalence: -0.01", "a number from 0 to 1"),
+        ("labels: 2", "a list of numbers of patients"),
+        ("budgets: 2", "a list of numbers"),
+        ("budget: 4min", "seconds, 0 or more"),
+        ("seeds: three", "a whole number, 1 or more"),
+        ("folds: true", "a whole number, 0 or more"),
+        ("contrasts: semantic - scratch", "a list of texts"),
+        ("numbers: [1]", "keys with their values"),
+        ("embeddings: 1", "true or false"),
+        ("baseline:", "a text"),
+    ],
+)
+def test_a_preset_with_a_wrong_value_is_refused(tmp_path: Path, line: str, expected: str) -> None:
+    content = yaml.safe_load((CONFIGS / "studies/hippocampus.yaml").read_text())
+    key = line.partition(":")[0]
+    path = overlay(tmp_path, "mine", yaml.safe_dump(content | yaml.safe_load(line)))
+    with pytest.raises(SemclError, match=rf"(?s){key} of a study is wrong.*mine\.yaml.*{expected}"):
+        read_design(str(path), CONFIGS, {})
+
+
+@pytest.mark.parametrize(("key", "meant"), [("contrasts", []), ("overlays", []), ("numbers", {})])
+def test_keys_of_a_preset_may_be_empty(tmp_path: Path, key: str, meant: object) -> None:
+    content = yaml.safe_load((CONFIGS / "studies/hippocampus.yaml").read_text())
+    path = overlay(tmp_path, "mine", yaml.safe_dump({**content, key: None}))
+    assert getattr(read_design(str(path), CONFIGS, {}), key) == meant
+
+
+def test_multiples_of_no_budget_are_refused() -> None:
+    with pytest.raises(SemclError, match=r"(?s)multiples of no budget.*times 1, 2.*--budgets 1"):
+        _ = design_of(budget=0, budgets=[1, 2]).cells
+
+
+def test_an_overlay_s_key_replaces_what_a_preset_has_for_one_stage(tmp_path: Path) -> None:
+    mine = overlay(tmp_path, "mine", "clusters_per_batch: 16")
+    preset = read_design("small", CONFIGS, {})
+    assert preset.all_numbers(CONFIGS)["train.clusters_per_batch"] == 6
+    numbers = read_design("small", CONFIGS, {"overlays": [str(mine)]}).all_numbers(CONFIGS)
+    assert {key: value for key, value in numbers.items() if "clusters_per_batch" in key} == {"clusters_per_batch": 16}
+
+
 # contrasts
 
 
@@ -206,12 +250,23 @@ def test_names_with_dashes_are_parted_at_spaced_ones() -> None:
 
 def test_contrasts_of_strategies_that_are_not_run_are_left_out() -> None:
     texts = ["semantic - scratch", "semantic - a, b", "c - scratch", f"semantic - {FLOOR}", "semantic - scratch, c"]
-    assert parse_contrasts(texts, ["semantic", "scratch", "b"]) == [
+    assert parse_contrasts(texts, ["semantic", "scratch", "b"], ["a", "c"]) == [
         Contrast("semantic", ("scratch",)),
         Contrast("semantic", ("b",)),
         Contrast("semantic", (FLOOR,)),
     ]
-    assert parse_contrasts(["semantic - a"], ["semantic"]) == []
+    assert parse_contrasts(["semantic - a"], ["semantic"], ["a"]) == []
+
+
+def test_the_coarse_map_may_come_first() -> None:
+    assert parse_contrasts([f"{FLOOR} - scratch"], ["scratch"]) == [Contrast(FLOOR, ("scratch",))]
+
+
+def test_a_contrast_of_a_strategy_that_there_is_not_is_refused() -> None:
+    with pytest.raises(
+        SemclError, match=r"(?s)names a strategy that there is not.*semntic in.*did you mean semantic\?"
+    ):
+        parse_contrasts(["semntic - scratch"], ["scratch"], ["semantic"])
 
 
 @pytest.mark.parametrize("text", ["semantic", "semantic-scratch", "semantic - ", " - scratch", "a - a", "a - b, a", 3])

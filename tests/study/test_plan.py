@@ -118,6 +118,14 @@ def test_the_data_of_a_run_change_with_tested_label_maps_cases_and_table(tmp_pat
     assert data(plan) != was
 
 
+def test_the_data_of_a_run_change_with_images(tmp_path: Path) -> None:
+    plan = made_plan(tmp_path)
+    was, image = data(plan), plan.members("own", Amount(patients=2), 0)[0].image
+    image.parent.mkdir(parents=True, exist_ok=True)
+    image.write_text("another scan")
+    assert data(plan) != was
+
+
 def test_the_data_of_a_run_change_with_attention_made_elsewhere(tmp_path: Path) -> None:
     attention = tmp_path / "cohort" / "attention"
     plan = made_plan(tmp_path, attention_dir=attention)

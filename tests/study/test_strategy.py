@@ -124,7 +124,13 @@ def test_a_file_that_is_not_an_overlay_is_refused(tmp_path: Path, text: str, fou
         find_strategies([str(path)], KEYS)
 
 
-@pytest.mark.parametrize("key", ["seed", "labelled", "output_dir", "store_dir", "resume", "section", "coarse_dims"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("seed", "labelled", "output_dir", "store_dir", "resume", "section", "coarse_dims"),
+        *("finetune", "finetune_model_path", "val_interval", "calibration_share", "map_points"),
+    ],
+)
 def test_a_strategy_does_not_set_what_the_study_sets(tmp_path: Path, key: str) -> None:
     path = strategy_file(tmp_path, "mine", f"temperature: 0.2\n{key}: 1\n")
     with pytest.raises(

@@ -192,6 +192,21 @@ def test_contrasts_are_those_named_when_the_study_was_started(study: Study, trai
     assert "scratch - semantic" in [line["contrast"] for line in table["exploratory"]]
 
 
+def test_contrasts_stay_what_they_were_when_strategies_are_added(study: Study, trained: Trained) -> None:
+    against = ["semantic - scratch, organ"]
+    with_design(study, contrasts=against).run()
+    with_design(study, contrasts=against, strategies=["scratch", "semantic", "organ"]).run()
+    (table,) = json.loads((study.out / "summary.json").read_text())["tables"]
+    assert [line["contrast"] for line in table["named"]] == ["semantic - scratch"]
+    assert "semantic - best(scratch, organ)" in [line["contrast"] for line in table["exploratory"]]
+
+
+def test_a_strategy_of_a_named_contrast_is_not_left_out(study: Study, trained: Trained) -> None:
+    study.run()
+    with pytest.raises(SemclError, match=r"(?s)whose comparison was named.*no semantic, which semantic - scratch in"):
+        with_design(study, strategies=["scratch"]).run()
+
+
 def test_what_is_left_is_not_run_on_another_machine_but_a_report_is_made_on_any(
     study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from scripts.errors import SemclError
 from scripts.study.strategy import find_strategies
 from scripts.study.sweep import swept
-from tests.study.made import BUNDLE, KEYS
+from tests.study.made import BUNDLE, KEYS, made_plan
 
 FOLDER = BUNDLE / "configs" / "strategies"
 
@@ -69,6 +71,12 @@ def test_a_sweep_may_be_of_one_stage_alone() -> None:
         {"clusters_per_batch": 8},
     ]
     assert not any(KEYS.part("train", one.overrides) for one in semantic)
+
+
+def test_a_sweep_goes_before_what_a_preset_has_for_one_stage(tmp_path: Path) -> None:
+    plan = made_plan(tmp_path, ["scratch"], numbers={"train.clusters_per_batch": 6})
+    found = swept(plan.strategies, "clusters_per_batch=2,13", KEYS)
+    assert [plan.numbers_of(one, "train")["clusters_per_batch"] for one in found] == [2, 13]
 
 
 def test_queries_are_cut_alike_in_all_stages() -> None:

@@ -133,7 +133,12 @@ def test_content_is_plain_data_with_all_parts(table: Table) -> None:
 
 def test_a_difference_is_told_with_what_was_tested(table: Table) -> None:
     line = as_data(table.named[1])
-    assert (line["first"], line["second"], line["organ"], line["named"]) == ("semantic", "organ", ALL, True)
+    assert (line["first"], line["second"], line["organ"], line["named"]) == (
+        "semantic",
+        "organ, the best of 2",
+        ALL,
+        True,
+    )
     assert line["tested"]["low"] < line["difference"] < line["tested"]["high"]
     chances = [line["tested"][name] for name in ("better", "equivalent", "worse")]
     assert sum(chances) == pytest.approx(1)
