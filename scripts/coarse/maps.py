@@ -93,6 +93,7 @@ def write_maps(
     Raises:
         SemclError: when weights are missing or of another cohort, or ``attention_dir`` holds files of something else.
     """
+    ranks.wait()  # until the first has written the weights
     made_with = note_of(weights_path(ckpt_dir, None))
     way, errors = made_with.get(LABELLED_MAPS, CROSS_FITTED), made_with.get(SIMULATED_ERRORS, 0.0)
     folds = {case.id: held_out_fold(case) if way == CROSS_FITTED else None for case in cases}

@@ -159,7 +159,8 @@ def require_unseen(
 ) -> None:
     """Refuse weights and maps made with other organs, and those trained on a patient who is now tested.
 
-    Cases of a datalist with a label map and no fold are tested.
+    Cases of a datalist with a label map and no fold are tested. Weights may have seen none of them, also where a stage
+    works on others, since what it makes may be learnt from; maps none that the stage works on.
 
     Args:
         cases: those the stage works on.
@@ -179,14 +180,39 @@ def require_unseen(
         if "organs" not in note and ranks.number() == 0:
             print(f"warning: {path} does not state the organs and patients the weights were made with", file=sys.stderr)
     known = cohort_states(dataset_dir)
-    tested = [case for case in cases if known and case.fold is None and case.label is not None]
-    made = [(path, note, known) for path, note in notes]
+    every = _tested(dataset_dir) if known else []
+    own = [case for case in cases if known and case.fold is None and case.label is not None]
+    made = [(path, note, known, every) for path, note in notes]
     for path, note in (found for folder in folders for found in notes_in(Path(folder))):
-        made.append((path, note, valid_splits(dataset_dir) if path.name == ATTENTION else known))
-    for path, note, valid in made:
+        made.append((path, note, valid_splits(dataset_dir) if path.name == ATTENTION else known, own))
+    for path, note, valid, tested in made:
         _refuse_organs(path, note, table, f"put back the labels.yaml that was written with it, or {STAGES_AGAIN}")
         if note.get("cohort") not in valid:
             _refuse_seen(path, note, tested, known)
+
+
+def require_start_unseen(dataset_dir: str | Path, weights: Sequence[str | None]) -> None:
+    """Refuse to begin with weights that were trained on a patient who is now tested.
+
+    Weights of other tools say nothing of whom they have seen, and are accepted; so are those of other cohorts.
+
+    Args:
+        dataset_dir: the cohort.
+        weights: files that a stage begins with; None for none.
+
+    Raises:
+        SemclError: naming the file, and the first case that it was trained on.
+    """
+    known = cohort_states(dataset_dir)
+    for path in [Path(one) for one in weights if one is not None] if known else []:
+        note = note_of(path)
+        if note.get("cohort") not in known:
+            _refuse_seen(path.with_suffix(".json"), note, _tested(dataset_dir), known)
+
+
+def _tested(dataset_dir: str | Path) -> list[Case]:
+    """The cases of a datalist that are tested."""
+    return [case for case in datalist.load(dataset_dir) if case.fold is None and case.label is not None]
 
 
 def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequence[str]) -> None:

@@ -57,7 +57,8 @@ def hold_out(
             remedy="set calibration_share",
         )  # fmt: skip
     patients = np.random.default_rng(seed).permutation(sorted({case.patient for case in labelled}))
-    count = max(2, round(share * len(patients))) if share and len(patients) >= least else 0
+    held = min(max(2, round(share * len(patients))), len(patients) - 1)  # someone is left to learn from
+    count = held if share and len(patients) >= max(least, 3) else 0
     chosen = set(patients[:count].tolist())
     return [case for case in cases if case.patient not in chosen], [case for case in labelled if case.patient in chosen]
 
@@ -78,6 +79,29 @@ def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Ca
     patients = np.random.default_rng(seed).permutation(sorted({case.patient for case in labelled}))
     kept = set(patients[: max(1, round(share * len(patients)))].tolist())
     return [case for case in labelled if case.patient in kept]
+
+
+def require_annotated(cases: Sequence[Case], organs: Sequence[str], objects: Sequence[int] | None = None) -> None:
+    """Refuse to teach a network of all organs one that no case annotates: it would be drawn anywhere in the background.
+
+    Args:
+        cases: to learn from, with label maps.
+        organs: of the label table.
+        objects: numbers, from 1 on, of those that the network learns; None: all.
+
+    Raises:
+        SemclError: naming the organs.
+    """
+    taught = organs if objects is None else [organs[number - 1] for number in objects]
+    unknown = [organ for organ in taught if not any(case.annotates(organ) for case in cases)]
+    if unknown:
+        raise SemclError(
+            f"{', '.join(unknown)}: annotated in no case that is learnt from",
+            found=f"{len(cases)} cases with label maps, whose `annotated` in the datalist leaves them out",
+            expected="each organ annotated in one case at least",
+            remedy="prepare the cohort with a label table without these organs, add a case that annotates them, or set "
+            "labelled to more of the patients",
+        )
 
 
 def some_unlabelled(cases: Sequence[Case], most: int, seed: int) -> list[Case]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import itertools
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from .arguments import program
+from .chain import ALL_STAGES, TAUGHT, Chain
 from .option_readers import Choice
 from .options import checked
 
@@ -19,12 +16,9 @@ if TYPE_CHECKING:
 
     from ..cohort.case import Case
 
-ALL_STAGES = ("coarse", "pretrain", "train", "self_training", "inference", "evaluate")
-TAUGHT = ("pseudo_labels", "self_training")  # the configs of self-training
 WITH_CHECKPOINT = ALL_STAGES[:3]
 MAPS = "maps"  # the stage that makes missing attention maps
 STARTING_WEIGHTS = "encoder_weights"  # in an overlay: null for no pretraining
-CHAIN_NOTE = "run.json"  # in jobs/: what the stages were run with, and those that have completed
 
 
 @checked
@@ -54,6 +48,7 @@ def run(
     from ..coarse.config import OF_SLICES, coarse_config
     from ..cohort import datalist
     from ..job.closing import CHAINED
+    from ..job.job import SOME_FAILED
     from ..study.strategy import read_overlay
     from .stages import check_configs, keep_overlay, overlay_of
 
@@ -62,14 +57,15 @@ def run(
     chosen = overlay_of(cohort, overlay, root)
     given = read_overlay(chosen) if chosen else {}
     first, numbers = coarse_config(given)
-    configs = _configs(first, cases, start, pretrained=given.get(STARTING_WEIGHTS, True) is not None)
+    chain = Chain.of(cohort, cases, chosen)
+    taught = start == TAUGHT[-1] or (start is None and chain.teaching())
+    configs = _configs(first, cases, start, taught, pretrained=given.get(STARTING_WEIGHTS, True) is not None)
     overrides: dict[str, dict[str, Any]] = {
         config: {"dataset_dir": dataset_dir, **(numbers if config in (first, TAUGHT[-1]) else {})}
         for config in (*(config for several in configs.values() for config in several), MAPS)
     }
     check_configs(root, overrides, chosen)
     kept = keep_overlay(chosen, cohort) if chosen else None
-    chain = Chain.of(cohort, cases, kept)
     stages = list(configs)
     done = stages[: stages.index(start)] if start else chain.done(stages)
     again = f"{program()} run --dataset_dir {dataset_dir}"
@@ -87,23 +83,29 @@ def run(
     for number, stage in enumerate(stages[len(done) :], start=len(done) + 1):
         by = f" ({first}.yaml)" if (stage, first) == (ALL_STAGES[0], OF_SLICES) else ""
         print(f"\n== {number}/{len(stages)} {stage}{by}", flush=True)
-        chain.note(done)
-        if stage in WITH_CHECKPOINT and stage != start:
-            (config,) = configs[stage]
-            overrides[config]["resume"] = (cohort / "jobs" / f"{config}.checkpoint.pt").is_file()
-        _run_configs(root, configs[stage], kept, overrides)
+        chain.note(done, taught)
+        left = configs[stage] if stage == start else _resumed(cohort, stage, configs[stage], overrides)
+        try:
+            _run_configs(root, left, kept, overrides)
+        except SystemExit as ended:
+            if ended.code == SOME_FAILED and stage == ALL_STAGES[0]:  # it has trained: only maps are missing
+                chain.note([*done, stage], taught)
+            raise
         done.append(stage)
-        chain.note(done)
+        chain.note(done, taught)
         gc.collect()
 
 
-def _configs(first: str, cases: Sequence[Case], start: str | None, pretrained: bool) -> dict[str, tuple[str, ...]]:
-    """The stages of a cohort, in order, each with its configs; without self-training unless it is asked for.
+def _configs(
+    first: str, cases: Sequence[Case], start: str | None, taught: bool, pretrained: bool
+) -> dict[str, tuple[str, ...]]:
+    """The stages of a cohort, in order, each with its configs.
 
     Args:
         first: the config of the coarse stage.
         cases: of the cohort.
         start: the stage that is asked for.
+        taught: whether there is self-training.
         pretrained: whether there is pretraining.
 
     Raises:
@@ -112,7 +114,6 @@ def _configs(first: str, cases: Sequence[Case], start: str | None, pretrained: b
     from ..coarse.config import OF_SLICES
     from ..errors import SemclError
 
-    taught = start == TAUGHT[-1]
     if taught and not (first == OF_SLICES and any(case.fold is not None and case.label is None for case in cases)):
         raise SemclError(
             "there is no self-training here",
@@ -128,6 +129,21 @@ def _configs(first: str, cases: Sequence[Case], start: str | None, pretrained: b
         )  # fmt: skip
     own = {ALL_STAGES[0]: (first,), TAUGHT[-1]: TAUGHT}
     return {stage: own.get(stage, (stage,)) for stage in ALL_STAGES if stage not in left_out}
+
+
+def _resumed(
+    cohort: Path, stage: str, configs: tuple[str, ...], overrides: Mapping[str, dict[str, Any]]
+) -> tuple[str, ...]:
+    """The configs of a stage that are still to be run, with overrides by which the last goes on where it has begun."""
+    from ..coarse.config import OF_SLICES
+
+    if stage == TAUGHT[-1]:
+        begun = (cohort / "jobs" / f"{OF_SLICES}.checkpoint.pt").is_file()
+        configs = configs[-1:] if begun else configs  # what it learns from is there
+        overrides[stage]["resume"] = begun
+    elif stage in WITH_CHECKPOINT:
+        overrides[configs[-1]]["resume"] = (cohort / "jobs" / f"{configs[-1]}.checkpoint.pt").is_file()
+    return configs
 
 
 def _run_configs(
@@ -157,62 +173,3 @@ def _lacks_maps(cohort: Path, cases: Sequence[Case]) -> bool:
 
     folder = cohort / "attention"
     return has_note(folder) and not all(attention_path(folder, case.id).is_file() for case in cases)
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The stages that have completed for a cohort, noted in its jobs/.
-
-    Args:
-        path: of the note.
-        keys: hashes of what the stages are run with, for this state of the cohort and for those it extends.
-        labelled: a hash of the cases that training and testing depend on.
-    """
-
-    path: Path
-    keys: tuple[str, ...]
-    labelled: str
-
-    @classmethod
-    def of(cls, cohort: Path, cases: Sequence[Case], overlay: Path | None) -> Chain:
-        """The chain of a cohort and an overlay."""
-        from ..cohort.case import digest
-        from ..cohort.lineage import cohort_states
-
-        text = overlay.read_text(encoding="utf-8") if overlay else ""
-        hashes = [hashlib.sha256(f"{state} {text}".encode()).hexdigest()[:12] for state in cohort_states(cohort)]
-        used = digest([case for case in cases if case.label is not None or case.fold is None])
-        return cls(cohort / "jobs" / CHAIN_NOTE, tuple(hashes), used)
-
-    def begun(self) -> bool:
-        """Whether the note is about this very state of the cohort, with these label maps and this overlay."""
-        note = self._read()
-        return (note.get("key"), note.get("labelled")) == (self.keys[0], self.labelled)
-
-    def grown(self) -> bool:
-        """Whether the note is about a state of the cohort before scans were added."""
-        return self._read().get("key") in self.keys[1:]
-
-    def done(self, stages: Sequence[str]) -> list[str]:
-        """The stages, from the first on, that have completed with the same numbers and this cohort or one it extends.
-
-        Where label maps, or scans to be tested, were added, training and what follows it have not.
-        """
-        note = self._read()
-        listed = note.get("done")
-        known = listed if isinstance(listed, list) and note.get("key") in self.keys else []
-        if note.get("labelled") != self.labelled:
-            known = [stage for stage in known if stage in ALL_STAGES[: ALL_STAGES.index("train")]]
-        return list(itertools.takewhile(lambda stage: stage in known, stages))
-
-    def note(self, done: Sequence[str]) -> None:
-        """Write which stages have completed."""
-        from ..files import write_text
-
-        content = {"key": self.keys[0], "labelled": self.labelled, "done": list(done)}
-        write_text(self.path, json.dumps(content, indent=1))
-
-    def _read(self) -> dict[str, Any]:
-        from ..sidefiles import for_show, plain_note
-
-        return dict((for_show(self.path, plain_note) if self.path.is_file() else None) or {})

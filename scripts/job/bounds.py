@@ -138,7 +138,7 @@ BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's ar
     "pseudo_cases": COUNT,
     "kept_weights": Bound(0, 0.9),
     "least_volume": SHARE,
-    "deformation": Bound(0, 0.49),  # places along an axis keep their order
+    "deformation": Bound(0, 0.49),  # up to it, places along an axis of the control points keep their order
     "deformed_from": Bound(0),
     "pseudo_share": Bound(0, 0.9, above=True),  # some of each step are of label maps
     "momentum": SHARE,

@@ -52,10 +52,10 @@ def require_schedule(config: Mapping[str, Any], before: Mapping[str, Any], round
     if fitted and schedule != REFITTED:
         raise SemclError(
             f"the schedule of this run is fitted to {length}",
-            found=f"--{EPOCHS} {config[EPOCHS]}, on which depends {', '.join(fitted)}",
+            found=f"--{EPOCHS} {config[EPOCHS]}, which changes {', '.join(fitted)}",
             expected=f"--{EPOCHS} {before[EPOCHS]}, or leave to fit the schedule anew",
-            remedy=f"add --schedule {REFITTED}: from here on the learning rate is that of a run of {config[EPOCHS]} "
-            "epochs, and rises at first; or leave out --resume to train all epochs anew (docs/runs.md)",
+            remedy=f"add --schedule {REFITTED}: from here on they are those of a run of {config[EPOCHS]} epochs, whose "
+            "learning rate rises at first; or leave out --resume to train all epochs anew (docs/runs.md)",
         )
 
 

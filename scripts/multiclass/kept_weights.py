@@ -14,7 +14,8 @@ class KeptWeights:
     """Handler: when the run has completed, move a module's weights back towards those that it began with.
 
     What a network has unlearnt since is still in those, and between the two it mostly has what either can do (arXiv
-    2109.01903). Comes after what loads weights, and before the checkpoint, which keeps its state, and what saves them.
+    2109.01903). Comes after what loads weights and what averages them, before the checkpoint, which keeps its state,
+    and before what saves them.
 
     Args:
         module: whose weights, and running statistics.
@@ -26,10 +27,14 @@ class KeptWeights:
         self.first: dict[str, torch.Tensor] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Take a copy of the weights, and attach to the engine."""
+        """Attach to the engine."""
         if self.share:
-            self.first = {name: value.clone() for name, value in self._weights().items()}
+            engine.add_event_handler(Events.STARTED, self.begin)  # an average has no weights of its own before
             engine.add_event_handler(Events.COMPLETED, self)
+
+    def begin(self, engine: Engine) -> None:
+        """Take a copy of the weights."""
+        self.first = {name: value.clone() for name, value in self._weights().items()}
 
     def __call__(self, engine: Engine) -> None:
         for name, value in self._weights().items():

@@ -24,6 +24,8 @@ from .inferer import SegmentInferer
 HIGHEST = 5.0  # a logit is raised by no more: 148 times the odds
 STEP = 1 / 16  # of what it may be raised by
 STEPS = int(HIGHEST / STEP)
+SAME_PART = 0.5  # share of the other organs that a scan shows if it is of the same part of the body
+MOVED = 0.3  # error of logits that move by 1: they may be rounded to 8 bits
 
 
 class LeastVolume:
@@ -33,7 +35,8 @@ class LeastVolume:
     the scans are taken that show most of it: half as many as are expected to show it, from the share of the labelled
     scans that do. Where they have less of it in the mean than ``share`` of its median volume in labelled scans, the
     constant of its logit is raised until they do not, by ``HIGHEST`` at most, as if it were more frequent (arXiv
-    2007.07314). Scans of other parts of the body, in up to half of the cases, change nothing.
+    2007.07314). Scans of other parts of the body change nothing: those in which the network finds less than half of the
+    other organs do not count.
 
     Comes after what changes the final weights, and before what saves them.
 
@@ -131,11 +134,11 @@ def constants(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
             of_layer = isinstance(weight, torch.Tensor) and weight.ndim > 1  # and not of a normalisation
             if not of_layer or not isinstance(bias, torch.Tensor) or len(bias) != before.shape[1]:
                 continue
-            kept, more = bias.clone(), torch.arange(len(bias)).to(bias)
+            kept, more = bias.clone(), (1 - 2 * (torch.arange(len(bias)) % 2)).to(bias)  # 1, -1, 1, ...
             bias += more
             moved = network(inputs) - before
             bias.copy_(kept)
-            if torch.allclose(moved, more.view(1, -1, *[1] * (before.ndim - 2)).expand_as(moved), atol=1e-2):
+            if torch.allclose(moved, more.view(1, -1, *[1] * (before.ndim - 2)).expand_as(moved).to(moved), atol=MOVED):
                 return bias
     raise SemclError(
         "no layer of the network has the constants of its logits",
@@ -165,12 +168,19 @@ def raises(usual: NDArray[np.float64], found: NDArray[np.float64], share: float)
         share: of the median of the labelled ones.
     """
     raised = np.zeros(usual.shape[1])
-    for organ in range(len(raised)):
-        known = usual[~np.isnan(usual[:, organ]), organ]
-        if not known.any():
+    shown = np.where(usual > 0, usual, np.nan)
+    median = {
+        organ: np.nanmedian(shown[:, organ]) for organ in range(len(raised)) if not np.isnan(shown[:, organ]).all()
+    }
+    shows = {organ: found[:, organ, 0] >= share / 2 * usual_volume for organ, usual_volume in median.items()}
+    for organ, usual_volume in median.items():
+        others = [there for other, there in shows.items() if other != organ]
+        counted = found[np.mean(others, axis=0) >= SAME_PART, organ] if others else found[:0, organ]
+        if not len(counted):
             continue
-        most = max(1, round(len(found) * float((known > 0).mean()) / 2))
-        mean = np.sort(found[:, organ], axis=0)[-most:].mean(axis=0)
-        enough = np.nonzero(mean >= share * np.median(known[known > 0]))[0]
+        known = usual[~np.isnan(usual[:, organ]), organ]
+        most = max(1, round(len(counted) * float((known > 0).mean()) / 2))
+        mean = np.sort(counted, axis=0)[-most:].mean(axis=0)
+        enough = np.nonzero(mean >= share * usual_volume)[0]
         raised[organ] = STEP * (enough[0] if len(enough) else STEPS)
     return raised

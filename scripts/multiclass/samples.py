@@ -112,7 +112,8 @@ class RandomCrop(RandomizableTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         found = [len(centres) > 0 for centres in data["centres"]]
-        self.crop.ratios = [share * there for share, there in zip(self.ratios, found, strict=True)]
+        ratios = [share * there for share, there in zip(self.ratios, found, strict=True)]
+        self.crop.ratios = ratios if any(ratios) else [1, *ratios[1:]]  # a volume without organs: at any place
         self.crop.randomize(label=data["label"], indices=data["centres"])
         centres: Any = self.crop.centers  # one
         starts = [place - side // 2 for place, side in zip(centres[0], self.grid.box, strict=True)]

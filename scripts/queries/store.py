@@ -107,9 +107,15 @@ class QueryStore:
         return self if len(kept) == len(self.cases) else self.of(kept)
 
     def annotated(self) -> QueryStore:
-        """The same store without queries of organs that their case does not annotate; itself where there are none."""
+        """The same store without queries of organs that their case does not annotate; itself where there are none.
+
+        Pseudo-labels do not annotate organs that they lack altogether.
+        """
         names = ("", *self.table.names)
         known = np.array([[case.annotates(name) for name in names] for case in self._whole_cases], bool)
+        for number, case in enumerate(self._whole_cases):
+            if case.pseudo:
+                known[number] &= np.isin(np.arange(len(names)), self._map(case.id, "target"))
         kept = known.reshape(-1, len(names))[self.index[:, 0], self.index[:, 2]]
         if kept.all():
             return self

@@ -18,6 +18,7 @@ from scripts.cohort.provenance import (
     note_attention,
     provenance,
     require_split,
+    require_start_unseen,
     require_unseen,
     stale_maps,
 )
@@ -73,6 +74,33 @@ def test_models_of_another_split_do_not_segment_their_training_patients(tmp_path
     )
     with pytest.raises(SemclError, match=match):
         require_unseen([case for case in cases if case.fold is None], str(tmp_path), TABLE, [weights])
+
+
+def test_weights_that_have_seen_a_tested_patient_make_no_pseudo_labels_either(tmp_path):
+    weights = model(tmp_path, cohort(tmp_path, "ab"))
+    cases = cohort(tmp_path, "bc")
+    with pytest.raises(SemclError, match="case scan_c: a patient who is tested is one that was learnt from"):
+        require_unseen([case for case in cases if case.fold is not None], str(tmp_path), TABLE, [weights])
+
+
+def test_no_training_begins_with_weights_that_have_seen_a_tested_patient(tmp_path):
+    weights = model(tmp_path, cohort(tmp_path, "ab"))
+    require_start_unseen(tmp_path, [None, weights])
+    cohort(tmp_path, "a")
+    require_start_unseen(tmp_path, [weights])
+    cohort(tmp_path, "bc")
+    require_start_unseen(tmp_path, [None])
+    with pytest.raises(SemclError, match=r"(?s)case scan_c: a patient who is tested.*model\.json"):
+        require_start_unseen(tmp_path, [None, weights])
+
+
+def test_training_begins_with_weights_of_other_tools_cohorts_and_organs(tmp_path):
+    cohort(tmp_path, "bc")
+    (tmp_path / "resnet.pt").write_bytes(b"x")
+    (tmp_path / "resnet.json").write_text('{"layers": 50}')
+    other = LabelTable.parse({"organs": {"heart": 1}, "phases": ["mr"]})
+    weights = model(tmp_path, cohort(tmp_path / "other", "h", "ghi"), other)
+    require_start_unseen(tmp_path, [str(tmp_path / "resnet.pt"), weights, str(tmp_path / "none.pt")])
 
 
 def test_a_model_of_another_cohort_does_not_segment_its_training_patients(tmp_path):

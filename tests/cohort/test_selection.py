@@ -68,6 +68,29 @@ def test_a_left_out_fold_calibrates_with_its_own_label_maps_alone():
     assert selection.hold_out(cases, cases[:1], 1, 0.2, 1, 0) == (cases[:2], [])  # none there: as without a fold
 
 
+@pytest.mark.parametrize(("patients", "share", "held"), [(2, 0.2, 0), (3, 0.2, 2), (3, 0.9, 2), (1, 0.2, 0)])
+def test_someone_is_left_to_learn_from(patients, share, held):
+    cases = labelled({f"p{number}": 1 for number in range(patients)})
+    learnt, out = selection.hold_out(cases, cases, None, share, 1, 0)
+    assert (len(learnt), len(out)) == (patients - held, held)
+
+
+def test_an_organ_that_no_case_annotates_is_not_taught():
+    cases = labelled({"a": 1, "b": 1})
+    organs = ("liver", "spleen", "aorta")
+    selection.require_annotated(cases, organs)
+    partial = [replace(cases[0], annotated=("liver",)), replace(cases[1], annotated=("liver", "spleen"))]
+    selection.require_annotated(partial, organs[:2])
+    selection.require_annotated(partial, organs, [1, 2])
+    selection.require_annotated([*partial, cases[0]], organs)
+    with pytest.raises(
+        SemclError, match=r"(?s)^aorta: annotated in no case.*2 cases.*label table without these organs"
+    ):
+        selection.require_annotated(partial, organs)
+    with pytest.raises(SemclError, match=r"^spleen, aorta: annotated in no case"):
+        selection.require_annotated(partial[:1], organs, [2, 3])
+
+
 def test_a_share_of_all_patients_is_refused():
     with pytest.raises(SemclError, match="calibration_share"):
         selection.hold_out(labelled({"p": 1}), [], None, 1.0, 1, 0)

@@ -9,10 +9,12 @@ import yaml
 from scripts.cohort import datalist
 from scripts.cohort.lineage import extended
 from scripts.cohort.provenance import note_attention
+from scripts.commands import stages
 from scripts.commands.run import ALL_STAGES, run
 from scripts.commands.stages import OVERLAY_FILE
 from scripts.errors import SemclError
 from scripts.job.closing import CHAINED
+from scripts.job.job import SOME_FAILED
 from tests.conftest import write_nifti
 
 STAGES = tuple(stage for stage in ALL_STAGES if stage != "self_training")  # where every scan has a label map
@@ -186,6 +188,64 @@ def test_scans_without_label_maps_teach_the_network_of_the_maps_where_that_is_as
     assert "== 4/6 self_training\n" in capsys.readouterr().out
     run(str(cohort))
     assert len(calls) == len(STAGES) + len(TAUGHT[3:])
+
+
+@pytest.mark.parametrize("again", [None, "mine.yaml"])
+def test_self_training_that_was_interrupted_goes_on(again, cohort, started, tmp_path):
+    calls, fails = started
+    unlabel(cohort)
+    (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    fails["stage"] = "self_training"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort), start="self_training")
+    fails.clear()
+    (cohort / "jobs" / "segment.checkpoint.pt").write_bytes(b"x")
+    calls.clear()
+    run(str(cohort), overlay=again and str(tmp_path / again))
+    assert [(stage, resume) for stage, _, resume in calls] == [
+        ("self_training", True),
+        ("inference", None),
+        ("evaluate", None),
+    ]
+    run(str(cohort))
+    assert len(calls) == 3
+
+
+def test_self_training_that_was_stopped_before_it_learnt_makes_its_labels_again(cohort, started):
+    calls, fails = started
+    unlabel(cohort)
+    run(str(cohort))
+    fails["stage"] = "pseudo_labels"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort), start="self_training")
+    fails.clear()
+    calls.clear()
+    run(str(cohort))
+    assert [stage for stage, *_ in calls] == ["pseudo_labels", "self_training", "inference", "evaluate"]
+
+
+def test_a_coarse_stage_that_lacks_the_map_of_a_scan_does_not_train_again(cohort, started, monkeypatch):
+    calls, _ = started
+    start = stages.run_config
+    code = [SOME_FAILED]
+
+    def lacking(root, stage, overlay, overrides):
+        start(root, stage, overlay, overrides)
+        if stage == "segment":
+            note_attention(cohort / "attention", {})
+            raise SystemExit(code[0])
+
+    monkeypatch.setattr("scripts.commands.stages.run_config", lacking)
+    with pytest.raises(SystemExit, match="3"):
+        run(str(cohort))
+    run(str(cohort))
+    assert [stage for stage, *_ in calls] == ["segment", "maps", *STAGES[1:]]
+    code[0] = 75  # stopped by a signal: not done
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="75"):
+            run(str(cohort), start="coarse")
+    assert [stage for stage, *_ in calls[-2:]] == ["segment", "segment"]
 
 
 @pytest.mark.parametrize(("overlay", "found"), [("", "a label map of every scan"), ("coarse_dims: 3", "whole volumes")])

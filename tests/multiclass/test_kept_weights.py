@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import nn
 
 from scripts.multiclass.kept_weights import KeptWeights
+from scripts.multiclass.teacher import Teacher
 
 
 def trained(kept: KeptWeights, network: nn.Module, resumed: dict | None = None) -> nn.Module:
@@ -17,8 +18,8 @@ def trained(kept: KeptWeights, network: nn.Module, resumed: dict | None = None) 
 
     engine = Engine(step)
     kept.attach(engine)
-    if resumed is not None:
-        kept.load_state_dict(resumed)
+    if resumed is not None:  # as the checkpoint does, which comes after it
+        engine.add_event_handler(Events.STARTED, lambda _: kept.load_state_dict(resumed))
     engine.run([0] * 4, max_epochs=1)
     return network
 
@@ -45,14 +46,28 @@ def test_running_statistics_are_kept_alike_and_counts_are_left():
     assert network.num_batches_tracked == 1
 
 
+def test_of_a_teacher_the_weights_are_kept_that_the_network_began_with():
+    """It is made before the network takes weights, and follows them when the run starts."""
+    network = one_weight(0)
+    teacher = Teacher(network, "cpu", consistency=0.3, momentum=0.5)
+    nn.init.constant_(network.weight, 10)  # as a handler before it loads them
+    engine = Engine(lambda engine, batch: None)
+    teacher.attach(engine)
+    KeptWeights(teacher.final, 0.5).attach(engine)
+    engine.run([0] * 4, max_epochs=1)
+    assert teacher.final.weight.item() == pytest.approx(10)
+
+
 def test_a_run_that_goes_on_keeps_what_it_had_begun_with():
     begun = KeptWeights(one_weight(10), 0.5)
-    begun.attach(Engine(lambda engine, batch: None))
+    begun.begin(Engine(lambda engine, batch: None))
     network = one_weight(20)  # its file was replaced since
     assert trained(KeptWeights(network, 0.5), network, begun.state_dict()).weight.item() == pytest.approx(17)
 
 
 def test_nothing_is_copied_where_nothing_is_kept():
     kept = KeptWeights(one_weight(1))
-    kept.attach(Engine(lambda engine, batch: None))
+    engine = Engine(lambda engine, batch: None)
+    kept.attach(engine)
+    engine.run([0], max_epochs=1)
     assert kept.state_dict() == {}

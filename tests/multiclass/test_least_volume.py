@@ -17,12 +17,13 @@ from scripts.multiclass.grid import SegmentGrid
 from scripts.multiclass.inferer import SegmentInferer
 from scripts.multiclass.least_volume import STEP, STEPS, LeastVolume, constants, found_when_raised, raises
 
-VOLUMES = np.array([[100.0, 50], [300, 0], [200, 70]])  # of two organs in three labelled scans
+VOLUMES = np.array([[100.0, 50, 10], [300, 0, 10], [200, 70, 10]])  # of three organs in three labelled scans
 
 
-def curve(*volumes: float) -> np.ndarray:
-    """What would be found of two organs with logits raised step by step: ``volumes``, then the last of them."""
-    return np.tile([*volumes, *[volumes[-1]] * (STEPS + 1 - len(volumes))], (2, 1))
+def curve(*volumes: float, other: float = 10) -> np.ndarray:
+    """What would be found with logits raised step by step: of two organs ``volumes``, then the last; one is found."""
+    rising = [*volumes, *[volumes[-1]] * (STEPS + 1 - len(volumes))]
+    return np.array([rising, rising, [other] * (STEPS + 1)])
 
 
 def test_an_organ_gets_the_voxels_it_would_win():
@@ -44,7 +45,7 @@ def test_counts_are_those_of_logits_that_are_raised(raised):
 
 
 def test_volumes_that_suffice_raise_nothing():
-    assert raises(VOLUMES, np.stack([curve(150)] * 4), 0.7).tolist() == [0, 0]
+    assert raises(VOLUMES, np.stack([curve(150)] * 4), 0.7).tolist() == [0, 0, 0]
 
 
 def test_a_logit_is_raised_until_the_volume_suffices():
@@ -52,29 +53,42 @@ def test_a_logit_is_raised_until_the_volume_suffices():
     assert raises(VOLUMES, low, 0.7).tolist() == [
         3 * STEP,
         1 * STEP,
+        0,
     ]  # 0.7 of 200 and, without the scan that lacks it, 60
 
 
 def test_what_cannot_be_found_is_raised_by_the_most():
-    assert raises(VOLUMES, np.stack([curve(0)] * 4), 0.7).tolist() == [STEPS * STEP] * 2
+    assert raises(VOLUMES, np.stack([curve(0)] * 4), 0.7).tolist() == [STEPS * STEP] * 2 + [0]
 
 
-def test_scans_of_other_parts_of_the_body_change_nothing():
+def test_half_of_the_scans_decide():
     found = np.stack([curve(120)] * 2 + [curve(0)] * 2)
-    assert raises(VOLUMES[:1], found, 0.7).tolist() == [0, 0]
-    assert raises(VOLUMES[:1], found[1:], 0.7).tolist() == [STEPS * STEP, 0]  # one of three: on average 60 and not 70
+    assert raises(VOLUMES[:1], found, 0.7).tolist() == [0, 0, 0]
+    assert raises(VOLUMES[:1], found[1:], 0.7).tolist() == [STEPS * STEP, 0, 0]  # one of three: on average 60, not 70
+
+
+@pytest.mark.parametrize("elsewhere", [1, 9])
+def test_scans_of_other_parts_of_the_body_change_nothing(elsewhere):
+    own = np.stack([curve(0, 100)] * 3)
+    others = np.stack([curve(0, other=0)] * elsewhere)
+    assert raises(VOLUMES, np.concatenate([own, others]), 0.7).tolist() == raises(VOLUMES, own, 0.7).tolist()
+    assert raises(VOLUMES, others, 0.7).tolist() == [0, 0, 0]
+
+
+def test_of_a_single_organ_nothing_says_where_a_scan_is_from():
+    assert raises(VOLUMES[:, :1], np.stack([curve(0)] * 4)[:, :1], 0.7).tolist() == [0]
 
 
 def test_an_organ_that_some_labelled_scans_lack_is_expected_in_fewer():
     found = np.stack([curve(120)] + [curve(0)] * 3)
-    rare = np.array([[100.0, 100], [100, 0], [100, 0], [100, 0]])
-    assert raises(rare, found, 0.7).tolist() == [STEPS * STEP, 0]
+    rare = np.array([[100.0, 100, 10], [100, 0, 10], [100, 0, 10], [100, 0, 10]])
+    assert raises(rare, found, 0.7).tolist() == [STEPS * STEP, 0, 0]
 
 
 def test_what_is_annotated_nowhere_is_left():
-    unknown = np.array([[100.0, np.nan], [0, np.nan]])
-    assert raises(unknown, np.stack([curve(0)] * 4), 0.7).tolist() == [STEPS * STEP, 0]
-    assert raises(np.array([[100.0, 0]]), np.stack([curve(0)] * 4), 0.7)[1] == 0
+    unknown = np.array([[100.0, np.nan, 10], [0, np.nan, 10]])
+    assert raises(unknown, np.stack([curve(0)] * 4), 0.7).tolist() == [STEPS * STEP, 0, 0]
+    assert raises(np.array([[100.0, 0, 10]]), np.stack([curve(0)] * 4), 0.7)[1] == 0
 
 
 @pytest.mark.parametrize(
@@ -118,6 +132,12 @@ def adjusted(cohort, network: nn.Module, **changes) -> tuple[LeastVolume, list]:
     return LeastVolume(network, table=LabelTable.load(cohort), inferer=inferer, **{**given, **changes}), cases
 
 
+@pytest.fixture
+def anywhere(monkeypatch):
+    """Scans count though the network finds no other organ in them."""
+    monkeypatch.setattr("scripts.multiclass.least_volume.SAME_PART", 0.0)
+
+
 def by_brightness() -> nn.Conv2d:
     """Background everywhere, but where it is bright nearly liver, the sixth organ."""
     network = nn.Conv2d(1, 14, 1)
@@ -134,7 +154,7 @@ def run(handler: LeastVolume) -> None:
     engine.run([0], max_epochs=1)
 
 
-def test_an_organ_that_is_hardly_found_is_found(phantoms, capsys):
+def test_an_organ_that_is_hardly_found_is_found(phantoms, anywhere, capsys):
     network = by_brightness()
     handler, cases = adjusted(phantoms, network)
     run(handler)
@@ -149,6 +169,30 @@ def test_an_organ_that_is_hardly_found_is_found(phantoms, capsys):
     assert 0.7 * usual <= most < 0.8 * usual
 
 
+def test_scans_in_which_nothing_else_is_found_raise_nothing(phantoms):
+    network = by_brightness()
+    run(adjusted(phantoms, network)[0])
+    assert network.bias[6] == -3
+
+
+@pytest.mark.parametrize("classes", [3, 14, 41, 105])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_constants_are_found_where_logits_are_rounded(classes, dtype):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, classes, 1))
+    nn.init.normal_(network[2].bias, std=8)
+
+    class Rounded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.network(image).to(dtype)
+
+    assert constants(Rounded(), torch.randn(1, 1, 8, 8)) is network[2].bias
+
+
 @pytest.mark.parametrize("changes", [{"share": 0.0}, {"unlabelled": []}], ids=["share 0", "all labelled"])
 def test_nothing_is_changed_where_there_is_nothing_to_do(phantoms, changes):
     network = by_brightness()
@@ -156,7 +200,7 @@ def test_nothing_is_changed_where_there_is_nothing_to_do(phantoms, changes):
     assert network.bias[6] == -3
 
 
-def test_a_scan_that_cannot_be_read_is_left_out(cohort, capsys):
+def test_a_scan_that_cannot_be_read_is_left_out(cohort, anywhere, capsys):
     _, cases = adjusted(cohort, by_brightness())
     broken = cases[1]
     whole, without = by_brightness(), by_brightness()

@@ -76,6 +76,15 @@ def test_crops_are_centred_on_organs_as_often_as_asked_for(dims, size, case, tab
     assert sum(bool((anywhere(sample)["label"] == 1).any()) for _ in range(200)) < 120
 
 
+@pytest.mark.parametrize("foreground", [0.5, 1.0])
+def test_of_a_volume_without_organs_crops_lie_anywhere(foreground, case, table):
+    grid = SegmentGrid(2, [8, 8], [0, 0, 0], [-160, 240])
+    sample = ReadOnGrid(table, grid)({"case": case, "labelled": False})
+    crop = RandomCrop(grid, foreground, len(table))
+    crop.set_random_state(0)
+    assert len({float(crop(sample)["image"].mean()) for _ in range(20)}) > 5
+
+
 def test_the_same_seed_gives_the_same_crops(case, table):
     grid = SegmentGrid(2, [8, 8], [0, 0, 0], [-160, 240])
     sample = ReadOnGrid(table, grid)({"case": case, "labelled": True})

@@ -1,6 +1,7 @@
 """Queries of a store as samples of a DataLoader."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +19,7 @@ from scripts.queries.index import INDEX_COLUMNS
 from scripts.queries.sampler import ClusterSampler
 from scripts.queries.store import QueryStore
 from tests.conftest import write_nifti
-from tests.queries.test_store import TABLE, SmallCohort, canonical
+from tests.queries.test_store import ORGANS, TABLE, SmallCohort, canonical
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,21 @@ def test_a_dataset_holds_the_queries_of_the_cases_it_is_given(store: QueryStore)
     for item, other in enumerate(whole[:3]):
         assert torch.equal(part[item]["image"], QueryDataset(store)[other]["image"])
     assert QueryDataset(store, data=[{"case": case} for case in store.cases]).store is store
+
+
+def test_queries_of_an_organ_that_a_pseudo_label_lacks_have_no_target(tmp_path: Path) -> None:
+    cohort = SmallCohort(tmp_path)
+    case = cohort.cases[0]
+    voxels = np.asarray(nib.load(case.label).dataobj).copy()
+    voxels[voxels == ORGANS[1].index] = 0
+    write_nifti(tmp_path / "pseudo.nii.gz", voxels, nib.load(case.label).affine)
+    taught = replace(case, label=tmp_path / "pseudo.nii.gz", pseudo=True)
+    objects = {
+        pseudo: QueryDataset(cohort.open([replace(taught, pseudo=pseudo)]), target=True).store.index[:, 2].tolist()
+        for pseudo in (True, False)
+    }
+    assert set(objects[False]) == {1, 2, 3}
+    assert objects[True] == [number for number in objects[False] if number != 2]
 
 
 def test_queries_of_an_organ_that_its_case_does_not_annotate_have_no_target(tmp_path: pytest.TempPathFactory) -> None:

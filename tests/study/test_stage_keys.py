@@ -43,6 +43,7 @@ def test_an_overlay_for_one_stage_alone_makes_a_variant_of_it() -> None:
         "stages",
         "pseudo_dir",
         "initial_weights",
+        "settings_of",
         "kept_weights",
         "deformed_from",
         "max_epochs",
