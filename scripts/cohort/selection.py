@@ -136,6 +136,13 @@ def with_pseudo_labels(learnt: Sequence[Case], training: Sequence[Case], folder:
         return list(learnt)
     maps = volumes(Path(folder)) if Path(folder).is_dir() else {}
     lacking = [case for case in training if case.label is None]
+    if not lacking:
+        raise SemclError(
+            "there are no pseudo-labels to learn from",
+            found=f"pseudo_dir {folder}, and a label map of every training scan",
+            expected="training scans without a label map",
+            remedy="leave pseudo_dir and self_training.yaml out, or add scans: semcl prepare --unlabelled",
+        )
     raise_all(
         [
             SemclError(

@@ -45,12 +45,10 @@ def run(
         bundle_root: folder of the bundle, by default that of this installation.
     """
     from ..bundle_folder import bundle_folder
-    from ..coarse.config import OF_SLICES, coarse_config
+    from ..coarse.config import coarse_config
     from ..cohort import datalist
-    from ..job.closing import CHAINED
-    from ..job.job import SOME_FAILED
     from ..study.strategy import read_overlay
-    from .stages import check_configs, keep_overlay, overlay_of
+    from .stages import check_configs, overlay_of
 
     cohort, root = Path(dataset_dir), Path(bundle_root) if bundle_root else bundle_folder()
     cases = datalist.load(cohort)
@@ -65,10 +63,47 @@ def run(
         for config in (*(config for several in configs.values() for config in several), MAPS)
     }
     check_configs(root, overrides, chosen)
+    with chain.alone():
+        _go_on(cohort, root, cases, chosen, configs, overrides, chain, start, taught)
+
+
+def _go_on(
+    cohort: Path,
+    root: Path,
+    cases: Sequence[Case],
+    chosen: Path | None,
+    configs: dict[str, tuple[str, ...]],
+    overrides: Mapping[str, dict[str, Any]],
+    chain: Chain,
+    start: str | None,
+    taught: bool,
+) -> None:
+    """Run the stages that are still to be run.
+
+    Args:
+        cohort: its folder.
+        root: the bundle's folder.
+        cases: of the cohort.
+        chosen: the overlay.
+        configs: of each stage.
+        overrides: of each config.
+        chain: what has been run.
+        start: the stage that is asked for.
+        taught: whether there is self-training.
+    """
+    from ..coarse.config import OF_SLICES
+    from ..job.closing import CHAINED
+    from ..job.job import SOME_FAILED
+    from .stages import keep_overlay
+
     kept = keep_overlay(chosen, cohort) if chosen else None
-    stages = list(configs)
+    stages, first = list(configs), configs[ALL_STAGES[0]][0]
     done = stages[: stages.index(start)] if start else chain.done(stages)
-    again = f"{program()} run --dataset_dir {dataset_dir}"
+    again = f"{program()} run --dataset_dir {overrides[first]['dataset_dir']}"
+    if chain.changed() and done:
+        print(
+            f"scans or label maps have changed since, or were copied: {again} --start coarse learns from what is there"
+        )
     if len(done) == len(stages):
         print(f"all stages have completed; {again} --start coarse repeats them")
         if chain.grown() and ALL_STAGES[1] in stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from ..printable import in_words
 from ..spreadsheet import read_csv
 
 TEST = "test"  # in column fold
+OTHER_WORDS_FOR_FOLD = {"set", "split", "subset", "partition"}
+CLOSE = 0.85  # similarity of a misspelt name
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
             expected=f"columns {', '.join(needed)} and one row per case",
             remedy="correct the CSV",
         )
+    errors = [_misspelt(name, path) for name in rows[0][1] if _near(name)]
     known: dict[str, CaseRow] = {}
-    errors = []
     for number, line in rows:
         cells = {name: (line.get(name) or "").strip() for name in (*needed, *CaseRow.__dataclass_fields__)}
         fold = cells["fold"]
@@ -60,7 +63,8 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
             or cells["case"] in known
             or not (fold in ("", TEST) or _is_fold(fold))
         ):
-            found = f"line {number} of {path}: {short(', '.join(cells[name] or '?' for name in needed))}"
+            shown = [cells[name] or "?" for name in needed] + [f"fold {fold}"] * bool(fold)
+            found = f"line {number} of {path}: {short(', '.join(shown))}"
             expected = f"{in_words(needed)} on each line, no case twice, fold a number below 1000 or {TEST}"
             errors.append(
                 SemclError("an invalid line in the table of cases", found=found, expected=expected, remedy="correct it")
@@ -74,6 +78,24 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
         )
     raise_all(errors)
     return list(known.values())
+
+
+def _near(name: str) -> str | None:
+    """The column that an unknown one seems to be meant as."""
+    if name in CaseRow.__dataclass_fields__:
+        return None
+    plain = name.strip().lower()
+    near = difflib.get_close_matches(plain, CaseRow.__dataclass_fields__, 1, CLOSE)
+    return "fold" if plain in OTHER_WORDS_FOR_FOLD else near[0] if near else None
+
+
+def _misspelt(name: str, path: Path) -> SemclError:
+    return SemclError(
+        "a column of the table of cases that nothing reads looks like one that is read",
+        found=f"{name} in {path}",
+        expected=f"{_near(name)}, or another name for other content",
+        remedy=f"rename it to {_near(name)}, or to something else",
+    )
 
 
 def _is_fold(fold: str) -> bool:

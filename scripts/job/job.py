@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import ranks, signals
 from ..cohort.case import Case
+from ..cohort.datalist import DATALIST_FILE
 from ..errors import SemclError, raise_all
 from ..files import write_text
 from ..sidefiles import for_show, plain_note
@@ -99,6 +100,7 @@ class Job:
     def _open(self, wrong: Sequence[SemclError]) -> None:
         """Do the part of ``begin`` that is done once for all ranks."""
         raise_all(wrong, of="the config")
+        of_scans = self._scans()
         self._claim()
         if self.resume:
             self._check_resume()
@@ -109,10 +111,31 @@ class Job:
         opening = manifest.opening(self.stage, str(self.bundle_root))
         works_on = {**self.origin, "seed": self.seed, "resumed": self.resume, "ranks": ranks.count()}
         shard = {} if self.shard is None else {"shard": str(self.shard)}
+        shard |= {} if of_scans is None else {"scans": of_scans}
         of_config = {"config_hash": config_check.config_digest(self.config), "config": self.config}
         self.note = {**works_on, **shard, **opening, **of_config}
         self._write("running")
         atexit.register(self._left)
+
+    def _scans(self) -> str | None:
+        """The folder of scans that is worked on, where results of another one would be mixed with its own.
+
+        Raises:
+            SemclError: when another one's results are in the output folder. A folder that has been moved is the same.
+        """
+        own = Path(self.dataset_dir).resolve()
+        if not self.dataset_dir or not own.is_dir() or (own / DATALIST_FILE).is_file():
+            return None
+        for path in sorted(self.folder.glob("*.json")):
+            other = Path(str(_read_note(path).get("scans", own)))
+            if other != own and other.is_dir():
+                raise SemclError(
+                    "the output folder holds results of other scans, which may have the same names",
+                    found=f"{self.folder.parent}, of {other}",
+                    expected=f"results of {own}",
+                    remedy="give this run an --output_dir of its own, or move those results away",
+                )
+        return str(own)
 
     def finish(self) -> None:
         """Wait for all ranks, note the end and remove the checkpoint; exit with code 3 when cases failed."""

@@ -153,6 +153,13 @@ def test_a_share_of_scans_without_label_maps_is_refused():
 # pseudo labels and hidden label maps
 
 
+def test_pseudo_labels_without_scans_that_need_them_are_refused(tmp_path):
+    cases = labelled({"a": 1, "b": 1})
+    assert selection.with_pseudo_labels(cases, cases, None) == cases
+    with pytest.raises(SemclError, match=r"(?s)no pseudo-labels to learn from.*label map of every training scan"):
+        selection.with_pseudo_labels(cases, cases, str(tmp_path / "pseudo"))
+
+
 @pytest.mark.parametrize("suffix", [".nii.gz", ".png"])
 def test_scans_without_label_maps_get_their_pseudo_labels(suffix, tmp_path):
     training = labelled({"a": 2, "b": 1, "c": 1}, without=("b", "c"))

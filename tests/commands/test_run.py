@@ -15,6 +15,7 @@ from scripts.commands.stages import OVERLAY_FILE
 from scripts.errors import SemclError
 from scripts.job.closing import CHAINED
 from scripts.job.job import SOME_FAILED
+from tests.commands.test_chain import chain_of
 from tests.conftest import write_nifti
 
 STAGES = tuple(stage for stage in ALL_STAGES if stage != "self_training")  # where every scan has a label map
@@ -311,4 +312,41 @@ def test_a_wrong_value_is_refused_before_the_first_stage(overlay, problem, cohor
 def test_a_folder_that_is_no_cohort_is_refused(tmp_path, started):
     with pytest.raises(SemclError):
         run(str(tmp_path))
+    write_nifti(tmp_path / "scans" / "a.nii.gz", np.zeros((2, 2, 2), np.int16))
+    with pytest.raises(SemclError, match=r"(?s)scans is not a cohort.*no datalist\.json.*semcl prepare"):
+        run(str(tmp_path / "scans"))
     assert started[0] == []
+
+
+def test_a_second_run_changes_nothing_of_the_first(cohort, started, tmp_path):
+    (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    before = {path.name: path.read_bytes() for path in cohort.rglob("*") if path.is_file()}
+    (tmp_path / "mine.yaml").write_text("patch_size: 48\n")
+    with chain_of(cohort).alone(), pytest.raises(SemclError, match="another run of all stages is writing here"):
+        run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert {path.name: path.read_bytes() for path in cohort.rglob("*") if path.is_file()} == before
+
+
+def test_another_label_table_starts_over(cohort, started):
+    calls, _ = started
+    run(str(cohort))
+    table = yaml.safe_load((cohort / "labels.yaml").read_text())
+    table["organs"] = dict(list(table["organs"].items())[::-1])
+    (cohort / "labels.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
+    run(str(cohort))
+    assert [stage for stage, *_ in calls] == [*BY_SLICES, *BY_SLICES]
+
+
+def test_changed_label_maps_are_said(cohort, started, capsys):
+    run(str(cohort))
+    run(str(cohort))
+    assert "have changed" not in capsys.readouterr().out
+    label = next(case.label for case in datalist.load(cohort) if case.label is not None)
+    label.write_bytes(label.read_bytes() + b" ")
+    run(str(cohort), start="evaluate")
+    run(str(cohort))
+    assert capsys.readouterr().out.count("scans or label maps have changed since, or were copied: ") == 2
+    run(str(cohort), start="coarse")
+    run(str(cohort))
+    assert "have changed" not in capsys.readouterr().out

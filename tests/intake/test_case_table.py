@@ -19,8 +19,24 @@ def written(folder: Path, text: str | bytes) -> Path:
 @pytest.mark.parametrize("fold", ["1" * 5000, "1000", "-1", "0.7", "1e3", "½", "٣", "nan", "Test"])
 def test_an_invalid_fold_is_refused(fold, tmp_path):
     path = written(tmp_path, f"case,patient,fold\na,p,{fold}\n")
-    with pytest.raises(SemclError, match=r"(?s)an invalid line .*line 2 of .*a number below 1000 or test"):
+    with pytest.raises(SemclError, match=r"(?s)an invalid line .*line 2 of .*fold .*a number below 1000 or test"):
         read_rows(path, ("case", "patient"))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("Fold", "fold"), ("folds", "fold"), ("FOLD", "fold"), ("set", "fold"), ("Split", "fold"),
+     ("annotatd", "annotated"), ("Phase", "phase"), ("labels", "label")],
+)  # fmt: skip
+def test_a_misspelt_column_is_refused(name, meant, tmp_path):
+    path = written(tmp_path, f"case,patient,{name}\na,p,1\n")
+    with pytest.raises(SemclError, match=rf"(?s)nothing reads.*found: *{name} in .*rename it to {meant}"):
+        read_rows(path, ("case", "patient"))
+
+
+@pytest.mark.parametrize("name", ["age", "scanner", "notes", "folder", "dose"])
+def test_other_columns_are_left_alone(name, tmp_path):
+    assert len(read_rows(written(tmp_path, f"case,patient,{name}\na,p,1\n"), ("case", "patient"))) == 1
 
 
 @pytest.mark.parametrize("fold", ["0", "12", "999", "test", ""])

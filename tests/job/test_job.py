@@ -71,6 +71,31 @@ def test_a_run_is_recorded_when_it_begins_and_when_it_ends(make: Callable[..., J
     }
 
 
+def test_results_of_other_scans_are_not_written_over(make: Callable[..., Job], tmp_path: Path) -> None:
+    config = {"max_epochs": 12, "seed": 0}
+    first, second = tmp_path / "A" / "images", tmp_path / "B" / "images"
+    for folder in (first, second):
+        folder.mkdir(parents=True)
+
+    def run(folder: Path) -> None:
+        config["dataset_dir"] = str(folder)
+        job = make()
+        job.begin()
+        job.finish()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config_check, "running_config", lambda: config)
+        run(first)
+        run(first)
+        with pytest.raises(SemclError, match=r"(?s)results of other scans.*A/images.*B/images.*--output_dir"):
+            run(second)
+        run(first)  # nothing was noted of the other
+        first.rename(tmp_path / "moved")
+        run(tmp_path / "moved")
+        (second / "datalist.json").write_text("{}")  # a cohort knows its scans
+        run(second)
+
+
 def test_a_run_that_ends_on_its_own_has_failed(make: Callable[..., Job]) -> None:
     job = make()
     job.begin()
