@@ -605,3 +605,12 @@ def test_training_and_calibration_leave_out_organs_that_a_case_does_not_annotate
     calibrate = merged("train")["train"]["handlers"]
     (patients,) = (one["patients"] for one in calibrate if one["_target_"].endswith(".Calibrate"))
     assert patients == "$@calibration#dataset.store.patients"
+
+
+@pytest.mark.parametrize("stage", ["coarse", "segment", "pretrain", "pretrain_slices", "train"])
+def test_nothing_that_makes_a_network_is_asked_for_before_the_seed_is_set(stage):
+    """Its weights would be drawn before, and differ from run to run."""
+    lines = yaml.safe_load((CONFIGS / f"{stage}.yaml").read_text())["run"]
+    seeded = next(number for number, line in enumerate(lines) if "set_determinism" in line)
+    before = " ".join(lines[:seeded])
+    assert not re.search(r"@(initial_weights|network|network_def|encoder|teacher|train#)|slices_weights", before)

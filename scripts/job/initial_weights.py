@@ -15,7 +15,7 @@ from monai.networks.utils import copy_model_state
 from torch import nn
 
 from .. import ranks
-from ..cohort.provenance import note_of
+from ..cohort.provenance import note_of, require_start_unseen
 from ..errors import SemclError
 from ..finite import not_finite
 
@@ -166,17 +166,23 @@ class InitialWeights:
         path: the checkpoint; None leaves the module as it is.
         module: takes the weights.
         in_channels: of its input, the last for the attention mask; None if it does not see one.
+        dataset_dir: a cohort, of which the weights may not have seen patients who are tested; None: they may.
 
     Raises:
-        SemclError: when attached, for a file that cannot be read or of which nothing fits.
+        SemclError: when attached, for a file that cannot be read, of which nothing fits, or that has seen a patient who
+            is tested.
     """
 
-    def __init__(self, path: str | None, module: nn.Module, in_channels: int | None = None) -> None:
-        self.path, self.module, self.in_channels = path, module, in_channels
+    def __init__(
+        self, path: str | None, module: nn.Module, in_channels: int | None = None, dataset_dir: str | None = None
+    ) -> None:
+        self.path, self.module, self.in_channels, self.dataset_dir = path, module, in_channels, dataset_dir
 
     def attach(self, engine: Engine) -> None:
         """Take the weights; the engine itself is not needed."""
         if self.path is not None:
+            if self.dataset_dir is not None:
+                require_start_unseen(self.dataset_dir, [self.path])
             self._take(Path(self.path))
 
     def _take(self, path: Path) -> None:

@@ -7,12 +7,15 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.networks.nets.segresnet import SegResNet
+from torch import nn
 
 from scripts.errors import SemclError
 from scripts.job.initial_weights import InitialWeights, read_checkpoint, states, take_weights
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.monai_encoders import SegResNetEncoder, SwinUNETREncoder
 from scripts.networks.unet_encoder import UNetEncoder
+from tests.cohort.test_provenance import cohort as small_cohort
+from tests.cohort.test_provenance import model
 
 NUMBERS = {"init_filters": 8, "blocks_down": [1, 1, 1]}
 
@@ -122,3 +125,11 @@ def test_a_missing_file_is_named_and_none_changes_nothing(tmp_path):
         read_checkpoint(tmp_path / "gone.pt")
     started(None, torch.nn.Linear(1, 1))
     assert list(states({"a": 1})) == []
+
+
+def test_weights_that_have_seen_a_tested_patient_are_not_begun_with(tmp_path):
+    weights = model(tmp_path, small_cohort(tmp_path, "ab"))
+    small_cohort(tmp_path, "bc")
+    InitialWeights(weights, nn.Linear(1, 1)).attach(None)
+    with pytest.raises(SemclError, match="case scan_c: a patient who is tested is one that was learnt from"):
+        InitialWeights(weights, nn.Linear(1, 1), dataset_dir=str(tmp_path)).attach(None)
