@@ -133,11 +133,11 @@ def _refuse_wrong(design: Design, path: Path) -> None:
     forms: dict[str, tuple[str, Callable[[Any], bool]]] = {
         **dict.fromkeys(("strategies", "contrasts", "overlays"), ("a list of texts", _is_list(str))),
         "labels": ("a list of numbers of patients or shares such as 10%", _is_list((str, int))),
-        "seeds": ("a whole number, 1 or more", _is_number(int, 1)),
-        "folds": ("a whole number, 0 or more", _is_number(int, 0)),
-        "budget": ("seconds, 0 or more", _is_number((int, float), 0)),
+        "seeds": ("a whole number, 1 or more", _is_number(1, whole=True)),
+        "folds": ("a whole number, 0 or more", _is_number(0, whole=True)),
+        "budget": ("seconds, 0 or more", _is_number(0)),
         "budgets": ("a list of numbers", _is_list((int, float))),
-        "equivalence": ("a number from 0 to 1", lambda value: _is_number((int, float), 0)(value) and value <= 1),
+        "equivalence": ("a number from 0 to 1", lambda value: _is_number(0)(value) and value <= 1),
         "baseline": ("a text", lambda value: isinstance(value, str)),
         "numbers": ("keys with their values", lambda value: isinstance(value, Mapping)),
         "embeddings": ("true or false", lambda value: isinstance(value, bool)),
@@ -156,9 +156,11 @@ def _is_list(of: type | tuple[type, ...]) -> Callable[[Any], bool]:
     )
 
 
-def _is_number(of: type | tuple[type, ...], least: float) -> Callable[[Any], bool]:
+def _is_number(least: float, whole: bool = False) -> Callable[[Any], bool]:
     def fits(value: Any) -> bool:
-        return isinstance(value, of) and not isinstance(value, bool) and least <= float(value) < math.inf  # type: ignore[arg-type]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return least <= value < math.inf and (isinstance(value, int) or not whole)
 
     return fits
 
