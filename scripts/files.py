@@ -35,9 +35,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-def write_volume(path: Path, voxels: NDArray[Any], affine: NDArray[Any]) -> None:
-    """Write a volume (X, Y, Z) with its affine (voxel index to RAS mm) as NIfTI."""
+def write_volume(path: Path, voxels: NDArray[Any], affine: NDArray[Any], note: str = "") -> None:
+    """Write a volume (X, Y, Z) with its affine (voxel index to RAS mm) as NIfTI, and a note of at most 79 letters."""
     image = nib.Nifti1Image(voxels, np.asarray(affine, np.float64))
+    image.header["descrip"] = note.encode()
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
     image.header.set_xyzt_units("mm")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -19,6 +21,9 @@ from .case import Case
 from .label_table import LabelTable
 from .volume import read_objects
 
+MADE_OF = "made of voxels "  # the note in a map's header goes on with the checksum of its scan's
+SAMPLED = 64  # planes along each axis, or up to twice as many, that this checksum is of
+
 
 def attention_path(folder: str | Path, case: str) -> Path:
     """Path of the attention map of a case."""
@@ -26,8 +31,18 @@ def attention_path(folder: str | Path, case: str) -> Path:
 
 
 def write_label_map(path: Path, objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> None:
-    """Write objects (X, Y, Z), on the voxels of ``image`` (RAS), with the cohort's indices and the axes of its file."""
-    write_volume(path, stored_indices(objects, image, table), stored_affine(image))
+    """Write objects (X, Y, Z), on the voxels of ``image`` (RAS), with the cohort's indices and the axes of its file.
+
+    The file's description says of which voxels it was made, for ``read_attention``.
+    """
+    write_volume(path, stored_indices(objects, image, table), stored_affine(image), MADE_OF + voxels_checksum(image))
+
+
+def voxels_checksum(image: MetaTensor) -> str:
+    """CRC-32 of a scan (C, X, Y, Z) in RAS, of at least ``SAMPLED`` planes along each axis where there are as many."""
+    steps = [slice(None, None, max(1, size // SAMPLED)) for size in image.shape[1:]]
+    sampled = image.as_tensor()[(slice(None), *steps)].float()
+    return f"{zlib.crc32(sampled.contiguous().cpu().numpy().tobytes()):08x}"
 
 
 def stored_indices(objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> NDArray[Any]:
@@ -47,11 +62,25 @@ def as_stored(objects: torch.Tensor | NDArray[Any], image: MetaTensor) -> NDArra
 
 
 def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) -> torch.Tensor:
-    """Object numbers 0..K (X, Y, Z) of an attention map on the voxels of ``image``; errors of ``read_objects``.
+    """Object numbers 0..K (X, Y, Z) of an attention map on the voxels of ``image`` (C, X, Y, Z), both in RAS.
 
     Ignored voxels become background: attention only marks where to search.
+
+    Raises:
+        SemclError: as ``read_objects``; when the map says that it was made of a scan with other voxels, as one does
+            whose scan was exported anew.
     """
-    return torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
+    objects = torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
+    note = bytes(nib.load(path).header["descrip"]).rstrip(b"\0").decode(errors="replace")  # type: ignore[attr-defined]
+    if note.startswith(MADE_OF) and note != MADE_OF + voxels_checksum(image):
+        raise SemclError(
+            "an attention map was made of another scan",
+            case=case,
+            found=f"{path}, whose scan had other voxels than the one of this name has now",
+            expected="a map of this scan",
+            remedy=f"remove {path}, and run maps.yaml to make it anew",
+        )
+    return objects
 
 
 def require_attention(cases: Sequence[Case], folder: str | Path) -> None:

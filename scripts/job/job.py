@@ -18,7 +18,7 @@ from ..cohort.datalist import DATALIST_FILE
 from ..errors import SemclError, raise_all
 from ..files import write_text
 from ..sidefiles import for_show, plain_note
-from . import config_check, manifest
+from . import config_check, config_files, manifest
 from .checkpoint_file import keep_checkpoint, keep_last_state, load_checkpoint, nothing_to_resume, write_checkpoint
 from .closing import closing_lines, go_on, some_failed
 from .handles import require_handles
@@ -89,6 +89,7 @@ class Job:
         self.config = config_check.flatten({**running, "common": shipped.common})
         self.dataset_dir = str(running.get("dataset_dir", ""))
         wrong = [
+            *config_files.out_of_order(config_files.given_files()),
             *not_for_the_stage(self.stage, self.resume, self.shard),
             *config_check.check_config(running, shipped.own, shipped.others),
         ]

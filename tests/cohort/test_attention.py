@@ -6,7 +6,7 @@ import pytest
 import torch
 from nibabel.affines import apply_affine
 
-from scripts.cohort.attention import attention_path, require_attention, write_label_map
+from scripts.cohort.attention import attention_path, read_attention, require_attention, write_label_map
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable, Organ
 from scripts.cohort.volume import read, read_objects
@@ -89,3 +89,33 @@ def test_cases_without_an_attention_map_are_counted_and_the_first_named(tmp_path
     for name in "bc":
         write_nifti(attention_path(tmp_path, name), np.zeros(SHAPE, np.uint8))
     require_attention(cases, tmp_path)
+
+
+def attention_of(folder, table, shape, changed=None):
+    """A scan of random voxels, one of them changed after its attention map was written, and the map's path."""
+    voxels = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    image = read(write_nifti(folder / "image.nii.gz", voxels), "a")
+    write_label_map(folder / "map.nii.gz", np.ones(shape, int), image, table)
+    if changed is not None:
+        voxels[changed] += 1
+    return read(write_nifti(folder / "image.nii.gz", voxels), "a"), folder / "map.nii.gz"
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (200, 130, 3)])
+def test_an_attention_map_is_read_with_the_scan_that_it_was_made_of(table, tmp_path, shape):
+    image, path = attention_of(tmp_path, table, shape)
+    assert read_attention(path, image, "a", table).eq(1).all()
+
+
+@pytest.mark.parametrize("shape, changed", [(SHAPE, (3, 0, 5)), ((200, 130, 3), slice(60, 64))])
+def test_an_attention_map_of_a_scan_that_was_exported_anew_is_refused(table, tmp_path, shape, changed):
+    image, path = attention_of(tmp_path, table, shape, changed)
+    match = rf"(?s)case a: an attention map was made of another scan.*{path}.*remove {path}, and run maps\.yaml"
+    with pytest.raises(SemclError, match=match):
+        read_attention(path, image, "a", table)
+
+
+def test_an_attention_map_of_another_tool_says_nothing_of_its_scan(table, tmp_path):
+    image, _ = attention_of(tmp_path, table, SHAPE)
+    path = write_nifti(tmp_path / "tool.nii.gz", np.full(SHAPE, 5, np.uint8))
+    assert read_attention(path, image, "a", table).eq(1).all()

@@ -1,0 +1,41 @@
+"""The config files that MONAI's ``run`` was given: a stage's own first, then what changes it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from monai.bundle import ConfigParser, run
+from monai.utils import ensure_tuple
+
+from ..errors import SemclError
+
+
+def given_files() -> list[str]:
+    """Return the config files of the run that is going on, in their order; none where it was begun in another way.
+
+    MONAI gives its expressions no way to them, so they are looked up among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not run.__code__:
+        frame = frame.f_back
+    if frame is None:
+        return []
+    given, args = frame.f_locals["config_file"], frame.f_locals["args_file"]
+    if given is None and args is not None:
+        given = ConfigParser.load_config_file(args).get("config_file") if isinstance(args, str) else args["config_file"]
+    return [str(file) for file in ensure_tuple(given)]
+
+
+def out_of_order(files: Sequence[str]) -> Iterator[SemclError]:
+    """Yield the error of a stage's config after another file, whose numbers it would replace by its own."""
+    for before, file in zip(files, files[1:], strict=False):
+        content: Any = ConfigParser.load_config_file(file)
+        if {"run", "stage"} <= set(content):
+            yield SemclError(
+                "a stage's config comes after another config file, and would undo it",
+                found=f"{file} after {before}",
+                expected="one stage's config, then the files that change it",
+                remedy=f"write --config_file \"['{file}', ...]\", and run other stages by themselves",
+            )
