@@ -14,7 +14,7 @@ from ..plain import read_json, short
 from .case import UNKNOWN_PHASE, Case, check_split, missing_files, name_errors
 from .folder import refuse_unfinished
 from .label_table import LABELS_FILE, LabelTable
-from .volume_files import VOLUME_SUFFIXES, volumes
+from .volume_files import VOLUME_SUFFIXES, overlooked, volumes
 
 DATALIST_FILE = "datalist.json"
 MERGED = "labels"  # folder of a cohort with label maps that were merged from mask files
@@ -87,9 +87,9 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
         need_label: whether a case without a label map is an error.
 
     Raises:
-        SemclError: when the folder is missing or empty, the datalist is invalid, one of its files is missing, a label
-            map is missing where one is needed, an id is not a valid name, a case is listed twice, or a patient is on
-            two sides of a split.
+        SemclError: when the folder is missing or empty, or holds volumes that would be overlooked, the datalist is
+            invalid, one of its files is missing, a label map is missing where one is needed, an id is not a valid name,
+            a case is listed twice, or a patient is on two sides of a split.
     """
     one_of("section", section, WANTED)
     folder = Path(dataset_dir)
@@ -103,6 +103,7 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
     if path.is_file():
         cases = listed_cases(path)
     else:
+        _refuse_overlooked(folder)
         cases = [Case(case, case, UNKNOWN_PHASE, file) for case, file in volumes(folder).items()]
     if not cases:
         raise SemclError(
@@ -125,6 +126,18 @@ def load(dataset_dir: str | Path, section: str = "all", need_label: bool = False
         )
     raise_all([error for case in cases for error in missing_files(case, need_label)])
     return cases
+
+
+def _refuse_overlooked(folder: Path) -> None:
+    """Refuse a folder of volumes of which some would be left out without a word."""
+    left = overlooked(folder)
+    if left:
+        raise SemclError(
+            "dataset_dir holds files that are named like volumes and cannot be read as such",
+            found=f"{left[0].name}" + f" and {len(left) - 1} more" * (len(left) > 1) + f" in {folder}",
+            expected=f"files that exist, ending in {', '.join(VOLUME_SUFFIXES)}, in lower case",
+            remedy="rename or restore them, or move them away",
+        )
 
 
 def content(path: Path) -> dict[str, Any]:

@@ -49,6 +49,16 @@ def volumes(folder: Path) -> dict[str, Path]:
     return found
 
 
+def overlooked(folder: Path) -> list[Path]:
+    """Files of a folder that are named like volumes and cannot be read as such, in order of their names.
+
+    Those are links to nothing, and files whose suffix is not in lower case.
+    """
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and not path.is_dir()]
+    like = [path for path in files if case_id(path.with_name(path.name.lower()))]
+    return [path for path in pictures.without_previews(like) if case_id(path) is None or not path.exists()]
+
+
 def readers(workers: int | None) -> int:
     """How many volumes to work on at once: ``workers``; for None one per core, at most 4."""
     return min(os.cpu_count() or 1, MOST_READERS) if workers is None else max(workers, 1)

@@ -39,6 +39,18 @@ _FILES = {
     "unlisted_case": unusable(
         "a scan that is not in the table of cases", "one row per scan", "add the row, or move the scan away"
     ),
+    "row_without_scan": FindingKind(
+        WARNING,
+        "a row of the table of cases without a scan",
+        "a scan of this name",
+        "add the scan, or correct the row: its scan is left out",
+    ),
+    "not_read": FindingKind(
+        WARNING,
+        "a file that is not read, named like a scan",
+        "a suffix in lower case",
+        "rename it, or move it away",
+    ),
 }
 
 _GEOMETRY = {

@@ -138,13 +138,15 @@ def _parallel(
 
 
 def _listed(scans: Sequence[Scan], path: Path) -> tuple[list[Scan], list[Finding]]:
-    """Each scan with its row of the table of cases; scans without one become findings."""
+    """Each scan with its row of the table of cases; scans without one become findings, and rows without a scan."""
     rows = {row.case: row for row in case_table.read_rows(path, ("case", "patient", "phase"))}
     missing = [
         Finding(scan.case, "unlisted_case", str(scan.image), (scan.image, path), expected=f"a row in {path}")
         for scan in scans
         if scan.case not in rows
     ]
+    left = [case for case in rows if case not in {scan.case for scan in scans}]
+    missing += [Finding(case, "row_without_scan", f"a row of {path}", (path,)) for case in left]
     return [replace(scan, row=rows[scan.case]) for scan in scans if scan.case in rows], missing
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from monai.bundle import ConfigParser, run
@@ -30,7 +31,7 @@ def given_files() -> list[str]:
 
 def out_of_order(files: Sequence[str]) -> Iterator[SemclError]:
     """Yield the error of a stage's config after another file, whose numbers it would replace by its own."""
-    for before, file in zip(files, files[1:], strict=False):
+    for before, file in pairwise(files):
         content: Any = ConfigParser.load_config_file(file)
         if {"run", "stage"} <= set(content):
             yield SemclError(

@@ -107,7 +107,7 @@ def test_an_attention_map_is_read_with_the_scan_that_it_was_made_of(table, tmp_p
     assert read_attention(path, image, "a", table).eq(1).all()
 
 
-@pytest.mark.parametrize("shape, changed", [(SHAPE, (3, 0, 5)), ((200, 130, 3), slice(60, 64))])
+@pytest.mark.parametrize(("shape", "changed"), [(SHAPE, (3, 0, 5)), ((200, 130, 3), slice(60, 64))])
 def test_an_attention_map_of_a_scan_that_was_exported_anew_is_refused(table, tmp_path, shape, changed):
     image, path = attention_of(tmp_path, table, shape, changed)
     match = rf"(?s)case a: an attention map was made of another scan.*{path}.*remove {path}, and run maps\.yaml"

@@ -147,6 +147,27 @@ def a_scan_the_table_of_cases_does_not_list(f):
     return {"cases": f.sheet(CASES + "b,p,ct\n")}
 
 
+@finds("lost:row_without_scan")
+def a_row_of_the_table_of_cases_without_a_scan(f):
+    f.pair("a", "b")
+    return {"cases": f.sheet(CASES + "a,p,ct\nb,q,ct\nlost,r,ct\n")}
+
+
+@finds("A:not_read")
+def a_scan_with_a_suffix_in_capitals(f):
+    f.pair("a", "b")
+    (f.images / "a.nii.gz").rename(f.images / "A.NII.GZ")
+    (f.labels / "a.nii.gz").unlink()
+
+
+@finds("missing_file")
+def a_link_to_a_scan_that_is_not_there(f):
+    f.pair("a", "b")
+    (f.images / "a.nii.gz").unlink()
+    (f.images / "a.nii.gz").symlink_to(f.images / "gone.nii.gz")
+    (f.labels / "a.nii.gz").unlink()
+
+
 @finds()
 def files_that_are_no_scans_beside_the_scans(f):
     f.pair()

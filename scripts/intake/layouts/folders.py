@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...cohort.dicom import holds_dicom
 from ...cohort.pictures import is_photo, without_previews
-from ...cohort.volume_files import VOLUME_SUFFIXES, case_id
+from ...cohort.volume_files import VOLUME_SUFFIXES, case_id, overlooked
 from ...errors import SemclError
 from ..findings import Finding
 from .scan import Found, Scan
@@ -51,7 +51,7 @@ def _pair(images: Path, label_maps: Path | None) -> Found:
         scans = {name: files for name, files in scans.items() if name not in maps}
     if label_maps is not None and maps is not None and label_maps.is_file() and len(scans) == 1:
         maps = dict(zip(scans, maps.values(), strict=True))
-    findings = []
+    findings = [*_left_out(images), *(_left_out(label_maps) if label_maps and label_maps != images else ())]
     for name, files in [*scans.items(), *(maps or {}).items()]:
         if len(files) > 1:
             found = f"{' and '.join(file.name for file in files)} in {files[0].parent}"
@@ -72,6 +72,19 @@ def _pair(images: Path, label_maps: Path | None) -> Found:
         file = (maps or {})[name][0]
         findings.append(Finding(name, "label_without_image", f"only {file}", (file,)))
     return made, findings
+
+
+def _left_out(root: Path) -> list[Finding]:
+    """Findings of files that are no scans though they are named like some."""
+    paths = overlooked(root) if root.is_dir() else []
+    findings = []
+    for path in paths:
+        case = case_id(path.with_name(path.name.lower())) or path.name
+        if path.exists():
+            findings.append(Finding(path.name[: len(case)], "not_read", str(path), (path,)))
+        else:
+            findings.append(Finding(path.name[: len(case)], "missing_file", f"{path}, a link to nothing", (path,)))
+    return findings
 
 
 def match(images: Iterable[str], label_names: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:
