@@ -71,7 +71,8 @@ def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) 
             whose scan was exported anew.
     """
     objects = torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
-    note = bytes(nib.load(path).header["descrip"]).rstrip(b"\0").decode(errors="replace")  # type: ignore[attr-defined]
+    header: Any = nib.load(path).header
+    note = bytes(header["descrip"]).rstrip(b"\0").decode(errors="replace")
     if note.startswith(MADE_OF) and note != MADE_OF + voxels_checksum(image):
         raise SemclError(
             "an attention map was made of another scan",

@@ -131,6 +131,25 @@ class LabelTable:
         """A short hash of the organs, their order, indices and partners: what label maps and networks depend on."""
         return replace(self, phases=("any",)).digest()
 
+    def require_same_numbers(self, folder: str | Path) -> None:
+        """Refuse to write label maps by this table into a cohort whose own has other organs under the same numbers.
+
+        Raises:
+            SemclError: naming the first such organ, or one that has another number there.
+        """
+        path = Path(folder) / LABELS_FILE
+        there = LabelTable.read(path).organs if path.is_file() else ()
+        for organ in self.organs:
+            for other in there:
+                if (organ.name == other.name) != (organ.index == other.index):
+                    raise SemclError(
+                        "the networks number organs in another way than the cohort does",
+                        found=f"{organ.name} {organ.index}, and in {path} {other.name} {other.index}",
+                        expected="the same number for the same organ",
+                        remedy="put back the labels.yaml that the networks were trained with, train them again, or"
+                        " give the folder of the scans as --dataset_dir",
+                    )
+
     def __len__(self) -> int:
         return len(self.organs)
 

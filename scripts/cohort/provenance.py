@@ -171,7 +171,8 @@ def require_unseen(
         fallback: weights used for cases without a map in ``folders``.
 
     Raises:
-        SemclError: naming the file, and the first case that it was trained on or the other label table.
+        SemclError: naming the file, and the first case that it was trained on or the other label table; when the
+            cohort's own table numbers organs in another way.
     """
     lacking = any(not attention_path(folder, case.id).is_file() for folder in folders for case in cases)
     files = [Path(path) for path in (*weights, *([fallback] if fallback and lacking else []))]
@@ -179,6 +180,7 @@ def require_unseen(
     for path, note in notes:
         if "organs" not in note and ranks.number() == 0:
             print(f"warning: {path} does not state the organs and patients the weights were made with", file=sys.stderr)
+    table.require_same_numbers(dataset_dir)
     known = cohort_states(dataset_dir)
     every = _tested(dataset_dir) if known else []
     own = [case for case in cases if known and case.fold is None and case.label is not None]

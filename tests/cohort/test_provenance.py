@@ -168,6 +168,27 @@ def test_models_made_with_other_organs_are_refused_with_both_tables(organs, tmp_
         require_unseen(cases, str(tmp_path), table, [model(tmp_path, cases)])
 
 
+@pytest.mark.parametrize(
+    ("there", "refused"),
+    [
+        ({"liver": 1, "aorta": 2}, None),
+        ({"spleen": 3, "aorta": 2}, None),
+        ({"liver": 2, "aorta": 1}, "liver 1, and in .* liver 2"),
+        ({"liver": 1, "spleen": 2}, "aorta 2, and in .* spleen 2"),
+    ],
+)
+def test_a_model_writes_no_label_maps_into_a_cohort_that_numbers_organs_in_another_way(there, refused, tmp_path):
+    cases = cohort(tmp_path, "ab")
+    weights = model(tmp_path, cases)
+    LabelTable.parse({"organs": there, "phases": ["portal"]}).save(tmp_path)
+    if refused is None:
+        require_unseen(cases, str(tmp_path), TABLE, [weights])
+        return
+    match = f"(?s)number organs in another way.*{refused}.*the same number for the same organ.*put back the labels.yaml"
+    with pytest.raises(SemclError, match=match):
+        require_unseen(cases, str(tmp_path), TABLE, [weights])
+
+
 def test_networks_do_not_depend_on_phases_and_tolerances(tmp_path):
     cases = cohort(tmp_path, "ab")
     table = LabelTable.parse({"organs": {"liver": {"index": 1, "tolerance": 3}, "aorta": 2}, "phases": ["x", "y"]})
