@@ -40,10 +40,11 @@ def parse(given: Sequence[str], commands: Commands, repeated: str) -> Call:
     Args:
         given: a command and its options.
         commands: by name.
-        repeated: the option of which all values are kept, joined by ``SEPARATOR``; of others the last is.
+        repeated: the option of which all values are kept, joined by ``SEPARATOR``; others are given once.
 
     Raises:
-        SemclError: for an unknown command, an option without its value, words left over, and options that are missing.
+        SemclError: for an unknown command, an option that is given twice or without its value, words left over, and
+            options that are missing.
     """
     command, *rest = given
     _require_command(command, commands)
@@ -55,6 +56,13 @@ def parse(given: Sequence[str], commands: Commands, repeated: str) -> Call:
         word = rest.pop(0)
         name, sign, value = word.lstrip("-").partition("=")
         name = names.get(name.replace("-", "_"), name.replace("-", "_"))
+        if is_option(word) and name in call.options and name != repeated:
+            raise SemclError(
+                f"--{spelled(name)} is given twice",
+                found=" ".join(given),
+                expected="each option once",
+                remedy="leave one of them out",
+            )
         if not is_option(word) or word == "-":
             loose.append(word)
         elif sign or (rest and not is_option(rest[0])):

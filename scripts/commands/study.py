@@ -50,6 +50,7 @@ def study(
         shard: i/n, the part of the study that is run here; run again without it to gather.
         bundle_root: folder of the bundle, by default that of this installation.
     """
+    from ..job.shard import Shard
     from ..study.design import read_design
     from ..study.study import Study, usual_workers
 
@@ -73,5 +74,5 @@ def study(
         attention_dir=Path(attention_dir) if attention_dir else None,
         tolerance=tolerance,
         workers=usual_workers() if workers is None else workers,
-        share=shard,
+        share=Shard.of(shard) if shard else None,
     ).run()

@@ -71,9 +71,16 @@ class Shipped(NamedTuple):
 
 
 def shipped(bundle_root: Path, stage: str) -> Shipped:
-    """Return the configs of a bundle against which a stage's is checked."""
+    """Return the configs of a bundle against which a stage's is checked; SemclError where there is no such stage."""
     written = {name: _content(path, path.stat().st_mtime_ns) for name, path in configs(bundle_root).items()}
     stages = {name: content for name, content in written.items() if "run" in content}  # not overlays
+    if stage not in stages:
+        raise SemclError(
+            "there is no such stage",
+            found=f"stage: {stage}",
+            expected=f"one of {', '.join(stages)}, as its own config has it",
+            remedy="leave `stage` out of overlays; the stages that one is for are listed as `stages: [...]`",
+        )
     others = {key: value for one in stages.values() for key, value in one.items()} | written["common"]
     return Shipped(stages[stage], others, written["common"])
 
@@ -121,20 +128,33 @@ def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
             elif path not in OPEN and "_target_" not in value and "_target_" not in own:
                 yield _unknown(f"{path}#{key}", {f"{path}#{name}" for name in own}, f"{path} has no such key")
         return
+    expected = _kind(own)
+    if value is None and expected:
+        yield SemclError(
+            f"--{path} has no value",
+            found="null",
+            expected=f"{expected}, as {own!r}",
+            remedy=f"give --{path} {expected}",
+        )
     if not _kind(value):
         return
-    expected = _kind(own)
     if expected and not _fits(path, value, expected):
         yield SemclError(
             f"--{path} is of the wrong kind",
             found=f"{value!r}, {_kind(value)}",
             expected=f"{expected}, as {own!r}",
             remedy=f"give --{path} {expected}"
-            + (f", quoted twice: --{path} \"'...'\"" if expected == "a text" else ""),
+            + (f", quoted twice: --{path} \"'...'\"" if expected == "a text" else _as_number(value)),
         )
     else:
         taken = REFERENCE.match(own) if isinstance(own, str) else None
         yield from out_of_bounds(path, value, taken[1] if taken else path)
+
+
+def _as_number(value: Any) -> str:
+    """How YAML wants a number with an exponent to be written, where that is what it took for a text."""
+    found = re.fullmatch(r"(-?\d+)(\.\d*)?[eE]([+-]?)(\d+)", value) if isinstance(value, str) else None
+    return f": in YAML {found[1]}{found[2] or '.0'}e{found[3] or '+'}{found[4]}" if found else ""
 
 
 def _fits(path: str, value: Any, expected: str) -> bool:

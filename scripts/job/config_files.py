@@ -30,10 +30,17 @@ def given_files() -> list[str]:
 
 
 def out_of_order(files: Sequence[str]) -> Iterator[SemclError]:
-    """Yield the error of a stage's config after another file, whose numbers it would replace by its own."""
+    """Yield the error of a stage's config after another file, whose numbers it would undo, and of one's ``stage``."""
     for before, file in pairwise(files):
         content: Any = ConfigParser.load_config_file(file)
-        if {"run", "stage"} <= set(content):
+        if "stage" in content and "run" not in content:
+            yield SemclError(
+                "an overlay may not name the stage",
+                found=f"stage: {content['stage']} in {file}",
+                expected=f"stages: [{content['stage']}], the list of those that it is for, or nothing",
+                remedy=f"change {file}",
+            )
+        elif "stage" in content:
             yield SemclError(
                 "a stage's config comes after another config file, and would undo it",
                 found=f"{file} after {before}",

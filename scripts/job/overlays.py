@@ -105,5 +105,5 @@ def stage_error(stage: str, stages: Sequence[str]) -> SemclError:
         f"an overlay is not for {stage}",
         found=f"{STAGES}: {', '.join(map(str, stages))}",
         expected=f"{stage} among them, or no such key",
-        remedy=f"run {stage} without it; `semcl run` leaves it out there by itself",
+        remedy=f"run {stage} without it, or add {stage} to `{STAGES}` in it; `semcl run` leaves it out by itself",
     )

@@ -66,7 +66,7 @@ class Study:
     attention_dir: Path | None
     tolerance: float
     workers: int
-    share: str | None
+    share: Shard | None
 
     def run(self) -> None:
         """Run what is not done; once all is, compare and report.
@@ -85,7 +85,7 @@ class Study:
             pipelines = Pipelines(plan, costs)
             runs = plan.runs()
             tasks = tasks_of(runs, pipelines)
-            own = tasks if self.share is None else tasks_of(runs_of_shard(runs, Shard.of(self.share)), pipelines)
+            own = tasks if self.share is None else tasks_of(runs_of_shard(runs, self.share), pipelines)
             if costs and not all(task.completed for task in own):
                 require_machine(plan)
             try:

@@ -37,14 +37,19 @@ def test_an_unknown_command_is_refused(given, near, monkeypatch, capsys):
         (["--pred", "a", "--out", "b"], {"pred": "a", "out": "b"}),
         (["--out=a=b"], {"out": "a=b"}),
         (["--pred", "a", "--out", "b", "--pred=c,d"], {"pred": f"a{SEPARATOR}c,d", "out": "b"}),
-        (["--out", "a", "--out", "b"], {"out": "b"}),
         (["x", "--new-option", "--predict", "a"], {"out": "x", "new_option": True, "predict": "a"}),
         (["--out", "2024_01", "--cases", "-3"], {"out": "2024_01", "cases": "-3"}),
     ],
-    ids=["one", "two", "with a sign", "repeated", "twice", "options nobody knows", "numbers stay text"],
+    ids=["one", "two", "with a sign", "repeated", "options nobody knows", "numbers stay text"],
 )
 def test_words_become_a_call(given, call) -> None:
     assert parse(["phantom", *given], {"phantom": phantom}, "pred") == Call("phantom", call)
+
+
+@pytest.mark.parametrize("words", [["--out", "a", "--out", "b"], ["--out=a", "--out"], ["--audit", "--audit"]])
+def test_an_option_that_is_given_twice_is_refused(words):
+    with pytest.raises(SemclError, match=r"^--(out|audit) is given twice"):
+        parse(["phantom", *words], {"phantom": phantom}, "pred")
 
 
 def test_missing_options_are_named_in_one_message():

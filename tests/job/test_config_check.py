@@ -9,6 +9,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from scripts.errors import SemclError
 from scripts.job.config_check import (
     NOT_COMPARED,
     _components,
@@ -19,6 +20,7 @@ from scripts.job.config_check import (
     flatten,
     running_config,
 )
+from scripts.job.config_check import shipped as shipped_configs
 from tests.stages import ROOT, refusal, workflow_of
 
 CONFIGS = ROOT / "bundle" / "configs"
@@ -217,6 +219,26 @@ def test_a_value_of_the_wrong_kind_is_refused(path, value, expected):
     assert f"give --{path} {expected}" in message
 
 
+@pytest.mark.parametrize("path", ["max_epochs", "temperature", "widths", "train#views#noise", "train"])
+def test_a_value_that_is_left_empty_is_refused(path):
+    message = only(found(**{path: None}))
+    assert message.startswith(f"--{path} has no value\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("1e-3", "1.0e-3"), ("2.5e3", "2.5e+3"), ("1E+4", "1.0e+4"), ("12", None), ("e-3", None)]
+)
+def test_a_number_that_yaml_takes_for_a_text_is_shown_as_yaml_wants_it(written, meant):
+    message = only(found(learning_rate=yaml.safe_load(f"{written!r}")))
+    assert message.endswith(f"give --learning_rate a number: in YAML {meant}" if meant else "a number")
+    assert meant is None or yaml.safe_load(meant) == float(written)
+
+
+def test_a_stage_that_there_is_not_is_refused():
+    with pytest.raises(SemclError, match=r"(?s)there is no such stage.*stage: mine.*one of .*train.*leave `stage` out"):
+        shipped_configs(ROOT / "bundle", "mine")
+
+
 @pytest.mark.parametrize("value", [202401, 1000.0, ("a", "b"), True, {"a": 1}], ids=str)
 @pytest.mark.parametrize("key", ["dataset_dir", "output_dir", "store_dir", "bundle_root"])
 def test_a_path_that_fire_converted_is_refused(key, value):
@@ -274,7 +296,6 @@ RIGHT = {
     "a whole number written with a point": ("max_epochs", 3.0),
     "a window by name": ("window", "percentile"),
     "another window": ("window", [0, 80.5]),
-    "nothing": ("temperature", None),
     "an expression for a number": ("learning_rate", "$0.1 / 3"),
     "a reference for a list": ("widths", "@layers"),
     "another list": ("widths", [4, 8, 8, 16]),

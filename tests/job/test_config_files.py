@@ -58,6 +58,14 @@ def test_a_stage_after_another_file_is_an_error(names, wrong):
         assert f"{name}.yaml after " in error
 
 
+def test_an_overlay_that_names_a_stage_is_an_error(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("stage: train\npatch_size: 32\n")
+    (error,) = out_of_order([str(CONFIGS / "segment.yaml"), str(overlay)])
+    assert f"stage: train in {overlay}" in str(error)
+    assert "stages: [train]" in str(error)
+
+
 def test_a_run_with_files_in_the_wrong_order_changes_nothing(cohort):
     before = sorted(cohort.rglob("*"))
     files = [str(CONFIGS / f"{name}.yaml") for name in ("self_training", "segment")]
