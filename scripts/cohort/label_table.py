@@ -72,6 +72,13 @@ class LabelTable:
         Raises:
             SemclError: when it is missing or does not hold a label table.
         """
+        if not path.parent.is_dir():
+            raise SemclError(
+                "there is no label table",
+                found=f"no folder {path.parent}",
+                expected=f"a cohort, or a folder of models, which holds {path.name}",
+                remedy="correct the path, or run the stages before this one first: train writes models/ of the cohort",
+            )
         if not path.is_file():
             raise SemclError(
                 "there is no label table",

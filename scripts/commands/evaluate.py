@@ -46,11 +46,13 @@ def evaluate(
     """
     from ..cohort.label_table import LabelTable
     from ..evaluate.evaluation import Evaluation, name_methods
-    from ..evaluate.folders import cases_from_folders, common_cases, label_table_for
+    from ..evaluate.folders import cases_from_folders, common_cases, label_table_for, print_left_out, without_truth
 
     methods = name_methods(list(pred))
     only = common_cases(Path(truth), methods) if common else None
     found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None, only)
+    if not common:
+        print_left_out(without_truth(found, methods))
     labelled = label_table_for(found, LabelTable.read(Path(table)) if table else None, list(methods.values()))
     Evaluation(
         found, labelled, {name: str(folder) for name, folder in methods.items()}, out, window, Path(truth).name,

@@ -89,10 +89,8 @@ def measurable(
             left_out.setdefault(why, []).append(case.id)
         else:
             kept.append(case)
-    known = {case.id for case in cases}
-    for name, maps in found.items():
-        if strange := sorted(maps - known):
-            left_out[f"no ground truth for the maps of {name}"] = strange
+    if common:
+        left_out |= without_truth(cases, methods)
     if cases and not kept:
         raise SemclError(
             "there is no case to measure",
@@ -101,6 +99,13 @@ def measurable(
             remedy="point the options at folders of the same cases, named alike",
         )
     return kept, left_out
+
+
+def without_truth(cases: Sequence[Case], methods: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Ids of the label maps of each method that have no ground truth, by the reason."""
+    known = {case.id for case in cases}
+    maps = {name: set(volumes(path)) - known if path.is_dir() else set() for name, path in methods.items()}
+    return {f"no ground truth for the maps of {name}": sorted(left) for name, left in maps.items() if left}
 
 
 def print_left_out(left_out: Mapping[str, Sequence[str]]) -> None:

@@ -64,18 +64,26 @@ def measure_cases(
         nsd: what NSD counts, "area" of the surfaces or "edges": their voxels.
 
     Raises:
-        SemclError: for all label maps that are missing, or the first that does not fit.
+        SemclError: for all label maps that are missing, or all that do not fit.
     """
     found = {name: volumes(folder) if folder.is_dir() else {} for name, folder in methods.items()}
     raise_all([_missing(name, methods[name], case) for name in methods for case in cases if case.id not in found[name]])
 
+    wrong: list[SemclError] = []
+
     def rows_of(case: Case) -> list[Row]:
-        return measure_case(case, {name: found[name][case.id] for name in methods}, table, tolerance, nsd)
+        try:
+            return measure_case(case, {name: found[name][case.id] for name in methods}, table, tolerance, nsd)
+        except SemclError as error:
+            wrong.append(error)
+            return []
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         measured = pool.map(rows_of, cases)
         shown = bar(measured, total=len(cases), title="evaluate", unit="case", hidden=ranks.number() > 0)
-        return [row for rows in shown for row in rows]
+        rows = [row for several in shown for row in several]
+    raise_all(wrong, of="the label maps")
+    return rows
 
 
 def measure_case(

@@ -121,6 +121,9 @@ def test_the_ends_of_the_range_of_indices_are_accepted(index):
 
 
 def test_a_missing_label_table_is_named(tmp_path):
+    match = rf"(?s)there is no label table.*found: +no folder {tmp_path}/gone\n.*run the stages before this one first"
+    with pytest.raises(SemclError, match=match):
+        LabelTable.load(tmp_path / "gone")
     match = rf"(?s)there is no label table.*found: +no {tmp_path}/labels\.yaml.*expected: a YAML file.*prepare"
     with pytest.raises(SemclError, match=match):
         LabelTable.load(tmp_path)

@@ -41,6 +41,14 @@ def test_a_missing_map_is_refused_where_it_is_not_asked_for(folders: Path) -> No
         evaluate(pred=[str(folders / "mine")], truth=str(folders / "truth"), out=str(folders / "out"), workers=1)
 
 
+def test_maps_without_ground_truth_are_named(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "truth" / "a.nii.gz").unlink()
+    evaluate(pred=[str(folders / "mine")], truth=str(folders / "truth"), out=str(folders / "out"), workers=1)
+    lines = (folders / "out" / "rows.csv").read_text().splitlines()[1:]
+    assert {line.partition(",")[0] for line in lines} == {"b", "c"}
+    assert "not measured, no ground truth for the maps of mine (1): d" in capsys.readouterr().out
+
+
 def test_folders_without_a_common_case_are_refused(folders: Path) -> None:
     write_nifti(folders / "others" / "x.nii.gz", np.ones((2, 2, 2), np.uint8))
     with pytest.raises(SemclError, match=r"(?s)no case to measure.*no map of others: a, b, c"):

@@ -299,6 +299,17 @@ def test_a_map_that_does_not_fit_the_ground_truth_is_refused(
         measured(tmp_path, case, table, "refined")
 
 
+def test_all_maps_that_do_not_fit_are_named_at_once(tmp_path: Path, table: LabelTable) -> None:
+    cases = [write_case(tmp_path, name, labels=boxes((LIVER, 4))) for name in ("one", "two", "six")]
+    for name, voxels in (("one", boxes((LIVER, 4))), ("two", boxes((LIVER, 4))[1:]), ("six", np.full(SHAPE, 7))):
+        write_nifti(tmp_path / "refined" / f"{name}.nii.gz", voxels.astype(np.uint8))
+    with pytest.raises(SemclError, match=r"^2 problems in the label maps") as caught:
+        measured(tmp_path, cases, table, "refined")
+    assert "case two: true label map and label map differ in shape" in str(caught.value)
+    assert "case six: label values outside the label table" in str(caught.value)
+    assert "case one" not in str(caught.value)
+
+
 def test_a_ground_truth_with_an_index_outside_the_table_is_refused(tmp_path: Path, table: LabelTable) -> None:
     case = write_case(tmp_path, labels=np.full(SHAPE, 7, np.uint8), refined=boxes((LIVER, 4)))
     message = rf"case one: label values outside the label table\n  found: +7 in {case.label}\n"
