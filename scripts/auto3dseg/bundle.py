@@ -12,6 +12,7 @@ from ..bundle_folder import bundle_folder
 from ..errors import SemclError, one_of, raise_all
 from ..job import config_check
 from ..job.overlays import merged
+from ..job.shipped_configs import shipped
 from .flat_names import config_of
 
 PACKAGE = __name__.partition(".")[0]
@@ -44,9 +45,9 @@ def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, .
     errors: dict[str, SemclError] = {}
     for stage in stages:
         config, needed = config_of(stage, numbers)
-        shipped = config_check.shipped(bundle_folder(), config)
+        ships = shipped(bundle_folder(), config)
         path = bundle_folder() / "configs" / f"{config}.yaml"
         found = merged([str(path)], {**numbers.get("common", {}), **numbers.get(stage, {}), **needed})
         given = {key: value for key, value in found.items() if not key.startswith("_")}
-        errors |= {str(error): error for error in config_check.check_config(given, shipped.own, shipped.others)}
+        errors |= {str(error): error for error in config_check.check_config(given, ships.own, ships.others)}
     raise_all(list(errors.values()), of="the numbers given to Auto3DSeg")

@@ -17,8 +17,8 @@ from ..bundle_folder import bundle_folder
 from ..cohort import datalist
 from ..cohort.label_table import LabelTable
 from ..files import write_text
-from ..job import config_check
 from ..job.plain_errors import plain_errors
+from ..job.shipped_configs import shipped
 from ..sidefiles import for_show, plain_note
 from .bundle import check_numbers
 from .flat_names import CHAIN_STAGES, TRAINED, config_of
@@ -117,5 +117,5 @@ def for_ranks(config: str, numbers: Mapping[str, Any], count: int) -> dict[str, 
     if count == 1:
         return {}
     of_batch = "queries_per_cluster" if config in ("pretrain", "train") else "batch_size"
-    own = config_check.shipped(bundle_folder(), config).own[of_batch]
+    own = shipped(bundle_folder(), config).own[of_batch]
     return {of_batch: -(-int(numbers.get(of_batch, own)) // count) * count}

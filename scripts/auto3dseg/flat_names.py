@@ -11,7 +11,7 @@ from typing import Any
 
 from ..bundle_folder import bundle_folder
 from ..coarse.config import coarse_config
-from ..job import config_check
+from ..job.shipped_configs import shipped
 
 TRAINED = ("coarse", "pretrain", "train")  # stages that train
 CHAIN_STAGES = (*TRAINED, "inference")
@@ -70,8 +70,8 @@ def _keys(name: str, groups: StageNumbers) -> tuple[str, ...]:
 
 def _shipped(group: str, numbers: StageNumbers) -> Mapping[str, Any]:
     config, _ = config_of(CHAIN_STAGES[0] if group == "common" else group, numbers)
-    shipped = config_check.shipped(bundle_folder(), config)
-    return shipped.common if group == "common" else shipped.own
+    ships = shipped(bundle_folder(), config)
+    return ships.common if group == "common" else ships.own
 
 
 def _set_lengths(found: dict[str, dict[str, Any]], given: Mapping[str, Any]) -> None:

@@ -127,9 +127,19 @@ def prepare(
         print(f"left out, {counted(len(left), 'scan')} without labels of tested patients: {printable(', '.join(left))}")
     if source.modality == "MR":
         keep_window(Path(out))
-    print(f"next: {program()} run --dataset_dir {out}")
+    print(f"next: {_next(made, out)}")
     if audit:
         end_audit(audited(out))
+
+
+def _next(cases: Sequence[Case], out: str) -> str:
+    """The command that comes after: all stages, or where there is nothing to learn from, segmenting."""
+    import shlex
+
+    if any(case.label is not None and case.fold is not None for case in cases):
+        return f"{program()} run --dataset_dir {shlex.quote(out)}"
+    config = "--config_file bundle/configs/inference.yaml --ckpt_dir MODELS"
+    return f"python -m monai.bundle run {config} --dataset_dir {shlex.quote(out)}, with models of another cohort"
 
 
 def _counts(cases: Sequence[Case]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from .options import Listed, NewPath, checked
@@ -37,4 +38,5 @@ def labels(
     made = draft(Path(from_), read_numbers(names) if names else None)
     write_text(path, made.text(phases))
     print(f"{path}: {counted(len(made.organs), 'organ')} from {made.source}")
-    print(f"next: correct it, then {program()} check --images IMAGES --labels LABELS --table {path}")
+    table = shlex.quote(str(path))
+    print(f"next: correct it, then {program()} check --images IMAGES --labels LABELS --table {table}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +100,7 @@ def _go_on(
     kept = keep_overlay(chosen, cohort) if chosen else None
     stages, first = list(configs), configs[ALL_STAGES[0]][0]
     done = stages[: stages.index(start)] if start else chain.done(stages)
-    again = f"{program()} run --dataset_dir {overrides[first]['dataset_dir']}"
+    again = f"{program()} run --dataset_dir {shlex.quote(overrides[first]['dataset_dir'])}"
     if chain.changed() and done:
         print(
             f"scans or label maps have changed since, or were copied: {again} --start coarse learns from what is there"
@@ -156,12 +157,31 @@ def _configs(
             expected="a plain network of slices (coarse_dims 2), and training scans without label maps",
             remedy="start with another stage, or add scans: semcl prepare --unlabelled",
         )
-    left_out = [stage for stage, wanted in ((TAUGHT[-1], taught), (ALL_STAGES[1], pretrained)) if not wanted]
+    learns = start not in ("inference", "evaluate")
+    if learns and not any(case.fold is not None and case.label is not None for case in cases):
+        raise SemclError(
+            "there is nothing to learn from",
+            found="no training scan with a label map",
+            expected="at least one, in the cohort's datalist.json",
+            remedy="prepare the cohort with --labels, or segment its scans with models of another one:"
+            " inference.yaml --ckpt_dir MODELS",
+        )
+    tested = [case for case in cases if case.fold is None]
+    wanted = {
+        ALL_STAGES[1]: (pretrained, f"{STARTING_WEIGHTS}: null in the overlay"),
+        TAUGHT[-1]: (taught, ""),
+        "inference": (bool(tested), "no testing scans in the cohort"),
+        "evaluate": (any(case.label for case in tested), "no testing scan with a label map in the cohort"),
+    }
+    left_out = {stage: why for stage, (run, why) in wanted.items() if not run}
     if start in left_out:
         raise SemclError(
-            "there is no pretraining here", found=f"{STARTING_WEIGHTS}: null in the overlay", expected="no such line",
-            remedy="start with train, or give an overlay without it",
+            f"there is no {start} here", found=left_out[start], expected="something to do for it",
+            remedy="start with another stage",
         )  # fmt: skip
+    for stage in ("inference", "evaluate"):
+        if stage in left_out:
+            print(f"{stage} is left out: {left_out[stage]}")
     own = {ALL_STAGES[0]: (first,), TAUGHT[-1]: TAUGHT}
     return {stage: own.get(stage, (stage,)) for stage in ALL_STAGES if stage not in left_out}
 

@@ -101,14 +101,15 @@ def check_configs(root: Path, stages: Mapping[str, Mapping[str, Any]], overlay: 
         SemclError: with all errors of all stages.
     """
     from ..job import config_check, overlays
+    from ..job.shipped_configs import shipped
     from ..study.stage_keys import StageKeys
 
     errors: dict[str, SemclError] = {}
     for stage, overrides in stages.items():
         files = stage_files(root, stage, overlay)
-        shipped = config_check.shipped(root, StageKeys(root).base(stage))
+        ships = shipped(root, StageKeys(root).base(stage))
         merged = overlays.merged(files, overrides)
-        errors |= {str(error): error for error in config_check.check_config(merged, shipped.own, shipped.others)}
+        errors |= {str(error): error for error in config_check.check_config(merged, ships.own, ships.others)}
     raise_all(list(errors.values()), of="the config")
 
 

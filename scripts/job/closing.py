@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from monai.bundle import ConfigParser
+
 from ..bundle_folder import is_release
+from ..cohort.datalist import DATALIST_FILE
 from ..outputs import visible
 from ..printable import counted
+from . import config_files, overlays
 
 CHAINED: ContextVar[str] = ContextVar("chained", default="")  # the command that runs all stages, where one does
 NEXT = {
@@ -47,12 +52,25 @@ def closing_lines(stage: str, output_dir: Path, dataset_dir: str, configs: Path,
     taught = (output_dir / "pseudo").is_dir()  # by a refiner: no stage before inference is to come
     following = NEXT.get(("train" if taught else "coarse") if as_coarse else stage)
     pseudo_labels = any(one.startswith(f"{output_dir / 'pseudo'}/") for one in wrote)
-    if following and not pseudo_labels and not CHAINED.get() and not (released and following == "evaluate"):
+    measured = not released and (Path(dataset_dir) / DATALIST_FILE).is_file()  # a folder of scans has no ground truth
+    if following and not pseudo_labels and not CHAINED.get() and (measured or following != "evaluate"):
         config = configs / f"{following}.{'json' if released else 'yaml'}"
-        with suppress(ValueError):
-            config = config.absolute().relative_to(Path.cwd())
-        lines.append(f"next: python -m monai.bundle run --config_file {config} --dataset_dir {dataset_dir}")
+        lines.append(f"next: {_command(following, config, dataset_dir, output_dir)}")
     return "\n".join(lines)
+
+
+def _command(stage: str, config: Path, dataset_dir: str, output_dir: Path) -> str:
+    """The command that runs a stage as this one was: with the overlays that are for it, and the same folders."""
+    with suppress(ValueError):
+        config = config.absolute().relative_to(Path.cwd())
+    more = [
+        file for file in config_files.given_files()[1:] if overlays.is_for(ConfigParser.load_config_file(file), stage)
+    ]
+    words = ["python", "-m", "monai.bundle", "run", "--config_file", str([str(config), *more]) if more else str(config)]
+    words += ["--dataset_dir", dataset_dir]
+    if output_dir.resolve() != Path(dataset_dir).resolve():
+        words += ["--output_dir", str(output_dir)]
+    return shlex.join(words)
 
 
 def go_on(checkpoint: Path, earlier: bool = False) -> str:

@@ -18,7 +18,7 @@ from ..cohort.datalist import DATALIST_FILE
 from ..errors import SemclError, raise_all
 from ..files import write_text
 from ..sidefiles import for_show, plain_note
-from . import config_check, config_files, manifest
+from . import config_check, config_files, manifest, shipped_configs
 from .checkpoint_file import keep_checkpoint, keep_last_state, load_checkpoint, nothing_to_resume, write_checkpoint
 from .closing import closing_lines, go_on, some_failed
 from .handles import require_handles
@@ -85,17 +85,17 @@ class Job:
         """
         ranks.refuse_strangers()
         running = config_check.running_config()
-        shipped = config_check.shipped(self.bundle_root, self.stage)
-        self.config = config_check.flatten({**running, "common": shipped.common})
+        ships = shipped_configs.shipped(self.bundle_root, self.stage)
+        self.config = config_check.flatten({**running, "common": ships.common})
         self.dataset_dir = str(running.get("dataset_dir", ""))
         wrong = [
             *config_files.out_of_order(config_files.given_files()),
             *not_for_the_stage(self.stage, self.resume, self.shard),
-            *config_check.check_config(running, shipped.own, shipped.others),
+            *config_check.check_config(running, ships.own, ships.others),
         ]
         ranks.first_alone(lambda: self._open(wrong))
         workers = running.get("num_workers", 0)
-        require_handles(workers if isinstance(workers, int) else int(shipped.common["num_workers"]))
+        require_handles(workers if isinstance(workers, int) else int(ships.common["num_workers"]))
         self._listen()
 
     def _open(self, wrong: Sequence[SemclError]) -> None:

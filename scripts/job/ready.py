@@ -8,8 +8,9 @@ from pathlib import Path
 from monai.utils import set_determinism
 
 from ..errors import raise_all
-from .config_check import check_config, running_config, running_parser, shipped
+from .config_check import check_config, running_config, running_parser
 from .plain_errors import plain_errors
+from .shipped_configs import shipped
 
 
 def ready() -> None:

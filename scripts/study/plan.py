@@ -15,6 +15,7 @@ from ..cohort.label_table import LabelTable
 from ..errors import SemclError, raise_all
 from ..files import checksum
 from ..job import config_check, overlays
+from ..job.shipped_configs import shipped
 from ..version import __version__
 from .labels import Amount, with_labels_of
 from .splits import write_datalist
@@ -194,10 +195,10 @@ class Plan:
 
     def _wrong(self, strategy: Strategy, stage: str) -> list[SemclError]:
         """What is wrong with the config of a stage of a strategy."""
-        shipped = config_check.shipped(self.keys_of.folder.parent, self.keys_of.base(stage))
+        ships = shipped(self.keys_of.folder.parent, self.keys_of.base(stage))
         files, numbers = self.keys_of.files(stage), self.numbers_of(strategy, stage)
         try:
-            errors = config_check.check_config(overlays.merged(files, numbers), shipped.own, shipped.others)
+            errors = config_check.check_config(overlays.merged(files, numbers), ships.own, ships.others)
         except SemclError as error:
             errors = [error]
         return [

@@ -4,7 +4,7 @@ import pytest
 
 from scripts.bundle_folder import bundle_folder
 from scripts.coarse.config import VOLUMES_ALONE, coarse_config
-from scripts.job import config_check
+from scripts.job.shipped_configs import shipped
 
 BY_SLICES = {"coarse_dims": 2}
 
@@ -30,6 +30,6 @@ def test_it_is_a_network_of_slices_unless_the_numbers_mean_one_of_volumes(given,
 
 
 def test_numbers_of_volumes_alone_are_keys_that_segment_has_not_but_coarse_has():
-    volumes, slices = (config_check.shipped(bundle_folder(), stage) for stage in ("coarse", "segment"))
+    volumes, slices = (shipped(bundle_folder(), stage) for stage in ("coarse", "segment"))
     assert [key for key in VOLUMES_ALONE if key not in {**volumes.own, **volumes.common}] == []
     assert [key for key in VOLUMES_ALONE if key in slices.own] == []

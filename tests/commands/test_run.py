@@ -136,8 +136,40 @@ def test_without_an_encoder_s_weights_nothing_is_pretrained(cohort, started, tmp
     run(str(cohort))
     assert len(calls) == 4
     assert "scans to learn from" not in capsys.readouterr().out
-    with pytest.raises(SemclError, match=r"no pretraining here(.|\n)*encoder_weights: null in the overlay"):
+    with pytest.raises(SemclError, match=r"no pretrain here(.|\n)*encoder_weights: null in the overlay"):
         run(str(cohort), start="pretrain")
+
+
+@pytest.mark.parametrize(
+    ("tested", "left_out"),
+    [
+        ("nobody", {"inference": "no testing scans in the cohort", "evaluate": "no testing scan with a label map"}),
+        ("without label maps", {"evaluate": "no testing scan with a label map"}),
+    ],
+)
+def test_a_cohort_that_tests_nobody_is_learnt_from_alone(tested, left_out, cohort, started, capsys):
+    cases = datalist.load(cohort)
+    if tested == "nobody":
+        cases = [case for case in cases if case.fold is not None]
+    datalist.save([case if case.fold is not None else replace(case, label=None) for case in cases], cohort)
+    for _ in range(2):
+        run(str(cohort))
+        printed = capsys.readouterr().out
+        assert all(f"{stage} is left out: {why}" in printed for stage, why in left_out.items())
+    calls, _ = started
+    assert [stage for stage, *_ in calls] == [stage for stage in BY_SLICES if stage not in left_out]
+    with pytest.raises(SemclError, match=r"there is no evaluate here\n +found: +no testing scan"):
+        run(str(cohort), start="evaluate")
+
+
+def test_a_cohort_without_label_maps_is_refused_before_the_first_stage(cohort, started):
+    datalist.save([replace(case, label=None) for case in datalist.load(cohort)], cohort)
+    with pytest.raises(SemclError, match=r"(?s)nothing to learn from.*prepare the cohort with --labels.*--ckpt_dir"):
+        run(str(cohort))
+    calls, _ = started
+    assert calls == []
+    run(str(cohort), start="inference")
+    assert [stage for stage, *_ in calls] == ["inference"]
 
 
 def test_the_checkpoint_of_a_plain_network_beside_the_chain_stays(cohort, started, tmp_path):

@@ -31,6 +31,7 @@ from scripts.files import checksum
 from scripts.intake.findings import stop
 from scripts.intake.survey import Sources, survey
 from scripts.job import config_check, overlays
+from scripts.job.shipped_configs import shipped
 from scripts.outputs import Output
 from scripts.refine.calibration import Calibration
 from scripts.study.strategy import read_overlay
@@ -145,7 +146,7 @@ CALIBRATION = {
     "scales": {"liver": {"slope": 1.0, "offset": 0.0, "threshold": 0.5}},
     "quality": {"liver": {"raw": {"ece": 0.1, "brier": 0.1, "reliability": [[0.1, 0.2, 3]]}, "calibrated": {}}},
 }
-SHIPPED = config_check.shipped(ROOT / "bundle", "pretrain")
+SHIPPED = shipped(ROOT / "bundle", "pretrain")
 
 
 def read_datalist(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """What a stage says at its end."""
 
+import ast
 import os
+import shlex
 import time
 
 import pytest
@@ -22,12 +24,35 @@ def folder(tmp_path):
 
 def test_a_stage_ends_with_what_it_wrote_its_figures_and_the_next_command(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    made = closing_lines("pretrain", folder, "cohort", folder / "bundle" / "configs", time.monotonic() - 10)
+    made = closing_lines("pretrain", folder, ".", folder / "bundle" / "configs", time.monotonic() - 10)
     assert made.splitlines() == [
         f"pretrain: completed in 10 s; wrote {folder}/store/ (1), {folder}/models/encoder.pt",
         "pretrain: loss 4.500 in the first epoch, 3.250 in epoch 2, knn purity 0.500",
-        "next: python -m monai.bundle run --config_file bundle/configs/train.yaml --dataset_dir cohort",
+        "next: python -m monai.bundle run --config_file bundle/configs/train.yaml --dataset_dir .",
     ]
+
+
+def test_the_next_command_has_the_folders_and_overlays_of_this_one(folder, monkeypatch):
+    for name, text in {
+        "for all": "patch_size: 32",
+        "for train": "stages: [train]",
+        "else": "stages: [pretrain]",
+    }.items():
+        (folder / f"{name}.yaml").write_text(text)
+    files = ["pretrain.yaml", *(str(folder / f"{name}.yaml") for name in ("for all", "for train", "else"))]
+    monkeypatch.setattr("scripts.job.config_files.given_files", lambda: files)
+    made = closing_lines("pretrain", folder, "my cohort", folder / "configs", time.monotonic() - 10)
+    words = shlex.split(made.splitlines()[-1])
+    assert words[:6] == ["next:", "python", "-m", "monai.bundle", "run", "--config_file"]
+    assert ast.literal_eval(words[6]) == [str(folder / "configs" / "train.yaml"), *files[1:3]]
+    assert words[7:] == ["--dataset_dir", "my cohort", "--output_dir", str(folder)]
+
+
+def test_after_the_segmentation_of_a_folder_of_scans_nothing_can_be_measured(folder):
+    made = [closing_lines("inference", folder, str(folder), folder, time.monotonic() - 10)]
+    (folder / "datalist.json").write_text("{}")
+    made.append(closing_lines("inference", folder, str(folder), folder, time.monotonic() - 10))
+    assert ["evaluate.yaml" in lines for lines in made] == [False, True]
 
 
 @pytest.mark.parametrize(("wrote", "following"), [("coarse.pt", "pretrain"), ("segment.pt", "segment_inference")])

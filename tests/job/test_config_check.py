@@ -9,7 +9,6 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from scripts.errors import SemclError
 from scripts.job.config_check import (
     NOT_COMPARED,
     _components,
@@ -20,7 +19,6 @@ from scripts.job.config_check import (
     flatten,
     running_config,
 )
-from scripts.job.config_check import shipped as shipped_configs
 from tests.stages import ROOT, refusal, workflow_of
 
 CONFIGS = ROOT / "bundle" / "configs"
@@ -232,11 +230,6 @@ def test_a_number_that_yaml_takes_for_a_text_is_shown_as_yaml_wants_it(written, 
     message = only(found(learning_rate=yaml.safe_load(f"{written!r}")))
     assert message.endswith(f"give --learning_rate a number: in YAML {meant}" if meant else "a number")
     assert meant is None or yaml.safe_load(meant) == float(written)
-
-
-def test_a_stage_that_there_is_not_is_refused():
-    with pytest.raises(SemclError, match=r"(?s)there is no such stage.*stage: mine.*one of .*train.*leave `stage` out"):
-        shipped_configs(ROOT / "bundle", "mine")
 
 
 @pytest.mark.parametrize("value", [202401, 1000.0, ("a", "b"), True, {"a": 1}], ids=str)
