@@ -15,7 +15,8 @@ from torch import nn
 from ..cohort.case import Case
 from ..cohort.components import boxes
 from ..cohort.resampling import reach, resample, strongest
-from ..cohort.volume import case_of, normalise
+from ..cohort.volume import case_of
+from ..cohort.window import normalise
 from ..finite import refuse_broken
 from ..intake.given_maps import ToolMaps, needs_coarse, no_map, put_over
 from ..job.weights import load_weights

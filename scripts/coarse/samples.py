@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..cohort.case import Case
 from ..cohort.label_table import IGNORED, LabelTable
 from ..cohort.resampling import resample, resample_objects
-from ..cohort.volume import normalise, read, read_label
+from ..cohort.volume import read, read_label
+from ..cohort.window import normalise
 from ..networks.segmentation_loss import Target
 
 

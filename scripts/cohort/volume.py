@@ -1,9 +1,8 @@
-"""One volume: read through MONAI, reoriented to RAS, checked, windowed."""
+"""One volume: read through MONAI, reoriented to RAS, checked."""
 
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -35,10 +34,8 @@ from .volume_errors import (
     require_place,
     require_size,
 )
-from .volume_files import SAMPLE
 
 CASE = "case"  # key of a volume's meta data
-PERCENTILES = (0.01, 0.99)  # of `window: percentile`
 TO_RAS = Orientation(axcodes="RAS", labels=None)
 
 
@@ -193,54 +190,6 @@ def case_of(image: torch.Tensor) -> str | None:
 def spacing(image: MetaTensor) -> list[float]:
     """Voxel size (mm) along each axis."""
     return [float(size) for size in image.pixdim]
-
-
-def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
-    """Intensities mapped to [-1, 1] and clipped.
-
-    Args:
-        image: any shape.
-        window: [low, high] in the image's units (HU), or "percentile": the 1st and 99th of the volume, of each channel.
-    """
-    low, high = window_ends(image, window)
-    return between(image, low, high)
-
-
-def between(image: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Intensities of any shape with ``low`` to ``high`` mapped to [-1, 1], and clipped."""
-    half = (high - low).clamp_min(1e-6) / 2
-    scaled: torch.Tensor = image.float().sub((low + high) / 2).div_(half).clamp_(-1, 1)
-    return scaled
-
-
-def window_ends(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
-    """The two intensities (2,) of an image that become -1 and 1; by percentile of each channel (2, C, 1, 1, 1).
-
-    Raises:
-        SemclError: when the window is neither.
-    """
-    ends = [] if isinstance(window, str) else [float(end) for end in window]
-    if window != "percentile" and not (len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf):
-        raise SemclError(
-            "unknown intensity window",
-            found=window,
-            expected='[low, high] with low below high, or "percentile"',
-            remedy="set window",
-        )
-    if ends:
-        return torch.tensor(ends, device=image.device)
-    if image.ndim == 4 and len(image) > 1:  # modalities differ in their units
-        each = [window_ends(channel[None], window) for channel in image]
-        return torch.stack(each, 1).view(2, -1, 1, 1, 1)
-    return torch.quantile(_sample(image.float().flatten()), torch.tensor(PERCENTILES, device=image.device))
-
-
-def _sample(voxels: torch.Tensor) -> torch.Tensor:
-    """A million voxels sampled at random, the same each time: torch.quantile is limited in size."""
-    if len(voxels) <= SAMPLE:
-        return voxels
-    sampled = torch.randint(len(voxels), (SAMPLE,), generator=torch.Generator().manual_seed(0))
-    return voxels[sampled.to(voxels.device)]
 
 
 def _by(shape: Sequence[Any]) -> str:

@@ -12,7 +12,7 @@ import torch
 from .. import ranks
 from ..cohort.case import Case, input_files
 from ..cohort.label_table import LabelTable
-from ..cohort.volume import window_ends
+from ..cohort.window import window_ends
 from ..errors import SemclError, one_of
 from ..files import write_text
 from ..job.job import Job

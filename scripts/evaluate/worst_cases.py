@@ -11,8 +11,9 @@ import numpy as np
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.pictures import is_photo
-from ..cohort.volume import normalise, read, read_label, read_objects, spacing
+from ..cohort.volume import read, read_label, read_objects, spacing
 from ..cohort.volume_files import volumes
+from ..cohort.window import normalise
 from ..files import written_whole
 from .metrics import METRICS
 from .rows import TRUTH

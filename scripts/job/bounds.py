@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ..cohort.volume import window_ends
+from ..cohort.window import window_ends
 from ..errors import SemclError
 from .overlays import is_expression
 

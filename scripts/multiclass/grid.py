@@ -8,7 +8,8 @@ import torch
 from monai.data import MetaTensor
 
 from ..cohort.resampling import resample, working_shape
-from ..cohort.volume import normalise, spacing
+from ..cohort.volume import spacing
+from ..cohort.window import normalise
 from ..errors import SemclError
 
 

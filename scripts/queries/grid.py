@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..cohort.components import boxes, without_islands
 from ..cohort.resampling import resample, resample_objects, working_shape
-from ..cohort.volume import between, spacing, window_ends
+from ..cohort.volume import spacing
+from ..cohort.window import between, window_ends
 from ..errors import one_of
 
 OVERLAP = 0.25  # of neighbouring patches, as a share of a patch, where an object is larger than one

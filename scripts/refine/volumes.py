@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..cohort.label_table import LabelTable
 from ..cohort.pictures import is_photo, write_photo
 from ..cohort.volume import read_stored
 from ..cohort.volume_files import case_id
+from ..cohort.window import require_visible
 from ..errors import root_cause
 from ..files import write_volume
 from ..intake.given_maps import ToolMaps, no_map
@@ -36,23 +37,26 @@ class CheckedLoadImaged(MapTransform):
     Args:
         keys: of the paths.
         channels: C of the images.
+        window: of intensities that networks see; None to accept scans that show nothing in it.
     """
 
-    def __init__(self, keys: KeysCollection, channels: int = 1) -> None:
+    def __init__(self, keys: KeysCollection, channels: int = 1, window: Sequence[float] | str | None = None) -> None:
         super().__init__(keys)
-        self.channels = channels
+        self.channels, self.window = channels, window
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read a scan; its id is "case" if given, else the name of its file.
 
         Raises:
-            SemclError: when the scan cannot be read.
+            SemclError: when the scan cannot be read, or shows next to nothing within the window.
         """
         sample = dict(data)
         for key in self.key_iterator(sample):
             source = Path(sample[key])
             case = str(sample.get("case") or case_id(source) or source.name)
             image = read_stored(source, case, self.channels)
+            if self.window is not None:
+                require_visible(image, self.window, case, source)
             image.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = 0  # for EnsureChannelFirstd: it is first by now
             sample |= {"case": case, "source": str(source), key: image}
         return sample

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from nibabel.affines import apply_affine
 
-from scripts.cohort.volume import normalise, read, read_objects, read_stored, spacing
+from scripts.cohort.volume import read, read_objects, read_stored, spacing
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
 
@@ -174,46 +174,3 @@ def test_an_unknown_label_value_is_named_with_its_case(table, tmp_path):
     message = rf"case scan7: label values outside the label table\n  found:    7 in {path}\n"
     with pytest.raises(SemclError, match=message):
         read_objects(path, image_like(), "scan7", table)
-
-
-def test_a_window_is_mapped_to_minus_one_to_one_and_clipped():
-    image = torch.tensor([-1000.0, -160, -60, 40, 140, 240, 3000])
-    expected = np.interp(image.numpy(), [-160, 240], [-1, 1])
-    np.testing.assert_allclose(normalise(image, [-160, 240]).numpy(), expected, atol=1e-6)
-    np.testing.assert_allclose(normalise(image.to(torch.int16), [-160, 240]).numpy(), expected, atol=1e-6)
-
-
-def test_a_percentile_window_is_the_volumes_own():
-    image = torch.from_numpy(np.random.default_rng(0).gamma(2, 50, size=(1, 12, 11, 10)))
-    low, high = np.percentile(image.numpy(), [1, 99])
-    expected = np.interp(image.numpy(), [low, high], [-1, 1])
-    np.testing.assert_allclose(normalise(image, "percentile").numpy(), expected, atol=1e-5)
-
-
-def test_a_volume_without_contrast_stays_finite():
-    assert normalise(torch.full((1, 3, 3, 3), 7.0), "percentile").isfinite().all()
-
-
-def test_an_unknown_window_is_refused():
-    match = r'(?s)unknown intensity window.*found: +abdomen.*expected: \[low, high\].*"percentile".*set window'
-    with pytest.raises(SemclError, match=match):
-        normalise(torch.zeros(1, 2, 2, 2), "abdomen")
-
-
-def test_each_channel_has_a_percentile_window_of_its_own():
-    channels = torch.stack([torch.linspace(0, 1, 1000), torch.linspace(500, 900, 1000)]).view(2, 10, 10, 10)
-    normalised = normalise(channels, "percentile")
-    assert torch.allclose(normalised[0], normalised[1], atol=1e-4)
-    assert torch.equal(normalised[:1], normalise(channels[:1], "percentile"))
-
-
-def test_percentiles_of_a_large_volume_see_all_slices():
-    volume = torch.arange(200.0).repeat(100, 100, 1)  # two million voxels, a slice a value
-    normalised = normalise(volume, "percentile")
-    assert (normalised.unique().numel()) > 190
-
-
-@pytest.mark.parametrize("window", [[100, -100], [0, 1, 2], [5, 5], "percentil"])
-def test_an_invalid_window_is_refused(window):
-    with pytest.raises(SemclError, match="low below high"):
-        normalise(torch.zeros(4), window)
