@@ -12,7 +12,7 @@ from .volume_files import SAMPLE
 
 PERCENTILE = "percentile"  # a window: each volume's own
 PERCENTILES = (0.01, 0.99)  # that it goes from and to
-LEAST_SHOWN = 0.05  # share of a window that the intensities of a scan fill
+LEAST_FILLED = 0.05  # share of a window that the intensities of a scan fill
 
 
 def normalise(image: torch.Tensor, window: Sequence[float] | str) -> torch.Tensor:
@@ -80,8 +80,8 @@ def require_visible(image: torch.Tensor, window: Sequence[float] | str, case: st
         shown, expected = high - low, "voxels of different values"
     else:
         first, last = (float(end) for end in window_ends(image, window))
-        shown = (min(high, last) - max(low, first)) / (last - first) - LEAST_SHOWN
-        expected = f"values that fill at least {LEAST_SHOWN:.0%} of the window from {first:g} to {last:g}"
+        shown = (min(high, last) - max(low, first)) / (last - first) - LEAST_FILLED
+        expected = f"values that fill at least {LEAST_FILLED:.0%} of the window from {first:g} to {last:g}"
     if shown <= 0:
         raise SemclError(
             "a scan shows next to nothing",
