@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from ..files import write_text
 from ..job.lock import Locks
 from ..sidefiles import read_note
 from .budget import Cost
+from .machine import machine
 from .pipeline import READS_VOLUMES, TEACHERS, cost_key
 from .plan import Plan
 from .splits import write_datalist
@@ -30,8 +30,8 @@ from .step import Step
 from .strategy import Strategy
 
 FEW, CASES = 2, 12  # scans that the short runs read
+TAKES = 3  # short runs of a stage that reads volumes: what a scan costs is a small difference, times a whole cohort
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
-CPU_INFO = Path("/proc/cpuinfo")
 AS_IF_LONG = {"deformed_from": 0}  # a run's own length decides whether it deforms slices, and such steps take longer
 EARLIER = ("encoder_weights", "decoder_weights", "initial_weights", "pseudo_dir")  # what earlier stages leave
 UNNAMED = " threads"  # ends what earlier versions noted of a processor, which does not tell one from another
@@ -57,15 +57,6 @@ def measure_costs(plan: Plan, run: Callable[[Step], None]) -> dict[str, Cost]:
         if not all((folder / f"{key}.json").is_file() for key in wanted):
             require_machine(plan)
         return {key: probe.cost(strategy, stage, key, run) for key, (strategy, stage) in wanted.items()}
-
-
-def machine() -> str:
-    """The device that costs hold for: the model of the GPU, else of the processor."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def require_machine(plan: Plan) -> None:
@@ -117,7 +108,12 @@ class _Probe:
         path = self.folder / f"{key}.json"
         if not path.is_file():
             print(f"study: measuring what {stage} of {strategy.name} costs", file=sys.stderr, flush=True)
-            seen = [self._seen(strategy, stage, key, count, run) for count in _counts(stage)]
+            counts = _counts(stage)
+            takes = TAKES if len(counts) > 1 else 1
+            seen = [
+                _least([self._seen(strategy, stage, key, count, take, run) for take in range(takes)])
+                for count in counts
+            ]
             cost = _cost(seen)
             write_text(path, json.dumps({**asdict(cost), "machine": machine()}, indent=1))
         known = read_note(path, "the cost of a stage", AGAIN)
@@ -125,11 +121,11 @@ class _Probe:
         return Cost(**known)
 
     def _seen(
-        self, strategy: Strategy, stage: str, key: str, count: int, run: Callable[[Step], None]
+        self, strategy: Strategy, stage: str, key: str, count: int, take: int, run: Callable[[Step], None]
     ) -> tuple[int, Mapping[str, float]]:
         """How many scans a short run of a stage read, and what it noted."""
         cases = self._scans(count)
-        step = self._step(strategy, stage, f"{key} {count}", count)
+        step = self._step(strategy, stage, f"{key} {count}{f' {take + 1}' if take else ''}", count)
         if stage in TEACHERS:
             self._scans(CASES)
             trained = "train" if "train" in strategy.stages else "segment"
@@ -220,12 +216,24 @@ def _counts(stage: str) -> list[int]:
     return [FEW, CASES] if stage in READS_VOLUMES else [CASES]
 
 
+def _least(takes: Sequence[tuple[int, Mapping[str, float]]]) -> tuple[int, Mapping[str, float]]:
+    """The least that short runs of the same scans took, since whatever disturbs one adds to it."""
+    count, first = min(takes, key=lambda take: _overhead(take[1]))
+    least = {name: min(seen[name] for _, seen in takes) for name in ("step", "epoch") if name in first}
+    return count, {**first, **least}
+
+
+def _overhead(seen: Mapping[str, float]) -> float:
+    """Seconds of a short run beside its training."""
+    return seen["whole"] - seen.get("training", 0)
+
+
 def _cost(runs: Sequence[tuple[int, Mapping[str, float]]]) -> Cost:
     """The cost that one or two short runs showed, each with the number of scans it read."""
     cases, seen = runs[-1]
-    steps, fixed = seen.get("steps", 0), seen["whole"] - seen.get("training", 0)
+    steps, fixed = seen.get("steps", 0), _overhead(seen)
     fewer, before = runs[0]
-    more = fixed - (before["whole"] - before.get("training", 0))
+    more = fixed - _overhead(before)
     case = max(more / (cases - fewer), 0.0) if cases > fewer else 0.0
     return Cost(
         step=seen.get("step", 0.0),
