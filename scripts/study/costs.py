@@ -29,8 +29,7 @@ from .stage_shares import SELF_TRAINING, teacher
 from .step import Step
 from .strategy import Strategy
 
-FEW, CASES = 2, 12  # scans that the short runs read
-TAKES = 3  # short runs of a stage that reads volumes: what a scan costs is a small difference, times a whole cohort
+FEW, CASES = 2, 200  # scans that the short runs read: nearly all, since some work is done for a limited number of them
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
 AS_IF_LONG = {"deformed_from": 0}  # a run's own length decides whether it deforms slices, and such steps take longer
 EARLIER = ("encoder_weights", "decoder_weights", "initial_weights", "pseudo_dir")  # what earlier stages leave
@@ -108,12 +107,7 @@ class _Probe:
         path = self.folder / f"{key}.json"
         if not path.is_file():
             print(f"study: measuring what {stage} of {strategy.name} costs", file=sys.stderr, flush=True)
-            counts = _counts(stage)
-            takes = TAKES if len(counts) > 1 else 1
-            seen = [
-                _least([self._seen(strategy, stage, key, count, take, run) for take in range(takes)])
-                for count in counts
-            ]
+            seen = [self._seen(strategy, stage, key, count, run) for count in _counts(stage)]
             cost = _cost(seen)
             write_text(path, json.dumps({**asdict(cost), "machine": machine()}, indent=1))
         known = read_note(path, "the cost of a stage", AGAIN)
@@ -121,11 +115,11 @@ class _Probe:
         return Cost(**known)
 
     def _seen(
-        self, strategy: Strategy, stage: str, key: str, count: int, take: int, run: Callable[[Step], None]
+        self, strategy: Strategy, stage: str, key: str, count: int, run: Callable[[Step], None]
     ) -> tuple[int, Mapping[str, float]]:
         """How many scans a short run of a stage read, and what it noted."""
         cases = self._scans(count)
-        step = self._step(strategy, stage, f"{key} {count}{f' {take + 1}' if take else ''}", count)
+        step = self._step(strategy, stage, f"{key} {count}", count)
         if stage in TEACHERS:
             self._scans(CASES)
             trained = "train" if "train" in strategy.stages else "segment"
@@ -197,7 +191,7 @@ class _Probe:
         if stage == "coarse" and self.plan.least < 2 and numbers.get("labelled_maps") != "simulated":
             given["labelled_maps"] = "none"  # a single patient cannot be held out
         if stage in TEACHERS:
-            given["cases"] = "$scripts.load_cases(@dataset_dir, 'training')"  # whether labelled or not
+            given["cases"] = "$scripts.load_cases(@dataset_dir, 'training')[:@shared.pseudo_cases]"  # labelled or not
         if "max_epochs" in read:
             given |= PROBE_LENGTHS | keys_of.unvalidated(stage)
         given |= {name: value for name, value in AS_IF_LONG.items() if name in read}
@@ -214,13 +208,6 @@ class _Probe:
 def _counts(stage: str) -> list[int]:
     """How many scans the short runs of a stage read: two numbers where its cost grows with the cohort."""
     return [FEW, CASES] if stage in READS_VOLUMES else [CASES]
-
-
-def _least(takes: Sequence[tuple[int, Mapping[str, float]]]) -> tuple[int, Mapping[str, float]]:
-    """The least that short runs of the same scans took, since whatever disturbs one adds to it."""
-    count, first = min(takes, key=lambda take: _overhead(take[1]))
-    least = {name: min(seen[name] for _, seen in takes) for name in ("step", "epoch") if name in first}
-    return count, {**first, **least}
 
 
 def _overhead(seen: Mapping[str, float]) -> float:
