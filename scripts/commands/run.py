@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +15,6 @@ from .option_readers import Choice
 from .options import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ..cohort.case import Case
 
 WITH_CHECKPOINT = ALL_STAGES[:3]
@@ -65,71 +65,105 @@ def run(
     }
     check_configs(root, overrides, chosen)
     with chain.alone():
-        _go_on(cohort, root, cases, chosen, configs, overrides, chain, start, taught)
+        _AllStages(cohort, root, cases, chosen, configs, overrides, chain, start, taught).go_on()
 
 
-def _go_on(
-    cohort: Path,
-    root: Path,
-    cases: Sequence[Case],
-    chosen: Path | None,
-    configs: dict[str, tuple[str, ...]],
-    overrides: Mapping[str, dict[str, Any]],
-    chain: Chain,
-    start: str | None,
-    taught: bool,
-) -> None:
-    """Run the stages that are still to be run.
+@dataclass(frozen=True)
+class _AllStages:
+    """The stages of a cohort and what they are run with.
 
     Args:
         cohort: its folder.
         root: the bundle's folder.
         cases: of the cohort.
-        chosen: the overlay.
+        overlay: that was chosen.
         configs: of each stage.
         overrides: of each config.
         chain: what has been run.
         start: the stage that is asked for.
         taught: whether there is self-training.
     """
-    from ..coarse.config import OF_SLICES
-    from ..job.closing import CHAINED
-    from ..job.job import SOME_FAILED
-    from .stages import keep_overlay
 
-    kept = keep_overlay(chosen, cohort) if chosen else None
-    stages, first = list(configs), configs[ALL_STAGES[0]][0]
-    done = stages[: stages.index(start)] if start else chain.done(stages)
-    again = f"{program()} run --dataset_dir {shlex.quote(overrides[first]['dataset_dir'])}"
-    if chain.changed() and done:
-        print(
-            f"scans or label maps have changed since, or were copied: {again} --start coarse learns from what is there"
-        )
-    if len(done) == len(stages):
-        print(f"all stages have completed; {again} --start coarse repeats them")
-        if chain.grown() and ALL_STAGES[1] in stages:
-            print(f"scans to learn from were added since; {again} --start pretrain learns from them")
-        return
-    CHAINED.set(again)
-    if not chain.begun():
-        _keep_checkpoints(cohort, [configs[stage][0] for stage in WITH_CHECKPOINT if stage in configs])
-    if done and _lacks_maps(cohort, cases):
-        print("\n== attention maps of added scans", flush=True)
-        _run_configs(root, (MAPS,), kept, overrides)
-    for number, stage in enumerate(stages[len(done) :], start=len(done) + 1):
-        by = f" ({first}.yaml)" if (stage, first) == (ALL_STAGES[0], OF_SLICES) else ""
-        print(f"\n== {number}/{len(stages)} {stage}{by}", flush=True)
-        chain.note(done, taught)
-        left = configs[stage] if stage == start else _resumed(cohort, stage, configs[stage], overrides)
+    cohort: Path
+    root: Path
+    cases: Sequence[Case]
+    overlay: Path | None
+    configs: dict[str, tuple[str, ...]]
+    overrides: Mapping[str, dict[str, Any]]
+    chain: Chain
+    start: str | None
+    taught: bool
+
+    def go_on(self) -> None:
+        """Run the stages that are still to be run."""
+        from ..job.closing import CHAINED
+        from .stages import keep_overlay
+
+        kept = keep_overlay(self.overlay, self.cohort) if self.overlay else None
+        stages, first = list(self.configs), self.configs[ALL_STAGES[0]][0]
+        done = stages[: stages.index(self.start)] if self.start else self.chain.done(stages)
+        again = f"{program()} run --dataset_dir {shlex.quote(self.overrides[first]['dataset_dir'])}"
+        self._say(done, again)
+        if len(done) == len(stages):
+            return
+        CHAINED.set(again)
+        if not self.chain.begun():
+            trained = [self.configs[stage][0] for stage in WITH_CHECKPOINT if stage in self.configs]
+            _keep_checkpoints(self.cohort, trained)
+        if done and _lacks_maps(self.cohort, self.cases):
+            print("\n== attention maps of added scans", flush=True)
+            self._run((MAPS,), kept)
+        for stage in stages[len(done) :]:
+            self._run_stage(stage, done, kept)
+
+    def _say(self, done: Sequence[str], again: str) -> None:
+        """Say what has changed since the stages that are done, and whether these are all."""
+        if self.chain.changed() and done:
+            changed = "scans or label maps have changed since, or were copied"
+            print(f"{changed}: {again} --start coarse learns from what is there")
+        if len(done) == len(self.configs):
+            print(f"all stages have completed; {again} --start coarse repeats them")
+            if self.chain.grown() and ALL_STAGES[1] in self.configs:
+                print(f"scans to learn from were added since; {again} --start pretrain learns from them")
+
+    def _run_stage(self, stage: str, done: list[str], overlay: Path | None) -> None:
+        """Run a stage after those that are done, which it then is too."""
+        from ..coarse.config import OF_SLICES
+        from ..job.job import SOME_FAILED
+
+        by = f" ({OF_SLICES}.yaml)" if stage == ALL_STAGES[0] and self.configs[stage][0] == OF_SLICES else ""
+        print(f"\n== {len(done) + 1}/{len(self.configs)} {stage}{by}", flush=True)
+        self.chain.note(done, self.taught)
         try:
-            _run_configs(root, left, kept, overrides)
+            self._run(self.configs[stage] if stage == self.start else self._resumed(stage), overlay)
         except SystemExit as ended:
             if ended.code == SOME_FAILED and stage == ALL_STAGES[0]:  # it has trained: only maps are missing
-                chain.note([*done, stage], taught)
+                self.chain.note([*done, stage], self.taught)
             raise
         done.append(stage)
-        chain.note(done, taught)
+        self.chain.note(done, self.taught)
         gc.collect()
+
+    def _resumed(self, stage: str) -> tuple[str, ...]:
+        """The configs of a stage that are still to be run; overrides say whether the last goes on where it was."""
+        from ..coarse.config import OF_SLICES
+
+        configs = self.configs[stage]
+        if stage == TAUGHT[-1]:
+            begun = (self.cohort / "jobs" / f"{OF_SLICES}.checkpoint.pt").is_file()
+            configs = configs[-1:] if begun else configs  # what it learns from is there
+            self.overrides[stage]["resume"] = begun
+        elif stage in WITH_CHECKPOINT:
+            checkpoint = self.cohort / "jobs" / f"{configs[-1]}.checkpoint.pt"
+            self.overrides[configs[-1]]["resume"] = checkpoint.is_file()
+        return configs
+
+    def _run(self, configs: Sequence[str], overlay: Path | None) -> None:
+        """Run configs, one after the other."""
+        from .stages import run_config
+
+        for config in configs:
+            run_config(self.root, config, overlay, self.overrides[config])
 
 
 def _configs(
@@ -184,31 +218,6 @@ def _configs(
             print(f"{stage} is left out: {left_out[stage]}")
     own = {ALL_STAGES[0]: (first,), TAUGHT[-1]: TAUGHT}
     return {stage: own.get(stage, (stage,)) for stage in ALL_STAGES if stage not in left_out}
-
-
-def _resumed(
-    cohort: Path, stage: str, configs: tuple[str, ...], overrides: Mapping[str, dict[str, Any]]
-) -> tuple[str, ...]:
-    """The configs of a stage that are still to be run, with overrides by which the last goes on where it has begun."""
-    from ..coarse.config import OF_SLICES
-
-    if stage == TAUGHT[-1]:
-        begun = (cohort / "jobs" / f"{OF_SLICES}.checkpoint.pt").is_file()
-        configs = configs[-1:] if begun else configs  # what it learns from is there
-        overrides[stage]["resume"] = begun
-    elif stage in WITH_CHECKPOINT:
-        overrides[configs[-1]]["resume"] = (cohort / "jobs" / f"{configs[-1]}.checkpoint.pt").is_file()
-    return configs
-
-
-def _run_configs(
-    root: Path, configs: Sequence[str], overlay: Path | None, overrides: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Run the configs of a stage, one after the other."""
-    from .stages import run_config
-
-    for config in configs:
-        run_config(root, config, overlay, overrides[config])
 
 
 def _keep_checkpoints(cohort: Path, stages: Sequence[str]) -> None:
