@@ -29,7 +29,9 @@ from .stage_shares import SELF_TRAINING, teacher
 from .step import Step
 from .strategy import Strategy
 
-FEW, CASES = 2, 200  # scans that the short runs read: nearly all, since some work is done for a limited number of them
+COUNTS = (2, 200)  # of scans that short runs read where a cost grows with a cohort: up to many, since some work is done
+# for a limited number
+QUERIED = 12  # that the others read, whose query store is a stage of its own
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
 AS_IF_LONG = {"deformed_from": 0}  # a run's own length decides whether it deforms slices, and such steps take longer
 EARLIER = ("encoder_weights", "decoder_weights", "initial_weights", "pseudo_dir")  # what earlier stages leave
@@ -121,9 +123,10 @@ class _Probe:
         cases = self._scans(count)
         step = self._step(strategy, stage, f"{key} {count}", count)
         if stage in TEACHERS:
-            self._scans(CASES)
             trained = "train" if "train" in strategy.stages else "segment"
-            before = self._step(strategy, trained, f"{cost_key(self.plan, strategy, trained)} {CASES}", CASES)
+            most = _counts(trained)[-1]
+            self._scans(most)
+            before = self._step(strategy, trained, f"{cost_key(self.plan, strategy, trained)} {most}", most)
             self._anew(before, run)
             step = replace(step, overrides={**step.overrides, "ckpt_dir": str(before.folder / "models")})
         self._anew(step, run)
@@ -205,9 +208,9 @@ class _Probe:
         )
 
 
-def _counts(stage: str) -> list[int]:
+def _counts(stage: str) -> tuple[int, ...]:
     """How many scans the short runs of a stage read: two numbers where its cost grows with the cohort."""
-    return [FEW, CASES] if stage in READS_VOLUMES else [CASES]
+    return COUNTS if stage in READS_VOLUMES else (QUERIED,)
 
 
 def _overhead(seen: Mapping[str, float]) -> float:

@@ -111,10 +111,11 @@ def read_by(runs: Runs) -> dict[Path, list[Case]]:
 
 def test_short_runs_read_few_scans_and_more_of_two_patients_at_least(tmp_path: Path, runs: Runs) -> None:
     measure_costs(plan_of(tmp_path), runs)
-    more, few = read_by(runs).values()
+    more, few, others = read_by(runs).values()
     assert (len(few), len({case.patient for case in few}), {case.fold for case in few}) == (2, 2, {0, 1})
     assert len(more) == 11  # of eight training patients, three of them with two scans
     assert {case.id for case in few} < {case.id for case in more}
+    assert others == more  # there are no more than twelve
 
 
 def test_known_costs_are_read_and_not_measured_again(tmp_path: Path, runs: Runs) -> None:
