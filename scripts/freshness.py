@@ -9,14 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from .sidefiles import DAMAGE
+from .voxel_files import voxel_files
 
 
 def stamp(path: Path | None) -> list[int] | None:
-    """Return size and time (ns) of a file, which differ for another file of that name; None without a file."""
+    """Return size and time (ns) of a file, which differ for another file of that name; None without a file.
+
+    Of a folder of slices they are the sum and the latest of all in it, of a detached header those with its voxels.
+    """
     if path is None or not path.exists():
         return None
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+    stats = [part.stat() for part in _parts(path)]
+    return [sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)]
+
+
+def _parts(path: Path) -> list[Path]:
+    """A file with those that belong to it, or a folder with the files in it, as far as they are there."""
+    if path.is_dir():
+        return [path, *(part for part in path.iterdir() if part.is_file())]
+    return [path, *(part for part in voxel_files(path) if part.is_file())]
 
 
 def key(made_of: Any) -> str:
@@ -27,7 +38,7 @@ def key(made_of: Any) -> str:
 def newer(made: Path, sources: Iterable[Path]) -> bool:
     """Whether a file is there, as all of its sources are, and was written after them."""
     written = made.stat().st_mtime_ns if made.is_file() else 0
-    return all(source.exists() and written > source.stat().st_mtime_ns for source in sources)
+    return all((found := stamp(source)) is not None and written > found[1] for source in sources)
 
 
 def noted(path: Path) -> dict[str, Any]:

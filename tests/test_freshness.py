@@ -25,6 +25,29 @@ def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
     assert stamp(tmp_path / "none") is stamp(None) is None
 
 
+def test_the_stamp_of_a_folder_changes_with_the_files_in_it(tmp_path: Path) -> None:
+    written(tmp_path / "1.dcm", 5)
+    second = written(tmp_path / "2.dcm", 5)
+    os.utime(tmp_path, (6, 6))
+    first = stamp(tmp_path)
+    assert stamp(tmp_path) == first
+    written(second, 7, "y")
+    os.utime(tmp_path, (6, 6))
+    assert stamp(tmp_path) != first
+    assert not newer(written(tmp_path.parent / "made", 7), [tmp_path])
+    assert newer(written(tmp_path.parent / "made", 8), [tmp_path])
+
+
+def test_the_stamp_of_a_header_changes_with_its_voxels(tmp_path: Path) -> None:
+    header = written(tmp_path / "a.mhd", 5, "ObjectType = Image\nElementDataFile = a.raw\n")
+    alone = stamp(header)
+    first = [stamp(header) for _ in [written(tmp_path / "a.raw", 5, "voxels")]]
+    assert first != [alone]
+    written(tmp_path / "a.raw", 9, "VOXELS")
+    assert stamp(header) != first[0]
+    assert not newer(written(tmp_path / "made", 8), [header])
+
+
 def test_a_key_changes_with_each_of_its_parts() -> None:
     assert key([1, "a", None]) == key((1, "a", None)) != key([1, "a", 0])
 

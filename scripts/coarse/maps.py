@@ -11,7 +11,7 @@ from torch import nn
 
 from .. import ranks
 from ..bars import bar
-from ..cohort.attention import attention_path, write_label_map
+from ..cohort.attention import attention_path, made_of, write_label_map
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import (
@@ -35,6 +35,7 @@ from ..job.weights import load_weights
 from ..previous import forget_previous, set_aside
 from .attention_folder import claim_attention
 from .inferer import CoarseInferer
+from .makers import label_checksum, maker_of, network_checksum
 from .simulated import SIMULATED_ERRORS, simulate_maps
 
 
@@ -75,7 +76,8 @@ def write_maps(
     """Write the attention maps of the job's share of cases with trained coarse networks, as ``cross_fit`` does.
 
     Maps of labelled cases are made in the way that is noted beside coarse.pt: cross-fitted, simulated, or none.
-    A map newer than its scan and its network is kept. A case that cannot be read is reported, and the rest is done.
+    A map newer than its scan and its network is kept, unless it says that another network or map made it. A case that
+    cannot be read is reported, and the rest is done.
 
     Args:
         cases: all cases of the cohort.
@@ -107,12 +109,18 @@ def write_maps(
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)  # or no map may be removed
     ranks.wait()
     ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, accepted, job))
+    own_part, made_by = job.part(wanted), dict[int | None, int]()
+    for fold in dict.fromkeys(folds[case.id] for case in own_part if case.id not in learnt):
+        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)
+        made_by[fold] = network_checksum(network)
     missing: dict[int | None, list[Case]] = {}
-    for case in job.part(wanted):
+    for case in own_part:
         sources = [case.image, networks[case.id], *(tool.sources(case.id) if tool else ())]
         if case.id in learnt and case.label is not None:
             sources.append(case.label)
-        if not newer(attention_path(attention_dir, case.id), sources):
+        path = attention_path(attention_dir, case.id)
+        by = label_checksum(case, errors) if case.id in learnt else made_by[folds[case.id]]
+        if not newer(path, sources) or made_of(path)[1] not in ("", maker_of(case, by, tool)):
             missing.setdefault(folds[case.id], []).append(case)
     ranks.wait()  # until every rank has its list: only then may the first map be written
     for fold, unseen in missing.items():
@@ -160,6 +168,7 @@ def predict(
     Organs that the maps of ``tool`` have come from there.
     """
     network.eval()
+    by = network_checksum(network)
     for case in bar(cases, total=len(cases), title="attention maps", unit="case", hidden=ranks.number() > 0):
         try:
             image = read(case.image, case.id, inferer.channels)
@@ -168,4 +177,4 @@ def predict(
             fail(case.id, error)
             continue
         objects = put_over(inferer(image[None].to(device), network)[0, 0], given)
-        write_label_map(attention_path(attention_dir, case.id), objects, image, table)
+        write_label_map(attention_path(attention_dir, case.id), objects, image, table, maker_of(case, by, tool))

@@ -21,6 +21,7 @@ from ..cohort.volume import read, read_label
 from ..errors import SemclError
 from ..intake.given_maps import ToolMaps, given_objects, put_over
 from .inferer import CoarseInferer
+from .makers import label_checksum, maker_of
 
 SIMULATED_ERRORS = "simulated_errors"  # key of the note on weights and maps: how large they are
 CELLS = 4  # voxels of the small volume from one value of the random fields to the next
@@ -51,7 +52,8 @@ def simulate_maps(
             fail(case.id, error)
             continue
         simulated = put_over(simulate_map(objects, len(table), inferer, errors, case.id), given)
-        write_label_map(attention_path(attention_dir, case.id), simulated, image, table)
+        maker = maker_of(case, label_checksum(case, errors), tool)
+        write_label_map(attention_path(attention_dir, case.id), simulated, image, table, maker)
 
 
 def simulate_map(objects: torch.Tensor, count: int, inferer: CoarseInferer, errors: float, case: str) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from .case import Case
 from .label_table import LabelTable
 from .volume import read_objects
 
-MADE_OF = "made of voxels "  # the note in a map's header goes on with the checksum of its scan's
+MADE_OF = re.compile("made of voxels ([0-9a-f]{8})(?: by ([0-9a-f]+))?")  # the note in a map's header
 SAMPLED = 64  # planes along each axis, or up to twice as many, that this checksum is of
 
 
@@ -30,12 +31,22 @@ def attention_path(folder: str | Path, case: str) -> Path:
     return Path(folder) / f"{case}.nii.gz"
 
 
-def write_label_map(path: Path, objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable) -> None:
+def write_label_map(
+    path: Path, objects: torch.Tensor | NDArray[Any], image: MetaTensor, table: LabelTable, maker: str = ""
+) -> None:
     """Write objects (X, Y, Z), on the voxels of ``image`` (RAS), with the cohort's indices and the axes of its file.
 
-    The file's description says of which voxels it was made, for ``read_attention``.
+    The file's description says of which voxels it was made, for ``read_attention``, and by which ``maker``, if given.
     """
-    write_volume(path, stored_indices(objects, image, table), stored_affine(image), MADE_OF + voxels_checksum(image))
+    note = f"made of voxels {voxels_checksum(image)}" + (f" by {maker}" if maker else "")
+    write_volume(path, stored_indices(objects, image, table), stored_affine(image), note)
+
+
+def made_of(path: Path) -> tuple[str, str]:
+    """The checksum of the voxels that a map says it was made of, and its maker; empty where it says nothing."""
+    header: Any = nib.load(path).header
+    found = MADE_OF.fullmatch(bytes(header["descrip"]).rstrip(b"\0").decode(errors="replace"))
+    return (found[1], found[2] or "") if found else ("", "")
 
 
 def voxels_checksum(image: MetaTensor) -> str:
@@ -71,9 +82,8 @@ def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) 
             whose scan was exported anew.
     """
     objects = torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
-    header: Any = nib.load(path).header
-    note = bytes(header["descrip"]).rstrip(b"\0").decode(errors="replace")
-    if note.startswith(MADE_OF) and note != MADE_OF + voxels_checksum(image):
+    voxels, _ = made_of(path)
+    if voxels and voxels != voxels_checksum(image):
         raise SemclError(
             "an attention map was made of another scan",
             case=case,

@@ -6,13 +6,11 @@ import re
 import zlib
 from pathlib import Path
 
+from ..voxel_files import DATA, data_files, header_text, is_detached
 from .volume_errors import VolumeError, require_file
 
-DETACHED_SUFFIXES = (".nrrd", ".mhd", ".mha")
-HEADER = 1 << 20  # bytes of a file that may be its header
 INFLATED_BYTES = 1 << 20  # bytes decompressed at once
 GZIP_OR_ZLIB = 47  # zlib detects which
-DATA = r"^ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?$"
 
 
 def require_beside(path: Path) -> None:
@@ -21,7 +19,7 @@ def require_beside(path: Path) -> None:
     Raises:
         VolumeError: for those.
     """
-    for name in data_files(path) if _is_detached(path) else ():
+    for name in data_files(path) if is_detached(path) else ():
         data = path.parent / name
         if data.parent.resolve() != path.parent.resolve():
             raise VolumeError("data_elsewhere", "it names a file in another folder")
@@ -34,7 +32,7 @@ def require_inflated(path: Path) -> None:
     Raises:
         VolumeError: for those.
     """
-    text = _text(path) if _is_detached(path) else ""
+    text = header_text(path) if is_detached(path) else ""
     if not re.search(r"^CompressedData[ \t]*=[ \t]*True", text, re.MULTILINE):
         return
     files = data_files(path)
@@ -49,27 +47,3 @@ def require_inflated(path: Path) -> None:
             raise VolumeError("damaged_gzip", str(error)) from error
     if not inflating.eof:
         raise VolumeError("damaged_gzip", "it ends before all voxels were read")
-
-
-def data_files(path: Path) -> list[str]:
-    """The files with voxels that a NRRD or MetaImage header names; none when the voxels follow the header."""
-    text = _text(path)
-    if text.startswith("NRRD"):
-        text = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
-        named = re.search(r"^data ?file:[ \t]*(.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
-    else:
-        named = re.search(DATA, text, re.MULTILINE)
-    if not named or named[1].upper() == "LOCAL":
-        return []
-    if named[1].upper().startswith("LIST"):
-        return [line.strip() for line in text[named.end() :].splitlines() if line.strip()]
-    return [re.split(r"\s+(?=-?\d)", named[1])[0]] if "%" in named[1] else [named[1]]
-
-
-def _is_detached(path: Path) -> bool:
-    return path.name.lower().endswith(DETACHED_SUFFIXES) and path.is_file()
-
-
-def _text(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file.read(HEADER).decode("latin-1")

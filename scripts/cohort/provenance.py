@@ -156,6 +156,7 @@ def require_unseen(
     weights: Sequence[str] = (),
     folders: Sequence[str] = (),
     fallback: str | None = None,
+    lacking: bool = False,
 ) -> None:
     """Refuse weights and maps made with other organs, and those trained on a patient who is now tested.
 
@@ -169,13 +170,14 @@ def require_unseen(
         weights: files of networks.
         folders: of label maps.
         fallback: weights used for cases without a map in ``folders``.
+        lacking: whether they are used for all, since given maps lack organs.
 
     Raises:
         SemclError: naming the file, and the first case that it was trained on or the other label table; when the
             cohort's own table numbers organs in another way.
     """
-    lacking = any(not attention_path(folder, case.id).is_file() for folder in folders for case in cases)
-    files = [Path(path) for path in (*weights, *([fallback] if fallback and lacking else []))]
+    used = lacking or any(not attention_path(folder, case.id).is_file() for folder in folders for case in cases)
+    files = [Path(path) for path in (*weights, *([fallback] if fallback and used else []))]
     notes: list[tuple[Path, Note]] = [(path.with_suffix(".json"), note_of(path)) for path in files if path.is_file()]
     for path, note in notes:
         if "organs" not in note and ranks.number() == 0:

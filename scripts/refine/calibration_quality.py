@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.metrics import CalibrationErrorMetric, calibration_binning
 from numpy.typing import NDArray
 
 from .calibration import QUALITY_KINDS, Scale
 from .platt import fit_scale
 
 RELIABILITY_BINS = 10  # equally wide, of predicted probabilities
-MOST_VOXELS = 100_000  # that are binned; of more, the same share of each kind
 Counts = NDArray[np.number]
 
 
@@ -22,7 +20,8 @@ def quality(counts: Counts, probabilities: NDArray[np.floating]) -> dict[str, An
     """Expected calibration error (ECE), Brier score and reliability of probabilities.
 
     ECE is the mean over voxels of the distance between the mean predicted probability of a bin and the observed
-    frequency (Guo et al., arXiv 1706.04599), by MONAI's ``CalibrationErrorMetric``; Brier the mean squared error.
+    frequency (Guo et al., arXiv 1706.04599), as MONAI's ``CalibrationErrorMetric`` has it for voxels one by one; Brier
+    the mean squared error.
 
     Args:
         counts: (2, bins) voxels outside and inside the object.
@@ -36,18 +35,23 @@ def quality(counts: Counts, probabilities: NDArray[np.floating]) -> dict[str, An
     voxels = float((outside + inside).sum())
     if not voxels:
         return {}
-    thinned = max(1.0, voxels / MOST_VOXELS)
-    kept = [np.rint(side / thinned).astype(int) for side in (outside, inside)]
-    predicted = torch.from_numpy(np.concatenate([np.repeat(probabilities, side) for side in kept]))[None, None]
-    seen = torch.from_numpy(np.repeat([0.0, 1.0], [side.sum() for side in kept]))[None, None]
-    metric = CalibrationErrorMetric(num_bins=RELIABILITY_BINS, calibration_reduction="expected")
-    metric(predicted, seen)
-    rows = torch.stack(calibration_binning(predicted, seen, RELIABILITY_BINS))[:, 0, 0].T
-    rows = rows[rows[:, 2] > 0] * torch.tensor([1, 1, thinned])
+    brier = float((inside * (1 - probabilities) ** 2 + outside * probabilities**2).sum() / voxels)
+    return {**_reliability(probabilities, outside + inside, inside), "brier": brier}
+
+
+def _reliability(
+    probabilities: NDArray[np.floating], voxels: NDArray[np.floating], inside: NDArray[np.floating]
+) -> dict[str, Any]:
+    """ECE and reliability of voxels with these probabilities, of which so many are inside the object."""
+    at = np.minimum((probabilities * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    predicted, observed, counts = (
+        np.bincount(at, weights, RELIABILITY_BINS) for weights in (probabilities * voxels, inside, voxels)
+    )
+    held = counts > 0
+    means = np.stack([predicted[held] / counts[held], observed[held] / counts[held], counts[held]], axis=1)
     return {
-        "ece": float(torch.as_tensor(metric.aggregate())),
-        "brier": float((inside * (1 - probabilities) ** 2 + outside * probabilities**2).sum() / voxels),
-        "reliability": rows.double().numpy().round(6).tolist(),
+        "ece": float(np.abs(predicted - observed).sum() / counts.sum()),
+        "reliability": means.round(6).tolist(),
     }
 
 
@@ -103,18 +107,10 @@ def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not parts:
         return {}
     rows = np.concatenate([np.array(part["reliability"]) for part in parts])
-    at = np.minimum((rows[:, 0] * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
-    predicted, observed, voxels = (
-        np.bincount(at, weights, RELIABILITY_BINS)
-        for weights in (rows[:, 0] * rows[:, 2], rows[:, 1] * rows[:, 2], rows[:, 2])
-    )
-    held = voxels > 0
-    means = np.stack([predicted[held] / voxels[held], observed[held] / voxels[held], voxels[held]], axis=1)
     sizes = [sum(row[2] for row in part["reliability"]) for part in parts]
     return {
-        "ece": float(np.abs(predicted - observed).sum() / voxels.sum()),
+        **_reliability(rows[:, 0], rows[:, 2], rows[:, 1] * rows[:, 2]),
         "brier": float(np.average([part["brier"] for part in parts], weights=sizes)),
-        "reliability": means.round(6).tolist(),
     }
 
 

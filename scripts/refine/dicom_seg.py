@@ -21,6 +21,10 @@ from ..job.job import Job
 from ..version import __version__
 from .volumes import samples
 
+PLAIN = (  # that a segmentation has too, if only empty
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
+    *("StudyID", "StudyDate", "StudyTime"),
+)
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 SIDES = ("right_", "left_")
 MOST = 255  # segments
@@ -84,7 +88,8 @@ class WriteDicomSeg:
                 remedy="leave dicom_seg false: the label map was written as NIfTI",
             )
         frames = np.moveaxis(indices, 2, 0).transpose(0, 2, 1)  # slices of rows of columns
-        segmentation = highdicom.seg.Segmentation(
+        segmentation = _segmentation(
+            sample["case"],
             source_images=series,
             pixel_array=_renumbered(frames, present),
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
@@ -137,7 +142,11 @@ def _read_series(source: Path, case: str) -> list[Any]:
             expected="the slices that were segmented",
             remedy="restore them and run inference again; the label map was written as NIfTI",
         ) from error
-    missing = [name for name in NEEDED if not series[0].get(name)]
+    missing = [name for name in NEEDED if not all(part.get(name) for part in series)]
+    for part in series:
+        for name in PLAIN:  # a series whose patient's data were removed
+            if name not in part:
+                setattr(part, name, "")
     if missing:
         raise SemclError(
             "a DICOM SEG cannot refer to this series",
@@ -147,6 +156,22 @@ def _read_series(source: Path, case: str) -> list[Any]:
             remedy="export them with their identifiers; the label map was written as NIfTI",
         )
     return series
+
+
+def _segmentation(case: str, **given: Any) -> Any:
+    """highdicom's segmentation, or an error that names the case where it cannot refer to the series."""
+    import highdicom
+
+    try:
+        return highdicom.seg.Segmentation(**given)
+    except (AttributeError, ValueError, TypeError, KeyError) as error:
+        raise SemclError(
+            "a DICOM SEG cannot refer to this series",
+            case=case,
+            found=first_line(error),
+            expected="slices as their archive gave them",
+            remedy="export them with their attributes; the label map was written as NIfTI",
+        ) from error
 
 
 def _code(organ: str, codes: Any) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
@@ -17,7 +19,7 @@ from ..cohort.provenance import note_of
 from ..cohort.resampling import RESAMPLING
 from ..errors import SemclError
 from ..files import checksum, write_text
-from ..freshness import newer, noted, stamp
+from ..freshness import key, newer, noted, stamp
 from ..intake.given_maps import ToolMaps, needs_coarse
 from ..job.config_check import config_digest
 from ..job.job import Job
@@ -47,6 +49,7 @@ class Predictions:
         tool: maps of another tool, where they are used.
         coarse: file of the weights of the coarse network, which segments cases without a map; None without one.
         lacking: whether it also adds the organs that maps of another tool lack.
+        dicom_seg: whether a DICOM series also gets <case>.dcm.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class Predictions:
         tool: ToolMaps | None = None,
         coarse: str | None = None,
         lacking: bool = False,
+        dicom_seg: bool = False,
     ) -> None:
+        self.dicom_seg = dicom_seg
         self.folder, self.cases, self.weights, self.job = Path(folder), list(cases), list(map(Path, weights)), job
         self.attention_dir, self.tool = attention_dir, tool
         self.coarse, self.lacking = None if coarse is None else Path(coarse), lacking
@@ -158,33 +163,47 @@ class Predictions:
         return not self._missing(self.cases) and aside <= set(map(_case_of, visible(self.folder)))
 
     def _made_by(self) -> dict[str, object]:
+        tool = {"tool": key(self.tool.numbers)} if self.tool is not None and self.tool.used else {}
         files = [*self.weights, *map(calibration_path, self.weights)]
         made_of = [checksum(path) if path.is_file() else None for path in files]
         config = {key: value for key, value in self.job.config.items() if key != "section"}  # which cases, not how
         labels = self.job.origin.get("labels")
-        return {"weights": made_of, "config": config_digest(config), "labels": labels, "resampling": RESAMPLING}
+        return {"weights": made_of, "config": config_digest(config), "labels": labels, "resampling": RESAMPLING, **tool}
 
-    def _noted(self) -> dict[str, list[int | None]]:
+    def _noted(self) -> dict[str, list[int | str | None]]:
         """The scans whose predictions were made as this run would make them; none if that is unknown."""
         note = noted(self.note)
         alike = {key: note.get(key) for key in self._made_by()} == self._made_by()
         return dict(note["scans"]) if alike and isinstance(note.get("scans"), dict) else {}
 
-    def _stamp(self, case: Case) -> list[int | None]:
-        """Size and time of a scan, and the checksum of the coarse weights where these segment it."""
-        found: list[int | None] = [*_scan_stamp(case)]
+    def _stamp(self, case: Case) -> list[int | str | None]:
+        """Size and time of a scan, and checksums of its maps, and of the coarse weights where these segment it."""
+        found: list[int | str | None] = [*_scan_stamp(case)]
         if self.coarse is not None and needs_coarse(case.id, self.attention_dir, self.tool, self.lacking):
             found.append(self._coarse_checksum)
-        return found
+        maps = list(filter(Path.is_file, self._maps(case)))
+        return [*found, key(list(map(checksum, maps)))] if maps else found
+
+    def _maps(self, case: Case) -> list[Path]:
+        """The files of a case's coarse map, whether there or not: another tool's come before attention maps."""
+        given = self.tool.sources(case.id) if self.tool else []
+        return given or [attention_path(self.attention_dir, case.id)]
 
     @cached_property
     def _coarse_checksum(self) -> int | None:
         return checksum(self.coarse) if self.coarse is not None and self.coarse.is_file() else None
 
     def _current(self, case: Case) -> bool:
-        sources = [case.image, attention_path(self.attention_dir, case.id)]
-        sources += self.tool.sources(case.id) if self.tool else []
-        return newer(self.path(case), filter(Path.exists, sources))
+        sources = list(filter(Path.exists, [case.image, *self._maps(case)]))
+        made = self.path(case)
+        if not newer(made, sources):
+            return False
+        if not (self.dicom_seg and case.image.is_dir()) or newer(self.folder / f"{case.id}.dcm", sources):
+            return True
+        try:
+            return not np.asanyarray(nib.load(made).dataobj).any()  # type: ignore[attr-defined]  # nothing to write
+        except (OSError, EOFError, nib.filebasedimages.ImageFileError):
+            return False
 
 
 def _case_of(path: Path) -> str | None:

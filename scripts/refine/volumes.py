@@ -112,7 +112,16 @@ class VolumeDataset(Dataset):
     """MONAI's Dataset, but a case that cannot be read becomes a single voxel with the reason as "failed".
 
     So the other cases are still segmented.
+
+    Args:
+        data: items, as MONAI's has them.
+        transform: what reads them.
+        channels: of the images.
     """
+
+    def __init__(self, data: Sequence[Any], transform: Any = None, channels: int = 1) -> None:
+        super().__init__(data, transform)
+        self.channels = channels
 
     def _transform(self, index: int) -> Any:
         try:
@@ -122,7 +131,7 @@ class VolumeDataset(Dataset):
             if cause is None:
                 raise
         case, voxel = self.data[index], torch.zeros(1, 1, 1, 1)
-        image = MetaTensor(voxel, meta={"original_affine": torch.eye(4)})
+        image = MetaTensor(voxel.repeat(self.channels, 1, 1, 1), meta={"original_affine": torch.eye(4)})
         failed = {"attention": voxel.to(torch.int16), "failed": str(cause)}
         return {"case": case["case"], "source": case["image"], "image": image, **failed}
 

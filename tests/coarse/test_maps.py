@@ -77,6 +77,21 @@ def test_maps_of_labelled_cases_are_made_in_the_way_noted_beside_the_weights(way
     assert renewed == ({"a"} if way == "simulated" else set())
 
 
+def test_maps_of_other_weights_are_made_again_though_these_are_older(table, tmp_path):
+    made = fit(tmp_path, table)
+    attention = tmp_path / "again"
+    before = again(made, table, attention)
+    weights = made.out / "models" / "coarse.pt"
+    state = torch.load(weights)
+    torch.save({name: value + 1 for name, value in state.items()}, weights)
+    os.utime(weights, (1, 1))
+    written = {path.name[0]: path.stat().st_mtime_ns for path in attention.glob("*.gz")}
+    again(made, table, attention)
+    renewed = {path.name[0] for path in attention.glob("*.gz") if path.stat().st_mtime_ns > written[path.name[0]]}
+    assert renewed == {case.id for case in made.cases if case.label is None or case.fold is None}
+    assert renewed < set(before)
+
+
 def test_maps_that_were_simulated_from_label_maps_are_not_measured_against_them(table, tmp_path):
     made = fit(tmp_path, table, labelled_maps="simulated")
     attention = str(made.out / "attention")

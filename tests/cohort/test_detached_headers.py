@@ -4,26 +4,10 @@ import zlib
 
 import pytest
 
-from scripts.cohort.detached_headers import data_files, require_beside, require_inflated
+from scripts.cohort.detached_headers import require_beside, require_inflated
 from scripts.cohort.volume_errors import VolumeError
 
 META = "ObjectType = Image\nNDims = 3\n{}ElementDataFile = {}\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "files"),
-    [
-        ("a.nrrd", "NRRD0005\ntype: short\n\ndata file: not a header", []),
-        ("a.nrrd", "NRRD0005\ndata file: a.raw\n\n", ["a.raw"]),
-        ("a.nrrd", "NRRD0005\ndatafile: LIST\na.raw\nb.raw\n\n", ["a.raw", "b.raw"]),
-        ("a.mha", META.format("", "LOCAL"), []),
-        ("a.mhd", META.format("", "a.raw"), ["a.raw"]),
-        ("a.mhd", META.format("", "a%03d.raw 1 9 1"), ["a%03d.raw"]),
-    ],
-)
-def test_files_with_voxels_are_found(name, text, files, tmp_path):
-    (tmp_path / name).write_text(text)
-    assert data_files(tmp_path / name) == files
 
 
 def test_voxels_in_another_folder_are_refused(tmp_path):

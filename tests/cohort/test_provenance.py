@@ -225,6 +225,15 @@ def test_the_coarse_network_is_checked_only_where_a_map_is_missing(tmp_path):
 # folders of maps
 
 
+def test_the_coarse_network_is_checked_where_given_maps_lack_organs(tmp_path):
+    cases = cohort(tmp_path, "ab")
+    seen = model(tmp_path, cohort(tmp_path, "c"))
+    cases = cohort(tmp_path, "ab")
+    require_unseen(cases, str(tmp_path), TABLE, [], [str(tmp_path / "attention")], seen)
+    with pytest.raises(SemclError, match="a patient who is tested is one that was learnt from"):
+        require_unseen(cases, str(tmp_path), TABLE, [], [str(tmp_path / "attention")], seen, lacking=True)
+
+
 def test_attention_of_another_split_is_refused(tmp_path):
     attention = str(tmp_path / "attention")
     before = cohort(tmp_path, "ab")

@@ -106,6 +106,47 @@ def test_organs_over_255_are_refused_not_written_as_background(tmp_path, job, ca
     assert not list((tmp_path / "out").glob("*.dcm"))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+        *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
+    ],
+)
+def test_a_series_without_its_patient_s_data_gets_a_segmentation(name, tmp_path, table, job):
+    folder = write_series(tmp_path / "series")
+    for path in folder.iterdir():
+        slice_ = pydicom.dcmread(path)
+        delattr(slice_, name)
+        slice_.save_as(path)
+    write(table, tmp_path, job, predicted(folder, table, tmp_path))
+    assert job.failed == []
+    assert not getattr(highdicom.seg.segread(tmp_path / "out" / "a.dcm"), name)
+
+
+def test_one_slice_without_its_frame_of_reference_is_named_and_left(tmp_path, table, job, capsys):
+    folder = write_series(tmp_path / "series")
+    path = sorted(folder.iterdir())[2]
+    slice_ = pydicom.dcmread(path)
+    del slice_.FrameOfReferenceUID
+    slice_.save_as(path)
+    write(table, tmp_path, job, predicted(folder, table, tmp_path))
+    assert job.failed == ["a"]
+    assert (
+        "case a: a DICOM SEG cannot refer to this series\n  found:    no FrameOfReferenceUID" in capsys.readouterr().err
+    )
+
+
+def test_what_highdicom_refuses_is_named_and_left(tmp_path, table, job, capsys, monkeypatch):
+    def refuse(**_):
+        raise AttributeError("no attribute like that")
+
+    monkeypatch.setattr(highdicom.seg, "Segmentation", refuse)
+    write(table, tmp_path, job, predicted(write_series(tmp_path / "series"), table, tmp_path))
+    assert job.failed == ["a"]
+    assert "no attribute like that" in capsys.readouterr().err
+
+
 def test_a_series_without_identifiers_is_named_and_left(tmp_path, table, job, capsys):
     folder = write_series(tmp_path / "series", identified=False)
     write(table, tmp_path, job, predicted(folder, table, tmp_path))

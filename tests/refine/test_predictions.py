@@ -12,7 +12,9 @@ import pytest
 from ignite.engine import Engine, Events
 
 from scripts.cohort.case import Case
+from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
+from scripts.intake.given_maps import ToolMaps
 from scripts.job.job import Job
 from scripts.refine.predictions import Predictions
 from tests.conftest import write_nifti
@@ -37,6 +39,7 @@ class Inference:
         self.origin = {"stage": "inference.yaml", "cohort": "a1b2c3", "labels": "d4e5f6"}
         self.scans, self.names = "scans", NAMES
         self.unreadable: tuple[str, ...] = ()
+        self.given: dict[str, Any] = {}
         for path in folder.rglob("*.*"):
             age(path, MINUTE)
 
@@ -46,7 +49,8 @@ class Inference:
         job.config = self.config
         folders = str(self.folder / "predictions"), str(self.folder / "attention")
         coarse = str(self.folder / "coarse.pt")
-        return Predictions(folders[0], cases, [str(self.folder / "model.pt")], folders[1], job, coarse=coarse)
+        weights = [str(self.folder / "model.pt")]
+        return Predictions(folders[0], cases, weights, folders[1], job, coarse=coarse, **self.given)
 
     def run(self, stop_after: int = 3) -> list[str]:
         """Run it; the cases that were predicted."""
@@ -159,6 +163,11 @@ def other_scans(inference: Inference) -> None:
     inference.scans = "others"
 
 
+def other_maps(inference: Inference) -> None:
+    for name in NAMES:
+        age(write_nifti(inference.folder / "attention" / f"{name}.nii.gz", np.ones((2, 2, 2), np.uint8)), MINUTE)
+
+
 ALL: list[Callable[[Inference], None]] = [
     other_weights,
     other_calibration,
@@ -169,6 +178,7 @@ ALL: list[Callable[[Inference], None]] = [
     other_resampling,
     damaged_note,
     other_scans,
+    other_maps,
 ]
 
 
@@ -202,6 +212,41 @@ def test_other_coarse_weights_outdate_what_was_made_without_an_attention_map(inf
     age(inference.folder / "coarse.pt", MINUTE)
     assert inference.run() == ["b"]
     assert inference.run() == []
+
+
+def test_other_organs_for_the_numbers_of_a_tool_make_them_again(inference: Inference) -> None:
+    def give(names: str) -> None:
+        path = inference.folder / "names.yaml"
+        path.write_text(names)
+        table = LabelTable.parse({"organs": {"liver": 1, "spleen": 2}, "phases": ["portal"]})
+        inference.given = {"tool": ToolMaps(str(inference.folder / "attention"), str(path), table, None, "made")}
+
+    give("1: liver\n2: spleen\n")
+    assert inference.run() == list(NAMES)
+    assert inference.run() == []
+    give("1: spleen\n2: liver\n")
+    assert inference.run() == list(NAMES)
+
+
+def test_a_series_without_the_segmentation_that_is_wanted_is_segmented_again(inference: Inference) -> None:
+    series = inference.folder / "scans" / "b.nii.gz"
+    series.unlink()
+    series.mkdir()
+    (series / "1.dcm").write_bytes(b"a slice")
+    for path in (series / "1.dcm", series):
+        age(path, MINUTE)
+    inference.run()
+    for name in NAMES:
+        write_nifti(inference.folder / "predictions" / f"{name}.nii.gz", np.full((2, 2, 2), name == "b", np.uint8))
+    assert inference.run() == []
+    inference.given = {"dicom_seg": True}
+    assert inference.run() == ["b"]
+    write_nifti(inference.folder / "predictions" / "b.nii.gz", np.ones((2, 2, 2), np.uint8))
+    (inference.folder / "predictions" / "b.dcm").write_bytes(b"a segmentation")
+    assert inference.run() == []
+    (inference.folder / "predictions" / "b.dcm").unlink()
+    write_nifti(inference.folder / "predictions" / "b.nii.gz", np.zeros((2, 2, 2), np.uint8))
+    assert inference.run() == []  # there is nothing to write
 
 
 def test_a_prediction_is_made_again_without_the_attention_map_it_was_made_from(inference: Inference) -> None:

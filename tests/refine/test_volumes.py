@@ -75,6 +75,14 @@ def test_an_error_that_is_not_the_cases_is_raised():
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+def test_what_stands_for_a_scan_that_cannot_be_read_has_as_many_channels(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    data = [{"case": "a", "image": str(tmp_path / "a.png")}]
+    sample = VolumeDataset(data, CheckedLoadImaged("image", channels=3), channels=3)[0]
+    assert sample["image"].shape == (3, 1, 1, 1)
+    assert "case a" in sample["failed"]
+
+
 def no_volume(path: Path) -> None:
     path.write_bytes(b"no volume")
 
