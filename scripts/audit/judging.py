@@ -149,18 +149,17 @@ def _missing(
     for case in maps:
         present = set(objects.organs[objects.cases == case].tolist())
         for organ in table.names:
-            share = seen[organ] / (total + 1)
-            if organ not in present and total >= FEWEST_OTHERS and share >= USUAL:
+            if organ not in present and total >= FEWEST_OTHERS and seen[organ] / total >= USUAL:
                 why = f"{seen[organ]} of {total} label maps have it"
-                yield AuditFinding(case, organ, ORGAN_MISSING, share, why)
+                yield AuditFinding(case, organ, ORGAN_MISSING, seen[organ] / (total + 1), why)
 
 
 def _of_phases(phases: PhaseVerdicts) -> Iterator[AuditFinding]:
     for case, listed, row in zip(phases.cases, phases.listed.tolist(), phases.probabilities, strict=True):
-        if not np.isfinite(row).all():
+        if not np.isfinite(row).all() or listed not in phases.phases:  # a phase of too few patients
             continue
         likely = phases.phases[int(row.argmax())]
-        stated = float(row[phases.phases.index(listed)]) if listed in phases.phases else 0.0
+        stated = float(row[phases.phases.index(listed)])
         why = f"listed as {listed}; {likely} with probability {row.max():.2f}, by {phases.rests_on} features"
         yield AuditFinding(case, WHOLE_SCAN, WRONG_PHASE, 1 - stated, why)
 

@@ -120,8 +120,8 @@ class AuditScan:
         return self.counts[name]
 
     def _dice(self, own: NDArray[np.bool_], box: tuple[slice, ...], number: int) -> float:
-        """Dice of an object with the label map's; NaN without a label map."""
-        if self.label is None:
+        """Dice of an object with the label map's; NaN without a label map in which its organ is annotated."""
+        if self.label is None or not self.case.annotates(self.table.names[number - 1]):
             return math.nan
         both = int((own & (self.label[box] == number)).sum())
         return 2 * both / (int(own.sum()) + int(self._volumes("label")[number]))

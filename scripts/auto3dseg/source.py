@@ -151,7 +151,7 @@ def _unordered_table(source: Mapping[str, Any], stats: Mapping[str, Any]) -> Lab
     elif labels := read_datalist(source).get("labels"):
         given = {str(name): str(number) for name, number in labels.items()}
         by_name = {number: name for name, number in given.items()} if all(map(str.isdecimal, given)) else given
-        numbers = {name: int(number) for name, number in by_name.items() if number != "0"}
+        numbers = {name: _label(number, name) for name, number in by_name.items() if number != "0"}
         origin = "labels of the datalist"
     else:
         found = [int(label) for label in stats["stats_summary"]["label_stats"]["labels"]]
@@ -185,12 +185,32 @@ def overlap(source: Mapping[str, Any]) -> bool:
 
 def _classes(given: Sequence[Any]) -> dict[str, list[int]]:
     """Labels of each class by its name; by place where no labels are given."""
-    found = {}
+    found: dict[str, list[int]] = {}
     entries: list[Mapping[str, Any]] = [entry if isinstance(entry, Mapping) else {"name": entry} for entry in given]
-    for place, entry in enumerate((entry for entry in entries if entry["name"] != "background"), start=1):
-        labels = entry.get("index", place)
-        found[str(entry["name"])] = [int(label) for label in (labels if isinstance(labels, list | tuple) else [labels])]
+    for place, entry in enumerate((one for one in entries if str(one["name"]).lower() != "background"), start=1):
+        name, labels = str(entry["name"]), entry.get("index", place)
+        if name in found:
+            raise SemclError(
+                "class_names holds a name twice",
+                found=name,
+                expected="a name for each class",
+                remedy="correct class_names of AutoRunner's input",
+            )
+        found[name] = [_label(label, name) for label in (labels if isinstance(labels, list | tuple) else [labels])]
     return found
+
+
+def _label(given: object, name: str) -> int:
+    """A label as a whole number, or an error that names the class."""
+    try:
+        return int(str(given))
+    except ValueError as error:
+        raise SemclError(
+            "the labels of a class are not whole numbers",
+            found=f"{given!r} of {name}",
+            expected="numbers of the label maps",
+            remedy="regions of several labels are given as class_names: {name: ..., index: [1, 2]}",
+        ) from error
 
 
 def read_auto3dseg(path: str | Path) -> dict[str, Any]:

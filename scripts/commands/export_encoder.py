@@ -60,7 +60,8 @@ def export_encoder(
     facts = Facts(
         cohort=note.get("cohort"),
         organs=_table_of(path, shared.labels).names,
-        cases=len(str(note["cases"]).split()) if "cases" in note else None,
+        cases=note.get("cases"),
+        patients=note.get("patients"),
         in_channels=images.shape[1] + (value is None),
         out_channels=classes,
         mask=mask,

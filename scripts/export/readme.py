@@ -31,7 +31,8 @@ class Facts:
     Args:
         cohort: hash of the cohort the encoder was pretrained on; None where its note does not say.
         organs: names of the organs it told apart.
-        cases: number of training scans; None where its note does not say.
+        cases: hashes of the training scans, separated by blanks; None where its note does not say.
+        patients: of their patients, likewise.
         in_channels: of the exported network's input.
         out_channels: of the network the weights were put into.
         mask: which attention was folded in.
@@ -43,7 +44,8 @@ class Facts:
 
     cohort: str | None
     organs: tuple[str, ...]
-    cases: int | None
+    cases: str | None
+    patients: str | None
     in_channels: int
     out_channels: int
     mask: str
@@ -52,9 +54,16 @@ class Facts:
     differs: float
     differs_from_zeros: float
 
+    @property
+    def scans(self) -> int | None:
+        """The number of training scans; None where it is not known."""
+        return None if self.cases is None else len(self.cases.split())
+
     def noted(self) -> dict[str, Any]:
-        """The facts as plain data."""
-        return {**asdict(self), "organs": list(self.organs)}
+        """The facts as plain data; stages that learn on from the weights look for patients who are tested in them."""
+        facts = {**asdict(self), "scans": self.scans, "organ_names": list(self.organs)}
+        del facts["organs"]  # in notes of stages a hash
+        return {key: value for key, value in facts.items() if value is not None or key == "value"}
 
 
 def call_of(encoder: Any, in_channels: int, out_channels: int) -> tuple[str, str]:
@@ -79,7 +88,7 @@ def readme(out: Path, to: str, facts: Facts, folded: Folded) -> str:
     else:
         network, arguments = call_of(encoder, facts.in_channels, facts.out_channels)
         code = f"```python\n{MONAI_LINES.format(network=network, arguments=arguments, file=out.name)}```"
-    scans = "scans" if facts.cases is None else f"{facts.cases} scans"
+    scans = "scans" if facts.scans is None else f"{facts.scans} scans"
     return f"""# {out.name}: a pretrained encoder for {type(folded.network).__name__}
 
 Pretrained with SemCL: semantic-aware contrastive learning on {scans}, which pulls queries of one organ in one phase

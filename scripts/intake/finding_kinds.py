@@ -47,8 +47,8 @@ _FILES = {
     ),
     "not_read": FindingKind(
         WARNING,
-        "a file that is not read, named like a scan",
-        "a suffix in lower case",
+        "a file or folder that is not read, like those of scans",
+        "scans in the folder itself, with a suffix in lower case",
         "rename it, or move it away",
     ),
 }

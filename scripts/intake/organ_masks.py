@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cohort.canonical import read_canonical
 from ..cohort.label_table import LabelTable
+from ..errors import SemclError
 
 SHOWN = 5  # values of a mask, in a finding
+Named = TypeVar("Named")
 
 
 def words(name: str) -> frozenset[str]:
-    """The words of a name, so that kidney_right equals right_kidney."""
-    return frozenset(re.findall(r"[a-z]+|\d+", name.lower()))
+    """The words and numbers of a name, in any script, so that kidney_right equals right_kidney."""
+    return frozenset(re.findall(r"[^\W\d_]+|\d+", name.casefold()) or [name])
 
 
 def masks_of(masks: Sequence[tuple[str, Path]], table: LabelTable) -> dict[str, Path]:
-    """Organ of the table -> its mask file, in the table's order; without organs that have none, and other files."""
-    known = {words(name): path for name, path in masks}
-    return {name: known[words(name)] for name in table.names if words(name) in known}
+    """Organ of the table -> its mask file, in the table's order; without organs that have none, and other files.
+
+    Raises:
+        SemclError: where two files, or two organs, have the same words, so that one would take the other's place.
+    """
+    known = _by_words((name, path) for name, path in masks)
+    organs = _by_words((name, name) for name in table.names)
+    return {name: known[key] for key, name in organs.items() if key in known}
+
+
+def _by_words(named: Iterable[tuple[str, Named]]) -> dict[frozenset[str], Named]:
+    """What is named, by the words of its name."""
+    found: dict[frozenset[str], Named] = {}
+    for name, one in named:
+        if words(name) in found:
+            raise SemclError(
+                "two names of organs have the same words",
+                found=f"{found[words(name)]} and {one}",
+                expected="names that differ in more than the order of their words",
+                remedy="rename or remove one of them",
+            )
+        found[words(name)] = one
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..cohort import datalist
 from ..cohort.canonical import compact, reoriented
 from ..cohort.case import UNKNOWN_PHASE, Case, input_files
@@ -139,7 +141,8 @@ def _merged(case: Case, found: Survey, table: LabelTable, out: Path) -> Case:
     if case.label is not None or not scan.masks:
         return case
     path = out / datalist.MERGED / f"{case.id}.nii.gz"
-    indices = table.decode(merge(masks_of(scan.masks, table), table).objects)
-    image = read_header(case.image)
+    masks, image = masks_of(scan.masks, table), read_header(case.image)
+    objects = merge(masks, table).objects if masks else np.zeros(image.canonical().shape[:3], np.int16)
+    indices = table.decode(objects)
     write_volume(path, compact(reoriented(indices, image.canonical().affine, image.affine)), image.affine)
     return replace(case, label=path)

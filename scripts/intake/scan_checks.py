@@ -14,6 +14,8 @@ from .layouts.scan import Scan
 from .organ_masks import masks_of, merge
 from .voxels import Seen, inspect_image, inspect_label, inspect_objects
 
+SHOWN_MASKS = 5  # names of masks in a finding
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -42,6 +44,11 @@ def open_scan(scan: Scan, table: LabelTable | None, most: int | None = None) -> 
     image, findings = open_header(scan.image, scan.case, "image", most)
     files = [scan.label] if scan.label else list((masks_of(scan.masks, table) if table else dict(scan.masks)).values())
     fits = bool(files)
+    if scan.masks and not files:
+        found = (
+            f"no mask of an organ of the label table among {', '.join(name for name, _ in scan.masks[:SHOWN_MASKS])}"
+        )
+        findings.append(Finding(scan.case, "label_empty", found))
     known = set()
     for path in files:
         label, more = open_header(path, scan.case, "label map", most)

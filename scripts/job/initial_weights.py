@@ -37,6 +37,8 @@ class Taken:
         shapes: name -> both shapes, of entries that keep their values because these differ.
         missing: entries that keep their values because the checkpoint has none of that name.
         unused: number of the checkpoint's entries that the network has no use for.
+        source: the first of the checkpoint's entries that were taken.
+        rivals: of each other set of its entries that fits as well, the first.
     """
 
     taken: list[str]
@@ -45,10 +47,14 @@ class Taken:
     shapes: dict[str, str]
     missing: list[str]
     unused: int
+    source: str = ""
+    rivals: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         every = len(self.taken) + len(self.shapes) + len(self.missing)
         lines = [f"{len(self.taken)} of {every} entries taken; {self.unused} of the file's unused"]
+        if self.rivals:
+            lines.append(f"from {self.source} on; {', '.join(self.rivals)} and what belongs to it would fit as well")
         differ = [f"{name} ({why})" for name, why in self.shapes.items()]
         for what, names in {
             "with weights of 0 for the attention mask": self.widened,
@@ -114,7 +120,10 @@ def take_weights(content: Any, module: nn.Module, in_channels: int | None, maske
         return Taken([], [], [], {}, list(own), 0)
     fits = [(sum(_fitted(state[name], own[key], in_channels, masked) is not None for key, name in names.items()), at)
             for at, (state, names) in enumerate(tried)]  # fmt: skip
-    state, names = tried[max(fits, key=lambda one: (one[0], -one[1]))[1]]
+    best, chosen = max(fits, key=lambda one: (one[0], -one[1]))
+    state, names = tried[chosen]
+    own_set = (id(state), *names.values())
+    sets = {(id(tried[at][0]), *tried[at][1].values()): tried[at][1] for fit, at in fits if fit == best}
     made = {key: _fitted(state[name], own[key], in_channels, masked) for key, name in names.items()}
     found = {key: value for key, value in made.items() if value is not None}
     copy_model_state(module, found)
@@ -130,6 +139,8 @@ def take_weights(content: Any, module: nn.Module, in_channels: int | None, maske
         },
         missing=[key for key in own if key not in made],
         unused=len(state) - len(made),
+        source=next(iter(names.values()), ""),
+        rivals=tuple(next(iter(one.values()), "") for key, one in sets.items() if best and key != own_set),
     )
 
 
@@ -167,6 +178,7 @@ class InitialWeights:
         module: takes the weights.
         in_channels: of its input, the last for the attention mask; None if it does not see one.
         dataset_dir: a cohort, of which the weights may not have seen patients who are tested; None: they may.
+        instead: weights that the module has begun with; then the checkpoint is left out, and that is said.
 
     Raises:
         SemclError: when attached, for a file that cannot be read, of which nothing fits, or that has seen a patient who
@@ -174,13 +186,22 @@ class InitialWeights:
     """
 
     def __init__(
-        self, path: str | None, module: nn.Module, in_channels: int | None = None, dataset_dir: str | None = None
+        self,
+        path: str | None,
+        module: nn.Module,
+        in_channels: int | None = None,
+        dataset_dir: str | None = None,
+        instead: str | None = None,
     ) -> None:
         self.path, self.module, self.in_channels, self.dataset_dir = path, module, in_channels, dataset_dir
+        self.instead = instead
 
     def attach(self, engine: Engine) -> None:
         """Take the weights; the engine itself is not needed."""
-        if self.path is not None:
+        if self.path is not None and self.instead is not None:
+            if ranks.number() == 0:
+                print(f"initial weights from {self.path} are left out: {self.instead} is what is learnt on from")
+        elif self.path is not None:
             if self.dataset_dir is not None:
                 require_start_unseen(self.dataset_dir, [self.path])
             self._take(Path(self.path))

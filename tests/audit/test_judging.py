@@ -59,6 +59,23 @@ def test_a_missing_organ_is_a_finding(gathered, toys):
     assert "8 of 8 label maps have it" in missing.found
 
 
+def test_an_organ_of_four_label_maps_of_five_is_missed_in_a_map(gathered, toys):
+    for lacking, count in ((("p0",), 1), (("p0", "p1"), 0)):  # of five
+        some = gathered[np.isin(gathered.cases, ["p0", "p1", "p2", "p3", "p4"])]
+        some = some[~(np.isin(some.cases, lacking) & (some.organs == "left_kidney"))]
+        maps = as_maps(gathered[gathered.clean], ["p0"])
+        found = judge(joined([some, maps[maps.organs != "left_kidney"]]), toys, ["p0"], TABLE, 0.6, 0)
+        assert len([one for one in found.findings if one.name == ORGAN_MISSING]) == count
+
+
+def test_a_phase_of_too_few_patients_is_not_called_wrong(gathered, toys):
+    phases = np.where(gathered.cases == "p2", "delayed", gathered.phases)
+    found = judge(replace(gathered, phases=phases), toys, [], TABLE, 0.6, 0)
+    judged = {one.case for one in found.findings if one.name == WRONG_PHASE}
+    assert judged
+    assert "p2" not in judged
+
+
 def test_an_empty_map_lacks_every_organ_and_has_no_expected_dice(gathered, toys):
     right = as_maps(gathered[gathered.clean], ["p0"])
     found = judge(joined([gathered, right]), toys, ["p0", "p1"], TABLE, 0.6, 0)

@@ -46,6 +46,9 @@ def test_only_annotated_organs_of_a_label_map_are_judged(toys):
     found = scan.examples()
     assert found.organs[found.sources == LABEL].tolist() == ["liver"]
     assert (found.sources == MAP).sum() == 3
+    assert dict(
+        zip(found.organs[found.sources == MAP], np.isfinite(found.dice[found.sources == MAP]), strict=True)
+    ) == {organ: organ == "liver" for organ in TABLE.names}
     assert found.vectors.size == 0
 
 

@@ -109,6 +109,7 @@ def test_the_label_table_of_the_input_comes_first(tmp_path):
     [
         ["left_kidney", "tumour", "right_kidney"],
         ["background", "left_kidney", "tumour", "right_kidney"],
+        ["Background", "left_kidney", "tumour", "right_kidney"],
         [{"name": "left_kidney"}, {"name": "tumour", "index": [2, 4]}, {"name": "right_kidney", "index": 3}],
     ],
 )
@@ -133,6 +134,9 @@ def test_without_names_organs_are_numbered(tmp_path):
     ("more", "message"),
     [
         ({"datalist": {"labels": {"a": 2}}}, r"organs are not numbered .*\n  found:    numbers 2"),
+        ({"class_names": ["liver", "liver"]}, r"class_names holds a name twice\n  found:    liver"),
+        ({"class_names": [{"name": "a", "index": "one"}]}, r"(?s)not whole numbers\n  found:    'one' of a"),
+        ({"datalist": {"labels": {"whole": [1, 2]}}}, r"(?s)not whole numbers\n  found:    '\[1, 2\]' of whole"),
         ({"label_table": "nowhere.yaml"}, r"there is no label table\n  found:    no nowhere.yaml"),
     ],
 )

@@ -27,7 +27,7 @@ def pretrained(cohort, tmp_path):
     save_weights(
         cohort / "models" / "encoder.pt",
         encoder,
-        {"stage": "pretrain.yaml", "cohort": "c", "cases": "aa bb cc"} | NO_SETTINGS,
+        {"stage": "pretrain.yaml", "cohort": "c", "cases": "aa bb cc", "patients": "dd ee"} | NO_SETTINGS,
     )
     return {"dataset_dir": str(cohort), "overlay": str(tmp_path / "mine.yaml"), "bundle_root": str(ROOT / "bundle")}
 
@@ -41,8 +41,11 @@ def test_weights_and_a_readme_with_what_was_measured(pretrained, tmp_path, capsy
     assert not unexpected
     note = json.loads(out.with_suffix(".json").read_text())
     assert note["export"] == "segresnet"
-    assert (note["in_channels"], note["value"], note["measured_on"]) == (1, 0.0, note["cases"])
+    assert (note["in_channels"], note["value"], note["measured_on"]) == (1, 0.0, note["scans"])
     assert note["differs"] < 1e-5
+    assert (note["cohort"], note["cases"], note["patients"]) == ("c", "aa bb cc", "dd ee")  # to find leaks by
+    assert note["organ_names"]
+    assert "organs" not in note
     assert "a constant mask" in " ".join(out.with_suffix(".md").read_text().split())
 
 

@@ -10,7 +10,7 @@ from scripts.export.export import check_kind, checked_fold, mask_value, write_ex
 from scripts.export.readme import Facts
 from tests.export.test_folding import changed, encoders
 
-FACTS = Facts("c0", ("liver", "spleen"), 5, 1, 3, "zeros", 0.0, 4, 0.0, 0.0)
+FACTS = Facts("c0", ("liver", "spleen"), "c1 c2 c3 c4 c5", "p1 p2", 1, 3, "zeros", 0.0, 4, 0.0, 0.0)
 
 
 def exported(name, out, mask=0.0):

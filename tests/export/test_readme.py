@@ -33,6 +33,6 @@ def test_the_lines_of_the_readme_load_the_weights(name, tmp_path, monkeypatch):
 def test_a_mask_that_is_kept_is_described(tmp_path):
     folded, differs, _ = checked_fold(changed(encoders()["segresnet"]), torch.randn(2, 1, 32, 32), 3, None)
     assert differs == 0
-    write_export(tmp_path / "kept.pt", folded, "segresnet", Facts(*list(vars(FACTS).values())[:3], 2, 3, "keep", None,
+    write_export(tmp_path / "kept.pt", folded, "segresnet", Facts(*list(vars(FACTS).values())[:4], 2, 3, "keep", None,
                                                                   2, 0.0, 0.0))  # fmt: skip
     assert "The last input channel is the attention mask" in (tmp_path / "kept.md").read_text()

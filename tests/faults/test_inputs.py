@@ -258,6 +258,30 @@ def a_totalsegmentator_subject(f):
     return {"images": f.root / "set", "label_maps": None}
 
 
+@finds("a:partial_labels", "b:image_without_label", "c:not_read")
+def totalsegmentator_subjects_without_masks_or_without_a_scan(f):
+    for name in "ab":
+        write_nifti(f.root / f"set/{name}/ct.nii.gz", ct(ord(name)))
+    (f.root / "set/b/segmentations").mkdir()
+    write_nifti(f.root / "set/a/segmentations/liver.nii.gz", (organs() == 1).astype(np.uint8))
+    write_nifti(f.root / "set/c/scan.nii.gz", ct(9))
+    return {"images": f.root / "set", "label_maps": None}
+
+
+@finds("label_empty", "partial_labels")
+def a_totalsegmentator_subject_without_a_mask_of_an_organ_of_the_table(f):
+    write_nifti(f.root / "set/a/ct.nii.gz", ct())
+    write_nifti(f.root / "set/a/segmentations/heart.nii.gz", (organs() == 1).astype(np.uint8))
+    return {"images": f.root / "set", "label_maps": None}
+
+
+@finds("more:not_read")
+def scans_in_a_folder_beside_the_scans(f):
+    f.pair()
+    write_nifti(f.images / "more/b.nii.gz", ct(5))
+    write_nifti(f.images / "labels/b.nii.gz", organs())
+
+
 @finds("masks_overlap", "partial_labels")
 def masks_that_overlap(f):
     write_nifti(f.root / "set/a/ct.nii.gz", ct())

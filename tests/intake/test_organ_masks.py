@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from scripts.cohort.label_table import LabelTable, Organ
-from scripts.intake.organ_masks import masks_of, merge
+from scripts.errors import SemclError
+from scripts.intake.organ_masks import masks_of, merge, words
 from tests.conftest import write_nifti
 
 TABLE = LabelTable((Organ("right_kidney", 3), Organ("liver", 7)), ("portal",))
@@ -19,6 +21,21 @@ def mask(folder: Path, name: str, *values: float) -> Path:
 def test_masks_are_matched_by_the_words_of_their_names_in_the_order_of_the_table():
     files = [("liver", Path("a")), ("kidney_right", Path("b")), ("spleen", Path("c"))]
     assert list(masks_of(files, TABLE).items()) == [("right_kidney", Path("b")), ("liver", Path("a"))]
+
+
+def test_names_in_any_script_are_told_apart():
+    names = ("\u809d\u810f", "\u813e\u810f", "\u043f\u043e\u0447\u043a\u0430")
+    table = LabelTable(tuple(Organ(name, number) for number, name in enumerate(names, 1)), ("portal",))
+    files = [(name, Path(name)) for name in reversed(table.names)]
+    assert list(masks_of(files, table).items()) == [(name, Path(name)) for name in table.names]
+    assert words("Rein_2") == {"rein", "2"}
+    assert words("???") == {"???"}
+
+
+def test_two_files_of_one_organ_are_refused():
+    files = [("kidney_right", Path("b")), ("right_kidney", Path("c"))]
+    with pytest.raises(SemclError, match=r"(?s)two names of organs have the same words.*b and c.*rename or remove one"):
+        masks_of(files, TABLE)
 
 
 def test_masks_are_merged_and_a_voxel_of_several_goes_to_the_later_organ(tmp_path):

@@ -88,6 +88,32 @@ def test_a_resnet_of_monai_fits_behind_our_own_prefix():
     assert not taken.shapes
 
 
+def test_of_two_sets_that_fit_alike_the_first_is_taken_and_both_are_named(segresnet, tmp_path, capsys):
+    first, second = (
+        {f"module.{name}.{key}": value + shift for key, value in segresnet.state_dict().items()}
+        for name, shift in (("encoder_q", 0), ("encoder_k", 1))
+    )
+    torch.save({"state_dict": first | second}, tmp_path / "moco.pt")
+    started(tmp_path / "moco.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
+    said = capsys.readouterr().out
+    assert "from module.encoder_k.convInit.conv.weight on; module.encoder_q.convInit.conv.weight and what" in said
+    torch.save({"ema": segresnet.state_dict(), "state_dict": segresnet.state_dict()}, tmp_path / "ema.pt")
+    started(tmp_path / "ema.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
+    assert "from convInit.conv.weight on; convInit.conv.weight and what belongs to it" in capsys.readouterr().out
+    torch.save(segresnet.state_dict(), tmp_path / "one.pt")
+    started(tmp_path / "one.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
+    assert "would fit as well" not in capsys.readouterr().out
+
+
+def test_a_checkpoint_does_not_replace_weights_that_are_learnt_on_from(tmp_path, capsys):
+    module = nn.Linear(1, 1)
+    before = module.weight.item()
+    torch.save({"weight": torch.full((1, 1), before + 1)}, tmp_path / "other.pt")
+    InitialWeights(str(tmp_path / "other.pt"), module, instead="models/encoder.pt").attach(None)
+    assert module.weight.item() == before
+    assert "other.pt are left out: models/encoder.pt is what is learnt on from" in capsys.readouterr().out
+
+
 def test_only_our_own_pretraining_leaves_out_the_mask(segresnet, tmp_path, capsys):
     encoder = SegResNetEncoder(2, 2, **NUMBERS)
     torch.save(encoder.state_dict(), tmp_path / "encoder.pt")

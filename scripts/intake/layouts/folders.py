@@ -10,6 +10,7 @@ from ...cohort.dicom import holds_dicom
 from ...cohort.pictures import is_photo, without_previews
 from ...cohort.volume_files import VOLUME_SUFFIXES, case_id, overlooked
 from ...errors import SemclError
+from ...outputs import MARKER
 from ..findings import Finding
 from .scan import Found, Scan
 
@@ -76,9 +77,13 @@ def _pair(images: Path, label_maps: Path | None) -> Found:
 
 def _left_out(root: Path) -> list[Finding]:
     """Findings of files that are no scans though they are named like some."""
-    paths = overlooked(root) if root.is_dir() else []
     findings = []
-    for path in paths:
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
+        held = [path for path in folder.iterdir() if case_id(path) and not is_photo(path)]
+        own = (folder / MARKER).is_file() or holds_dicom(folder) or folder.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS)
+        if held and not own and not folder.name.startswith("."):
+            findings.append(Finding(folder.name, "not_read", f"{held[0].name} and others in {folder}", (folder,)))
+    for path in overlooked(root) if root.is_dir() else ():
         case = case_id(path.with_name(path.name.lower())) or path.name
         if path.exists():
             findings.append(Finding(path.name[: len(case)], "not_read", str(path), (path,)))
