@@ -126,7 +126,12 @@ class Audit:
         return found
 
     def write(self, found: Judgement) -> None:
-        """Write audit.csv and summary.json; quality.json of other maps; label_next.csv of unlabelled scans."""
+        """Write audit.csv and summary.json; quality.json of other maps; label_next.csv of unlabelled scans.
+
+        Those of an earlier audit do not stay beside what they are not about.
+        """
+        for name in ("label_next.csv", "quality.json"):
+            (self.folder / name).unlink(missing_ok=True)
         write_audit(self.folder / "audit.csv", found.findings)
         if found.label_next is not None:
             found.label_next.write(self.folder / "label_next.csv")

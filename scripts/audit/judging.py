@@ -171,4 +171,6 @@ def in_one_sentence(judgement: Judgement, threshold: float) -> str:
     named = ", ".join(f"{count} {name}" for name, count in counts.items())
     judged, scans = len(judgement.judged), len({*judgement.judged.cases.tolist(), *judgement.maps})
     among = f"{counted(judged, 'object')} and {counted(scans, 'scan')}"
-    return f"{len(suspicious)} of {among} are suspicious{f': {named}' if named else ''}."
+    undecided = sum(one.found == NO_VERDICT for one in judgement.findings)
+    more = f" {counted(undecided, 'object')} without a verdict: {NO_VERDICT}." if undecided else ""
+    return f"{len(suspicious)} of {among} are suspicious{f': {named}' if named else ''}.{more}"

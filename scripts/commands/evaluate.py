@@ -44,13 +44,26 @@ def evaluate(
         workers: cases measured at once.
         audit: a cohort that the scans belong to: the first folder's maps are audited in it too, as ``audit`` does.
     """
+    from ..cohort import datalist
     from ..cohort.label_table import LabelTable
+    from ..errors import raise_all
     from ..evaluate.evaluation import Evaluation, name_methods
-    from ..evaluate.folders import cases_from_folders, common_cases, label_table_for, print_left_out, without_truth
+    from ..evaluate.folders import (
+        cases_from_folders,
+        common_cases,
+        label_table_for,
+        misfits,
+        print_left_out,
+        without_truth,
+    )
 
+    if audit:
+        datalist.load(audit)
     methods = name_methods(list(pred))
     only = common_cases(Path(truth), methods) if common else None
     found = cases_from_folders(Path(truth), Path(images) if images else None, Path(cases) if cases else None, only)
+    if images:
+        raise_all([error for case in found for error in misfits(case)], of="the scans")
     if not common:
         print_left_out(without_truth(found, methods))
     labelled = label_table_for(found, LabelTable.read(Path(table)) if table else None, list(methods.values()))

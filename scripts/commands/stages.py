@@ -146,11 +146,16 @@ def run_overridden(
 def components_of(
     stage: str, dataset_dir: str, bundle_root: str | None, overlay: str | None, overrides: Mapping[str, Any]
 ) -> ConfigParser:
-    """A stage's config that is not run, but makes its components; arguments of ``run_overridden``."""
+    """A stage's config that is not run, but makes its components; arguments of ``run_overridden``.
+
+    Raises:
+        SemclError: for unknown keys, values of the wrong kind or out of bounds, as when it is run.
+    """
     from monai.bundle import ConfigParser
 
     provide_scripts()
     root, _, used, given = _given(stage, dataset_dir, bundle_root, overlay, overrides)
+    check_configs(root, {stage: given}, used)
     parser = ConfigParser(ConfigParser.load_config_files(stage_files(root, stage, used)))
     parser.update({"bundle_root": str(root), **given})
     parser.parse()

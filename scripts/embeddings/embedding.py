@@ -88,12 +88,14 @@ class Embedding:
         ranks.first_alone(lambda: output.check(input_files(self.cases), self._earlier))
         queries = sample_queries(self.store, self.queries_per_organ)
         self._check(queries)
+        index = self.store.index[queries]
+        organs, cases = np.array(self.store.table.names)[index[:, 2] - 1], np.array(self.store.cases)[index[:, 0]]
+        pictured = pictured_queries(organs, cases, self.organ, self.case)
         found = {name: self.embed(name, encoder, queries) for name, encoder in self.encoders.items()}
         if ranks.number():
             return
         last = list(found)[-1]
         near = {name: nearest(embeddings, max(self.neighbours, *RECALLS)) for name, embeddings in found.items()}
-        pictured = pictured_queries(found[last], self.organ, self.case)
         measures = embedding_measures(found, near, self.neighbours)
         figures = self.maps(found)
         output.claim(input_files(self.cases), self._earlier)

@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from ..errors import SemclError
 from ..evaluate.figures import figure_text, png
@@ -20,28 +21,31 @@ from .table import Embeddings
 RIGHT, WRONG = "#2b8a3e", "#c92a2a"
 
 
-def pictured_queries(embeddings: Embeddings, organ: str | None, case: str | None) -> list[int]:
+def pictured_queries(
+    organs: NDArray[np.str_], cases: NDArray[np.str_], organ: str | None, case: str | None
+) -> list[int]:
     """One query per organ: the middle one of the case, or of the first case that has the organ.
 
     Args:
-        embeddings: the queries.
+        organs: (N,) of the queries.
+        cases: (N,) likewise.
         organ: the only organ wanted, None for every organ.
         case: the case to take them from, None for any.
 
     Raises:
         SemclError: when there is no such query.
     """
-    names = dict.fromkeys(embeddings.organs.tolist())
+    names = dict.fromkeys(organs.tolist())
     found: list[int] = []
     for name in names if organ is None else {organ} & set(names):
-        own = np.flatnonzero((embeddings.organs == name) & ((embeddings.cases == case) if case else True))
-        own = own[embeddings.cases[own] == embeddings.cases[own[0]]] if len(own) else own
+        own = np.flatnonzero((organs == name) & ((cases == case) if case else True))
+        own = own[cases[own] == cases[own[0]]] if len(own) else own
         found += own[[len(own) // 2]].tolist() if len(own) else []
     if not found:
         raise SemclError(
             "there is no such query",
             found=f"organ {organ or 'any'}, case {case or 'any'}",
-            expected=f"one of {', '.join(names)}, in one of {len(set(embeddings.cases))} cases",
+            expected=f"one of {', '.join(names)}, in one of {len(set(cases))} cases",
             remedy="set organ and case to what the attention maps contain",
         )
     return found

@@ -9,10 +9,12 @@ from pathlib import Path
 from ..cohort.case import UNKNOWN_PHASE, Case, name_errors
 from ..cohort.label_table import LabelTable, Organ
 from ..cohort.volume import read
+from ..cohort.volume_errors import ERROR
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, raise_all
 from ..intake import case_table
 from ..intake.draft import label_values
+from ..intake.header_checks import compare, open_header
 from ..intake.survey import refuse_organs
 from ..printable import counted
 
@@ -64,6 +66,18 @@ def cases_from_folders(
     ]
     raise_all(name_errors(cases), of="the names of cases")
     return cases
+
+
+def misfits(case: Case) -> list[SemclError]:
+    """Why a scan cannot be shown with its label map: by the headers of both, before anything is measured."""
+    if case.label is None:
+        return []
+    (image, wrong), (label, more) = (
+        open_header(path, case.id, kind) for path, kind in ((case.image, "image"), (case.label, "label map"))
+    )
+    apart = compare(image, label, case.id, case.label) if image is not None and label is not None else None
+    found = [*wrong, *more, *([apart] if apart else [])]
+    return [one.error for one in found if one.severity == ERROR]
 
 
 def measurable(

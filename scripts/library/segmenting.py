@@ -14,11 +14,12 @@ from monai.transforms import Compose
 from monai.utils import MetaKeys
 from nibabel.spatialimages import SpatialImage
 
+from ..bundle_folder import bundle_folder
 from ..cohort.readers import c_ordered
 from ..cohort.volume import read_stored, require_volume
 from ..cohort.volume_errors import VolumeError, require_place
 from ..cohort.volume_files import case_id
-from ..commands.stages import components_of
+from ..commands.stages import components_of, overlay_of
 from ..errors import SemclError, root_cause
 from ..freshness import stamp
 from ..intake.findings import allow, stop
@@ -59,9 +60,11 @@ def segment(
         SemclError: when the volume or its map cannot be used, models are missing, or they do not fit the numbers.
     """
     folder = Path(model_dir).resolve()
-    times = tuple(stamp(path) for path in sorted(folder.glob("*")))
+    times = [stamp(path) for path in sorted(folder.glob("*"))]
+    used = overlay_of(folder.parent, overlay, bundle_folder())
+    times.append(stamp(used))
     try:
-        model = _loaded(str(folder), str(times), overlay, json.dumps(numbers, default=str))
+        model = _loaded(str(folder), str(times), overlay and str(used), json.dumps(numbers, default=str))
     except Exception as error:  # MONAI wraps what a component raises
         cause = root_cause(error)
         if cause is None:
@@ -72,7 +75,7 @@ def segment(
 
 @lru_cache(MODELS_KEPT)
 def _loaded(folder: str, times: str, overlay: str | None, numbers: str) -> _Segmenter:
-    """The models of a folder whose files have these times."""
+    """The models of a folder whose files, and whose overlay, have these times."""
     return _Segmenter(Path(folder), overlay, json.loads(numbers))
 
 

@@ -42,6 +42,16 @@ def test_two_patients_with_a_scan_each_get_no_verdicts(toys, tmp_path):
     summary = json.loads((tmp_path / "audit" / "summary.json").read_text())
     assert summary["label_maps"] == {"rests_on": [], "auroc": {}}
     assert [(one["finding"], one["suspicion"]) for one in summary["findings"]] == [(None, None)] * 6
+    assert summary["headline"].endswith("6 objects without a verdict: fewer than 3 examples in other patients.")
+
+
+def test_what_an_earlier_audit_wrote_of_maps_does_not_stay_beside_another_one(toys, tmp_path):
+    write_nifti(tmp_path / "maps" / "p0.nii.gz", np.zeros(SHAPE, np.uint8))
+    audit(toys[:4], tmp_path, maps=str(tmp_path / "maps")).run()
+    (tmp_path / "audit" / "label_next.csv").write_text("patient\n")
+    assert (tmp_path / "audit" / "quality.json").is_file()
+    audit(toys[:4], tmp_path).run()
+    assert not {"quality.json", "label_next.csv"} & {path.name for path in (tmp_path / "audit").iterdir()}
 
 
 def test_empty_maps_of_a_folder_are_findings(toys, tmp_path):

@@ -58,13 +58,15 @@ def test_prepare_audits_what_it_has_made(stage, phantoms, tmp_path, monkeypatch)
     assert (tmp_path / "datalist.json").is_file()
 
 
-def test_evaluate_audits_the_first_folder(stage, tmp_path, monkeypatch):
+def test_evaluate_audits_the_first_folder(stage, cohort, tmp_path, monkeypatch, capsys):
     import numpy as np
 
+    from scripts.cohort import datalist
     from scripts.evaluate.evaluation import Evaluation
     from tests.conftest import write_nifti
 
     monkeypatch.setattr(Evaluation, "run", lambda self: None)
+    datalist.save(datalist.load(cohort), tmp_path)
     label = np.zeros((4, 4, 4), np.uint8)
     label[1:3] = 1
     for folder in ("truth", "mine"):
@@ -72,3 +74,6 @@ def test_evaluate_audits_the_first_folder(stage, tmp_path, monkeypatch):
     words = ["evaluate", "--pred", tmp_path / "mine", "--truth", tmp_path / "truth", "--audit", tmp_path]
     assert code(words, monkeypatch) == 3
     assert stage[0] == [("audit", str(tmp_path), {"maps": str(tmp_path / "mine")})]
+    monkeypatch.setattr(Evaluation, "run", lambda self: pytest.fail("measured before the cohort was looked for"))
+    assert code([*words[:-1], tmp_path / "gone"], monkeypatch) == 2
+    assert "dataset_dir is not a folder" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def table() -> Embeddings:
     ],
 )
 def test_the_middle_query_of_each_organ_is_pictured(organ: str | None, case: str | None, expected: list[int]) -> None:
-    assert pictured_queries(table(), organ, case) == expected
+    assert pictured_queries(table().organs, table().cases, organ, case) == expected
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_missing_query_is_refused(organ: str | None, case: str | None, message
         rf"(?s)there is no such query.*found: +{message}.*one of liver, spleen, duct, in one of 3 cases.*set organ"
     )
     with pytest.raises(SemclError, match=expected):
-        pictured_queries(table(), organ, case)
+        pictured_queries(table().organs, table().cases, organ, case)
 
 
 # the sheet

@@ -49,6 +49,16 @@ def test_maps_without_ground_truth_are_named(folders: Path, capsys: pytest.Captu
     assert "not measured, no ground truth for the maps of mine (1): d" in capsys.readouterr().out
 
 
+def test_scans_that_do_not_fit_are_all_named_before_anything_is_measured(folders: Path) -> None:
+    for name in "abc":
+        write_nifti(folders / "scans" / f"{name}.nii.gz", label_map()[:, :, : None if name == "a" else -1])
+    out, given = folders / "out", {"pred": [str(folders / "truth")], "truth": str(folders / "truth")}
+    with pytest.raises(SemclError, match=r"^2 problems in the scans") as caught:
+        evaluate(**given, out=str(out), images=str(folders / "scans"), workers=1)
+    assert all(f"case {name}: image and label map differ in shape" in str(caught.value) for name in "bc")
+    assert not out.exists()
+
+
 def test_folders_without_a_common_case_are_refused(folders: Path) -> None:
     write_nifti(folders / "others" / "x.nii.gz", np.ones((2, 2, 2), np.uint8))
     with pytest.raises(SemclError, match=r"(?s)no case to measure.*no map of others: a, b, c"):

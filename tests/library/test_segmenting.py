@@ -68,3 +68,17 @@ def test_what_cannot_be_segmented_is_named(trained, tmp_path):
             segment(volume, models)
     with pytest.raises(SemclError, match="there is no label table"):
         segment(scan, tmp_path)
+    with pytest.raises(SemclError, match=r"(?s)unknown key --test_viewz.*did you mean --test_views"):
+        segment(scan, models, test_viewz=5)
+    with pytest.raises(SemclError, match="--smallest_island is out of bounds"):
+        segment(scan, models, smallest_island=7.0)
+
+
+def test_an_overlay_that_was_edited_is_read_again(trained, tmp_path):
+    models, path, expected = trained
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("keep_slices: true\n")
+    assert np.array_equal(np.asarray(segment(path, models, overlay=str(overlay))[0]), np.asarray(expected.dataobj))
+    overlay.write_text("keep_slices: yes please\n")
+    with pytest.raises(SemclError, match="--keep_slices is of the wrong kind"):
+        segment(path, models, overlay=str(overlay))
