@@ -12,6 +12,7 @@ from typing import Any
 from ..bundle_folder import bundle_folder
 from ..coarse.config import coarse_config
 from ..job.shipped_configs import shipped
+from ..job.warm_up import warm_up_share
 
 TRAINED = ("coarse", "pretrain", "train")  # stages that train
 CHAIN_STAGES = (*TRAINED, "inference")
@@ -78,16 +79,17 @@ def _set_lengths(found: dict[str, dict[str, Any]], given: Mapping[str, Any]) -> 
     """Set the epochs of each stage, and the share of its steps in which its learning rate rises."""
     if not {"num_epochs", "num_warmup_epochs"} & set(given):
         return
-    before = {stage: _epochs(stage, found) for stage in TRAINED}
+    before = {stage: _number("max_epochs", stage, found) for stage in TRAINED}
     epochs = given.get("num_epochs", before["train"])
     for stage in TRAINED:
         if "num_epochs" in given:
             found[stage]["max_epochs"] = max(1, round(before[stage] * epochs / before["train"]))
         if "num_warmup_epochs" in given:
-            share = given["num_warmup_epochs"] / epochs
-            found[stage]["scheduler#pct_start"] = min(max(share, LEAST_WARM_UP), 1 - LEAST_WARM_UP)
+            share = min(max(given["num_warmup_epochs"] / epochs, LEAST_WARM_UP), 1 - LEAST_WARM_UP)
+            steps = _number("max_epochs", stage, found) * _number("epoch_length", stage, found)
+            found[stage]["scheduler#pct_start"] = warm_up_share(share, steps)
 
 
-def _epochs(stage: str, found: StageNumbers) -> int:
+def _number(key: str, stage: str, found: StageNumbers) -> int:
     in_effect = {**_shipped(stage, found), **found["common"], **found[stage]}
-    return int(in_effect["max_epochs"])
+    return int(in_effect[key])

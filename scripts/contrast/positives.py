@@ -55,7 +55,9 @@ class PrepareViews(PrepareBatch):
     def __call__(
         self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
-        image, attention = (batchdata[key].to(device, non_blocking=non_blocking) for key in ("image", "attention"))
+        image, attention = (
+            batchdata[key].to(device, non_blocking=non_blocking).float() for key in ("image", "attention")
+        )
         label = batchdata[self.meaning].to(device, non_blocking=non_blocking)
         views = [self.views(image, attention) for _ in range(self.count)]
         labels = label.repeat(self.count)

@@ -18,6 +18,7 @@ from ..contrast.loss import SemanticContrastiveLoss
 from ..contrast.positives import PrepareViews
 from ..errors import SemclError
 from ..job.progress import Progress, mean_loss
+from ..job.warm_up import warm_up_share
 from ..networks.cluster_head import ClusterHead
 from ..networks.pooling import PatchPooling, Pooling, RegionPooling
 from ..queries.dataset import QueryDataset
@@ -79,7 +80,8 @@ def pretrain(
     clusters, patients = _classes(queries)
     sampler = ClusterSampler(clusters, patients, clusters_per_batch, queries_per_cluster, steps, seed)
     optimizer = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=0.0001)
-    schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=RISING)
+    rising = warm_up_share(RISING, steps)
+    schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=rising)
     losses: list[float] = []
     trainer = SupervisedTrainer(
         device=place,
@@ -165,8 +167,19 @@ def _shape(found: Any) -> str:
 
 def _first(queries: Any) -> dict[str, Any]:
     """The first query; all must have its keys and shapes."""
-    query = dict(queries[0]) if len(queries) else {}
+    return _checked(dict(queries[0]) if len(queries) else {})
+
+
+def _checked(query: dict[str, Any]) -> dict[str, Any]:
+    """A query, if it can be used."""
     missing = [key for key in QUERY_KEYS if key not in query]
+    if not missing and not _is_count(query["cluster"]):
+        raise SemclError(
+            "queries cannot be used",
+            found=f"cluster {query['cluster']!r}",
+            expected="a whole number from 0",
+            remedy="number the clusters 0, 1, ...",
+        )
     shapes = [tuple(query[key].shape) for key in QUERY_KEYS[:2]] if not missing else []
     if missing or shapes[0][1:] != shapes[1][1:] or shapes[1][:1] != (1,) or len(set(shapes[0][1:])) != 1:
         raise SemclError(
@@ -178,11 +191,28 @@ def _first(queries: Any) -> dict[str, Any]:
     return query
 
 
+def _is_count(given: Any) -> bool:
+    """Whether something is a whole number from 0, as Python, NumPy or torch have it."""
+    try:
+        return bool(int(given) == given >= 0)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+
+
 def _classes(queries: Any) -> tuple[Sequence[int], Sequence[int]]:
     """The cluster and the patient of each query; without patients, each is of its own."""
     if isinstance(queries, QueryDataset):
         return queries.store.clusters.tolist(), queries.store.patients.tolist()
-    every = [queries[number] for number in range(len(queries))]
+    every = [_checked(dict(queries[number])) for number in range(len(queries))]
+    shapes = [tuple(one["image"].shape) for one in every]
+    for number, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise SemclError(
+                "queries of different sizes cannot be used",
+                found=f"an image of shape {shape} at {number}, {shapes[0]} at 0",
+                expected="images of one shape",
+                remedy="cut patches of one size",
+            )
     return [int(one["cluster"]) for one in every], [int(one.get("patient", n)) for n, one in enumerate(every)]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 
 import pytest
 import torch
@@ -82,6 +83,27 @@ def test_vectors_and_masks():
     assert changed(before, network) == {"0"}
 
 
+@pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.float64, "numpy"])
+def test_masks_and_images_may_be_of_any_type(kind):
+    queries = made_queries()
+    for query in queries:
+        if kind == "numpy":
+            query |= {"attention": query["attention"].numpy().astype("uint8"), "image": query["image"].numpy()}
+        else:
+            query["attention"] = query["attention"].to(kind)
+        query["image"] = query["image"].astype("float64") if kind == "numpy" else query["image"].double()
+    assert all(map(math.isfinite, pretrain(convolutions(), queries, **SHORT)))
+
+
+def test_clusters_may_be_numbers_of_torch_or_numpy():
+    queries = [query | {"cluster": torch.tensor(query["cluster"])} for query in made_queries()]
+    assert len(pretrain(convolutions(), queries, **SHORT)) == 3
+
+
+def test_any_number_of_steps_can_be_taken():
+    assert len(pretrain(convolutions(), made_queries(), **SHORT | {"steps": 5})) == 5
+
+
 @pytest.mark.parametrize(
     ("network", "given", "problem"),
     [
@@ -90,6 +112,9 @@ def test_vectors_and_masks():
         (convolutions(), {"features": lambda image: [image, image[0]]}, r"feature maps.*16\), \(1, 16, 16\)"),
         (convolutions(), {"queries": [{"image": torch.zeros(1, 16, 16)}]}, "a query without attention, cluster"),
         (convolutions(), {"queries": []}, "a query without image"),
+        (convolutions(), {"queries": [*made_queries(), made_queries()[0] | {"cluster": None}]}, "cluster None"),
+        (convolutions(), {"queries": [*made_queries(), {"image": torch.zeros(1, 16, 16)}]}, "query without attention"),
+        (convolutions(), {"queries": made_queries() + made_queries(side=12)}, r"\(1, 12, 12\) at 16, \(1, 16, 16\)"),
         (
             convolutions(),
             {"queries": [{"image": torch.zeros(1, 16, 12), "attention": torch.zeros(1, 16, 12), "cluster": 0}]},
