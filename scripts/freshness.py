@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,8 @@ def stamp(path: Path | None) -> list[int] | None:
 
 def _parts(path: Path) -> list[Path]:
     """A file with those that belong to it, or a folder with the files in it, as far as they are there."""
-    if path.is_dir():
-        return [path, *(part for part in path.iterdir() if part.is_file())]
-    return [path, *(part for part in voxel_files(path) if part.is_file())]
+    others = path.iterdir() if path.is_dir() else voxel_files(path)
+    return [path, *(part for part in others if os.path.isfile(part))]  # Path.is_file raises when a path is too long
 
 
 def key(made_of: Any) -> str:

@@ -48,6 +48,10 @@ def test_the_stamp_of_a_header_changes_with_its_voxels(tmp_path: Path) -> None:
     assert not newer(written(tmp_path / "made", 8), [header])
 
 
+def test_a_header_that_names_no_file_is_a_file_of_its_own(tmp_path: Path) -> None:
+    assert stamp(written(tmp_path / "a.mhd", 5, f"ElementDataFile = {'x' * 300}\n")) == [319, 5 * 10**9]
+
+
 def test_a_key_changes_with_each_of_its_parts() -> None:
     assert key([1, "a", None]) == key((1, "a", None)) != key([1, "a", 0])
 

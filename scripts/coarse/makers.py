@@ -9,7 +9,7 @@ from torch import nn
 
 from ..cohort.case import Case
 from ..files import checksum
-from ..freshness import key, stamp
+from ..freshness import key
 from ..intake.given_maps import ToolMaps
 
 
@@ -23,7 +23,7 @@ def maker_of(case: Case, by: int, tool: ToolMaps | None) -> str:
     """
     given = None
     if tool is not None and tool.used:
-        given = [tool.numbers, [[path.name, stamp(path)] for path in tool.sources(case.id)]]
+        given = [tool.numbers, [[path.name, checksum(path)] for path in tool.sources(case.id)]]
     return key([by, given])[:8]
 
 

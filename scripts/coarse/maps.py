@@ -120,7 +120,7 @@ def write_maps(
             sources.append(case.label)
         path = attention_path(attention_dir, case.id)
         by = label_checksum(case, errors) if case.id in learnt else made_by[folds[case.id]]
-        if not newer(path, sources) or made_of(path)[1] not in ("", maker_of(case, by, tool)):
+        if not newer(path, sources) or (made_of(path) or ("", "damaged"))[1] not in ("", maker_of(case, by, tool)):
             missing.setdefault(folds[case.id], []).append(case)
     ranks.wait()  # until every rank has its list: only then may the first map be written
     for fold, unseen in missing.items():

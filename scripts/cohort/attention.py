@@ -42,9 +42,15 @@ def write_label_map(
     write_volume(path, stored_indices(objects, image, table), stored_affine(image), note)
 
 
-def made_of(path: Path) -> tuple[str, str]:
-    """The checksum of the voxels that a map says it was made of, and its maker; empty where it says nothing."""
-    header: Any = nib.load(path).header
+def made_of(path: Path) -> tuple[str, str] | None:
+    """The checksum of the voxels that a map says it was made of, and its maker; empty where it says nothing.
+
+    None for a file that cannot be read.
+    """
+    try:
+        header: Any = nib.load(path).header
+    except (OSError, EOFError, nib.filebasedimages.ImageFileError):
+        return None
     found = MADE_OF.fullmatch(bytes(header["descrip"]).rstrip(b"\0").decode(errors="replace"))
     return (found[1], found[2] or "") if found else ("", "")
 
@@ -82,8 +88,8 @@ def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) 
             whose scan was exported anew.
     """
     objects = torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
-    voxels, _ = made_of(path)
-    if voxels and voxels != voxels_checksum(image):
+    made = made_of(path)
+    if made and made[0] and made[0] != voxels_checksum(image):
         raise SemclError(
             "an attention map was made of another scan",
             case=case,

@@ -64,7 +64,7 @@ def _sample(voxels: torch.Tensor) -> torch.Tensor:
 
 
 def require_visible(image: torch.Tensor, window: Sequence[float] | str, case: str | None, source: object) -> None:
-    """Refuse a scan of which a network would see next to nothing: of one value, a label map, or normalised already.
+    """Refuse a scan of which a network would see next to nothing: of one value, normalised already, or few labels.
 
     Args:
         image: (C, X, Y, Z) as stored.

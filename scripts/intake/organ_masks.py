@@ -16,12 +16,13 @@ from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 
 SHOWN = 5  # values of a mask, in a finding
+WORD = re.compile(r"[^\W\d_]+|\d+")
 Named = TypeVar("Named")
 
 
 def words(name: str) -> frozenset[str]:
     """The words and numbers of a name, in any script, so that kidney_right equals right_kidney."""
-    return frozenset(re.findall(r"[^\W\d_]+|\d+", name.casefold()) or [name])
+    return frozenset(_in_order(name))
 
 
 def masks_of(masks: Sequence[tuple[str, Path]], table: LabelTable) -> dict[str, Path]:
@@ -30,24 +31,30 @@ def masks_of(masks: Sequence[tuple[str, Path]], table: LabelTable) -> dict[str, 
     Raises:
         SemclError: where two files, or two organs, have the same words, so that one would take the other's place.
     """
-    known = _by_words((name, path) for name, path in masks)
     organs = _by_words((name, name) for name in table.names)
+    known = _by_words((name, path) for name, path in masks if _in_order(name) in organs)
     return {name: known[key] for key, name in organs.items() if key in known}
 
 
-def _by_words(named: Iterable[tuple[str, Named]]) -> dict[frozenset[str], Named]:
+def _by_words(named: Iterable[tuple[str, Named]]) -> dict[tuple[str, ...], Named]:
     """What is named, by the words of its name."""
-    found: dict[frozenset[str], Named] = {}
+    found: dict[tuple[str, ...], Named] = {}
     for name, one in named:
-        if words(name) in found:
+        key = _in_order(name)
+        if key in found:
             raise SemclError(
                 "two names of organs have the same words",
-                found=f"{found[words(name)]} and {one}",
+                found=f"{found[key]} and {one}",
                 expected="names that differ in more than the order of their words",
                 remedy="rename or remove one of them",
             )
-        found[words(name)] = one
+        found[key] = one
     return found
+
+
+def _in_order(name: str) -> tuple[str, ...]:
+    """The words and numbers of a name, sorted, each as often as it is there."""
+    return tuple(sorted(WORD.findall(name.casefold()) or [name]))
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,14 @@ def with_unlabelled(found: Found, folder: Path) -> Found:
         elif not scans[number].labelled:
             scans[number] = replace(scans[number], unlabelled=True)
             noted.add(scans[number].case)
-    findings = [_noted(item) if item.case in noted else item for item in findings]
+    findings = [_noted(item) if item.case in noted else item for item in findings if not _is_about(item, folder)]
     new = [item for item in problems if item.name != "image_without_label" and item not in findings]
     return scans, findings + new
+
+
+def _is_about(finding: Finding, folder: Path) -> bool:
+    """Whether a finding is that this very folder is not read."""
+    return finding.name == "not_read" and [Path(part).resolve() for part in finding.about] == [folder.resolve()]
 
 
 def _noted(finding: Finding) -> Finding:

@@ -91,14 +91,24 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
 
 
-def states(content: Any, depth: int = LEVELS_DOWN) -> Iterator[State]:
+def states(content: Any) -> Iterator[State]:
     """The state dicts in a checkpoint: mappings of names to tensors, at whatever key they are."""
+    return (state for _, state in _located(content))
+
+
+def _located(content: Any, at: str = "", depth: int = LEVELS_DOWN) -> Iterator[tuple[str, State]]:
+    """The state dicts in a checkpoint, each with the keys that it lies at, such as "model:"."""
     if isinstance(content, Mapping):
         tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
         if tensors:
-            yield tensors
-        for value in content.values() if depth else ():
-            yield from states(value, depth - 1)
+            yield at, tensors
+        for name, value in content.items() if depth else ():
+            yield from _located(value, f"{at}{name}:", depth - 1)
+
+
+def _storage(state: State, names: Mapping[str, str]) -> tuple[int, ...]:
+    """Where the values that names stand for are kept, which tells whether two sets of entries are the same."""
+    return tuple(state[name].data_ptr() for name in names.values())
 
 
 def take_weights(content: Any, module: nn.Module, in_channels: int | None, masked: bool = False) -> Taken:
@@ -115,15 +125,16 @@ def take_weights(content: Any, module: nn.Module, in_channels: int | None, maske
         masked: the checkpoint's first layers see an attention mask, which this module does not: it is left out.
     """
     own = module.state_dict()
-    tried = [(state, names) for state in states(content) for names in _names(state, own)]
+    tried = [(at, state, names) for at, state in _located(content) for names in _names(state, own)]
     if not tried:
         return Taken([], [], [], {}, list(own), 0)
     fits = [(sum(_fitted(state[name], own[key], in_channels, masked) is not None for key, name in names.items()), at)
-            for at, (state, names) in enumerate(tried)]  # fmt: skip
+            for at, (_, state, names) in enumerate(tried)]  # fmt: skip
     best, chosen = max(fits, key=lambda one: (one[0], -one[1]))
-    state, names = tried[chosen]
-    own_set = (id(state), *names.values())
-    sets = {(id(tried[at][0]), *tried[at][1].values()): tried[at][1] for fit, at in fits if fit == best}
+    place, state, names = tried[chosen]
+    sets = {_storage(one, others): f"{at}{next(iter(others.values()), '')}"
+            for at, one, others in (tried[number] for fit, number in fits if fit == best)}  # fmt: skip
+    sets.pop(_storage(state, names), None)
     made = {key: _fitted(state[name], own[key], in_channels, masked) for key, name in names.items()}
     found = {key: value for key, value in made.items() if value is not None}
     copy_model_state(module, found)
@@ -139,8 +150,8 @@ def take_weights(content: Any, module: nn.Module, in_channels: int | None, maske
         },
         missing=[key for key in own if key not in made],
         unused=len(state) - len(made),
-        source=next(iter(names.values()), ""),
-        rivals=tuple(next(iter(one.values()), "") for key, one in sets.items() if best and key != own_set),
+        source=f"{place}{next(iter(names.values()), '')}",
+        rivals=tuple(sets.values()) if best else (),
     )
 
 

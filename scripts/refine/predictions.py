@@ -181,13 +181,18 @@ class Predictions:
         found: list[int | str | None] = [*_scan_stamp(case)]
         if self.coarse is not None and needs_coarse(case.id, self.attention_dir, self.tool, self.lacking):
             found.append(self._coarse_checksum)
-        maps = list(filter(Path.is_file, self._maps(case)))
+        maps = [path for path in self._maps(case) if path.is_file() and not self._to_be_made(path)]
         return [*found, key(list(map(checksum, maps)))] if maps else found
+
+    def _to_be_made(self, path: Path) -> bool:
+        """Whether the command of another tool makes a map, perhaps in this run, after the scans are noted."""
+        return self.tool is not None and self.tool.command is not None and path.is_relative_to(self.tool.made)
 
     def _maps(self, case: Case) -> list[Path]:
         """The files of a case's coarse map, whether there or not: another tool's come before attention maps."""
-        given = self.tool.sources(case.id) if self.tool else []
-        return given or [attention_path(self.attention_dir, case.id)]
+        if self.tool is not None and self.tool.gives(case.id):
+            return self.tool.sources(case.id)
+        return [attention_path(self.attention_dir, case.id)]
 
     @cached_property
     def _coarse_checksum(self) -> int | None:

@@ -55,7 +55,7 @@ class CheckedLoadImaged(MapTransform):
             source = Path(sample[key])
             case = str(sample.get("case") or case_id(source) or source.name)
             image = read_stored(source, case, self.channels)
-            if self.window is not None:
+            if self.window is not None and not is_photo(source):  # a picture may be dark
                 require_visible(image, self.window, case, source)
             image.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = 0  # for EnsureChannelFirstd: it is first by now
             sample |= {"case": case, "source": str(source), key: image}

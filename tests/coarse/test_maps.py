@@ -92,6 +92,14 @@ def test_maps_of_other_weights_are_made_again_though_these_are_older(table, tmp_
     assert renewed < set(before)
 
 
+def test_a_damaged_map_is_made_again(table, tmp_path):
+    made = fit(tmp_path, table)
+    attention = tmp_path / "again"
+    before = again(made, table, attention)
+    (attention / "a.nii.gz").write_bytes(b"")
+    assert again(made, table, attention) == before
+
+
 def test_maps_that_were_simulated_from_label_maps_are_not_measured_against_them(table, tmp_path):
     made = fit(tmp_path, table, labelled_maps="simulated")
     attention = str(made.out / "attention")

@@ -282,6 +282,14 @@ def scans_in_a_folder_beside_the_scans(f):
     write_nifti(f.images / "labels/b.nii.gz", organs())
 
 
+@finds()
+def folders_beside_the_scans_that_are_given(f):
+    write_nifti(f.images / "a.nii.gz", ct())
+    write_nifti(f.images / "truth/a.nii.gz", organs())
+    write_nifti(f.images / "more/b.nii.gz", ct(5))
+    return {"label_maps": f.images / "truth", "unlabelled": f.images / "more"}
+
+
 @finds("masks_overlap", "partial_labels")
 def masks_that_overlap(f):
     write_nifti(f.root / "set/a/ct.nii.gz", ct())

@@ -34,6 +34,8 @@ def test_names_in_any_script_are_told_apart():
 
 def test_two_files_of_one_organ_are_refused():
     files = [("kidney_right", Path("b")), ("right_kidney", Path("c"))]
+    others = [("lesion_1", Path("x")), ("1_lesion", Path("y")), ("kidney_right_2", Path("z"))]  # of no organ
+    assert masks_of([*others, files[0]], TABLE) == {"right_kidney": Path("b")}
     with pytest.raises(SemclError, match=r"(?s)two names of organs have the same words.*b and c.*rename or remove one"):
         masks_of(files, TABLE)
 

@@ -96,10 +96,15 @@ def test_of_two_sets_that_fit_alike_the_first_is_taken_and_both_are_named(segres
     torch.save({"state_dict": first | second}, tmp_path / "moco.pt")
     started(tmp_path / "moco.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
     said = capsys.readouterr().out
-    assert "from module.encoder_k.convInit.conv.weight on; module.encoder_q.convInit.conv.weight and what" in said
-    torch.save({"ema": segresnet.state_dict(), "state_dict": segresnet.state_dict()}, tmp_path / "ema.pt")
+    keys = [f"state_dict:module.encoder_{one}.convInit.conv.weight" for one in "kq"]
+    assert f"from {keys[0]} on; {keys[1]} and what belongs to it would fit as well" in said
+    mean = {name: value + 1 for name, value in segresnet.state_dict().items()}
+    torch.save({"ema": mean, "state_dict": segresnet.state_dict()}, tmp_path / "ema.pt")
     started(tmp_path / "ema.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
-    assert "from convInit.conv.weight on; convInit.conv.weight and what belongs to it" in capsys.readouterr().out
+    assert "from ema:convInit.conv.weight on; state_dict:convInit.conv.weight and what" in capsys.readouterr().out
+    torch.save({"a": mean, "b": mean}, tmp_path / "twice.pt")
+    started(tmp_path / "twice.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
+    assert "would fit as well" not in capsys.readouterr().out
     torch.save(segresnet.state_dict(), tmp_path / "one.pt")
     started(tmp_path / "one.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
     assert "would fit as well" not in capsys.readouterr().out

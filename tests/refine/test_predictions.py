@@ -228,6 +228,19 @@ def test_other_organs_for_the_numbers_of_a_tool_make_them_again(inference: Infer
     assert inference.run() == list(NAMES)
 
 
+def test_maps_that_a_command_makes_meanwhile_outdate_nothing(inference: Inference) -> None:
+    table = LabelTable.parse({"organs": {"liver": 1}, "phases": ["portal"]})
+    made = inference.folder / "tool_maps"
+    tool = ToolMaps(None, "totalsegmentator", table, "cp {image} {out}", str(made))
+    inference.given = {"tool": tool}
+    assert inference.run(stop_after=1) == ["a"]
+    for name in NAMES:  # as the command does when a scan is read
+        age(write_nifti(made / f"{name}.nii.gz", np.ones((2, 2, 2), np.uint8)), MINUTE)
+    assert [case.id for case in inference.predictions().missing()] == ["b", "c"]
+    assert inference.run() == ["b", "c"]
+    assert inference.run() == []
+
+
 def test_a_series_without_the_segmentation_that_is_wanted_is_segmented_again(inference: Inference) -> None:
     series = inference.folder / "scans" / "b.nii.gz"
     series.unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...cohort.dicom import holds_dicom
@@ -52,7 +52,8 @@ def _pair(images: Path, label_maps: Path | None) -> Found:
         scans = {name: files for name, files in scans.items() if name not in maps}
     if label_maps is not None and maps is not None and label_maps.is_file() and len(scans) == 1:
         maps = dict(zip(scans, maps.values(), strict=True))
-    findings = [*_left_out(images), *(_left_out(label_maps) if label_maps and label_maps != images else ())]
+    roots = [images, *([label_maps] if label_maps and label_maps != images else [])]
+    findings = [finding for root in roots for finding in _left_out(root, roots)]
     for name, files in [*scans.items(), *(maps or {}).items()]:
         if len(files) > 1:
             found = f"{' and '.join(file.name for file in files)} in {files[0].parent}"
@@ -75,12 +76,13 @@ def _pair(images: Path, label_maps: Path | None) -> Found:
     return made, findings
 
 
-def _left_out(root: Path) -> list[Finding]:
-    """Findings of files that are no scans though they are named like some."""
+def _left_out(root: Path, used: Sequence[Path]) -> list[Finding]:
+    """Findings of files named like scans that are none, and of folders of scans that are not ``used``."""
     findings = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
         held = [path for path in folder.iterdir() if case_id(path) and not is_photo(path)]
-        own = (folder / MARKER).is_file() or holds_dicom(folder) or folder.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS)
+        known = folder.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS) or folder.resolve() in [one.resolve() for one in used]
+        own = known or (folder / MARKER).is_file() or holds_dicom(folder)
         if held and not own and not folder.name.startswith("."):
             findings.append(Finding(folder.name, "not_read", f"{held[0].name} and others in {folder}", (folder,)))
     for path in overlooked(root) if root.is_dir() else ():
