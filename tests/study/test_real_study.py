@@ -64,7 +64,8 @@ class Started:
         return said
 
 
-TWO_RUNS = ("--strategies", "semantic", "--seeds", "2", "--budget", "0")
+RUNS = ("--strategies", "semantic", "--budget", "0")
+TWO_RUNS = (*RUNS, "--seeds", "2")
 
 
 def made(folder: Path) -> set[str]:
@@ -154,7 +155,7 @@ def test_label_maps_outside_the_share_are_read_by_no_stage(
     (drawn,) = (alone / "splits" / "own").glob("*/seed 0")
     lost = spoiled(phantoms, tmp_path / "spoiled", drawn)
     assert len(lost) == 1
-    started.run(tmp_path / "spoiled", "spoiled", *TWO_RUNS, "--seeds", "1")
+    started.run(tmp_path / "spoiled", "spoiled", *RUNS, "--seeds", "1")
     found = started.elsewhere / "spoiled"
     assert seed_0(found) == seed_0(alone)
     for path in found.rglob("*.json"):

@@ -19,6 +19,7 @@ from scripts.cohort import datalist
 from scripts.cohort.provenance import note_attention
 from scripts.errors import SemclError
 from scripts.evaluate.rows import Row
+from scripts.job.shard import Shard
 from scripts.signals import ENDING, release
 from scripts.study import plan as plan_module
 from scripts.study import study as module
@@ -169,7 +170,7 @@ def test_parts_share_the_runs_and_the_last_one_reports(
     for part in ("1/2", "2/2"):
         assert not made(study.out) if study.out.exists() else True
         trained.titles.clear()
-        replace(asked, share=part).run()
+        replace(asked, share=Shard.of(part)).run()
         done.append(set(trained.titles))
         if part == "1/2":
             count = len(done[0])
@@ -358,7 +359,7 @@ def test_another_label_table_is_another_cohort(study: Study, trained: Trained) -
 
 def test_the_place_the_workers_and_the_baseline_may_change(study: Study, trained: Trained) -> None:
     started(study)
-    started(replace(with_design(study, baseline="semantic"), workers=3, share="1/2"))
+    started(replace(with_design(study, baseline="semantic"), workers=3, share=Shard(1, 2)))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])
@@ -417,7 +418,6 @@ PLACES = {
     "no cohort": ({"dataset_dir": Path("nowhere")}, "dataset_dir is not a folder"),
     "no bundle": ({"bundle_root": Path("nowhere")}, r"the bundle is missing.*set --bundle_root"),
     "no attention": ({"attention_dir": Path("nowhere")}, r"attention maps are missing.*14 of 14 cases"),
-    "a part that is none": ({"share": "3/2"}, "3/2"),
 }
 
 
@@ -504,6 +504,12 @@ def test_the_command_line_s_defaults_are_the_preset_s_wherever_it_is_called(
     )  # fmt: skip
 
 
+def test_a_part_that_is_none_is_refused_first(given: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        given("cohort", "--shard", "3/2")
+    assert "not a shard\n  found:    --shard 3/2" in capsys.readouterr().err
+
+
 def test_the_command_line_s_words(given: Any, tmp_path: Path) -> None:
     numbers = tmp_path / "my numbers.yaml"
     numbers.write_text("margin: 4\n")
@@ -518,7 +524,7 @@ def test_the_command_line_s_words(given: Any, tmp_path: Path) -> None:
     assert [amount.name for amount in design.amounts] == ["2 patients", "10%", "100%"]
     assert [cell.budget for cell in design.cells[:3]] == [15, 30, 60]
     assert (design.overlays, design.baseline, design.seeds, design.folds) == ([str(numbers)], "warm start", 5, 4)
-    assert (study.sweep, study.share, study.out) == ("temperature=0.1,0.2", "1/12", Path("2026"))
+    assert (study.sweep, study.share, study.out) == ("temperature=0.1,0.2", Shard(1, 12), Path("2026"))
     assert (study.workers, study.tolerance, study.attention_dir) == (2, 1, Path("maps"))
     assert design.contrasts == read_design("smoke", BUNDLE / "configs", {}).contrasts
 
