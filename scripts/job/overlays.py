@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ from ..errors import SemclError
 from ..plain import short
 
 STAGES = "stages"  # in an overlay: a list of the stages it is for; in a strategy: their shares of a study's budget
+ALMOST = 0.9  # similarity of a misspelt key
 PATHS = {
     *("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
     *("pseudo_dir", "encoder_weights", "decoder_weights", "initial_weights", "tool_maps"),
@@ -73,6 +75,21 @@ def wrong_paths(config: Mapping[str, Any]) -> list[SemclError]:
         )
         for key in sorted(PATHS & set(config))
         if config[key] is not None and not isinstance(config[key], str)
+    ]
+
+
+def misspelt_paths(config: Mapping[str, Any]) -> list[SemclError]:
+    """Return the errors of keys that are almost those of paths: without them a stage would look somewhere else."""
+    near = {key: get_close_matches(key, PATHS, 1, ALMOST) for key in config if key not in PATHS}
+    return [
+        SemclError(
+            f"unknown key --{key}",
+            found="no stage has such a key",
+            expected=f"--{meant[0]}, or another name",
+            remedy=f"did you mean --{meant[0]}?",
+        )
+        for key, meant in near.items()
+        if meant
     ]
 
 

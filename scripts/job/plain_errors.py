@@ -28,7 +28,8 @@ def plain_errors() -> None:
     user the cause alone. SEMCL_TRACEBACK=1 in the environment adds the traceback.
 
     Raises:
-        SemclError: for a path of the config that is not text, before anything is read or written there.
+        SemclError: for a path of the config that is not text, or whose key is misspelt, before anything is read or
+            written there.
     """
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -43,7 +44,8 @@ def plain_errors() -> None:
 
     sys.excepthook = show
     logging.getLogger("ignite.engine").setLevel(logging.CRITICAL)  # engines log what they raise: it is shown at the end
-    raise_all(overlays.wrong_paths(config_check.running_config()), of="the config")
+    running = config_check.running_config()
+    raise_all([*overlays.wrong_paths(running), *overlays.misspelt_paths(running)], of="the config")
 
 
 def explain(error: BaseException) -> SemclError | None:

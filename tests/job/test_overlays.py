@@ -1,9 +1,11 @@
 """Overlays and overrides of a stage's config."""
 
 import pytest
+import yaml
 
 from scripts.errors import SemclError
-from scripts.job.overlays import as_meant, cut, cut_error, is_expression, merged, wrong_paths
+from scripts.job.overlays import as_meant, cut, cut_error, is_expression, merged, misspelt_paths, wrong_paths
+from tests.stages import ROOT
 
 OWN = {"text": "a", "number": 3, "model": {"_target_": "Net", "width": 4}, "train": {"epochs": 1, "rate": 0.1}}
 
@@ -40,3 +42,17 @@ def test_a_section_that_lost_keys_is_cut_and_another_component_is_not():
     assert not cut({"_target_": "Other"}, OWN["model"])
     assert not cut({"epochs": 5, "rate": 1, "more": 2}, OWN["train"])
     assert cut_error("train", {"epochs": 5}, OWN["train"]).remedy.startswith("write train#epochs: ...")
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("datset_dir", "dataset_dir"), ("outptu_dir", "output_dir"), ("ckpt_dirs", "ckpt_dir")]
+)
+def test_a_misspelt_path_is_named_before_a_stage_looks_elsewhere(key, meant):
+    (error,) = misspelt_paths({key: "x", "patch_size": 32})
+    assert str(error).startswith(f"unknown key --{key}\n")
+    assert f"did you mean --{meant}?" in str(error)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bundle" / "configs").glob("**/*.yaml")), ids=lambda path: path.stem)
+def test_no_key_of_a_config_is_almost_that_of_a_path(path):
+    assert misspelt_paths(yaml.safe_load(path.read_text())) == []
