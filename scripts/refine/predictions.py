@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -206,7 +207,8 @@ class Predictions:
         if not (self.dicom_seg and case.image.is_dir()) or newer(self.folder / f"{case.id}.dcm", sources):
             return True
         try:
-            return not np.asanyarray(nib.load(made).dataobj).any()  # type: ignore[attr-defined]  # nothing to write
+            written: Any = nib.load(made)
+            return not np.asanyarray(written.dataobj).any()  # of a scan without organs there is no .dcm
         except (OSError, EOFError, nib.filebasedimages.ImageFileError):
             return False
 
