@@ -546,6 +546,29 @@ def test_all_weights_of_a_stage_note_its_settings(stage):
     assert all("@shared.made_with(" in origin for origin in noted)
 
 
+@pytest.mark.parametrize(
+    ("stage", "begins"),
+    [
+        ("pretrain", "initial_weights"),
+        ("pretrain_slices", "initial_weights"),
+        ("segment", "initial_weights"),
+        ("segment", "encoder_weights"),
+        ("train", "initial_weights"),
+        ("train", "encoder_weights"),
+        ("train", "decoder_weights"),
+        ("train", "finetune_model_path"),
+    ],
+)
+def test_a_stage_notes_whom_the_weights_that_it_begins_with_saw_elsewhere(stage, begins, cohort, tmp_path):
+    seen = {"cohort": "elsewhere", "patients": "a b", "cases": "c d"}
+    (tmp_path / "old.json").write_text(json.dumps(seen))
+    given = dict.fromkeys(("encoder_weights", "decoder_weights", "initial_weights") if stage == "train" else ())
+    given |= {"finetune": True} if begins == "finetune_model_path" else {}
+    given[begins] = str(tmp_path / "old.pt")
+    config = parser(stage, dataset_dir=str(cohort), **given)
+    assert config.get_parsed_content("shared").provenance["before"] == [seen]
+
+
 @pytest.mark.parametrize("stage", ["coarse", "pretrain", "train"])
 def test_a_checkpoint_holds_what_validation_has_found_so_far(stage):
     config = merged(stage)

@@ -9,46 +9,55 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import ranks
-from ..errors import SemclError
 from ..files import write_text
 from ..sidefiles import damaged, read_note
-from . import datalist
-from .attention import attention_path
 from .case import Case, digest
 from .label_table import LabelTable
-from .lineage import cohort_states, valid_splits
+from .lineage import cohort_states
 
 ATTENTION = "attention.json"  # in a folder of attention maps
 LABELLED_MAPS = "labelled_maps"  # key of the note on attention maps: how those of labelled cases were made
 CROSS_FITTED, SIMULATED = "cross-fitted", "simulated"
 PREDICTIONS = "predictions.json"  # in a folder of predictions
+BEFORE = "before"  # key of the note beside weights: cohorts that the weights they began with had learnt from
 STAGES_AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml again for this split"
 Note = Mapping[str, Any]
 
 
-def provenance(origin: Note, cases: Sequence[Case], table: LabelTable) -> dict[str, Any]:
+def provenance(
+    origin: Note, cases: Sequence[Case], table: LabelTable, starts_from: Sequence[str] = ()
+) -> dict[str, Any]:
     """The note to write beside a file: its origin, the organs, and the training patients and cases as hashes.
 
     Args:
         origin: stage, cohort and label table, as the stages' configs have them.
         cases: all cases of the cohort.
         table: the label table.
+        starts_from: weights that training begins with: whom they saw in other cohorts is noted too, as ``before``.
+
+    Raises:
+        SemclError: when a note beside those cannot be read.
     """
     cohort = origin.get("cohort", digest(cases))
     learnt = [case for case in cases if case.fold is not None]
-    return {
+    note = {
         **origin,
         "cohort": cohort,
         "organs": table.organs_digest(),
-        "patients": " ".join(sorted({_hashed(cohort, case.patient) for case in learnt})),
-        "cases": " ".join(sorted(_hashed(cohort, case.id) for case in learnt)),
+        "patients": " ".join(sorted({hashed(cohort, case.patient) for case in learnt})),
+        "cases": " ".join(sorted(hashed(cohort, case.id) for case in learnt)),
     }
+    seen: list[Note] = []
+    for path in map(Path, starts_from):
+        for one in all_seen(path.with_suffix(".json"), note_of(path)):
+            part = {key: one.get(key) for key in ("cohort", "patients", "cases")}
+            if part["cohort"] not in (None, cohort) and part not in seen:
+                seen.append(part)
+    return {**note, BEFORE: seen} if seen else note
 
 
 def learnt_from(dataset_dir: str | Path, table: LabelTable) -> dict[str, list[str]]:
@@ -56,7 +65,8 @@ def learnt_from(dataset_dir: str | Path, table: LabelTable) -> dict[str, list[st
     return {"cohort": cohort_states(dataset_dir), "organs": [table.organs_digest()]}
 
 
-def _hashed(cohort: str, name: str) -> str:
+def hashed(cohort: str, name: str) -> str:
+    """The hash of a patient's or a case's name, in a cohort."""
     return hashlib.sha256(f"{cohort} {name}".encode()).hexdigest()[:12]
 
 
@@ -107,138 +117,13 @@ def simulated_maps(folder: str | Path) -> bool:
     return any(path.name == ATTENTION and note.get(LABELLED_MAPS) == SIMULATED for path, note in notes_in(Path(folder)))
 
 
-def require_predicted(cases: Sequence[Case], folders: Sequence[str]) -> None:
-    """Refuse to measure attention maps that were made from the very label maps they are compared with.
-
-    Args:
-        cases: those that are measured.
-        folders: of label maps.
+def all_seen(path: Path, note: Note) -> list[Note]:
+    """The note on weights or maps, and what it says of the weights that those began with.
 
     Raises:
-        SemclError: naming the folder and the first case.
+        SemclError: when that is damaged.
     """
-    learnt = [case.id for case in cases if case.label is not None and case.fold is not None]
-    for folder in folders:
-        if learnt and simulated_maps(folder):
-            raise SemclError(
-                "attention maps of training cases are simulated from their label maps: their Dice says nothing",
-                case=learnt[0],
-                found=f"{LABELLED_MAPS}: {SIMULATED} in {Path(folder) / ATTENTION}",
-                expected="maps of a network that has not seen the cases",
-                remedy="measure section testing, or run coarse.yaml again with --labelled_maps cross-fitted",
-            )
-
-
-def require_split(attention_dir: str, dataset_dir: str, table: LabelTable) -> None:
-    """Refuse attention maps that the coarse stage cross-fitted for another split or other organs.
-
-    Maps made elsewhere have no split, and are accepted.
-
-    Raises:
-        SemclError: naming both splits.
-    """
-    known = valid_splits(dataset_dir)
-    for path, note in notes_in(Path(attention_dir)):
-        if path.name == ATTENTION and known and note.get("cohort") not in known:
-            raise SemclError(
-                "the attention maps were made for another split of the cohort, or for other scans",
-                found=f"cohort {note.get('cohort')} in {path}",
-                expected=f"cohort {' or '.join(known)}, that of {Path(dataset_dir) / datalist.DATALIST_FILE}",
-                remedy="run coarse.yaml again: its networks learnt from patients who may now be tested",
-            )
-        _refuse_organs(path, note, table, "run coarse.yaml again")
-
-
-def require_unseen(
-    cases: Sequence[Case],
-    dataset_dir: str,
-    table: LabelTable,
-    weights: Sequence[str] = (),
-    folders: Sequence[str] = (),
-    fallback: str | None = None,
-    lacking: bool = False,
-) -> None:
-    """Refuse weights and maps made with other organs, and those trained on a patient who is now tested.
-
-    Cases of a datalist with a label map and no fold are tested. Weights may have seen none of them, also where a stage
-    works on others, since what it makes may be learnt from; maps none that the stage works on.
-
-    Args:
-        cases: those the stage works on.
-        dataset_dir: where they come from.
-        table: the label table the maps are read and written by.
-        weights: files of networks.
-        folders: of label maps.
-        fallback: weights used for cases without a map in ``folders``.
-        lacking: whether they are used for all, since given maps lack organs.
-
-    Raises:
-        SemclError: naming the file, and the first case that it was trained on or the other label table; when the
-            cohort's own table numbers organs in another way.
-    """
-    used = lacking or any(not attention_path(folder, case.id).is_file() for folder in folders for case in cases)
-    files = [Path(path) for path in (*weights, *([fallback] if fallback and used else []))]
-    notes: list[tuple[Path, Note]] = [(path.with_suffix(".json"), note_of(path)) for path in files if path.is_file()]
-    for path, note in notes:
-        if "organs" not in note and ranks.number() == 0:
-            print(f"warning: {path} does not state the organs and patients the weights were made with", file=sys.stderr)
-    table.require_same_numbers(dataset_dir)
-    known = cohort_states(dataset_dir)
-    every = _tested(dataset_dir) if known else []
-    own = [case for case in cases if known and case.fold is None and case.label is not None]
-    made = [(path, note, known, every) for path, note in notes]
-    for path, note in (found for folder in folders for found in notes_in(Path(folder))):
-        made.append((path, note, valid_splits(dataset_dir) if path.name == ATTENTION else known, own))
-    for path, note, valid, tested in made:
-        _refuse_organs(path, note, table, f"put back the labels.yaml that was written with it, or {STAGES_AGAIN}")
-        if note.get("cohort") not in valid:
-            _refuse_seen(path, note, tested, known)
-
-
-def require_start_unseen(dataset_dir: str | Path, weights: Sequence[str | None]) -> None:
-    """Refuse to begin with weights that were trained on a patient who is now tested.
-
-    Weights of other tools say nothing of whom they have seen, and are accepted; so are those of other cohorts.
-
-    Args:
-        dataset_dir: the cohort.
-        weights: files that a stage begins with; None for none.
-
-    Raises:
-        SemclError: naming the file, and the first case that it was trained on.
-    """
-    known = cohort_states(dataset_dir)
-    for path in [Path(one) for one in weights if one is not None] if known else []:
-        note = note_of(path)
-        if note.get("cohort") not in known:
-            _refuse_seen(path.with_suffix(".json"), note, _tested(dataset_dir), known)
-
-
-def _tested(dataset_dir: str | Path) -> list[Case]:
-    """The cases of a datalist that are tested."""
-    return [case for case in datalist.load(dataset_dir) if case.fold is None and case.label is not None]
-
-
-def _refuse_seen(path: Path, note: Note, tested: Sequence[Case], splits: Sequence[str]) -> None:
-    """Refuse a network of another split that was trained on a patient who is tested."""
-    patients, learnt = (set(str(note.get(key, "")).split()) for key in ("patients", "cases"))  # none in older notes
-    cohort = str(note.get("cohort"))
-    seen = [case for case in tested if _hashed(cohort, case.patient) in patients or _hashed(cohort, case.id) in learnt]
-    if seen:
-        raise SemclError(
-            "a patient who is tested is one that was learnt from",
-            case=seen[0].id,
-            found=f"{len(seen)} of {len(tested)} tested cases in {path}, of cohort {note.get('cohort')}",
-            expected=f"networks that have not seen them, as those made for cohort {' or '.join(splits)}",
-            remedy=f"{STAGES_AGAIN}; if it is another person, give patients and cases other ids",
-        )
-
-
-def _refuse_organs(path: Path, note: Note, table: LabelTable, remedy: str) -> None:
-    if note.get("organs", table.organs_digest()) != table.organs_digest():
-        raise SemclError(
-            "made with the organs of another label table",
-            found=f"organs {note['organs']} in {path}",
-            expected=f"organs {table.organs_digest()}, as labels.yaml has them: {', '.join(table.names)}",
-            remedy=remedy,
-        )
+    before = note.get(BEFORE, [])
+    if not isinstance(before, list) or not all(isinstance(one, dict) for one in before):
+        raise damaged(path, f"{BEFORE} is not a list of notes", "the note a stage writes", "make these files again")
+    return [note, *before]

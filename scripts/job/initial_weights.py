@@ -15,7 +15,8 @@ from monai.networks.utils import copy_model_state
 from torch import nn
 
 from .. import ranks
-from ..cohort.provenance import note_of, require_start_unseen
+from ..cohort.leaks import require_start_unseen
+from ..cohort.provenance import note_of
 from ..errors import SemclError
 from ..finite import not_finite
 

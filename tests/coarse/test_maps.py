@@ -13,7 +13,8 @@ import torch
 from scripts.coarse.inferer import CoarseInferer
 from scripts.coarse.maps import write_maps
 from scripts.cohort.case import digest
-from scripts.cohort.provenance import require_predicted, simulated_maps
+from scripts.cohort.leaks import require_predicted
+from scripts.cohort.provenance import simulated_maps
 from scripts.errors import SemclError
 
 from .networks import one_voxel_network
