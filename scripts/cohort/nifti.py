@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ import nibabel as nib
 import numpy as np
 
 from .volume_errors import VolumeError
+
+try:
+    from isal.igzip import open as fast_open  # in a third of the time
+except ImportError:  # as where the bundle runs with MONAI's packages alone
+    fast_open = gzip.open
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 READ_BYTES = 1 << 20  # bytes
@@ -46,8 +52,21 @@ def read_nifti(path: Path, **options: Any) -> Any:
     if path.suffix != ".gz":
         return image
     try:
-        with gzip.open(path) as stream:
-            whole = type(image).from_file_map({"image": nib.FileHolder(str(path), stream)})
+        voxels = _voxels(path, type(image), fast_open)
+    except Exception:  # whatever it was, the standard library says it in the words that are known
+        voxels = _voxels(path, type(image), gzip.open)
+    return type(image)(voxels, image.affine, image.header)
+
+
+def _voxels(path: Path, kind: Any, opened: Callable[[Path], Any]) -> Any:
+    """The voxels of a compressed file, which is read to its end.
+
+    Raises:
+        VolumeError: see ``read_nifti``; others for a file that ends early.
+    """
+    try:
+        with opened(path) as stream:
+            whole = kind.from_file_map({"image": nib.FileHolder(str(path), stream)})
             voxels = np.asanyarray(whole.dataobj)
             behind = 0
             while block := stream.read(READ_BYTES):
@@ -56,4 +75,4 @@ def read_nifti(path: Path, **options: Any) -> Any:
                     raise VolumeError("damaged_gzip", "more voxels than the header states")
     except gzip.BadGzipFile as error:
         raise VolumeError("damaged_gzip", str(error)) from error
-    return type(image)(voxels, image.affine, image.header)
+    return voxels
