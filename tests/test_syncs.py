@@ -4,6 +4,7 @@ Nothing is read in a training step: on the meta device a read is an error. Infer
 """
 
 import contextlib
+import math
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.contrast.matrix import MOST_ROWS_ELSEWHERE
+from scripts.contrast.partition import tile_side
 from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.pooling import RegionPooling
@@ -22,6 +24,8 @@ from scripts.refine.inferer import QueryInferer
 from scripts.refine.patches import VolumePatches
 
 MOST_KERNELS = 76  # of two objects refined in one batch
+MATRIX_KERNELS = 60  # of the loss of a small batch and its gradient
+TILE_KERNELS = 26  # of both for each tile of a large one
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +47,23 @@ def test_the_loss_and_its_gradient_wait_for_nothing(options, rows):
     loss = SemanticContrastiveLoss(**options).to("meta")(embeddings, labels, intensity)
     loss.backward()
     assert embeddings.grad is not None
+
+
+def launched(rows):
+    """Kernels of the loss of so many embeddings, and of its gradient."""
+    embeddings = torch.randn(rows, 8, device="meta", requires_grad=True)
+    labels = torch.zeros(rows, dtype=torch.long, device="meta")
+    with Kernels() as kernels:
+        SemanticContrastiveLoss()(embeddings, labels).backward()
+    return kernels.count
+
+
+def test_kernels_of_the_loss_grow_as_the_batch_does_not_as_its_square():
+    assert launched(96) == launched(MOST_ROWS_ELSEWHERE) <= MATRIX_KERNELS
+    few, many = launched(1 << 15), launched(1 << 16)
+    assert many < 2.2 * few
+    tiles = math.ceil((1 << 16) / tile_side(torch.device("meta"), 1 << 16))
+    assert many <= TILE_KERNELS * tiles * (tiles + 1) / 2
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 SIDE = {"cpu": 384}  # of a tile, small enough to stay in cache
-WIDE_SIDE = 1024  # elsewhere, for fewer kernel launches
+WIDE_SIDE = 1024  # elsewhere, for fewer kernel launches, of a small batch
+ROWS_A_TILE = 256  # of a large batch: a tile holds as many numbers a vector, so that memory stays linear in the batch
 SHARP = 64.0  # up to this 1/temperature, exp of a similarity and its sums are ordinary float32 numbers
 LIBRARY = __name__.partition(".")[0]  # the package may be imported under two names
 
@@ -37,6 +38,15 @@ class _Tile:
     def mirrored(self, rows: int) -> bool:
         """Whether it also serves as its transpose, which is not visited."""
         return self.a < self.c < rows
+
+
+def tile_side(device: torch.device, vectors: int) -> int:
+    """Rows and columns of a tile: on a CPU as the cache allows, elsewhere more of them in a larger batch.
+
+    Launches of kernels then grow as the batch does, not as its square.
+    """
+    wide = math.isqrt(ROWS_A_TILE * vectors)
+    return SIDE.get(device.type, max(WIDE_SIDE, wide - wide % 128))  # as matrix units like it
 
 
 def _blocks(start: int, stop: int, side: int) -> list[tuple[int, int]]:
@@ -75,7 +85,7 @@ class _Similarities:
     ) -> None:
         self.z, self.groups, self.intensity = z, groups, intensity
         self.scale = (scale * (1 / math.log(2) if binary else 1)).to(z.dtype)
-        self.side = SIDE.get(z.device.type, WIDE_SIDE)
+        self.side = tile_side(z.device, len(z))
         self.area = min(self.side, len(z)) ** 2
         self.logits = z.new_empty(self.area)
         self.scratch_memory = z.new_empty(self.area)
