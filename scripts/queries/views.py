@@ -144,8 +144,9 @@ class Views(Randomizable):
         full = np.concatenate([linear[:, ::-1, ::-1], (last["centre"] * ratio)[:, ::-1, None]], axis=2)
         return np.ascontiguousarray(full)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # the host draws: a graph would break at each draw
     def __call__(self, image: torch.Tensor, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One view per query.
+        """One view per query. ``torch.compile`` leaves it as it is, with one break of the graph around it.
 
         Args:
             image: (B, C, S, S[, S]) in [-1, 1], S at least P.

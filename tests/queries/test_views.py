@@ -567,3 +567,18 @@ def test_an_empty_batch_gives_an_empty_batch(dims):
     image = torch.zeros(0, 1, *[8] * dims)
     moved, shown = still(8, **INTENSITY)(image, image)
     assert moved.shape == shown.shape == image.shape
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_compiled_step_breaks_once_around_views(dims):
+    views = Views(8, gamma=0.1, blur=1, contrast=0.1, brightness=0.1, noise=0.05)
+    patches = torch.rand(2, 1, *[12] * dims)
+
+    def step(image, masks):
+        image, masks = views(image * 2 - 1, masks)
+        return image * masks
+
+    torch._dynamo.reset()
+    found = torch._dynamo.explain(step)(patches, patches.round())
+    assert (found.graph_count, found.graph_break_count) == (2, 1)
+    assert "views" in found.break_reasons[0].user_stack[-1].line
