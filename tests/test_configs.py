@@ -593,6 +593,18 @@ def test_training_pins_and_fuses_on_a_gpu_alone(stage, kind):
     assert config["train"]["trainer"]["optim_set_to_none"] is True
 
 
+@pytest.mark.parametrize("stage", ["inference", "segment_inference"])
+@pytest.mark.parametrize(("workers", "scans"), [(0, (0, None)), (2, (2, 1)), (16, (4, 1))])
+def test_few_whole_scans_are_held_ahead_however_many_loader_processes_there_are(stage, workers, scans, cohort):
+    config = parser(stage, dataset_dir=str(cohort), num_workers=workers)
+    keys = ("num_workers", "prefetch_factor")
+    assert tuple(config.get_parsed_content(f"dataloader#{key}") for key in keys) == scans
+
+
+def test_embeddings_are_read_by_loader_processes():
+    assert parser("embed")["embedding"]["num_workers"] == "$@shared.num_workers"
+
+
 @pytest.mark.parametrize("stage", TRAINED)
 def test_cudnn_tries_algorithms_only_where_asked(stage, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)

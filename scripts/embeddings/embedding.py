@@ -43,6 +43,7 @@ class Embedding:
         device: where the encoders run.
         pooling: of the encoders' feature maps, as in pretraining.
         batch_size: queries per forward pass.
+        num_workers: processes that read the queries; 0 reads in this one.
         show_attention: False hides the attention masks from the encoders.
         queries_per_organ: the most queries per organ and case.
         neighbours: how many neighbours of each query count for purity and are pictured.
@@ -62,6 +63,7 @@ class Embedding:
         device: torch.device,
         pooling: Pooling,
         batch_size: int = 64,
+        num_workers: int = 0,
         show_attention: bool = True,
         queries_per_organ: int = 4,
         neighbours: int = 10,
@@ -73,7 +75,8 @@ class Embedding:
     ) -> None:
         self.store, self.cases, self.encoders = store, list(cases), dict(encoders)
         self.folder, self.device = Path(output_dir) / "embeddings", device
-        self.batch_size, self.show_attention, self.pooling = batch_size, show_attention, pooling
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.show_attention, self.pooling = show_attention, pooling
         self.queries_per_organ, self.neighbours = queries_per_organ, neighbours
         self.perplexity, self.map_points, self.seed = perplexity, map_points, seed
         self.organ, self.case = organ or None, case or None
@@ -159,6 +162,7 @@ class Embedding:
             f"embed, {name}",
             self.pooling,
             self.show_attention,
+            self.num_workers,
         )
 
     def maps(self, found: Mapping[str, Embeddings]) -> dict[str, str]:

@@ -93,6 +93,7 @@ def embed_queries(
     title: str,
     pooling: Pooling,
     show_attention: bool = True,
+    num_workers: int = 0,
 ) -> Embeddings:
     """The encoder's feature maps of each query, pooled to a unit vector; ranks share the queries.
 
@@ -107,14 +108,16 @@ def embed_queries(
         title: of the progress bar.
         pooling: of the feature maps, as in pretraining.
         show_attention: False hides the attention mask from the encoder.
+        num_workers: processes that read the queries; 0 reads in this one.
     """
     store, chosen = dataset.store, Subset(dataset, ranks.own(queries.tolist()))
     encoder = encoder.to(device).eval()
     found: list[torch.Tensor] = []
     with torch.no_grad():
-        loader = DataLoader(chosen, batch_size)
+        pinned = device.type == "cuda"
+        loader = DataLoader(chosen, batch_size, num_workers=num_workers, pin_memory=pinned)
         for batch in bar(loader, total=len(loader), title=title, unit="step", hidden=ranks.number() > 0):
-            image, attention = (batch[key].to(device) for key in ("image", "attention"))
+            image, attention = (batch[key].to(device, non_blocking=pinned) for key in ("image", "attention"))
             maps = encoder(torch.cat([image, attention * show_attention], 1))
             pooled = pooling.describe(maps, attention).float()
             found += nn.functional.normalize(pooled, dim=1)

@@ -105,6 +105,7 @@ THREE_SIDES = Bound(1, 4096, whole=True, count=3)
 BOUNDS: Mapping[str, Rule] = {  # key -> rule; it holds too for a component's argument that is "@key"
     # shared by stages
     "num_workers": Bound(0, 1024, whole=True),
+    "scan_workers": Bound(0, 1024, whole=True),
     "workers": Bound(1, 1024, whole=True),
     "rank_patience": Bound(0, above=True),
     "time_limit": Bound(0),

@@ -28,7 +28,18 @@ TEXT_TOO = {"window"}  # lists that may be a word
 TRACKING: Any = DEFAULT_MLFLOW_SETTINGS  # what MONAI adds to a config for MLflow
 NOT_COMPARED = {  # what does not change results, or moves with the cohort
     *TRACKING["configs"],
-    *("imports", "run", "resume", "time_limit", "num_workers", "device", "bundle_root", "shard", "rank_patience"),
+    *(
+        "imports",
+        "run",
+        "resume",
+        "time_limit",
+        "num_workers",
+        "scan_workers",
+        "device",
+        "bundle_root",
+        "shard",
+        "rank_patience",
+    ),
     *("settings", "schedule"),
     *("dataset_dir", "output_dir", "ckpt_dir", "attention_dir", "store_dir", "prediction_dir"),
 }

@@ -73,6 +73,7 @@ def embedded(
     batch_size: int = 5,
     pooling: Pooling | None = None,
     show_attention: bool = True,
+    num_workers: int = 0,
 ) -> Embeddings:
     chosen = np.arange(len(store.index)) if queries is None else np.array(queries)
     _, patients, phases, _ = zip(*CASES, strict=True)
@@ -87,6 +88,7 @@ def embedded(
         "embed, test",
         pooling or PatchPooling(),
         show_attention,
+        num_workers,
     )
 
 
@@ -187,11 +189,14 @@ def test_regions_are_those_of_the_attention_whether_the_encoder_is_shown_it_or_n
     assert torch.allclose(found.vectors[0], expected / expected.norm(), atol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 1000])
-def test_vectors_are_the_same_for_any_batch_size(store: QueryStore, batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (3, 2), (1000, 0)])
+def test_vectors_are_the_same_for_any_batch_size_and_number_of_loader_processes(
+    store: QueryStore, batch_size: int, workers: int
+) -> None:
     network = encoder(store.grid.spatial_dims)
     queries = range(0, len(store.index), 3)
-    expected, found = embedded(store, network, queries), embedded(store, network, queries, batch_size)
+    expected = embedded(store, network, queries)
+    found = embedded(store, network, queries, batch_size, num_workers=workers)
     assert torch.allclose(found.vectors, expected.vectors, atol=1e-6)
     assert np.array_equal(found.queries, expected.queries)
 

@@ -33,6 +33,7 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {  # key: a stage that has it, and v
     "tolerance": ("evaluate", [INF, 0.0, -1.0, NAN]),
     "pictures": ("evaluate", [-1]),
     "num_workers": ("coarse", [-3]),
+    "scan_workers": ("inference", [-1, 0.5]),
     "workers": ("store", [-3, 0, 1.5, "many", True]),
     "perplexity": ("embed", [0.0, -1.0, INF]),
     "neighbours": ("embed", [0, -3]),
