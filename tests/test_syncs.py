@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.contrast.matrix import MOST_ROWS_ELSEWHERE
 from scripts.contrast.partition import tile_side
+from scripts.contrast.positives import PrepareViews
 from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.pooling import RegionPooling
@@ -25,6 +26,7 @@ from scripts.refine.patches import VolumePatches
 
 MOST_KERNELS = 76  # of two objects refined in one batch
 MATRIX_KERNELS = 60  # of the loss of a small batch and its gradient
+STEP_KERNELS = {2: 380, 3: 502}  # of a step of pretraining, by the dimensions of queries
 TILE_KERNELS = 26  # of both for each tile of a large one
 
 
@@ -79,6 +81,24 @@ def test_the_network_and_its_pooling_wait_for_nothing():
     embeddings = network(torch.zeros(3, 4, 32, 32, device="meta"))
     embeddings.sum().backward()
     assert embeddings.shape == (6, 8)
+
+
+def step(queries, dims):
+    """Kernels of a step of pretraining with so many queries, without the optimizer's one."""
+    torch.manual_seed(0)
+    views = Views(16, gamma=0.1, blur=1, contrast=0.1, brightness=0.1, noise=0.05)
+    network = ContrastNet(QueryEncoder(dims, "basic", [1, 1, 1, 1], [4, 8, 8, 8]), 8, RegionPooling()).to("meta")
+    patches = torch.zeros(queries, 1, *[24] * dims, device="meta")
+    batch = {"image": patches, "attention": patches, "cluster": torch.zeros(queries, dtype=torch.long, device="meta")}
+    with Kernels() as kernels:
+        images, labels = PrepareViews(views, pooling=RegionPooling())(batch, torch.device("meta"))
+        SemanticContrastiveLoss()(network(images), labels).backward()
+    return kernels.count
+
+
+@pytest.mark.parametrize(("dims", "most"), STEP_KERNELS.items())
+def test_a_step_of_pretraining_launches_as_many_kernels_whatever_the_batch(dims, most):
+    assert step(6, dims) == step(48, dims) <= most
 
 
 class OnDevice(torch.Tensor):
