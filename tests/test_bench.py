@@ -6,9 +6,10 @@ import shutil
 
 import pytest
 import torch
+from monai.losses import DiceCELoss
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import gpu, inference, loss, scale, step, store, timing, views
+from bench import alternatives, gpu, inference, loss, scale, step, store, timing, views
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
 
@@ -52,6 +53,21 @@ def test_all_compared_implementations_compute_the_same_loss():
     ours = SemanticContrastiveLoss(loss.TEMPERATURE)(embeddings, labels)
     assert torch.allclose(ours, loss.dense(embeddings, labels), rtol=1e-5)
     assert torch.allclose(ours, SupConLoss(loss.TEMPERATURE)(embeddings, labels), rtol=1e-5)
+
+
+def test_alternatives_are_measured_beside_what_is_used():
+    text = alternatives.report(rounds=1, scale=0.2)
+    found = [line.split("|")[2].strip() for line in text.splitlines() if "| 1.00 |" in line]
+    assert {"DiceCELoss", "channels_last", "grid made each time", "get_surface_distance"} <= set(found)
+
+
+def test_an_alternative_computes_the_same():
+    logits, label = torch.randn(2, 4, 6, 7), torch.randint(0, 4, (2, 1, 6, 7))
+    monai = {key: value for key, value in alternatives.SEGMENT["segmentation_loss"].items() if key != "_target_"}
+    ours = DiceCELoss(**monai)(logits, label)
+    assert torch.allclose(alternatives.DiceCEOnce()(logits, label), ours, atol=1e-4)
+    by_monai, by_tree = (run() for run in alternatives.trees(12.0).values())
+    assert by_monai == pytest.approx(by_tree)
 
 
 def test_views_are_compared_with_their_peers():
