@@ -157,10 +157,6 @@ def main(cohort: str = "", name: str = "", overlay: str | None = None, table: bo
             done = {(row["cohort"], row["task"], row["seed"]) for row in rows()}
             if (name, title, str(seed)) in done:
                 continue
-            if (name, task.__name__.replace("_", " "), str(seed)) in done or (
-                (name, "phase", str(seed)) in done and task is phases
-            ):
-                continue
             new = [[name, *row] for row in task(made, seed)]
             fresh = not ROWS.is_file()
             with open(ROWS, "a", newline="", encoding="utf-8") as file:

@@ -184,14 +184,6 @@ def test_metadata_is_valid_against_the_model_zoo_schema():
     verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath="tests/fixtures/meta_schema_20240725.json")
 
 
-def test_metadata_says_the_version_of_the_package():
-    metadata = json.loads((CONFIGS / "metadata.json").read_text())
-    assert metadata["version"] == __version__
-    released = re.findall(r"^## (\d\S*)", Path("CHANGELOG.md").read_text(), re.M)
-    assert list(metadata["changelog"]) == released
-    assert __version__ in released
-
-
 def test_the_network_has_the_shapes_in_metadata():
     verify_net_in_out(
         net_id="network_def",

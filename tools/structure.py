@@ -1,4 +1,4 @@
-"""The structure of scripts/ in numbers: ``python -m tools.structure``, ``--base REV`` for an earlier commit beside it.
+"""The structure of scripts/ in numbers: ``python -m tools.structure``.
 
 Rooms are the folders of scripts/; what lies in scripts/ itself is a room too. Imports in functions count as well.
 ``tests/test_structure.py`` holds today's tree to the limits.
@@ -9,9 +9,6 @@ from __future__ import annotations
 import ast
 import io
 import statistics
-import subprocess
-import tarfile
-import tempfile
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -225,20 +222,10 @@ def measure(root: Path) -> dict[str, object]:
     }
 
 
-def earlier(revision: str) -> dict[str, object]:
-    """The numbers of an earlier commit."""
-    packed = subprocess.run(["git", "-C", str(ROOT), "archive", revision], capture_output=True, check=True).stdout
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
-        return measure(Path(folder))
-
-
-def structure(base: str | None = None) -> None:
-    """Print the numbers of this checkout, and of commit ``base`` beside them."""
-    now = measure(ROOT)
-    before = earlier(str(base)) if base else {}
-    for name, value in now.items():
-        print(f"{name:<40}{before.get(name, ''):>28}{value!s:>28}" if base else f"{name:<40}{value!s:>28}")
+def structure() -> None:
+    """Print the numbers of this checkout."""
+    for name, value in measure(ROOT).items():
+        print(f"{name:<40}{value!s:>28}")
 
 
 if __name__ == "__main__":

@@ -17,18 +17,11 @@ UNDECIDED = "undecided"
 VERDICTS = ("better", "worse", "equivalent", "no difference", UNDECIDED)
 
 
-def p_text(p: float | None, missing: str = "", bound: str = "< 0.001", form: str = ".3f") -> str:
-    """A p-value as text.
-
-    Args:
-        p: the value, None where there is none.
-        missing: the text for None.
-        bound: the text below 0.001; empty to print every value.
-        form: format of the number.
-    """
+def p_text(p: float | None, missing: str = "") -> str:
+    """A p-value as text; ``missing`` where there is none."""
     if p is None:
         return missing
-    return bound if bound and p < 0.001 else f"{p:{form}}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def headline(line: Comparison, first: str, second: str) -> str:

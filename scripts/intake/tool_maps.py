@@ -29,13 +29,11 @@ class ToolMap:
 
     Args:
         objects: object numbers (X, Y, Z) in RAS.
-        covered: share of the scan that the map reaches over.
         findings: what the checks of label maps found in it.
         unused: the tool's names or numbers that are no organ of the table.
     """
 
     objects: NDArray[np.int16]
-    covered: float
     findings: list[Finding]
     unused: list[str]
 
@@ -71,7 +69,7 @@ def read_map(image: MetaTensor, path: Path, numbers: Mapping[int, str], table: L
             remedy="make it from this scan, in its geometry",
         )
     seen = inspect_objects(objects, np.asarray(image.affine), case, table, tuple(organs.values()))
-    return ToolMap(objects, covered, seen.findings, unused)
+    return ToolMap(objects, seen.findings, unused)
 
 
 def _on_scan(label: MetaTensor, image: MetaTensor) -> tuple[NDArray[np.int64], float]:

@@ -34,7 +34,7 @@ PREDICTION_SUFFIXES = (".nii.gz", ".png", ".dcm", SUFFIX)
 
 
 class Predictions:
-    """Handler: a folder of predictions, all by the same weights and config, each newer than the files it came from.
+    """Handler: a folder of predictions, all by the same weights and config, of today's scans and coarse maps.
 
     Up-to-date predictions are kept, so an interrupted run goes on where it stopped; outdated ones, also of cases of
     another section, are set aside with the files beside them just before the first new one is written, and removed once
@@ -145,7 +145,7 @@ class Predictions:
             scans = self._noted() | {case.id: self._stamp(case) for case in self.cases}
             write_text(
                 self.note,
-                json.dumps({**self._made_by(), "made_by": list(map(note_of, self.weights)), "scans": scans}, indent=1),
+                json.dumps({**self._made_by, "made_by": list(map(note_of, self.weights)), "scans": scans}, indent=1),
             )
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
@@ -163,18 +163,19 @@ class Predictions:
         aside = {_case_of(path) for path in (self.folder / PREVIOUS_FOLDER).glob("*/*")}
         return not self._missing(self.cases) and aside <= set(map(_case_of, visible(self.folder)))
 
+    @cached_property
     def _made_by(self) -> dict[str, object]:
         tool = {"tool": key(self.tool.numbers)} if self.tool is not None and self.tool.used else {}
         files = [*self.weights, *map(calibration_path, self.weights)]
         made_of = [checksum(path) if path.is_file() else None for path in files]
-        config = {key: value for key, value in self.job.config.items() if key != "section"}  # which cases, not how
+        config = {name: value for name, value in self.job.config.items() if name != "section"}  # which cases, not how
         labels = self.job.origin.get("labels")
         return {"weights": made_of, "config": config_digest(config), "labels": labels, "resampling": RESAMPLING, **tool}
 
     def _noted(self) -> dict[str, list[int | str | None]]:
         """The scans whose predictions were made as this run would make them; none if that is unknown."""
         note = noted(self.note)
-        alike = {key: note.get(key) for key in self._made_by()} == self._made_by()
+        alike = all(note.get(name) == value for name, value in self._made_by.items())
         return dict(note["scans"]) if alike and isinstance(note.get("scans"), dict) else {}
 
     def _stamp(self, case: Case) -> list[int | str | None]:

@@ -110,8 +110,8 @@ def compare_contrasts(
 ) -> list[Difference]:
     """Compare arms in all tables of a study; named contrasts are corrected together, and exploratory ones together.
 
-    A contrast is left out of a table that lacks one of its arms. An exploratory contrast that is also named is left
-    out.
+    A contrast is left out of a table that lacks one of its arms. An exploratory contrast counts once, and not at
+    all where it is also named.
 
     Args:
         tables: all tables of the study.
@@ -119,7 +119,7 @@ def compare_contrasts(
         exploratory: all others.
         equivalence: the largest difference that means nothing in practice.
     """
-    others = [contrast for contrast in exploratory if contrast not in named]
+    others = [contrast for contrast in dict.fromkeys(exploratory) if contrast not in named]
     found: list[Difference] = []
     for contrasts, are_named in ((named, True), (others, False)):
         pairs = [

@@ -35,7 +35,6 @@ QUERIED = 12  # that the others read, whose query store is a stage of its own
 PROBE_LENGTHS = {"max_epochs": 2, "epoch_length": 8}  # of the short runs: the first epoch warms up, the second is timed
 AS_IF_LONG = {"deformed_from": 0}  # a run's own length decides whether it deforms slices, and such steps take longer
 EARLIER = ("encoder_weights", "decoder_weights", "initial_weights", "pseudo_dir")  # what earlier stages leave
-UNNAMED = " threads"  # ends what earlier versions noted of a processor, which does not tell one from another
 AGAIN = "remove it, and the costs are measured again"
 
 
@@ -68,8 +67,8 @@ def require_machine(plan: Plan) -> None:
     """
     now = machine()
     for path in (plan.out / "costs" / f"{key}.json" for key in _wanted(plan)):
-        before = read_note(path, "the cost of a stage", AGAIN).get("machine", now) if path.is_file() else now
-        if before != now and not str(before).endswith(UNNAMED):
+        before = read_note(path, "the cost of a stage", AGAIN).get("machine") if path.is_file() else now
+        if before != now:
             raise SemclError(
                 "what the steps of this study cost was measured on another machine",
                 found=f"{before} in {path}, and this is {now}",

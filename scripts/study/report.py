@@ -39,13 +39,8 @@ class StudyReport:
         arms = results.methods
         self.baseline = design.baseline if design.baseline in arms else arms[0]
         others = [Contrast(arm, (self.baseline,)) for arm in arms if arm != self.baseline]
-        later = [
-            contrast
-            for contrast in parse_contrasts(
-                design.contrasts, arms, list(shipped_files(results.plan.keys_of.folder / STRATEGIES))
-            )
-            if contrast not in named
-        ]
+        shipped = list(shipped_files(results.plan.keys_of.folder / STRATEGIES))
+        later = parse_contrasts(design.contrasts, arms, shipped)
         measured = [results.measured(cell) for cell in results.plan.cells]
         found = compare_contrasts(measured, list(named), [*later, *others], design.equivalence)
         self.differences = [one for one in found if one.named]

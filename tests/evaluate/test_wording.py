@@ -48,9 +48,6 @@ def test_the_tests_are_named_in_words() -> None:
         (0.00099, {}, "< 0.001"),
         (None, {}, ""),
         (None, {"missing": "-"}, "-"),
-        (0.0001, {"bound": "$<$ 0.001"}, "$<$ 0.001"),
-        (0.00012, {"bound": "", "form": ".2g"}, "0.00012"),
-        (0.0625, {"bound": "below 0.001", "form": ".2g"}, "0.062"),
     ],
 )
 def test_p_values_as_text(p: float | None, options: dict[str, str], text: str) -> None:

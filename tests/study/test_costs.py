@@ -259,20 +259,6 @@ def test_costs_of_another_machine_are_read_but_neither_added_to_nor_gone_on_with
     assert again.steps == []
 
 
-@pytest.mark.parametrize("machine", [{}, {"machine": "x86_64, 2 threads"}])
-def test_costs_of_earlier_versions_that_name_no_machine_are_gone_on_with(
-    tmp_path: Path, runs: Runs, machine: dict[str, str]
-) -> None:
-    plan = plan_of(tmp_path)
-    found = measure_costs(plan, runs)
-    for path in (plan.out / "costs").glob("*.json"):
-        note = json.loads(path.read_text())
-        note.pop("machine")
-        path.write_text(json.dumps(note | machine))
-    require_machine(plan)
-    assert measure_costs(plan, runs) == found
-
-
 @pytest.mark.parametrize("content", ["", "{", "[]"])
 def test_a_damaged_cost_is_named(tmp_path: Path, runs: Runs, content: str) -> None:
     plan = plan_of(tmp_path)
