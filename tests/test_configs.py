@@ -573,6 +573,13 @@ def test_a_checkpoint_holds_what_validation_has_found_so_far(stage):
         assert handlers[number]["_target_"].endswith(".StopEarly")
 
 
+@pytest.mark.parametrize("stage", ["pretrain", "train"])
+def test_every_validation_is_of_the_same_batches(stage):
+    config = merged(stage)
+    assert config["validate"]["sampler"]["fixed"] is True
+    assert "fixed" not in config["train"]["sampler"]
+
+
 TRAINED = ("coarse", "pretrain", "pretrain_slices", "segment", "train")
 
 

@@ -17,10 +17,11 @@ class PrepareProbe(PrepareBatch):
 
     Args:
         pooling: of the network; masks that it needs come as further channels, and rows are then those of its vectors.
+        show_attention: False hides the attention from the encoder, as in pretraining; regions are still those of it.
     """
 
-    def __init__(self, pooling: Pooling | None = None) -> None:
-        self.pooling = pooling or PatchPooling()
+    def __init__(self, pooling: Pooling | None = None, show_attention: bool = True) -> None:
+        self.pooling, self.show_attention = pooling or PatchPooling(), show_attention
 
     def __call__(
         self, batchdata: dict[str, torch.Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -30,13 +31,14 @@ class PrepareProbe(PrepareBatch):
         )
         labels = self.pooling.labels(cluster)
         rows = torch.stack([query.repeat(len(labels) // len(query)), labels], dim=1)
-        return torch.cat([image, mask, *self.pooling.regions(mask)], dim=1), rows
+        return torch.cat([image, mask * self.show_attention, *self.pooling.regions(mask)], dim=1), rows
 
 
 class NeighbourAccuracy(CumulativeIterationMetric):
-    """Metric: the share of embeddings whose nearest ones of other patients are mostly of their own cluster.
+    """Metric: the share of queries whose nearest ones of other patients are mostly of their own cluster.
 
-    Embeddings whose cluster no other patient has are left out; without any others the value is 0.
+    Embeddings of surroundings, whose cluster is negative, neither count nor vote. Queries whose cluster no other
+    patient has are left out; without any others the value is 0.
 
     Args:
         patients: patient of each query.
@@ -53,6 +55,8 @@ class NeighbourAccuracy(CumulativeIterationMetric):
     def aggregate(self) -> torch.Tensor:
         """The accuracy, a scalar, over all batches since the last reset."""
         embeddings, rows = self.get_buffer()  # type: ignore[no-untyped-call]  # MONAI's
+        objects = rows[:, 1] >= 0
+        embeddings, rows = embeddings[objects], rows[objects]
         vectors, cluster = functional.normalize(embeddings), rows[:, 1]
         patient = self.patients.to(rows.device)[rows[:, 0]]
         other = patient[:, None] != patient[None]

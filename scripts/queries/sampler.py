@@ -35,6 +35,7 @@ class ClusterSampler(Sampler[list[int]]):
         batches: batches per epoch.
         seed: of the order.
         slices: number of the slice of each query; None: sample by cluster.
+        fixed: the same batches in every epoch, as for validation.
 
     Attributes:
         epoch: number of the next epoch.
@@ -53,6 +54,7 @@ class ClusterSampler(Sampler[list[int]]):
         batches: int,
         seed: int = 0,
         slices: Sequence[int] | NDArray[np.integer] | None = None,
+        fixed: bool = False,
     ) -> None:
         if min(clusters_per_batch, queries_per_cluster, batches, len(clusters)) < 1:
             raise SemclError(
@@ -71,7 +73,7 @@ class ClusterSampler(Sampler[list[int]]):
             self.clusters_per_batch * queries_per_cluster,
             "clusters_per_batch (as far as there are) x queries_per_cluster",
         )
-        self.epoch = 0
+        self.epoch, self.fixed = 0, fixed
         self.shared = 0.0
 
     def hold_out(self, patients: Collection[int]) -> None:
@@ -96,7 +98,7 @@ class ClusterSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        self.epoch += 1
+        self.epoch += not self.fixed
         shares = []
         for _ in range(self.batches):
             batch = self._by_cluster(rng) if self.by_slice is None else self._by_slice(self.by_slice, rng)

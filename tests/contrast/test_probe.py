@@ -23,6 +23,21 @@ def test_surroundings_are_classes_of_their_own():
     assert rows.tolist() == [[70, 4], [3, 5], [70, -5], [3, -6]]
 
 
+def test_attention_that_pretraining_hides_is_hidden():
+    shown, hidden = (PrepareProbe(RegionPooling(), show)(batch(2), CPU)[0] for show in (True, False))
+    assert shown[:, 1].any()
+    assert not hidden[:, 1].any()
+    assert torch.equal(shown[:, [0, 2, 3]], hidden[:, [0, 2, 3]])
+
+
+def test_surroundings_neither_count_nor_vote():
+    vectors = torch.tensor([[1, 0], [1, 0.2], [1, 0.1], [1, 0.1]])
+    rows = torch.tensor([[0, 1], [1, 1], [0, -2], [1, -2]])
+    metric = NeighbourAccuracy([0, 1], neighbours=1)
+    metric(vectors, rows)
+    assert metric.aggregate().item() == 1
+
+
 def test_the_accuracy_is_that_of_a_nearest_neighbour_classifier_of_the_other_patients():
     random = np.random.default_rng(0)
     cluster, patients = np.arange(90) % 3, np.arange(90) // 9

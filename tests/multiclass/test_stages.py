@@ -17,12 +17,12 @@ STRATEGIES = ROOT / "bundle" / "configs" / "strategies"
 PATCHES = {"segment_patch": [32, 32, 16], "segment_spacing": [8, 8, 8], "batch_size": 1}
 
 
-def weights(folder):
-    return torch.load(folder / "models" / "segment.pt", weights_only=True)
+def weights(folder, file="segment.pt"):
+    return torch.load(folder / "models" / file, weights_only=True)
 
 
-def same(one, other):
-    return all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
+def same(one, other, file="segment.pt"):
+    return all(torch.equal(value, weights(other, file)[name]) for name, value in weights(one, file).items())
 
 
 @pytest.fixture
@@ -89,15 +89,29 @@ def test_a_resumed_run_ends_with_the_weights_it_would_have_had(consistency, phan
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_only_label_maps_of_the_datalist_are_read(cohort, tmp_path):
+@pytest.mark.parametrize(
+    ("stage", "arm", "given"),
+    [
+        ("segment", None, {}),
+        ("segment", None, {"consistency": 1.0, "confidence": 0.1}),
+        ("segment", "dynunet", PATCHES),
+        ("segment", "segresnet", PATCHES),
+        ("coarse", None, {"labelled_maps": "cross-fitted"}),
+    ],
+)
+def test_only_label_maps_of_the_datalist_are_read(stage, arm, given, cohort, tmp_path, without_stages):
     listed = json.loads((cohort / "datalist.json").read_text())
     hidden = listed["training"][0].pop("label")
     (cohort / "datalist.json").write_text(json.dumps(listed))
-    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "one")
+    overlays = [without_stages(arm)] if arm else []
+    run_here(stage, *overlays, dataset_dir=cohort, output_dir=tmp_path / "one", **given)
     (cohort / hidden).write_text("garbage")
     shutil.rmtree(tmp_path / "one" / "jobs")
-    run_here("segment", dataset_dir=cohort, output_dir=tmp_path / "other")
-    assert same(tmp_path / "one", tmp_path / "other")
+    run_here(stage, *overlays, dataset_dir=cohort, output_dir=tmp_path / "other", **given)
+    networks = [path.name for path in (tmp_path / "one" / "models").glob("*.pt")]
+    assert networks
+    for name in networks:
+        assert same(tmp_path / "one", tmp_path / "other", name)
 
 
 def test_a_teacher_learns_from_scans_without_labels(cohort, tmp_path):

@@ -365,3 +365,10 @@ def test_patients_that_are_held_out_are_in_no_batch_until_they_come_back(slices)
 def test_somebody_must_be_left():
     with pytest.raises(SemclError, match="all of patients that are held out"):
         ClusterSampler(CLUSTERS, PATIENTS, 4, 6, 10).hold_out(range(5))
+
+
+def test_a_fixed_sampler_gives_the_same_batches_every_time_and_another_one_others():
+    fixed, usual = (ClusterSampler(CLUSTERS, PATIENTS, 3, 2, 4, seed=1, fixed=fixed) for fixed in (True, False))
+    first = list(fixed)
+    assert first == list(usual) == list(fixed)
+    assert list(usual) != first
