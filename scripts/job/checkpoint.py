@@ -80,6 +80,8 @@ class Checkpoint:
         if is_longer(self.state["config"], self.job.config) and fitted_to_length(self.job.config):
             refit(parts.pop("scheduler"), parts.pop("optimizer"), states)
             parts.pop("patience", None)
+        if not states.get("scaler"):  # begun where gradients need no scaling, as on a CPU
+            parts.pop("scaler", None)
         for name, part in parts.items():
             part.load_state_dict(states[name])
         engine.state.epoch, engine.state.iteration = self.state["epoch"], self.state["iteration"]

@@ -128,7 +128,7 @@ def constants(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         SemclError: when there are none: what looks like them does not move the logits alike.
     """
     with eval_mode(network), torch.no_grad():
-        before = network(inputs)
+        before = network(inputs).clone()  # the next output may be written to the same place
         for module in reversed(list(network.modules())):
             weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
             of_layer = isinstance(weight, torch.Tensor) and weight.ndim > 1  # and not of a normalisation

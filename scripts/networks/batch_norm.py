@@ -19,6 +19,7 @@ class CpuSyncBatchNorm(_BatchNorm):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(inputs)
+        dtype, inputs = inputs.dtype, inputs.float()  # statistics of half precision would be too coarse
         axes = [axis for axis in range(inputs.ndim) if axis != 1]
         shape = [1, -1] + [1] * (inputs.ndim - 2)
         mean = mean_of_ranks(inputs.mean(axes)).view(shape)
@@ -29,7 +30,7 @@ class CpuSyncBatchNorm(_BatchNorm):
         if self.affine:
             scale = scale * self.weight
         normed = centred * scale.view(shape)
-        return torch.add(normed, self.bias.view(shape)) if self.affine else normed
+        return (torch.add(normed, self.bias.view(shape)) if self.affine else normed).to(dtype)
 
     def _update(self, mean: torch.Tensor, variance: torch.Tensor, own: int) -> None:
         """Update the running statistics with a batch's; ``own`` is the number of values per channel on this rank."""

@@ -50,13 +50,13 @@ class Checkpointed:
     def __init__(self, block: nn.Module) -> None:
         self.block = block
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         if not (self.block.training and torch.is_grad_enabled()):
-            return self._run(*inputs)
-        return checkpoint(self._run, *inputs, use_reentrant=False, context_fn=self._contexts)
+            return self._run(*inputs, **options)
+        return checkpoint(self._run, *inputs, use_reentrant=False, context_fn=self._contexts, **options)
 
-    def _run(self, *inputs: Any) -> Any:
-        return type(self.block).forward(self.block, *inputs)
+    def _run(self, *inputs: Any, **options: Any) -> Any:
+        return type(self.block).forward(self.block, *inputs, **options)
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Contexts of the first pass, and of the one in the backward pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
@@ -36,14 +37,21 @@ def set_precision(network: nn.Module, precision: str, device: torch.device | str
 
 
 class _Forward:
-    """A network's forward pass under autocast: an object, not a closure, so that a copy of the network runs itself."""
+    """A network's forward pass under autocast: an object, not a closure, so that a copy of the network runs itself.
+
+    It does not own the network, which owns it: a copy whose turn is over frees its memory at once.
+    """
 
     def __init__(self, network: nn.Module, kind: str, dtype: torch.dtype) -> None:
-        self.network, self.kind, self.dtype = network, kind, dtype
+        self.network, self.kind, self.dtype = weakref.ref(network), kind, dtype
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Forward, (self.network(), self.kind, self.dtype)  # of a copy: the copy
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        network: Any = self.network()
         with torch.autocast(self.kind, self.dtype):
-            return _as_float32(type(self.network).forward(self.network, *inputs, **options))
+            return _as_float32(type(network).forward(network, *inputs, **options))
 
 
 def _as_float32(output: Any) -> Any:

@@ -275,6 +275,18 @@ def test_the_scale_of_mixed_precision_is_part_of_the_state(tmp_path: Path, monke
     assert scales == [2.0**15]
 
 
+def test_a_run_begun_where_nothing_is_scaled_goes_on_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """float16 is float32 on a CPU, whose scaler has nothing to keep."""
+    monkeypatch.setattr(torch.cuda.amp, "GradScaler", lambda *_: torch.amp.GradScaler("cpu", enabled=False))
+    Training(tmp_path, amp=True).cut(STEPS + 1)
+    monkeypatch.setattr(torch.cuda.amp, "GradScaler", lambda *_: torch.amp.GradScaler("cpu", init_scale=2.0**14))
+    resumed = Training(tmp_path, resume=True, amp=True)
+    resumed.trainer.run()
+    assert resumed.trainer.scaler.get_scale() == 2.0**14
+
+
 @pytest.mark.parametrize("where", ["weight", "running_var"])
 def test_weights_that_are_not_finite_do_not_replace_the_checkpoint(tmp_path: Path, where: str) -> None:
     """Broken by the last step of an epoch, of which each loss was a number."""

@@ -110,6 +110,19 @@ def test_the_constants_of_a_network_move_its_logits(network):
     assert moved[:, 2] == pytest.approx(1, abs=1e-4)
 
 
+def test_a_network_may_write_its_next_output_to_the_same_place():
+    class Graph(nn.Conv2d):
+        """As a CUDA graph does."""
+
+        def forward(self, inputs):
+            if not hasattr(self, "output"):
+                self.output = torch.empty(1, 4, 8, 8)
+            return self.output.copy_(super().forward(inputs))
+
+    network = Graph(1, 4, 1)
+    assert constants(network, torch.randn(1, 1, 8, 8)) is network.bias
+
+
 @pytest.mark.parametrize(
     "network",
     [

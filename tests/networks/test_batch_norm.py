@@ -54,3 +54,14 @@ def test_weights_and_their_names_stay():
 def test_on_other_devices_it_is_pytorchs():
     network = synchronise(nn.Sequential(nn.BatchNorm2d(2)), torch.device("cuda"))
     assert type(network[0]) is nn.SyncBatchNorm
+
+
+def test_statistics_of_half_precision_are_computed_in_single():
+    torch.manual_seed(0)
+    ours, exact = (synchronise(nn.BatchNorm2d(3), torch.device("cpu")) for _ in range(2))
+    inputs = torch.randn(5, 3, 4, 6).bfloat16()
+    found = ours(inputs)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, exact(inputs.float()).bfloat16())
+    assert torch.equal(ours.running_mean, exact.running_mean)
+    assert torch.equal(ours.running_var, exact.running_var)

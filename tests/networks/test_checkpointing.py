@@ -44,6 +44,21 @@ def test_outputs_gradients_and_running_statistics_are_the_same(block, precision,
     assert all(map(torch.equal, found, expected))
 
 
+def test_a_block_may_be_called_with_arguments_by_name():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, inputs, scale=1.0):
+            return self.second(self.first(inputs)) * scale
+
+    network = nn.Sequential(Scaled())
+    inputs = torch.randn(2, 3)
+    expected = network[0](inputs, scale=3.0)
+    assert torch.equal(checkpoint_blocks(network)[0](inputs, scale=3.0), expected)
+
+
 def test_a_copy_runs_its_own_weights(batch):
     network = checkpoint_blocks(encoder())
     other = copy.deepcopy(network)

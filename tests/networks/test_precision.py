@@ -1,6 +1,9 @@
 """Precision: what runs in bfloat16, and that float32 and weights stay as they were."""
 
 import copy
+import gc
+import pickle
+import weakref
 
 import pytest
 import torch
@@ -63,6 +66,26 @@ def test_a_copy_runs_its_own_weights_at_the_same_precision(batch):
     assert torch.equal(network(batch)[-1], before)
     assert not torch.equal(other(batch)[-1], before)
     torch.testing.assert_close(fused(network)(batch)[-1], before, rtol=0.05, atol=0.05)
+
+
+def test_a_copy_whose_turn_is_over_frees_its_memory_at_once(batch):
+    network = on_device(encoder(), "cpu", precision="bfloat16")
+    gc.disable()
+    try:
+        copied = fused(network)
+        copied(batch)
+        left = weakref.ref(copied)
+        del copied
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_it_can_be_saved_whole(batch):
+    network = on_device(encoder(), "cpu", precision="bfloat16")
+    again = pickle.loads(pickle.dumps(network))
+    assert torch.equal(again(batch)[-1], network(batch)[-1])
+    assert again.forward.network() is again
 
 
 def test_it_can_be_set_back(batch):
