@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..cohort.label_table import LabelTable
 
+NUMBERS = ("window", "spacing", "patch_size", "pooling", "show_attention")  # that users of an encoder need to know
 COMPARED, AVERAGED = 4, 64  # on which features are compared, and over which attention is averaged
 
 
@@ -41,7 +42,7 @@ def export_encoder(
             run.
         overrides: settings: given, for weights that do not note their settings; then also the numbers of pretraining.
     """
-    from ..cohort.provenance import note_of
+    from ..cohort.provenance import BEFORE, note_of
     from ..export.export import check_kind, checked_fold, mask_value, write_export
     from ..export.readme import Facts
     from ..job.weights import load_weights
@@ -53,7 +54,7 @@ def export_encoder(
     check_kind(encoder, to)
     path = Path(weights) if weights else Path(shared.ckpt_dir) / "encoder.pt"
     load_weights(path, encoder, "pretrain.yaml")
-    value = mask_value(mask, _shares(shared) if mask == "mean" else [])
+    value = mask_value(mask, _shares(shared) if mask == "mean" else [], shared.show_attention)
     images, classes = _images(shared), outputs or len(shared.labels) + 1
     folded, differs, from_zeros = checked_fold(encoder, images, classes, value)
     note = note_of(path)
@@ -62,6 +63,9 @@ def export_encoder(
         organs=_table_of(path, shared.labels).names,
         cases=note.get("cases"),
         patients=note.get("patients"),
+        before=note.get(BEFORE, []),
+        meaning=note.get("meaning"),
+        numbers={key: getattr(shared, key) for key in NUMBERS},
         in_channels=images.shape[1] + (value is None),
         out_channels=classes,
         mask=mask,

@@ -122,11 +122,23 @@ def _exported(note: Path) -> bool:
         return False
 
 
-def mask_value(mask: str, shares: Sequence[float]) -> float | None:
-    """The constant attention of a choice; ``shares`` are those of queries that attention covers, for "mean".
+def mask_value(mask: str, shares: Sequence[float], shown: bool = True) -> float | None:
+    """The constant attention of a choice.
+
+    Args:
+        mask: the choice.
+        shares: those of queries that attention covers, for "mean".
+        shown: whether pretraining showed the mask; otherwise its weights are still random.
 
     Raises:
-        SemclError: for another choice.
+        SemclError: for another choice, and for a mask that pretraining never showed.
     """
     one_of("mask", mask, MASK_CHOICES)
+    if mask != "zeros" and not shown:
+        raise SemclError(
+            "the encoder has never seen an attention mask, so its weights for one are random",
+            found=f"--mask {mask}, and weights pretrained with show_attention: false",
+            expected="zeros, which it saw in the mask's place",
+            remedy="leave out --mask",
+        )
     return {"zeros": 0.0, "ones": 1.0, "mean": sum(shares) / max(len(shares), 1), "keep": None}[mask]

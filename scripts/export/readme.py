@@ -19,6 +19,13 @@ missing, unexpected = network.load_state_dict(weights, strict=False)
 if unexpected or {{name for name in missing if name in weights}}:
     raise ValueError(f"another network: {{unexpected}}")  # what is missing is the decoder, which is trained anew
 """
+MEANINGS = {  # of positives in pretraining -> what it pulled together
+    "cluster": "queries of one organ in one phase",
+    "object": "queries of one organ",
+    "phase": "queries, or slices, of scans of one phase",
+    "query": "views of one query",
+    "slice": "views of one slice",
+}
 NNUNET_LINES = """\
 nnUNetv2_train DATASET {configuration} FOLD -p {plans} -pretrained_weights {file}
 """
@@ -33,6 +40,9 @@ class Facts:
         organs: names of the organs it told apart.
         cases: hashes of the training scans, separated by blanks; None where its note does not say.
         patients: of their patients, likewise.
+        before: notes on other cohorts, whose weights pretraining began with.
+        meaning: of positives in pretraining; None where its note does not say.
+        numbers: of the images it was pretrained on, and of what its encoder was shown, by their keys in the configs.
         in_channels: of the exported network's input.
         out_channels: of the network the weights were put into.
         mask: which attention was folded in.
@@ -46,6 +56,9 @@ class Facts:
     organs: tuple[str, ...]
     cases: str | None
     patients: str | None
+    before: list[Mapping[str, Any]]
+    meaning: str | None
+    numbers: Mapping[str, Any]
     in_channels: int
     out_channels: int
     mask: str
@@ -63,7 +76,7 @@ class Facts:
         """The facts as plain data; stages that learn on from the weights look for patients who are tested in them."""
         facts = {**asdict(self), "scans": self.scans, "organ_names": list(self.organs)}
         del facts["organs"]  # in notes of stages a hash
-        return {key: value for key, value in facts.items() if value is not None or key == "value"}
+        return {key: value for key, value in facts.items() if value not in (None, []) or key == "value"}
 
 
 def call_of(encoder: Any, in_channels: int, out_channels: int) -> tuple[str, str]:
@@ -91,7 +104,7 @@ def readme(out: Path, to: str, facts: Facts, folded: Folded) -> str:
     scans = "scans" if facts.scans is None else f"{facts.scans} scans"
     return f"""# {out.name}: a pretrained encoder for {type(folded.network).__name__}
 
-Pretrained with SemCL: semantic-aware contrastive learning on {scans}, which pulls queries of one organ in one phase
+Pretrained with SemCL: contrastive learning on {scans}, which pulls {MEANINGS.get(str(facts.meaning), "what is alike")}
 together and pushes others apart.
 
 | | |
@@ -99,6 +112,9 @@ together and pushes others apart.
 | organs | {", ".join(facts.organs)} |
 | cohort | {facts.cohort or "not noted"} (hash) |
 | input channels | {facts.in_channels} |
+| intensities | window {facts.numbers["window"]}, scaled to -1 to 1: give the network the same |
+| voxels | {facts.numbers["spacing"]} mm (0: as scanned), patches of {facts.numbers["patch_size"]} |
+| features compared | pooling: {facts.numbers["pooling"]} |
 
 ## Fine-tuning
 
@@ -115,6 +131,9 @@ def _about_mask(facts: Facts, lost: list[str]) -> str:
     if facts.value is None:
         return f"""The last input channel is the attention mask of an organ, 0 or 1. {measured} the features of both
 networks differ by at most {facts.differs:.2g} of their norm."""
+    if not facts.numbers["show_attention"]:
+        return f"""In pretraining the attention mask was hidden: the encoder saw zeros in its place, and they are folded
+away. {measured} features differ by at most {facts.differs:.2g} of their norm from those with a mask of zeros."""
     text = f"""In pretraining the encoder also saw an organ's attention mask. Here it is folded away as a constant mask
 of {facts.value:.3g} ({facts.mask}). {measured} features differ by at most {facts.differs:.2g} of their norm from those
 with that mask, and by {facts.differs_from_zeros:.2g} from those with a mask of zeros."""

@@ -50,7 +50,7 @@ class Settings:
         """The settings that parts of the config depend on, directly or through others, but for those named -<part>."""
         left_out = {part.removeprefix(WITHOUT) for part in parts if part.startswith(WITHOUT)}
         reached = self._reached((part for part in parts if not part.startswith(WITHOUT)), left_out)
-        return {key: self._value(key) for key in sorted(reached) if self._is_setting(key)}
+        return {key: self.value(key) for key in sorted(reached) if self._is_setting(key)}
 
     def take_over(self, weights: Sequence[str] = (), perhaps: Sequence[str] = ()) -> None:
         """Use the numbers that weights were made with wherever the config is given none.
@@ -63,7 +63,7 @@ class Settings:
             SemclError: when a file was made with other settings than are given, or does not note its settings; and for
                 a cohort of MR whose window is neither given nor noted.
         """
-        one_of("settings", mode := self._value("settings"), (NOTED, GIVEN))
+        one_of("settings", mode := self.value("settings"), (NOTED, GIVEN))
         used, taken = self._used(), dict[str, Any]()
         for path in map(Path, [*weights, *perhaps]):
             changed = list[str]()
@@ -71,7 +71,7 @@ class Settings:
                 free = key in used and key not in self.given and key not in taken
                 if free and self._is_number(key) and value is not None:
                     taken[key] = value
-                    if value != self._value(key):
+                    if value != self.value(key):
                         self._put(key, value)
                         changed.append(f"{key} {short(json.dumps(value))}")
             if changed:
@@ -90,7 +90,7 @@ class Settings:
         if folder is not None and stated_modality(str(folder)) == "MR":
             raise SemclError(
                 "the scans are MR, and would be cut off as CT is",
-                found=f"no window but that of common.yaml, {self._value('window')}; modality MR in {folder}",
+                found=f"no window but that of common.yaml, {self.value('window')}; modality MR in {folder}",
                 expected="a window for these scans",
                 remedy="write `window: percentile` into the overlay, or give --window percentile, or two numbers",
             )
@@ -153,7 +153,8 @@ class Settings:
         component = isinstance(self._written(key), Mapping) or isinstance(self.common.get(key), Mapping)
         return self._is_number(key) or (component and self._written(key) != self.common.get(key))
 
-    def _value(self, key: str) -> Any:
+    def value(self, key: str) -> Any:
+        """A key's value, as it can be noted."""
         found = self.parser.get_parsed_content(key) if self._is_number(key) else self._written(key)
         return json.loads(json.dumps(found, default=str))
 
@@ -192,7 +193,7 @@ def noted_settings(weights: Path) -> dict[str, Any] | None:
 
 def made_with(settings: Settings, *parts: str) -> dict[str, Any]:
     """What is noted beside weights: the settings of parts of the running config, the precision, and versions."""
-    precision = settings.config.get("precision", "float32")
+    precision = settings.value("precision")
     if precision == "float16" and not torch.cuda.is_available():
         precision = "float32"  # as in networks.precision
     return {PARTS: list(parts), SETTINGS: settings.of(parts), "precision": precision, "versions": versions()}

@@ -14,6 +14,7 @@ from scripts.job.weights import save_weights
 from scripts.networks.monai_encoders import SegResNetEncoder
 from tests.stages import NO_SETTINGS, ROOT
 
+SEEN = {"cohort": "b", "cases": "gg", "patients": "hh"}
 NUMBERS = {"init_filters": 8, "blocks_down": [1, 1]}
 
 
@@ -27,7 +28,9 @@ def pretrained(cohort, tmp_path):
     save_weights(
         cohort / "models" / "encoder.pt",
         encoder,
-        {"stage": "pretrain.yaml", "cohort": "c", "cases": "aa bb cc", "patients": "dd ee"} | NO_SETTINGS,
+        {"stage": "pretrain.yaml", "cohort": "c", "cases": "aa bb cc", "patients": "dd ee", "before": [SEEN]}
+        | {"meaning": "object"}
+        | NO_SETTINGS,
     )
     return {"dataset_dir": str(cohort), "overlay": str(tmp_path / "mine.yaml"), "bundle_root": str(ROOT / "bundle")}
 
@@ -44,8 +47,11 @@ def test_weights_and_a_readme_with_what_was_measured(pretrained, tmp_path, capsy
     assert (note["in_channels"], note["value"], note["measured_on"]) == (1, 0.0, note["scans"])
     assert note["differs"] < 1e-5
     assert (note["cohort"], note["cases"], note["patients"]) == ("c", "aa bb cc", "dd ee")  # to find leaks by
+    assert note["before"] == [SEEN]
     assert note["organ_names"]
     assert "organs" not in note
+    assert "pulls queries of one organ together" in " ".join(out.with_suffix(".md").read_text().split())
+    assert "| voxels | [5, 5, 0] mm" in out.with_suffix(".md").read_text()
     assert "a constant mask" in " ".join(out.with_suffix(".md").read_text().split())
 
 

@@ -10,7 +10,23 @@ from scripts.export.export import check_kind, checked_fold, mask_value, write_ex
 from scripts.export.readme import Facts
 from tests.export.test_folding import changed, encoders
 
-FACTS = Facts("c0", ("liver", "spleen"), "c1 c2 c3 c4 c5", "p1 p2", 1, 3, "zeros", 0.0, 4, 0.0, 0.0)
+NUMBERS = {"window": [-160, 240], "spacing": [2, 2, 0], "patch_size": 64, "pooling": "regions", "show_attention": True}
+FACTS = Facts(
+    cohort="c0",
+    organs=("liver", "spleen"),
+    cases="c1 c2 c3 c4 c5",
+    patients="p1 p2",
+    before=[],
+    meaning="cluster",
+    numbers=NUMBERS,
+    in_channels=1,
+    out_channels=3,
+    mask="zeros",
+    value=0.0,
+    measured_on=4,
+    differs=0.0,
+    differs_from_zeros=0.0,
+)
 
 
 def exported(name, out, mask=0.0):
@@ -46,3 +62,10 @@ def test_masks():
     assert [mask_value(mask, [0.1, 0.3]) for mask in ("zeros", "ones", "mean", "keep")] == [0, 1, 0.2, None]
     with pytest.raises(SemclError, match="did you mean ones"):
         mask_value("one", [])
+
+
+@pytest.mark.parametrize("mask", ["ones", "mean", "keep"])
+def test_a_mask_that_pretraining_never_showed_has_no_weights_to_export(mask):
+    with pytest.raises(SemclError, match="never seen an attention mask"):
+        mask_value(mask, [0.5], shown=False)
+    assert mask_value("zeros", [], shown=False) == 0

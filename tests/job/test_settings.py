@@ -99,6 +99,8 @@ def test_a_note_says_the_precision_and_the_versions(tmp_path: Path, table: Label
     weights = trained("train", tmp_path / "models", table, precision="bfloat16")
     half = json.loads(weights.with_suffix(".json").read_text())
     assert half["precision"] == "bfloat16"
+    usual = trained("train", tmp_path / "others", table)
+    assert json.loads(usual.with_suffix(".json").read_text())["precision"] == "float32"
     assert {"semcl", "torch", "monai"} <= set(half["versions"])
 
 
