@@ -65,3 +65,8 @@ def checksum(path: Path) -> int:
         while block := file.read(1 << 20):
             total = zlib.crc32(block, total)
     return total
+
+
+def checksum_of(path: str | Path | None) -> int | None:
+    """The checksum of a file; None where there is none."""
+    return None if path is None or not Path(path).is_file() else checksum(Path(path))

@@ -16,7 +16,7 @@ from ..cohort.case import Case, input_files
 from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import volumes
 from ..errors import SemclError, one_of, raise_all
-from ..files import checksum, write_text
+from ..files import write_text
 from ..outputs import Output
 from .collection import Collector
 from .findings import above, write_audit
@@ -160,11 +160,6 @@ class Audit:
         seed = [self.seed, *case.encode()]
         errors = float(np.random.default_rng(seed).uniform(*BLUR))
         return simulate_map(objects, len(self.table), self.inferer, errors, f"{case} {self.seed}")
-
-
-def checksum_of(path: str) -> int | None:
-    """The checksum of a file; None without one."""
-    return checksum(Path(path)) if Path(path).is_file() else None
 
 
 def _stranger(name: str, path: Path) -> SemclError:

@@ -29,6 +29,7 @@ from .table import LABELS, Embeddings, embed_queries, sample_queries
 RECALLS = (1, 5, 10)
 SILHOUETTE_QUERIES = 5000  # queries in a silhouette at most, since it compares every pair
 TITLES = {"organ": "organ", "phase": "phase", "cluster": "organ x phase"}
+FIXED = ("summary.json", "queries.csv", "neighbours.csv", "neighbours.png")  # files that are there whatever is embedded
 Measure = dict[str, Any]
 
 
@@ -38,7 +39,8 @@ class Embedding:
     Args:
         store: the store of the queries.
         cases: the store's cases.
-        encoders: name -> encoder, in the order they are shown; the last one's neighbours are pictured.
+        encoders: name -> encoder, in the order they are shown, None for one that there is not; the last one's
+            neighbours are pictured.
         output_dir: where embeddings/ is written.
         device: where the encoders run.
         pooling: of the encoders' feature maps, as in pretraining.
@@ -58,7 +60,7 @@ class Embedding:
         self,
         store: QueryStore,
         cases: Sequence[Case],
-        encoders: Mapping[str, nn.Module],
+        encoders: Mapping[str, nn.Module | None],
         output_dir: str,
         device: torch.device,
         pooling: Pooling,
@@ -73,7 +75,8 @@ class Embedding:
         organ: str = "",
         case: str = "",
     ) -> None:
-        self.store, self.cases, self.encoders = store, list(cases), dict(encoders)
+        self.store, self.cases = store, list(cases)
+        self.encoders = {name: encoder for name, encoder in encoders.items() if encoder is not None}
         self.folder, self.device = Path(output_dir) / "embeddings", device
         self.batch_size, self.num_workers = batch_size, num_workers
         self.show_attention, self.pooling = show_attention, pooling
@@ -118,6 +121,7 @@ class Embedding:
             "figures": list(figures),
         }
         write_text(self.folder / "summary.json", json.dumps(content, indent=1))
+        output.keep_only([*FIXED, *(f"{name}.npy" for name in found), *(f"{name}.svg" for name in figures)])
         print(headline)
         print(f"maps and neighbours: {self.folder}")
 
@@ -129,8 +133,7 @@ class Embedding:
             names |= {f"{name}.npy" for name in summary["encoders"]}
         except (OSError, ValueError, TypeError, KeyError):
             return False
-        fixed = {"summary.json", "queries.csv", "neighbours.csv", "neighbours.png"}
-        return {path.name for path in visible(self.folder)} <= names | fixed
+        return {path.name for path in visible(self.folder)} <= names.union(FIXED)
 
     def _check(self, queries: NDArray[np.int64]) -> None:
         patients = len(set(self.store.patients[queries].tolist()))
@@ -182,9 +185,11 @@ class Embedding:
         purity = next(measure for measure in measures if measure["title"] == purity_title("organ", self.neighbours))
         values = ", ".join(f"{value:.2f} {name}" for name, value in zip(self.encoders, purity["found"], strict=False))
         count, patients = len(embeddings), len(set(embeddings.patients))
+        learnt = {case.patient for case in self.cases if case.fold is not None} & set(embeddings.patients)
+        seen = f", {len(learnt)} of whom pretraining has seen" if learnt else ""
         return (
             f"Of the {self.neighbours} nearest queries of other patients this share shows the same organ: {values} "
-            f"({purity['found'][-1]:.2f} by chance; {count} queries of {counted(patients, 'patient')})."
+            f"({purity['found'][-1]:.2f} by chance; {count} queries of {counted(patients, 'patient')}{seen})."
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -50,6 +50,7 @@ class Evaluation:
         equivalence: the largest difference of Dice, IoU and NSD that means nothing in practice; 0 for none.
         nsd: what NSD counts, "area" of the surfaces or "edges": their voxels.
         common: leave out cases that a method has no map of, and say which, instead of refusing them.
+        cohort: ids of all cases of the cohort, whose maps are not missing a ground truth.
         job: the run; with a shard, only that shard is measured, into rows/, where a run without one collects it.
 
     Raises:
@@ -73,6 +74,7 @@ class Evaluation:
         equivalence: float = EQUIVALENCE,
         nsd: str = AREA,
         common: bool = False,
+        cohort: Collection[str] = (),
         job: Job | None = None,
     ) -> None:
         for option, number, valid, expected in (
@@ -96,7 +98,7 @@ class Evaluation:
                 expected=f"another name: method {TRUTH} is the ground truth",
                 remedy="rename or link the folder",
             )
-        self.cases, self.left_out = measurable(cases, self.methods, common)
+        self.cases, self.left_out = measurable(cases, self.methods, common, cohort)
         window_ends(torch.zeros(1), window)  # refuse an invalid window before anything is measured
         self.output_dir, self.window, self.tolerance = Path(output_dir), window, tolerance
         self.pictures, self.workers, self.seen, self.job = pictures, workers, seen, job

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from ..refine.expected_dice import quality_path, read_quality
 from ..sidefiles import for_show
+from .metrics import FALSE_POSITIVE
 from .rows import Row
 
 FEWEST_EXPECTED = 3  # organs of scans from which a correlation is computed
@@ -51,6 +52,8 @@ class ExpectedBesideMeasured:
 def expected_beside_measured(rows: Sequence[Row], method: str, folder: Path) -> ExpectedBesideMeasured | None:
     """Compare the measured Dice of a method with what lies beside its predictions; None with too little of it.
 
+    An organ that is drawn where the ground truth has none has Dice 0, although it has no row of it.
+
     Args:
         rows: the table of rows.
         method: whose rows are compared.
@@ -58,8 +61,10 @@ def expected_beside_measured(rows: Sequence[Row], method: str, folder: Path) -> 
     """
     measured: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row.metric == "dice" and row.method == method:
+        if row.method == method and row.metric == "dice":
             measured.setdefault(row.case, {})[row.organ] = row.value
+        elif row.method == method and row.metric == FALSE_POSITIVE and row.value > 0:
+            measured.setdefault(row.case, {})[row.organ] = 0.0
     pairs = []
     for case, by_organ in measured.items():
         path = quality_path(folder, case)

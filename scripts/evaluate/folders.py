@@ -81,7 +81,7 @@ def misfits(case: Case) -> list[SemclError]:
 
 
 def measurable(
-    cases: Sequence[Case], methods: Mapping[str, Path], common: bool
+    cases: Sequence[Case], methods: Mapping[str, Path], common: bool, others: Collection[str] = ()
 ) -> tuple[list[Case], dict[str, list[str]]]:
     """The cases that can be measured, and the ids of those left out by the reason.
 
@@ -89,6 +89,7 @@ def measurable(
         cases: those to measure.
         methods: name -> folder of label maps.
         common: leave out cases that a method has no map of; False leaves them in, to be refused.
+        others: ids of a cohort's other cases, which are not to be measured.
 
     Raises:
         SemclError: when no case is left.
@@ -104,7 +105,7 @@ def measurable(
         else:
             kept.append(case)
     if common:
-        left_out |= without_truth(cases, methods)
+        left_out |= without_truth(cases, methods, others)
     if cases and not kept:
         raise SemclError(
             "there is no case to measure",
@@ -115,9 +116,11 @@ def measurable(
     return kept, left_out
 
 
-def without_truth(cases: Sequence[Case], methods: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Ids of the label maps of each method that have no ground truth, by the reason."""
-    known = {case.id for case in cases}
+def without_truth(
+    cases: Sequence[Case], methods: Mapping[str, Path], others: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Ids of the label maps of each method that are neither of ``cases`` nor of ``others``, by the reason."""
+    known = {case.id for case in cases}.union(others)
     maps = {name: set(volumes(path)) - known if path.is_dir() else set() for name, path in methods.items()}
     return {f"no ground truth for the maps of {name}": sorted(left) for name, left in maps.items() if left}
 

@@ -27,6 +27,7 @@ def overlay_figure(
     objects: int,
     main: str | None = None,
     window: Sequence[float] | str | None = None,
+    counted: NDArray[np.bool_] | None = None,
 ) -> bytes:
     """An axial slice, bare and with the contours of each label map, the patient's right on the left (PNG).
 
@@ -39,10 +40,12 @@ def overlay_figure(
         objects: how many objects there are.
         main: the map whose errors choose the slice, None for the last.
         window: intensities shown, stated on the bare slice.
+        counted: voxels (X, Y, Z) at which an error counts, None for all.
     """
     (_, truth), *predictions = maps.items()
     main_map = maps[main or list(maps)[-1]]
-    wrong = (truth != main_map).sum((0, 1)) + 1e-6 * (truth > 0).sum((0, 1))
+    errors = truth != main_map if counted is None else (truth != main_map) & counted
+    wrong = errors.sum((0, 1)) + 1e-6 * (truth > 0).sum((0, 1))
     z = int(np.argmax(wrong))
     figure, axes = plt.subplots(1, 1 + len(maps), figsize=(3.1 * (1 + len(maps)), 2.7))
     panels: list[tuple[str, NDArray[np.integer] | None]] = [(f"image, slice {z + 1} of {image.shape[2]}", None)]

@@ -56,9 +56,12 @@ def case_picture(
     maps = {TRUTH: read_label(case, image, table)}
     for method, predictions in methods.items():
         maps[method] = read_objects(volumes(predictions)[case.id], image, case.id, table)
+    unknown = [] if case.annotated is None else [name for name in table.names if name not in case.annotated]
+    numbers = [table.names.index(name) + 1 for name in unknown]
+    counted = (maps[TRUTH] >= 0) & ~np.isin(maps[main], numbers)
     maps = {name: np.maximum(objects, 0) for name, objects in maps.items()}  # without ignored voxels
     pixels = normalise(image.as_tensor(), window).movedim(0, -1).numpy()
-    png = overlay_figure(pixels, maps, spacing(image), len(table), main, window)
+    png = overlay_figure(pixels, maps, spacing(image), len(table), main, window, counted)
     with written_whole(folder / f"{case.id}.png") as aside:
         aside.write_bytes(png)
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .. import ranks
 from ..errors import SemclError, one_of
-from ..files import checksum
+from ..files import checksum_of
 from ..freshness import key
 from .batch_norm import synchronise
 from .checkpointing import checkpoint_blocks
@@ -107,5 +106,4 @@ def engine_path(weights: Sequence[str], arguments: Mapping[str, Any]) -> str:
         weights: files of all weights of the network; those that do not exist count as such.
         arguments: of ``monai.networks.trt_compile``.
     """
-    made_of = [checksum(Path(path)) if Path(path).is_file() else None for path in weights]
-    return f"{weights[0]}.{key([made_of, dict(arguments)])}"
+    return f"{weights[0]}.{key([list(map(checksum_of, weights)), dict(arguments)])}"

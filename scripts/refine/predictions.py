@@ -19,7 +19,7 @@ from ..cohort.case import Case, input_files
 from ..cohort.provenance import note_of
 from ..cohort.resampling import RESAMPLING
 from ..errors import SemclError
-from ..files import checksum, write_text
+from ..files import checksum, checksum_of, write_text
 from ..freshness import key, newer, noted, stamp
 from ..intake.given_maps import ToolMaps, needs_coarse
 from ..job.config_check import config_digest
@@ -167,7 +167,7 @@ class Predictions:
     def _made_by(self) -> dict[str, object]:
         tool = {"tool": key(self.tool.numbers)} if self.tool is not None and self.tool.used else {}
         files = [*self.weights, *map(calibration_path, self.weights)]
-        made_of = [checksum(path) if path.is_file() else None for path in files]
+        made_of = list(map(checksum_of, files))
         config = {name: value for name, value in self.job.config.items() if name != "section"}  # which cases, not how
         labels = self.job.origin.get("labels")
         return {"weights": made_of, "config": config_digest(config), "labels": labels, "resampling": RESAMPLING, **tool}
@@ -198,7 +198,7 @@ class Predictions:
 
     @cached_property
     def _coarse_checksum(self) -> int | None:
-        return checksum(self.coarse) if self.coarse is not None and self.coarse.is_file() else None
+        return checksum_of(self.coarse)
 
     def _current(self, case: Case) -> bool:
         sources = list(filter(Path.exists, [case.image, *self._maps(case)]))

@@ -87,7 +87,7 @@ def _differences(title: str, lines: Sequence[Mapping[str, Any]]) -> str:
 def embedded(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[str]:
     """The encoders whose embeddings were measured: the untrained one, then those of strategies that pretrain."""
     measured = {name for line in lines for name in line}
-    return [name for name in ("untrained", *methods) if name in measured]
+    return [name for name in ("untrained", "begun", *methods) if name in measured]
 
 
 def _embeddings(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:

@@ -91,6 +91,7 @@ class Pipelines:
         found[stage] = self._step(run, stage, needs, folders | weights)
         if stage == "pretrain" and self.plan.embeddings:
             examined = {"ckpt_dir": str(found[stage].folder / "models"), "map_points": 600}
+            examined |= {key: value for key, value in weights.items() if key == "initial_weights"}
             found["embed"] = self._step(
                 run, "embed", [*needs, found[stage]], folders | examined, counts=False, optional=True
             )

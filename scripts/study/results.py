@@ -25,6 +25,8 @@ from .step import Step
 from .step_process import METHOD
 from .strategy import FLOOR
 
+BEFORE = ("untrained", "begun")  # encoders before pretraining: with random weights, and what it began with
+
 
 class Results:
     """The measured runs of a plan.
@@ -208,15 +210,15 @@ class Results:
         }
 
     def embeddings(self) -> list[dict[str, Any]]:
-        """One line per measure of the embed stage: "untrained" or a strategy -> mean over its runs."""
+        """One line per measure of the embed stage: "untrained", "begun" or a strategy -> mean over its runs."""
         found: dict[str, dict[str, list[float]]] = {}
         for run in self.plan.runs():
             for step in self.pipelines.steps(run):
                 path = step.folder / "embeddings" / "summary.json"
                 for title, by_encoder in (for_show(path, _measures) or []) if path.is_file() else []:
                     line = found.setdefault(title, {})
-                    for method, encoder in ((run.strategy.name, "pretrained"), ("untrained", "untrained")):
-                        if (value := by_encoder[encoder]) is not None:
+                    for method, encoder in ((run.strategy.name, "pretrained"), *((one, one) for one in BEFORE)):
+                        if (value := by_encoder.get(encoder)) is not None:
                             line.setdefault(method, []).append(value)
         return [
             {"measure": title, **{method: float(np.mean(values)) for method, values in line.items()}}
@@ -244,5 +246,5 @@ def _measures(path: Path) -> list[tuple[str, dict[str, float | None]]]:
     for measure in content["measures"]:
         values = [None if value is None else float(value) for value in measure["found"]]
         by_encoder = dict(zip(content["encoders"], values, strict=True))
-        found.append((str(measure["title"]), {name: by_encoder[name] for name in ("pretrained", "untrained")}))
+        found.append((str(measure["title"]), {name: by_encoder.get(name) for name in ("pretrained", *BEFORE)}))
     return found

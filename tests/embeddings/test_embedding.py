@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -314,6 +315,26 @@ def test_the_headline_names_every_encoder_and_chance(
     assert str(tmp_path / "embeddings") in shown
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_patients_that_pretraining_has_seen_are_counted(
+    cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path
+) -> None:
+    store, cases = cohort_of_toys
+    learnt = [replace(case, fold=0 if case.patient == cases[0].patient else None) for case in cases]
+    stage((store, learnt), tmp_path, {"of organ": OfOrgan()}).run()
+    assert summary_of(tmp_path / "embeddings")["headline"].endswith("3 patients, 1 of whom pretraining has seen).")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_vectors_of_an_encoder_that_is_left_out_are_removed(
+    cohort_of_toys: tuple[QueryStore, list[Case]], tmp_path: Path
+) -> None:
+    stage(cohort_of_toys, tmp_path, {"random": encoder(), "of organ": OfOrgan()}).run()
+    stage(cohort_of_toys, tmp_path, {"random": None, "of organ": OfOrgan()}).run()
+    assert {path.name for path in (tmp_path / "embeddings").glob("*.npy")} == {"of organ.npy"}
+    assert summary_of(tmp_path / "embeddings")["encoders"] == ["of organ", "chance"]
+
+
 def test_the_report_can_read_it(made: Path) -> None:
     found = read_embeddings(made)
     assert {name: str(figure)[:4] for name, figure in found["figures"].items()} == dict.fromkeys(
@@ -419,6 +440,20 @@ def test_the_pretrained_vectors_are_those_of_the_weights_in_the_file(embedded_ph
         mean = torch.cat([masked_mean(level, inputs[:, 1:])[0] for level in network(inputs)])
     vector = np.load(embedded_phantoms / "embeddings" / "pretrained.npy")[5]
     assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-4)
+
+
+def test_what_pretraining_began_with_is_embedded_too(embedded_phantoms: Path, tmp_path: Path) -> None:
+    models = Path(shutil.copytree(embedded_phantoms / "models", tmp_path / "models"))
+    start = QueryEncoder(2, "basic", [1, 1, 1, 1], [4, 8, 8, 16])
+    torch.save(start.state_dict(), tmp_path / "start.pt")
+    given = {"ckpt_dir": models, "store_dir": embedded_phantoms / "store", "initial_weights": tmp_path / "start.pt"}
+    labels = embedded_phantoms / "labels"
+    run_here("embed", dataset_dir=embedded_phantoms, attention_dir=labels, output_dir=tmp_path, **FEWER, **given)
+    vectors = {name: np.load(tmp_path / "embeddings" / f"{name}.npy") for name in ("untrained", "begun", "pretrained")}
+    assert summary_of(tmp_path / "embeddings")["encoders"] == [*vectors, "chance"]
+    assert np.array_equal(vectors["pretrained"], np.load(embedded_phantoms / "embeddings" / "pretrained.npy"))
+    assert not np.allclose(vectors["begun"], vectors["untrained"], atol=0.05)
+    assert not np.allclose(vectors["begun"], vectors["pretrained"], atol=0.05)
 
 
 def test_the_stage_gives_the_same_bytes_again(embedded_phantoms: Path, tmp_path: Path) -> None:

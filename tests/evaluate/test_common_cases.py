@@ -70,3 +70,11 @@ def test_cases_without_a_label_map_are_left_out_and_named() -> None:
     assert measurable(cases, {}, False) == (cases[:1], {"without a label map": ["b"]})
     with pytest.raises(SemclError, match="there is no case to measure"):
         measurable(cases[1:], {}, False)
+
+
+def test_maps_of_a_cohorts_other_cases_do_not_lack_a_ground_truth(tmp_path: Path) -> None:
+    for name in ("a", "learnt", "stranger"):
+        write_nifti(tmp_path / "maps" / f"{name}.nii.gz", np.ones((2, 2, 2), np.uint8))
+    cases = [Case("a", "a", "ct", Path("x"), Path("y"))]
+    _, left_out = measurable(cases, {"maps": tmp_path / "maps"}, True, ["a", "learnt"])
+    assert left_out == {"no ground truth for the maps of maps": ["stranger"]}

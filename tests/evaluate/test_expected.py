@@ -39,6 +39,14 @@ def test_pairs_are_those_of_the_method_and_of_organs_with_both(tmp_path):
     assert "Of 3 segmented organs of scans" in found.in_words()
 
 
+def test_an_organ_that_is_drawn_where_there_is_none_has_dice_0(tmp_path):
+    absent = [Row("a", "a", organ, "portal", "refined", "false_positive_ml", ml)
+              for organ, ml in (("kidney", 20.0), ("aorta", 0.0))]  # fmt: skip
+    write(tmp_path, {"a": {"liver": 0.95, "kidney": 0.9, "aorta": 0.3}, "b": {"liver": 0.9}})
+    found = expected_beside_measured([*ROWS, *absent], "refined", tmp_path)
+    assert sorted(zip(found.expected, found.measured, strict=True)) == [(0.9, 0.0), (0.9, 0.8), (0.95, 0.9)]
+
+
 def test_equal_values_have_no_correlation(tmp_path):
     write(tmp_path, {"a": {"liver": 0.5, "spleen": 0.5}, "b": {"liver": 0.5}})
     found = expected_beside_measured(ROWS, "refined", tmp_path)

@@ -109,6 +109,17 @@ def test_the_slice_with_most_errors_of_the_main_map_is_shown() -> None:
         assert [number for number, panel in enumerate(shown[1:]) if len(coloured(panel))] == [expected]
 
 
+def test_errors_that_do_not_count_choose_no_slice() -> None:
+    truth = np.zeros((12, 12, 6), np.uint16)
+    drawn, counted = truth.copy(), np.ones(truth.shape, bool)
+    drawn[:, :, 2], drawn[4:6, 4:6, 4] = 1, 1
+    counted[:, :, 2] = False
+    image = np.full((*truth.shape, 1), -1, np.float32)
+    for given, size in ((None, 1.0), (counted, 2 / 12)):
+        shown = panels(pixels(overlay_figure(image, {"truth": truth, "a": drawn}, [1, 1, 1], 3, "a", None, given)))
+        assert np.ptp(coloured(shown[2]), axis=0) == pytest.approx([size, size], abs=0.05)
+
+
 def test_without_errors_the_slice_with_most_of_the_ground_truth_is_shown() -> None:
     truth = np.zeros((12, 12, 6), np.uint16)
     truth[5, 5, :] = 1

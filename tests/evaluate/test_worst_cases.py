@@ -78,7 +78,7 @@ def test_the_slice_is_that_of_the_main_methods_errors(
 ) -> None:
     given = []
 
-    def overlay(image: np.ndarray, maps: dict, spacing: object, objects: int, main: str, window: object) -> bytes:
+    def overlay(image: np.ndarray, maps: dict, spacing: object, objects: int, main: str, *_: object) -> bytes:
         given.append((list(maps), objects, main))
         return b"a picture"
 
@@ -87,6 +87,24 @@ def test_the_slice_is_that_of_the_main_methods_errors(
     for main in folders:
         case_picture(case, 0.5, folders, main, TABLE, "percentile", tmp_path / "pictures")
     assert given == [(["truth", "coarse", "mine"], 2, "coarse"), (["truth", "coarse", "mine"], 2, "mine")]
+
+
+def test_ignored_voxels_and_organs_that_are_not_annotated_are_no_errors(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    monkeypatch.setattr(module, "overlay_figure", lambda *given: counted.append(given[-1]) or b"a picture")
+    truth, drawn = label_map(), label_map(4)
+    truth[0, 0, :] = 255
+    write_nifti(case.label, truth)
+    table = replace(TABLE, others="ignore")
+    for annotated in (None, TABLE.names[:1]):
+        shown = replace(case, annotated=annotated)
+        case_picture(shown, 0.5, {"mine": tmp_path / "mine"}, "mine", table, "percentile", tmp_path / "pictures")
+    every, some = counted
+    assert not every[0, 0].any()
+    assert every.sum() == truth.size - truth.shape[2]
+    assert np.array_equal(every & ~some, every & (drawn == TABLE.organs[1].index))
 
 
 def test_a_map_of_another_format_is_shown(case: Case, tmp_path: Path) -> None:

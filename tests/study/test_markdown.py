@@ -94,4 +94,6 @@ def test_names_with_bars_stay_in_their_cell(report: StudyReport) -> None:
 def test_encoders_are_the_untrained_one_and_those_of_strategies_that_pretrain() -> None:
     lines = [{"measure": "x", "untrained": 1.0, "semantic": 0.5}, {"measure": "y", "organ": 0.5}]
     assert embedded(lines, ["scratch", "organ", "semantic"]) == ["untrained", "organ", "semantic"]
+    begun = [{**lines[0], "begun": 0.7}]
+    assert embedded(begun, ["scratch", "semantic"]) == ["untrained", "begun", "semantic"]
     assert embedded([], ["scratch"]) == []
