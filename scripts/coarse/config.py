@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import nn
+
+from ..errors import SemclError
 from ..job.overlays import is_for
 
 SLICES, VOLUMES = 2, 3  # what coarse_dims may be
@@ -35,3 +39,29 @@ def coarse_config(given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(spacing, list) and "coarse_spacing" not in given and is_for(given, OF_SLICES):
         numbers["coarse_spacing"] = [*spacing[:2], 0]  # as the queries have it
     return OF_SLICES, numbers
+
+
+def require_classes(network: nn.Module, classes: int, size: Sequence[int], channels: int) -> None:
+    """Check that a coarse network gives a score for each class and voxel, by a pass over zeros.
+
+    Args:
+        network: of whole volumes.
+        classes: organs and background.
+        size: voxels (X, Y, Z) that a volume is resampled to.
+        channels: of the images.
+
+    Raises:
+        SemclError: naming both shapes.
+    """
+    training, device = network.training, next(network.parameters()).device
+    with torch.no_grad():
+        scores = network.eval()(torch.zeros(1, channels, *size, device=device))
+    network.train(training)
+    found = list(scores.shape) if isinstance(scores, torch.Tensor) else f"a {type(scores).__name__}"
+    if found != [1, classes, *size]:
+        raise SemclError(
+            "the coarse network does not fit the label table",
+            found=f"scores of shape {found} for a volume of {list(size)} voxels",
+            expected=f"{[1, classes, *size]}: background and {classes - 1} organs",
+            remedy='set `out_channels: "$len(@labels) + 1"` of `coarse_network`, and let it give logits alone',
+        )

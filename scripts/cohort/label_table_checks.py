@@ -15,6 +15,7 @@ from .case import UNKNOWN_PHASE
 IGNORED_INDEX = 65535  # index of ignored voxels in label maps, unless the table names another
 TABLE_KEYS = ("organs", "phases", "ignore", "others")
 BACKGROUND_TOO, IGNORED_TOO = "background", "ignore"  # what labels of no organ of the table may become
+RESERVED = ("background", "all organs")
 ORGAN_KEYS = ("index", "partner", "tolerance")
 Entry = dict[str, Any]
 
@@ -50,6 +51,11 @@ class Checks:
         for what, values in (("names", names), ("indices", indices), ("phases", list(phases))):
             if len(set(values)) != len(values):
                 raise self.refused(f"{what} {values}", "no duplicates")
+        for name in names:
+            if name.lower() in RESERVED:
+                raise self.refused(
+                    f"an organ called {name}", f"other names than {' and '.join(RESERVED)}, which tables use"
+                )
         for name in (*names, *phases):
             why = wrong_cell(name)
             if why:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ..cohort.label_table import LabelTable
 
-NUMBERS = ("window", "spacing", "patch_size", "pooling", "show_attention")  # that users of an encoder need to know
+TOLD = ("window", "spacing", "patch_size", "pooling", "show_attention")  # that users of an encoder need to know
 COMPARED, AVERAGED = 4, 64  # on which features are compared, and over which attention is averaged
 
 
@@ -65,7 +65,7 @@ def export_encoder(
         patients=note.get("patients"),
         before=note.get(BEFORE, []),
         meaning=note.get("meaning"),
-        numbers={key: getattr(shared, key) for key in NUMBERS},
+        numbers={key: getattr(shared, key) for key in TOLD},
         in_channels=images.shape[1] + (value is None),
         out_channels=classes,
         mask=mask,

@@ -19,7 +19,7 @@ missing, unexpected = network.load_state_dict(weights, strict=False)
 if unexpected or {{name for name in missing if name in weights}}:
     raise ValueError(f"another network: {{unexpected}}")  # what is missing is the decoder, which is trained anew
 """
-MEANINGS = {  # of positives in pretraining -> what it pulled together
+PULLED = {  # of positives in pretraining -> what it pulled together
     "cluster": "queries of one organ in one phase",
     "object": "queries of one organ",
     "phase": "queries, or slices, of scans of one phase",
@@ -104,7 +104,7 @@ def readme(out: Path, to: str, facts: Facts, folded: Folded) -> str:
     scans = "scans" if facts.scans is None else f"{facts.scans} scans"
     return f"""# {out.name}: a pretrained encoder for {type(folded.network).__name__}
 
-Pretrained with SemCL: contrastive learning on {scans}, which pulls {MEANINGS.get(str(facts.meaning), "what is alike")}
+Pretrained with SemCL: contrastive learning on {scans}, which pulls {PULLED.get(str(facts.meaning), "what is alike")}
 together and pushes others apart.
 
 | | |

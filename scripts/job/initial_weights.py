@@ -18,7 +18,6 @@ from .. import ranks
 from ..cohort.leaks import require_start_unseen
 from ..cohort.provenance import note_of
 from ..errors import SemclError
-from ..files import checksum_of
 from ..finite import not_finite
 
 NAMES_SHOWN = 5  # names per line of the report
@@ -242,15 +241,3 @@ class InitialWeights:
             )
         if ranks.number() == 0:
             print(f"initial weights from {path}: {taken}")
-
-
-def begun(module: nn.Module, path: str, in_channels: int) -> nn.Module:
-    """A module with what fits of a checkpoint, as a run has it that begins with that; errors of ``InitialWeights``."""
-    InitialWeights(path, module, in_channels).take(Path(path))
-    return module
-
-
-def began_with(weights: str, candidate: str | None) -> str | None:
-    """The candidate, where it is what the training of ``weights`` began with, as their note has it; else None."""
-    noted = note_of(Path(weights)).get("began_with")
-    return candidate if noted is not None and noted == checksum_of(candidate) else None

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..networks.decoder import AsppDecoder
-from ..networks.encoder import QueryEncoder, check_encoder, freeze_unread
+from ..networks.encoder import QueryEncoder, check_encoder, freeze_unread, read_by
 
 
 class Multiclass(nn.Module):
@@ -23,7 +23,7 @@ class Multiclass(nn.Module):
     def __init__(self, encoder: QueryEncoder, decoder: AsppDecoder) -> None:
         super().__init__()
         check_encoder(encoder)
-        freeze_unread(encoder, [*decoder.skips, len(encoder.channels) - 1])
+        freeze_unread(encoder, read_by(decoder, encoder))
         self.encoder, self.decoder = encoder, decoder
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

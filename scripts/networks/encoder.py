@@ -55,6 +55,12 @@ def input_channels(network: nn.Module, spatial_dims: int) -> int | None:
     return None if first is None else first.shape[1]
 
 
+def read_by(decoder: Any, encoder: Any) -> list[int]:
+    """Numbers of an encoder's maps that a decoder reads: its ``skips`` and the last; all where it does not say."""
+    count = len(encoder.channels)
+    return [*getattr(decoder, "skips", range(count - 1)), count - 1]
+
+
 def freeze_unread(encoder: Any, read: Collection[int]) -> list[str]:
     """Freeze the weights that none of the maps that are read depends on, and return their names.
 

@@ -11,6 +11,7 @@ from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE, FlexibleUNet
 from monai.networks.nets.segresnet import SegResNet
 from monai.networks.nets.segresnet_ds import SegResNetDS
 from monai.networks.nets.swin_unetr import SwinUNETR
+from torch import nn
 
 from ..errors import one_of
 from .network_encoder import NetworkEncoder, Stride, products
@@ -45,10 +46,11 @@ class SegResNetEncoder(NetworkEncoder):
 
     def take(self, network: Any) -> None:
         self.convInit, self.down_layers = network.convInit, network.down_layers
+        self.dropout = nn.Identity() if network.dropout_prob is None else network.dropout  # without weights
 
     def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps of inputs (B, C, X, Y[, Z]), finest first."""
-        last = self.convInit(inputs)
+        last = self.dropout(self.convInit(inputs))
         maps = []
         for level in self.down_layers:
             last = level(last)
@@ -80,11 +82,11 @@ class SegResNetDSEncoder(NetworkEncoder):
         super().__init__(SegResNetDS, spatial_dims, in_channels, channels, strides, given | arguments)
 
     def take(self, network: Any) -> None:
-        self.encoder = network.encoder
+        self.encoder, self.preprocess = network.encoder, network.preprocess
 
     def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps of inputs (B, C, X, Y[, Z]), finest first."""
-        maps: list[torch.Tensor] = self.encoder(inputs)
+        maps: list[torch.Tensor] = self.encoder(inputs if self.preprocess is None else self.preprocess(inputs))
         return maps
 
 

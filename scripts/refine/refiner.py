@@ -9,7 +9,7 @@ from monai.engines import PrepareBatch
 from torch import nn
 
 from ..networks.decoder import AsppDecoder
-from ..networks.encoder import QueryEncoder, check_encoder, freeze_unread
+from ..networks.encoder import QueryEncoder, check_encoder, freeze_unread, read_by
 from ..queries.views import Views
 
 
@@ -33,7 +33,7 @@ class Refiner(nn.Module):
         if freeze_encoder:
             encoder.requires_grad_(False)
         else:
-            freeze_unread(encoder, [*decoder.skips, len(encoder.channels) - 1])
+            freeze_unread(encoder, read_by(decoder, encoder))
 
     def rates(self, rate: float, encoder_rate: float) -> list[dict[str, Any]]:
         """Parameter groups for an optimizer: the decoder at ``rate``, a trainable encoder at a share of it."""

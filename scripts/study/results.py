@@ -25,7 +25,7 @@ from .step import Step
 from .step_process import METHOD
 from .strategy import FLOOR
 
-BEFORE = ("untrained", "begun")  # encoders before pretraining: with random weights, and what it began with
+ENCODERS_BEFORE = ("untrained", "begun")  # encoders before pretraining: with random weights, and what it began with
 
 
 class Results:
@@ -217,7 +217,8 @@ class Results:
                 path = step.folder / "embeddings" / "summary.json"
                 for title, by_encoder in (for_show(path, _measures) or []) if path.is_file() else []:
                     line = found.setdefault(title, {})
-                    for method, encoder in ((run.strategy.name, "pretrained"), *((one, one) for one in BEFORE)):
+                    for encoder in ("pretrained", *ENCODERS_BEFORE):
+                        method = run.strategy.name if encoder == "pretrained" else encoder
                         if (value := by_encoder.get(encoder)) is not None:
                             line.setdefault(method, []).append(value)
         return [
@@ -245,6 +246,5 @@ def _measures(path: Path) -> list[tuple[str, dict[str, float | None]]]:
     found = []
     for measure in content["measures"]:
         values = [None if value is None else float(value) for value in measure["found"]]
-        by_encoder = dict(zip(content["encoders"], values, strict=True))
-        found.append((str(measure["title"]), {name: by_encoder.get(name) for name in ("pretrained", *BEFORE)}))
+        found.append((str(measure["title"]), dict(zip(content["encoders"], values, strict=True))))
     return found

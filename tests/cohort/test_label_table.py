@@ -71,6 +71,8 @@ def test_a_table_without_phases_has_one():
         ({"organs": {"a": {"index": 1, "tolerance": "2 mm"}}}, "a: tolerance '2 mm'", "mm, above 0"),
         ({"organs": {"a": {"index": 1, "tolerance": [2]}}}, "a: tolerance [2]", "mm, above 0"),
         ({"organs": {"a": {"index": 1, "tolerance": True}}}, "a: tolerance True", "mm, above 0"),
+        ({"organs": {"Background": 1}}, "an organ called Background", "other names than background and all organs"),
+        ({"organs": {"all organs": 1}}, "an organ called all organs", "other names than background and all organs"),
         ({"organs": {"=cmd|'/c calc'!A0": 1}}, "it begins with =", "can be printed"),
         ({"organs": {"@SUM(A1)": 1}}, "it begins with @", "can be printed"),
         ({"organs": {"+a": 1}}, "it begins with +", "can be printed"),

@@ -10,8 +10,7 @@ from monai.networks.nets.segresnet import SegResNet
 from torch import nn
 
 from scripts.errors import SemclError
-from scripts.files import checksum_of
-from scripts.job.initial_weights import InitialWeights, began_with, read_checkpoint, states, take_weights
+from scripts.job.initial_weights import InitialWeights, read_checkpoint, states, take_weights
 from scripts.networks.encoder import QueryEncoder
 from scripts.networks.monai_encoders import SegResNetEncoder, SwinUNETREncoder
 from scripts.networks.unet_encoder import UNetEncoder
@@ -165,16 +164,3 @@ def test_weights_that_have_seen_a_tested_patient_are_not_begun_with(tmp_path):
     InitialWeights(weights, nn.Linear(1, 1)).attach(None)
     with pytest.raises(SemclError, match="case scan_c: a patient who is tested is one that was learnt from"):
         InitialWeights(weights, nn.Linear(1, 1), dataset_dir=str(tmp_path)).attach(None)
-
-
-def test_what_training_began_with_is_known_as_long_as_it_is_unchanged(tmp_path):
-    start, weights = tmp_path / "coarse.pt", tmp_path / "encoder.pt"
-    torch.save({"a": torch.ones(2)}, start)
-    assert began_with(str(weights), str(start)) is None
-    weights.with_suffix(".json").write_text(json.dumps({"began_with": checksum_of(start)}))
-    assert began_with(str(weights), str(start)) == str(start)
-    assert began_with(str(weights), None) is None
-    torch.save({"a": torch.zeros(2)}, start)
-    assert began_with(str(weights), str(start)) is None
-    weights.with_suffix(".json").write_text(json.dumps({"began_with": None}))
-    assert began_with(str(weights), str(tmp_path / "none.pt")) is None

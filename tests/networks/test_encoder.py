@@ -9,7 +9,9 @@ from monai.networks.nets.resnet import ResNet
 
 from scripts.errors import SemclError
 from scripts.networks.contrast_net import ContrastNet
-from scripts.networks.encoder import QueryEncoder, check_encoder
+from scripts.networks.decoder import AsppDecoder
+from scripts.networks.encoder import QueryEncoder, check_encoder, read_by
+from scripts.refine.refiner import Refiner
 
 
 @pytest.mark.parametrize(("dims", "block", "expansion"), [(2, "basic", 1), (2, "bottleneck", 4), (3, "basic", 1)])
@@ -90,3 +92,10 @@ for widths in (4, 8, 8, 16), (8, 8, 8, 8):
 def test_narrow_shortcuts_have_gradients_in_channels_last():
     done = subprocess.run([sys.executable, "-c", BACKWARD], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_decoder_that_does_not_say_what_it_reads_is_taken_to_read_all():
+    encoder = QueryEncoder(2, layers=(1, 1, 1, 1), widths=(4, 6, 8, 10))
+    assert read_by(torch.nn.Identity(), encoder) == [0, 1, 2, 3]
+    assert sorted(read_by(AsppDecoder(2, encoder.channels, 8, skips=[1], skip_width=4), encoder)) == [1, 3]
+    assert Refiner(encoder, torch.nn.Identity()).decoder is not None

@@ -126,3 +126,18 @@ def test_a_refiner_trains_what_its_skips_read():
     frozen = {key.split(".")[0] for key, value in encoder.named_parameters() if not value.requires_grad}
     assert frozen == {"encoder2", "encoder4"}
     assert refiner.decoder.logit.conv.weight.requires_grad
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_dropout_of_segresnet_is_applied_in_training_alone(dims):
+    torch.manual_seed(0)
+    plain = SegResNetEncoder(dims, blocks_down=[1, 1])
+    dropping = SegResNetEncoder(dims, blocks_down=[1, 1], dropout_prob=0.5)
+    dropping.load_state_dict(plain.state_dict())
+    inputs = torch.randn(2, 2, *[16] * dims)
+    with torch.no_grad():
+        assert torch.equal(dropping.eval()(inputs)[-1], plain.eval()(inputs)[-1])
+        first, second = (dropping.train()(inputs)[-1] for _ in range(2))
+    assert not torch.equal(first, second)
+    with torch.no_grad():
+        assert torch.equal(plain.train()(inputs)[-1], plain(inputs)[-1])
