@@ -60,6 +60,11 @@ def plain_note(path: Path) -> dict[str, Any]:
     return read_note(path, "a JSON object", "remove it")
 
 
+def shown_note(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file that no decision depends on; an empty one where it is missing or damaged."""
+    return (for_show(path, plain_note) if path.is_file() else None) or {}
+
+
 def has_keys(path: Path, keys: AbstractSet[str]) -> bool:
     """Whether a file is a JSON object with these keys; False where it is damaged or missing."""
     try:

@@ -19,7 +19,7 @@ from ..cohort.label_table import LabelTable
 from ..files import write_text
 from ..job.plain_errors import plain_errors
 from ..job.shipped_configs import shipped
-from ..sidefiles import for_show, plain_note
+from ..sidefiles import shown_note
 from .bundle import check_numbers
 from .flat_names import CHAIN_STAGES, TRAINED, config_of
 from .generated import Generated
@@ -72,7 +72,7 @@ def _begin(algorithm: Generated) -> tuple[dict[str, Any], bool]:
     """What has been done with these numbers, and whether a run goes on with it."""
     progress, note = algorithm.models / PROGRESS, algorithm.cohort / "jobs" / "chain.json"
     begun: dict[str, Any] = {"numbers": json.loads(json.dumps(algorithm.numbers)), "done": []}
-    noted = (for_show(note, plain_note) if note.is_file() else None) or {}
+    noted = shown_note(note)
     goes_on = (
         not progress.is_file() and noted.get("numbers") == begun["numbers"] and isinstance(noted.get("done"), list)
     )

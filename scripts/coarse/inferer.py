@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from monai.utils import convert_to_tensor
 from torch import nn
 
 from ..cohort.case import Case
-from ..cohort.components import boxes
-from ..cohort.resampling import reach, resample, strongest
+from ..cohort.resampling import resample
 from ..cohort.volume import case_of
 from ..cohort.window import normalise
+from ..cohort.winners import winners
 from ..finite import refuse_broken
 from ..intake.given_maps import ToolMaps, needs_coarse, no_map, put_over
 from ..job.weights import load_weights
@@ -55,23 +55,11 @@ class CoarseInferer(Inferer):
         with torch.no_grad():
             scores = network(resample(normalise(image, self.window), self.size)[None])[0]
         refuse_broken(scores, "coarse", "the whole volume", case_of(inputs))
-        full = image.shape[1:]
-        return strongest(self.candidates(scores, full), resample(scores[:1], full)[0])[None, None]
+        return self.winners(scores, image.shape[1:])[None, None]
 
-    def candidates(
-        self, scores: torch.Tensor, full: Sequence[int]
-    ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
-        """Scores of each organ, in the box where it can win.
-
-        An interpolated score exceeds background's only where it does so at one of the grid points around.
-        """
-        above = (scores[1:] > scores[:1]).cpu().numpy()
-        for organ, mask in enumerate(above, start=1):
-            (box,) = boxes(mask, 1)
-            if box is not None:
-                region = reach([ends.start for ends in box], [ends.stop for ends in box], self.size, full)
-                number = self.objects[organ - 1] if self.objects else organ
-                yield number, region, resample(scores[organ : organ + 1], full, region)[0]
+    def winners(self, scores: torch.Tensor, full: Sequence[int]) -> torch.Tensor:
+        """Object numbers (X, Y, Z) at full resolution of scores (K + 1, *size) of the network's classes."""
+        return winners(scores, full, self.objects)
 
 
 class CoarseModel:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from ..cohort.attention import attention_path, write_label_map
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.resampling import resample, strongest
+from ..cohort.resampling import resample
 from ..cohort.volume import read, read_label
 from ..errors import SemclError
 from ..intake.given_maps import ToolMaps, given_objects, put_over
@@ -85,7 +85,7 @@ def simulate_map(objects: torch.Tensor, count: int, inferer: CoarseInferer, erro
             edge = _smoothed(soft)
             scores[row] = torch.where(edge > 0, soft + 0.5 * errors * growth[0, 0] * (edge * (1 - edge) * 4), soft)
     scores[0] = BACKGROUND_SCORE
-    return strongest(inferer.candidates(scores, full), resample(scores[:1], full)[0])
+    return inferer.winners(scores, full)
 
 
 def _smoothed(score: torch.Tensor) -> torch.Tensor:

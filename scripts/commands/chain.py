@@ -129,6 +129,6 @@ class Chain:
         write_text(self.path, json.dumps(content, indent=1))
 
     def _read(self) -> dict[str, Any]:
-        from ..sidefiles import for_show, plain_note
+        from ..sidefiles import shown_note
 
-        return dict((for_show(self.path, plain_note) if self.path.is_file() else None) or {})
+        return shown_note(self.path)

@@ -17,7 +17,7 @@ from ..cohort.case import Case
 from ..cohort.datalist import DATALIST_FILE
 from ..errors import SemclError, raise_all
 from ..files import write_text
-from ..sidefiles import for_show, plain_note
+from ..sidefiles import shown_note
 from . import config_check, config_files, manifest, shipped_configs
 from .checkpoint_file import keep_checkpoint, keep_last_state, load_checkpoint, nothing_to_resume, write_checkpoint
 from .closing import closing_lines, go_on, some_failed
@@ -105,7 +105,7 @@ class Job:
         self._claim()
         if self.resume:
             self._check_resume()
-            failed = _read_note(self.manifest).get("failed_cases")
+            failed = shown_note(self.manifest).get("failed_cases")
             self.failed = [str(case) for case in failed] if isinstance(failed, list) else []
         self.earlier = not self.resume and self.checkpoint.is_file()
         self.last = self.manifest.stat().st_mtime_ns if self.manifest.is_file() else 0
@@ -128,7 +128,7 @@ class Job:
         if not self.dataset_dir or not own.is_dir() or (own / DATALIST_FILE).is_file():
             return None
         for path in sorted(self.folder.glob("*.json")):
-            other = Path(str(_read_note(path).get("scans", own)))
+            other = Path(str(shown_note(path).get("scans", own)))
             if other != own and other.is_dir():
                 raise SemclError(
                     "the output folder holds results of other scans, which may have the same names",
@@ -187,7 +187,7 @@ class Job:
         """Return the state of the checkpoint, else the last one of a finished run; errors of ``load_checkpoint``."""
         finished = self.last_state.is_file() and not self.checkpoint.is_file()
         path = self.last_state if finished else self.checkpoint
-        return load_checkpoint(path, str(_read_note(self.manifest).get("status") or ""))
+        return load_checkpoint(path, str(shown_note(self.manifest).get("status") or ""))
 
     def _check_resume(self) -> None:
         state = self.load()
@@ -244,7 +244,3 @@ class Job:
         if self.note.get("status") == "running" and self.locks.held:
             with suppress(OSError):  # on a full disk it keeps saying that it runs
                 self._write("failed")
-
-
-def _read_note(path: Path) -> dict[str, Any]:
-    return (for_show(path, plain_note) if path.is_file() else None) or {}

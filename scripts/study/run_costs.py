@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from ..sidefiles import for_show, plain_note
+from ..sidefiles import shown_note
 from .pipeline import Pipelines
 from .plan import Run
 from .step import Step
@@ -24,7 +24,7 @@ def cost_of(name: str, runs: Sequence[Run], pipelines: Pipelines) -> dict[str, A
                 line["planned_seconds"] += (step.seconds or 0.0) / len(runs)
                 line["samples"] += cost.get("samples", 0) / len(runs)
                 line["flops"] += _flops(step, run, pipelines) / len(runs)
-            note = (for_show(step.manifest, plain_note) if step.manifest.is_file() else None) or {}
+            note = shown_note(step.manifest)
             for peak, mib in note.get("peak_memory", {}).items():
                 peaks[peak] = max(peaks.get(peak, 0), mib)
     return {"strategy": name, **line, **peaks}
