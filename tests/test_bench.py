@@ -56,8 +56,30 @@ def test_all_compared_implementations_compute_the_same_loss():
 
 def test_views_are_compared_with_their_peers():
     text = views.report(cases=((2, 2, 16), (3, 2, 12)), rounds=1)
-    assert text.count("MONAI transforms") == 4
+    assert text.count("MONAI transforms |") == 4
     assert text.count("kornia |") == 2
+    assert text.count(views.LOADER) == 2
+    assert "medians of 1 interleaved rounds" in text
+
+
+def test_a_run_of_the_loader_is_an_epoch_of_batches_by_workers_that_stay(monkeypatch):
+    made = []
+
+    class Loader(views.DataLoader):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **options)
+            made.append(self)
+
+    monkeypatch.setattr(views, "DataLoader", Loader)
+    run = views.loader(2, torch.rand(3, 1, 8, 8), torch.ones(3, 1, 8, 8))
+    (loader,) = made
+    workers = [worker.pid for worker in loader._iterator._workers]
+    run()
+    assert [worker.pid for worker in loader._iterator._workers] == workers
+    assert len(workers) == views.WORKERS
+    batches = list(loader)
+    assert len(batches) == views.EPOCH
+    assert batches[0]["image"].shape == (3, 1, 8, 8)
 
 
 def test_the_store_is_compared_with_whole_volumes_and_its_memory_measured(tmp_path):
