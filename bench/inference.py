@@ -275,24 +275,26 @@ def report(
 ) -> str:
     """The section of the results."""
     scene, large = Scene(spacing), Scene(spacing, 1, numbers=larger_numbers)
+    medians = f"medians of {rounds} interleaved rounds"
+    usual = f"{torch.get_num_threads()} threads, {medians}"
     size, steps = (" x ".join(map(str, numbers)) for numbers in (scene.image.shape[2:], spacing))
     parts = [
         "## Inference",
         f"A phantom of {size} voxels at {steps} mm, {ORGANS[-1]} organs, {len(scene.patches.queries)} queries, "
         "attention given, the networks of common.yaml. Forward passes and QueryInferer run the network with its "
         "normalisations folded, as inference does; the plain loop, organ by organ and slice by slice, as trained. "
-        f"Medians of {rounds} interleaved rounds.",
+        f"One thread and two; {medians}.",
         overhead(scene, rounds),
         f"The same with a larger network, that of standard.yaml, and the {len(large.patches.queries)} queries of one "
-        "organ:",
+        f"organ, one thread; {medians}:",
         larger(large, rounds),
         f"In processes of their own, the median of three runs after a first one, or one of over {LONG:.0f} s; sliding "
         f"windows of {WINDOW[0]} voxels a side, half overlapping, on a grid of {' x '.join(map(str, USUAL))} mm. They "
         "find organs by themselves, ours is told where to look.",
         beside(names, spacing),
-        "Time grows with the queries, that is with the slices organs touch, and hardly with the volume.",
+        f"Time grows with the queries, that is with the slices organs touch, and hardly with the volume; {usual}.",
         growth(organs, paddings, rounds, spacing),
-        "The same body in more slices:",
+        f"The same body in more slices; {usual}:",
         along_the_body(slices, rounds, spacing),
     ]
     return "\n\n".join(parts)
