@@ -2,7 +2,12 @@
 
 import io
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,6 +46,7 @@ def test_the_loss_is_compared_with_its_peers(monkeypatch):
     for name in ("three dense products", "pytorch-metric-learning", "MONAI ContrastiveLoss", "with pair weights"):
         assert name in text
     assert "Ours grows as N^1.50 from 128 to 256" in text
+    assert text.count("one run each") == text.count("medians of 101 interleaved rounds") == 1
 
 
 def test_peak_memory_is_measured_in_a_process_of_its_own():
@@ -89,7 +95,9 @@ def test_the_store_is_compared_with_whole_volumes_and_its_memory_measured(tmp_pa
         "PersistentDataset and crop",
         "CacheDataset, all volumes in memory, and crop",
     ]
-    assert "| 3 |" in store.memory(tmp_path / "many", cohorts=(3,), shape=(40, 40, 8))
+    text = store.memory(tmp_path / "many", cohorts=(3,), shape=(40, 40, 8))
+    assert "| 3 |" in text
+    assert "one run each" in text
 
 
 def test_a_step_is_timed_by_part(phantoms, monkeypatch):
@@ -109,6 +117,7 @@ def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
     bare, ours = (line.split("|") for line in text.split("standard.yaml")[1].splitlines()[4:6])
     assert (bare[1].strip(), ours[1].strip()) == ("forward passes alone", "QueryInferer")
     assert float(bare[3]) == 1
+    assert text.count("medians of 1 interleaved rounds") == 4  # of each table but that of processes, which says its own
     assert 0.5 < float(ours[3]) < 10
     grown = [line.split("|")[2:4] for line in text.splitlines() if line.startswith(("| 1 | ", "| 13 | "))][-3:]
     (_, few), (small, many), (large, as_many) = grown
@@ -179,6 +188,29 @@ def test_the_gpu_benchmark_runs_on_a_cpu_too(phantoms, capfd, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(printed))
     gpu.main(["table"])
     assert capfd.readouterr().out.count("\n") == len(lines) + 2
+
+
+SCRIPT = Path(gpu.__file__).with_name("gpu.sh")
+
+
+def test_the_gpu_script_goes_on_after_a_section_that_is_late_prints_the_table_and_fails(tmp_path):
+    out = tmp_path / "gpu.jsonl"
+    given = {"OUT": str(out), "PYTHON": sys.executable, "SECTIONS": "views 0.1\nloss 300"}
+    command = ["bash", str(SCRIPT), "--smoke"]
+    done = subprocess.run(command, env=os.environ | given, capture_output=True, text=True, check=False)
+    (line,) = map(json.loads, out.read_text().splitlines())
+    assert line["section"] == "loss"
+    assert done.stdout.splitlines()[2].startswith("| loss | 48 rows |")
+    assert "views: exit code 124" in done.stderr
+    assert done.returncode == 124
+
+
+def test_the_deadlines_of_the_gpu_script_leave_half_a_minute_of_eight():
+    text = SCRIPT.read_text()
+    table = int(re.search(r"timeout -k 2 (\d+) .* table", text)[1])
+    deadlines = dict(re.findall(r"\b(" + "|".join(gpu.SECTIONS) + r") (\d+)\b", text))
+    assert deadlines.keys() == gpu.SECTIONS.keys()
+    assert sum(map(int, deadlines.values())) + table == 450
 
 
 def test_an_unknown_benchmark_is_refused():
