@@ -42,13 +42,12 @@ from scripts.queries.store import QueryStore
 from scripts.queries.views import Views
 from scripts.refine.volumes import CheckedLoadImaged, LoadAttentiond
 
-from .inference import CLINICAL, NUMBERS, Scene
+from .scene import CLINICAL, NUMBERS, ORGANS, Scene
 from .store import volumes
 from .timing import table, threads
 
 SCANS = (100, 10_000, 1_000_000)
 GPUS = (1, 8, 64)
-ORGANS = 13
 BATCH = 52  # queries of a measured step
 WIDTH = 256  # of an embedding
 GIB, HOUR = 2**30, 3600.0

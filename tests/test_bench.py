@@ -13,7 +13,7 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import gpu, inference, loss, scale, step, store, timing, views
+from bench import gpu, inference, loss, scale, scene, step, store, timing, views
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
 
@@ -112,8 +112,8 @@ def test_a_step_is_timed_by_part(phantoms, monkeypatch):
 
 def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
     sizes = {"organs": (1, 13), "paddings": (40,), "spacing": (6, 6, 40), "slices": (8,)}
-    text = inference.report(["QueryInferer"], rounds=1, **sizes, larger_numbers=inference.NUMBERS)
-    assert text.count("plain loop |") == 2
+    text = inference.report(["QueryInferer"], rounds=1, **sizes, larger_numbers=scene.NUMBERS)
+    assert text.count("plain loop |") == text.count("| coarse map, slice by slice |") == 2
     bare, ours = (line.split("|") for line in text.split("standard.yaml")[1].splitlines()[4:6])
     assert (bare[1].strip(), ours[1].strip()) == ("forward passes alone", "QueryInferer")
     assert float(bare[3]) == 1
@@ -127,16 +127,23 @@ def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
 
 
 def test_the_loop_predicts_what_the_inferer_predicts():
-    scene = inference.Scene(spacing=(4, 4, 20))
-    assert (scene.ours() == scene.loop()).float().mean() > 0.99
-    assert set(scene.ours().unique().tolist()) == set(scene.attention.unique().tolist())
+    volume = scene.Scene(spacing=(4, 4, 20))
+    assert (volume.ours() == volume.loop()).float().mean() > 0.99
+    assert set(volume.ours().unique().tolist()) == set(volume.attention.unique().tolist())
 
 
 def test_a_sliding_window_gives_a_map_of_the_whole_volume(monkeypatch):
-    monkeypatch.setattr(inference, "USUAL", (8, 8, 20))
-    monkeypatch.setattr(inference, "WINDOW", (32, 32, 16))
-    scene = inference.Scene(spacing=(6, 6, 40))
-    assert scene.run("SegResNet, sliding window")().shape == scene.image.shape[2:]
+    monkeypatch.setattr(scene, "USUAL", (8, 8, 20))
+    monkeypatch.setattr(scene, "WINDOW", (32, 32, 16))
+    volume = scene.Scene(spacing=(6, 6, 40))
+    assert volume.run("SegResNet, sliding window")().shape == volume.image.shape[2:]
+
+
+def test_both_coarse_maps_show_the_organs_where_they_are():
+    volume = scene.Scene(spacing=(4, 4, 20))
+    for coarse in (volume.coarse(), volume.coarse_volume()):
+        assert (coarse() == volume.attention).float().mean() > 0.97
+    assert torch.equal(volume.coarse()(), volume.coarse()())
 
 
 @pytest.fixture(scope="module")
