@@ -9,9 +9,17 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from . import inference, loss, scale, step, store, views
+from . import files, inference, loss, scale, step, store, views
 
-SECTIONS = {"loss": loss, "views": views, "store": store, "step": step, "inference": inference, "scale": scale}
+SECTIONS = {
+    "loss": loss,
+    "views": views,
+    "store": store,
+    "step": step,
+    "inference": inference,
+    "files": files,
+    "scale": scale,
+}
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("torch", "monai", "numpy", "kornia", "pytorch-metric-learning")
 

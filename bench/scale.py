@@ -31,7 +31,6 @@ from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.evaluate.rows import measure_case
-from scripts.files import write_volume
 from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.device import on_device
 from scripts.networks.encoder import QueryEncoder
@@ -42,7 +41,7 @@ from scripts.queries.store import QueryStore
 from scripts.queries.views import Views
 from scripts.refine.volumes import CheckedLoadImaged, LoadAttentiond
 
-from .scene import CLINICAL, NUMBERS, ORGANS, Scene
+from .scene import CLINICAL, NUMBERS, ORGANS, Scene, write_scan
 from .store import volumes
 from .timing import table, threads
 
@@ -93,13 +92,9 @@ def grown(run: Callable[[], Any]) -> float:
 def scan(folder: Path, spacing: Sequence[float]) -> tuple[Case, LabelTable]:
     """A phantom at a clinical size, its label map also as attention and as prediction."""
     scene = Scene(spacing)
-    affine = np.diag([*spacing, 1.0])
-    image, label = folder / "images" / "a.nii.gz", folder / "labels" / "a.nii.gz"
-    write_volume(image, scene.image[0, 0].numpy().round().astype(np.int16), affine)
-    write_volume(label, scene.attention[0, 0].numpy().astype(np.uint8), affine)
-    names = {f"organ_{number}": {"index": number} for number in range(1, ORGANS + 1)}
-    (folder / "labels.yaml").write_text(yaml.safe_dump({"phases": ["portal"], "organs": names}))
-    return Case("a", "a", "portal", image, label, fold=0), LabelTable.load(folder)
+    voxels, objects = scene.image[0, 0].round().numpy(), scene.attention[0, 0].numpy()
+    labels = write_scan(folder, voxels, objects, spacing, maps="labels")
+    return Case("a", "a", "portal", folder / "images" / "a.nii.gz", folder / "labels" / "a.nii.gz", fold=0), labels
 
 
 def trained(network: nn.Module, inputs: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]) -> float:

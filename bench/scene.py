@@ -23,6 +23,7 @@ from scripts.coarse.slices import SLICES_AT_ONCE, coarse_inferer
 from scripts.cohort.label_table import LabelTable
 from scripts.cohort.resampling import resample, resample_objects, strongest, working_shape
 from scripts.cohort.volume import read, read_objects
+from scripts.files import write_volume
 from scripts.multiclass.grid import SegmentGrid
 from scripts.multiclass.multiclass import Multiclass
 from scripts.networks.decoder import AsppDecoder
@@ -66,6 +67,18 @@ def phantom() -> tuple[MetaTensor, np.ndarray]:
         image = read(scan, "phantom")
         objects = read_objects(Path(folder, "labels", scan.name), image, "phantom", LabelTable.load(folder))
     return image, objects.astype(np.int16)
+
+
+def write_scan(
+    folder: Path, voxels: np.ndarray, objects: np.ndarray, spacing: Sequence[float], maps: str
+) -> LabelTable:
+    """Write images/a.nii.gz, <maps>/a.nii.gz and labels.yaml, which gives each organ its object number."""
+    affine = np.diag([*spacing, 1.0])
+    write_volume(folder / "images" / "a.nii.gz", voxels.astype(np.int16), affine)
+    write_volume(folder / maps / "a.nii.gz", objects.astype(np.uint8), affine)
+    names = {f"organ_{number}": {"index": number} for number in range(1, ORGANS + 1)}
+    (folder / "labels.yaml").write_text(yaml.safe_dump({"phases": ["portal"], "organs": names}))
+    return LabelTable.load(folder)
 
 
 def encoder_and_decoder(numbers: Mapping[str, Any], channels: int, outputs: int) -> tuple[QueryEncoder, AsppDecoder]:

@@ -9,13 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import gpu, inference, loss, scale, scene, step, store, timing, views
+from bench import files, gpu, inference, loss, scale, scene, step, store, timing, views
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
+from tests.conftest import write_nifti
 
 
 def test_candidates_are_timed_in_turn_and_compared_round_by_round(monkeypatch):
@@ -146,6 +148,44 @@ def test_both_coarse_maps_show_the_organs_where_they_are():
     assert torch.equal(volume.coarse()(), volume.coarse()())
 
 
+def test_time_within_a_part_is_not_that_of_the_part_around_it(monkeypatch):
+    clock_of = iter([0, 1, 3, 7, 8, 10])  # begins, post-processing, writing in it, its end, the other end, the rest
+    monkeypatch.setattr(files.time, "process_time", lambda: next(clock_of))
+    clock = files.Clock()
+    clock.timed(files.POST, clock.timed(files.WRITE, lambda: None))()
+    clock.switch(files.READ)
+    found = {part: seconds for part, seconds in clock.seconds.items() if seconds}
+    assert found == {files.REST: 1 + 2, files.POST: 2 + 1, files.WRITE: 4}
+
+
+def test_a_scan_is_timed_from_file_to_file(tmp_path):
+    files.write_folder(tmp_path, (64, 64, 8))
+    flow = files.stage(tmp_path, str(tmp_path / "made"))
+    assert flow.parser.get_parsed_content("inferer").grid.box == (*[files.GRID["patch_size"]] * 2, 1)
+    found = dict(zip(files.NAMES, timing.in_new_process("bench.files", tmp_path), strict=True))
+    assert all(found[part] > 0 for part in files.PARTS)
+    assert found[files.QUERIES] > files.ORGANS
+
+
+def test_of_a_scan_the_quickest_process_and_the_most_memory_are_reported(monkeypatch):
+    runs = iter([[5, 5, 5, 5, 5, 5, 5, 900, 7], [1, 2, 30, 4, 5, 6, 7, 800, 7], [1, 2, 3, 4, 5, 6, 7, 700, 7]])
+    monkeypatch.setattr(
+        files, "write_folder", lambda folder, shape: write_nifti(folder / "images" / "a.nii.gz", voxels)
+    )
+    monkeypatch.setattr(files, "in_new_process", lambda *given: next(runs))
+    voxels = np.zeros((2, 2, 2), np.int16)
+    text = files.report([(8, 8, 4)], rounds=3)
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    cells = dict(line for line in lines if len(line) == 2)
+    assert cells["in all, s"] == "28.0"
+    assert cells["the network, s"] == "3.0"
+    assert cells["everything else, s"] == "25.0"
+    assert cells["of it writing, s"] == "6.0"
+    assert cells[files.MEMORY] == "900"
+    assert "quickest of 3 processes" in text
+    assert "under 25 s and 2 GiB" in text
+
+
 @pytest.fixture(scope="module")
 def costs():
     return scale.measured(spacing=(6, 6, 40), count=3, patients=50)
@@ -221,5 +261,5 @@ def test_the_deadlines_of_the_gpu_script_leave_half_a_minute_of_eight():
 
 
 def test_an_unknown_benchmark_is_refused():
-    with pytest.raises(SystemExit, match="there are loss, views, store, step, inference, scale"):
+    with pytest.raises(SystemExit, match="there are loss, views, store, step, inference, files, scale"):
         main(["los"])
