@@ -14,7 +14,8 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import files, gpu, inference, loss, scale, scene, step, store, timing, views
+from bench import costs as of_one
+from bench import files, gpu, inference, loss, plan, scale, scene, step, store, timing, views
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
 from tests.conftest import write_nifti
@@ -188,7 +189,7 @@ def test_of_a_scan_the_quickest_process_and_the_most_memory_are_reported(monkeyp
 
 @pytest.fixture(scope="module")
 def costs():
-    return scale.measured(spacing=(6, 6, 40), count=3, patients=50)
+    return of_one.measured(spacing=(6, 6, 40), count=3, patients=50)
 
 
 def test_every_cost_of_a_scan_and_a_query_is_measured(costs):
@@ -197,31 +198,40 @@ def test_every_cost_of_a_scan_and_a_query_is_measured(costs):
 
 
 def test_the_page_on_scale_is_computed_from_what_was_measured(costs):
-    text = scale.report(costs)
+    text = scale.report(costs, {})
     rows = [line for line in text.splitlines() if line.startswith("| 1,000,000 | 64 |")]
     assert len(rows) == 2
-    slower = scale.report({name: cost * 10 for name, cost in costs.items()})
+    slower = scale.report({name: cost * 10 for name, cost in costs.items()}, {})
     assert slower != text
-    counts = [int(row[1].replace(",", "")) for row in scale.limits(costs, scale.Assumed())]
+    counts = [int(row[1].replace(",", "")) for row in plan.limits(costs, plan.Assumed())]
     assert counts == sorted(counts)
+
+
+def test_scans_of_more_slices_are_measured_beside_the_usual_ones(costs):
+    longer = of_one.of_longer_scans(spacing=(6, 6, 40), slices=(12,))
+    assert longer[12].keys() < costs.keys()
+    assert min(longer[12].values()) > 0
+    text = scale.report(costs, {12: dict.fromkeys(longer[12], 1.234)})
+    assert f"| a scan of | {costs['slices']:.0f} slices | 12 slices |" in text
+    assert text.count(" | 1,234 ms |") == len(longer[12])
 
 
 def test_more_scans_take_longer_and_more_gpus_shorter_until_the_disk_is_the_limit(costs):
     def hours(scans, gpus):
-        return scale.Plan(costs, scans, gpus).hours()
+        return plan.Plan(costs, scans, gpus).hours()
 
     small, large = hours(100, 8), hours(10_000, 8)
     assert all(large[stage] == pytest.approx(100 * small[stage]) for stage in small)
     assert hours(10_000, 8)["evaluate"] < hours(10_000, 1)["evaluate"]
-    slow = scale.Assumed(disk=1.0)
-    ends = [scale.Plan(costs, 100, gpus, slow).over_cases(1, 1, 5) for gpus in (1, 64)]
+    slow = plan.Assumed(disk=1.0)
+    ends = [plan.Plan(costs, 100, gpus, slow).over_cases(1, 1, 5) for gpus in (1, 64)]
     assert ends == [500, 500]
 
 
 def test_the_time_of_a_step_is_the_sum_of_its_parts():
-    plan = scale.Plan({}, 10, 16, scale.Assumed(gpu_over_core=2, cores_a_gpu=4, network=8, latency=0.5, metadata=32))
-    assert plan.step(network=8, wire=2, calls=3) == 8 / 2 + 3 * 0.5 + 2 * 8 / 8
-    assert plan.step(network=1, wire=0, calls=0, read=12, files=4, draw=7) == max(12 / 4, 4 * 16 / 32) + 7
+    one = plan.Plan({}, 10, 16, plan.Assumed(gpu_over_core=2, cores_a_gpu=4, network=8, latency=0.5, metadata=32))
+    assert one.step(network=8, wire=2, calls=3) == 8 / 2 + 3 * 0.5 + 2 * 8 / 8
+    assert one.step(network=1, wire=0, calls=0, read=12, files=4, draw=7) == max(12 / 4, 4 * 16 / 32) + 7
 
 
 def test_the_gpu_benchmark_runs_on_a_cpu_too(phantoms, capfd, monkeypatch):
