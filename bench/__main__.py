@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from . import alternatives, inference, loss, scale, step, store, views
+from . import alternatives, files, inference, loss, scale, step, store, views
 
 SECTIONS = {
     "loss": loss,
@@ -17,6 +17,7 @@ SECTIONS = {
     "store": store,
     "step": step,
     "inference": inference,
+    "files": files,
     "scale": scale,
     "alternatives": alternatives,
 }

@@ -30,8 +30,8 @@ from scripts.networks.encoder import QueryEncoder
 from scripts.networks.pooling import RegionPooling
 from scripts.queries.views import Views
 
-from .inference import Scene
 from .loss import CLASSES, TEMPERATURE
+from .scene import Scene
 from .timing import table
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -21,6 +21,7 @@ SPREAD = ((4096, 128), (8192, 128))  # those that two threads are given
 MEMORY = (1024, 2048, 4096, 8192, 16384)
 ALL = 10_000  # up to this N every candidate runs; above it they would need more memory than a laptop has
 SLOW = 256  # up to this N those that build (N, N, D)
+PAIR_ROUNDS = 101  # of what pair weights add, which is little
 
 
 def products(count: int, width: int) -> Callable[[], None]:
@@ -83,7 +84,7 @@ def pair_weights(count: int = 512) -> float:
     """Seconds pair weights add to forward and backward at this many views."""
     chosen = candidates(count, 128)
     both = {name: chosen[name] for name in ("SemanticContrastiveLoss", "with pair weights")}
-    times = compare(both, 101)
+    times = compare(both, PAIR_ROUNDS)
     return times["with pair weights"][0] - times["SemanticContrastiveLoss"][0]
 
 
@@ -114,10 +115,14 @@ def report(
     first, last = memory[1], memory[-1]
     growth = math.log(peaks["ours"][last] / peaks["ours"][first]) / math.log(last / first)
     parts.append(
-        "Peak memory of forward and backward beyond the embeddings, MiB (resident, one process each, D=128; the "
-        f"gradient itself is {8192 * 128 * 4 / 2**20:.0f} MiB at 8192). Ours grows as N^{growth:.2f} from "
+        "Peak memory of forward and backward beyond the embeddings, MiB (resident, D=128, one run each in a process of "
+        f"its own; the gradient itself is {8192 * 128 * 4 / 2**20:.0f} MiB at 8192). Ours grows as N^{growth:.2f} from "
         f"{first} to {last}.\n\n{table(['', *(f'N={n}' for n in memory)], rows)}"
     )
     with threads(1):
-        parts.append(f"Pair weights at 512 views add {pair_weights() * 1e3:.2f} ms, means known, one thread.")
+        added = f"{pair_weights() * 1e3:.2f} ms"
+        parts.append(
+            f"Pair weights at 512 views add {added}, means known, one thread; "
+            f"medians of {PAIR_ROUNDS} interleaved rounds."
+        )
     return "## Loss\n\nForward and backward, float32; medians of 3 to 15 interleaved rounds.\n\n" + "\n\n".join(parts)

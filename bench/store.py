@@ -108,7 +108,7 @@ def memory(folder: Path, cohorts: Sequence[int] = COHORTS, shape: Sequence[int] 
     found = [in_new_process("bench.store", folder, count)[0] for count in cohorts]
     rows = [[count, f"{grown:.1f}"] for count, grown in zip(cohorts, found, strict=True)]
     size = " x ".join(map(str, shape))
-    text = f"Peak resident memory that {READS:,} random reads add, by volumes ({size}) in the store, MiB."
+    text = f"Peak resident memory that {READS:,} random reads add, by volumes ({size}) in the store, MiB; one run each."
     return f"{text}\n\n{table(['volumes', 'MiB'], rows)}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import kornia.augmentation as kornia
 import numpy as np
 import torch
+from monai.data import DataLoader, Dataset
 from monai.transforms import (
     Compose,
     RandAdjustContrastd,
@@ -23,6 +24,8 @@ from scripts.queries.views import Views
 from .timing import compare, table, threads
 
 CASES = ((2, 64, 128), (2, 64, 64), (3, 8, 48))  # dims, batch, patch
+WORKERS, EPOCH = 2, 16  # processes of a loader, and batches it gives in a run
+LOADER = f"MONAI transforms, {WORKERS} workers"
 
 
 def ours(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
@@ -33,11 +36,11 @@ def ours(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], obj
     return lambda: views(image, mask)
 
 
-def monai(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
+def transforms(dims: int, side: int) -> Compose:
     """The same changes by transforms of dictionaries."""
-    side, both = image.shape[-1], ["image", "mask"]
+    both = ["image", "mask"]
     blur = {f"sigma_{axis}": (0.01, 1.0) for axis in "xyz"[:dims]}
-    changes = Compose(
+    return Compose(
         [
             RandAffined(
                 both,
@@ -56,7 +59,30 @@ def monai(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], ob
             RandGaussianNoised("image", prob=1, std=0.05),
         ]
     )
-    return lambda: [changes({"image": one, "mask": other}) for one, other in zip(image, mask, strict=True)]
+
+
+def samples(image: torch.Tensor, mask: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """A batch as MONAI's transforms take it."""
+    return [{"image": one, "mask": other} for one, other in zip(image, mask, strict=True)]
+
+
+def monai(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
+    """MONAI's transforms in this process."""
+    changes, given = transforms(dims, image.shape[-1]), samples(image, mask)
+    return lambda: [changes(sample) for sample in given]
+
+
+def loader(dims: int, image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
+    """MONAI's transforms in worker processes, which have started and given an epoch; a run takes another."""
+    data = Dataset(samples(image, mask) * EPOCH, transforms(dims, image.shape[-1]))
+    batches = DataLoader(data, batch_size=len(image), num_workers=WORKERS, persistent_workers=True)
+
+    def run() -> None:
+        for _ in batches:
+            pass
+
+    run()
+    return run
 
 
 def kornias(image: torch.Tensor, mask: torch.Tensor) -> Callable[[], object]:
@@ -84,15 +110,20 @@ def report(cases: Sequence[tuple[int, int, int]] = CASES, rounds: int = 15) -> s
         chosen = {"Views": ours(dims, image, mask), "MONAI transforms": monai(dims, image, mask)}
         if dims == 2:
             chosen["kornia"] = kornias(image, mask)
-        for count in (1, 2):
+        for count in (1, WORKERS):
+            if count == WORKERS:
+                chosen[LOADER] = loader(dims, image, mask)
             with threads(count):
                 found = compare(chosen, rounds)
             for name, (seconds, ratio) in found.items():
-                size = " x ".join(map(str, [batch, *[side] * dims]))
-                rows.append([size, count, name, f"{batch / seconds:,.0f}", f"{ratio:.1f}"])
-    head = ["patches", "threads", "by", "views a second", "time over Views'"]
+                size, batches = " x ".join(map(str, [batch, *[side] * dims])), EPOCH if name == LOADER else 1
+                rows.append([size, count, name, f"{batch * batches / seconds:,.0f}", f"{ratio / batches:.1f}"])
+    head = ["patches", "threads or workers", "by", "views a second", "time over Views'"]
     text = (
         "Image and mask: crop with scale, rotation, flip; blur, gamma, gain, offset and noise of the image. MONAI's "
-        "transforms take a sample at a time, Views and kornia the whole batch.\n\n"
+        "transforms take a sample at a time, Views and kornia the whole batch. With workers they run in a MONAI "
+        f"DataLoader of {WORKERS} persistent processes with a thread each, beside the others with as many threads: a "
+        f"run is an epoch of {EPOCH} batches, after one in which the processes started. Wall time, medians of {rounds} "
+        "interleaved rounds.\n\n"
     )
     return "## Views\n\n" + text + table(head, rows)

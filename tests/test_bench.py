@@ -2,16 +2,24 @@
 
 import io
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from monai.losses import DiceCELoss
 from pytorch_metric_learning.losses import SupConLoss
 
-from bench import alternatives, gpu, inference, loss, scale, step, store, timing, views
+from bench import alternatives, files, gpu, inference, loss, plan, scale, scene, step, store, timing, views
+from bench import costs as of_one
 from bench.__main__ import main
 from scripts.contrast.loss import SemanticContrastiveLoss
+from tests.conftest import write_nifti
 
 
 def test_candidates_are_timed_in_turn_and_compared_round_by_round(monkeypatch):
@@ -42,6 +50,7 @@ def test_the_loss_is_compared_with_its_peers(monkeypatch):
     for name in ("three dense products", "pytorch-metric-learning", "MONAI ContrastiveLoss", "with pair weights"):
         assert name in text
     assert "Ours grows as N^1.50 from 128 to 256" in text
+    assert text.count("one run each") == text.count("medians of 101 interleaved rounds") == 1
 
 
 def test_peak_memory_is_measured_in_a_process_of_its_own():
@@ -72,8 +81,30 @@ def test_an_alternative_computes_the_same():
 
 def test_views_are_compared_with_their_peers():
     text = views.report(cases=((2, 2, 16), (3, 2, 12)), rounds=1)
-    assert text.count("MONAI transforms") == 4
+    assert text.count("MONAI transforms |") == 4
     assert text.count("kornia |") == 2
+    assert text.count(views.LOADER) == 2
+    assert "medians of 1 interleaved rounds" in text
+
+
+def test_a_run_of_the_loader_is_an_epoch_of_batches_by_workers_that_stay(monkeypatch):
+    made = []
+
+    class Loader(views.DataLoader):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **options)
+            made.append(self)
+
+    monkeypatch.setattr(views, "DataLoader", Loader)
+    run = views.loader(2, torch.rand(3, 1, 8, 8), torch.ones(3, 1, 8, 8))
+    (loader,) = made
+    workers = [worker.pid for worker in loader._iterator._workers]
+    run()
+    assert [worker.pid for worker in loader._iterator._workers] == workers
+    assert len(workers) == views.WORKERS
+    batches = list(loader)
+    assert len(batches) == views.EPOCH
+    assert batches[0]["image"].shape == (3, 1, 8, 8)
 
 
 def test_the_store_is_compared_with_whole_volumes_and_its_memory_measured(tmp_path):
@@ -83,7 +114,9 @@ def test_the_store_is_compared_with_whole_volumes_and_its_memory_measured(tmp_pa
         "PersistentDataset and crop",
         "CacheDataset, all volumes in memory, and crop",
     ]
-    assert "| 3 |" in store.memory(tmp_path / "many", cohorts=(3,), shape=(40, 40, 8))
+    text = store.memory(tmp_path / "many", cohorts=(3,), shape=(40, 40, 8))
+    assert "| 3 |" in text
+    assert "one run each" in text
 
 
 def test_a_step_is_timed_by_part(phantoms, monkeypatch):
@@ -98,11 +131,12 @@ def test_a_step_is_timed_by_part(phantoms, monkeypatch):
 
 def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
     sizes = {"organs": (1, 13), "paddings": (40,), "spacing": (6, 6, 40), "slices": (8,)}
-    text = inference.report(["QueryInferer"], rounds=1, **sizes, larger_numbers=inference.NUMBERS)
-    assert text.count("plain loop |") == 2
+    text = inference.report(["QueryInferer"], rounds=1, **sizes, larger_numbers=scene.NUMBERS)
+    assert text.count("plain loop |") == text.count("| coarse map, slice by slice |") == 2
     bare, ours = (line.split("|") for line in text.split("standard.yaml")[1].splitlines()[4:6])
     assert (bare[1].strip(), ours[1].strip()) == ("forward passes alone", "QueryInferer")
     assert float(bare[3]) == 1
+    assert text.count("medians of 1 interleaved rounds") == 4  # of each table but that of processes, which says its own
     assert 0.5 < float(ours[3]) < 10
     grown = [line.split("|")[2:4] for line in text.splitlines() if line.startswith(("| 1 | ", "| 13 | "))][-3:]
     (_, few), (small, many), (large, as_many) = grown
@@ -112,21 +146,66 @@ def test_inference_is_compared_with_a_loop_and_with_sliding_windows():
 
 
 def test_the_loop_predicts_what_the_inferer_predicts():
-    scene = inference.Scene(spacing=(4, 4, 20))
-    assert (scene.ours() == scene.loop()).float().mean() > 0.99
-    assert set(scene.ours().unique().tolist()) == set(scene.attention.unique().tolist())
+    volume = scene.Scene(spacing=(4, 4, 20))
+    assert (volume.ours() == volume.loop()).float().mean() > 0.99
+    assert set(volume.ours().unique().tolist()) == set(volume.attention.unique().tolist())
 
 
 def test_a_sliding_window_gives_a_map_of_the_whole_volume(monkeypatch):
-    monkeypatch.setattr(inference, "USUAL", (8, 8, 20))
-    monkeypatch.setattr(inference, "WINDOW", (32, 32, 16))
-    scene = inference.Scene(spacing=(6, 6, 40))
-    assert scene.run("SegResNet, sliding window")().shape == scene.image.shape[2:]
+    monkeypatch.setattr(scene, "USUAL", (8, 8, 20))
+    monkeypatch.setattr(scene, "WINDOW", (32, 32, 16))
+    volume = scene.Scene(spacing=(6, 6, 40))
+    assert volume.run("SegResNet, sliding window")().shape == volume.image.shape[2:]
+
+
+def test_both_coarse_maps_show_the_organs_where_they_are():
+    volume = scene.Scene(spacing=(4, 4, 20))
+    for coarse in (volume.coarse(), volume.coarse_volume()):
+        assert (coarse() == volume.attention).float().mean() > 0.97
+    assert torch.equal(volume.coarse()(), volume.coarse()())
+
+
+def test_time_within_a_part_is_not_that_of_the_part_around_it(monkeypatch):
+    clock_of = iter([0, 1, 3, 7, 8, 10])  # begins, post-processing, writing in it, its end, the other end, the rest
+    monkeypatch.setattr(files.time, "process_time", lambda: next(clock_of))
+    clock = files.Clock()
+    clock.timed(files.POST, clock.timed(files.WRITE, lambda: None))()
+    clock.switch(files.READ)
+    found = {part: seconds for part, seconds in clock.seconds.items() if seconds}
+    assert found == {files.REST: 1 + 2, files.POST: 2 + 1, files.WRITE: 4}
+
+
+def test_a_scan_is_timed_from_file_to_file(tmp_path):
+    files.write_folder(tmp_path, (64, 64, 8))
+    flow = files.stage(tmp_path, str(tmp_path / "made"))
+    assert flow.parser.get_parsed_content("inferer").grid.box == (*[files.GRID["patch_size"]] * 2, 1)
+    found = dict(zip(files.NAMES, timing.in_new_process("bench.files", tmp_path), strict=True))
+    assert all(found[part] > 0 for part in files.PARTS)
+    assert found[files.QUERIES] > files.ORGANS
+
+
+def test_of_a_scan_the_quickest_process_and_the_most_memory_are_reported(monkeypatch):
+    runs = iter([[5, 5, 5, 5, 5, 5, 5, 900, 7], [1, 2, 30, 4, 5, 6, 7, 800, 7], [1, 2, 3, 4, 5, 6, 7, 700, 7]])
+    monkeypatch.setattr(
+        files, "write_folder", lambda folder, shape: write_nifti(folder / "images" / "a.nii.gz", voxels)
+    )
+    monkeypatch.setattr(files, "in_new_process", lambda *given: next(runs))
+    voxels = np.zeros((2, 2, 2), np.int16)
+    text = files.report([(8, 8, 4)], rounds=3)
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    cells = dict(line for line in lines if len(line) == 2)
+    assert cells["in all, s"] == "28.0"
+    assert cells["the network, s"] == "3.0"
+    assert cells["everything else, s"] == "25.0"
+    assert cells["of it writing, s"] == "6.0"
+    assert cells[files.MEMORY] == "900"
+    assert "quickest of 3 processes" in text
+    assert "under 25 s and 2 GiB" in text
 
 
 @pytest.fixture(scope="module")
 def costs():
-    return scale.measured(spacing=(6, 6, 40), count=3, patients=50)
+    return of_one.measured(spacing=(6, 6, 40), count=3, patients=50)
 
 
 def test_every_cost_of_a_scan_and_a_query_is_measured(costs):
@@ -135,31 +214,40 @@ def test_every_cost_of_a_scan_and_a_query_is_measured(costs):
 
 
 def test_the_page_on_scale_is_computed_from_what_was_measured(costs):
-    text = scale.report(costs)
+    text = scale.report(costs, {})
     rows = [line for line in text.splitlines() if line.startswith("| 1,000,000 | 64 |")]
     assert len(rows) == 2
-    slower = scale.report({name: cost * 10 for name, cost in costs.items()})
+    slower = scale.report({name: cost * 10 for name, cost in costs.items()}, {})
     assert slower != text
-    counts = [int(row[1].replace(",", "")) for row in scale.limits(costs, scale.Assumed())]
+    counts = [int(row[1].replace(",", "")) for row in plan.limits(costs, plan.Assumed())]
     assert counts == sorted(counts)
+
+
+def test_scans_of_more_slices_are_measured_beside_the_usual_ones(costs):
+    longer = of_one.of_longer_scans(spacing=(6, 6, 40), slices=(12,))
+    assert longer[12].keys() < costs.keys()
+    assert min(longer[12].values()) > 0
+    text = scale.report(costs, {12: dict.fromkeys(longer[12], 1.234)})
+    assert f"| a scan of | {costs['slices']:.0f} slices | 12 slices |" in text
+    assert text.count(" | 1,234 ms |") == len(longer[12])
 
 
 def test_more_scans_take_longer_and_more_gpus_shorter_until_the_disk_is_the_limit(costs):
     def hours(scans, gpus):
-        return scale.Plan(costs, scans, gpus).hours()
+        return plan.Plan(costs, scans, gpus).hours()
 
     small, large = hours(100, 8), hours(10_000, 8)
     assert all(large[stage] == pytest.approx(100 * small[stage]) for stage in small)
     assert hours(10_000, 8)["evaluate"] < hours(10_000, 1)["evaluate"]
-    slow = scale.Assumed(disk=1.0)
-    ends = [scale.Plan(costs, 100, gpus, slow).over_cases(1, 1, 5) for gpus in (1, 64)]
+    slow = plan.Assumed(disk=1.0)
+    ends = [plan.Plan(costs, 100, gpus, slow).over_cases(1, 1, 5) for gpus in (1, 64)]
     assert ends == [500, 500]
 
 
 def test_the_time_of_a_step_is_the_sum_of_its_parts():
-    plan = scale.Plan({}, 10, 16, scale.Assumed(gpu_over_core=2, cores_a_gpu=4, network=8, latency=0.5, metadata=32))
-    assert plan.step(network=8, wire=2, calls=3) == 8 / 2 + 3 * 0.5 + 2 * 8 / 8
-    assert plan.step(network=1, wire=0, calls=0, read=12, files=4, draw=7) == max(12 / 4, 4 * 16 / 32) + 7
+    one = plan.Plan({}, 10, 16, plan.Assumed(gpu_over_core=2, cores_a_gpu=4, network=8, latency=0.5, metadata=32))
+    assert one.step(network=8, wire=2, calls=3) == 8 / 2 + 3 * 0.5 + 2 * 8 / 8
+    assert one.step(network=1, wire=0, calls=0, read=12, files=4, draw=7) == max(12 / 4, 4 * 16 / 32) + 7
 
 
 def test_the_gpu_benchmark_runs_on_a_cpu_too(phantoms, capfd, monkeypatch):
@@ -175,6 +263,29 @@ def test_the_gpu_benchmark_runs_on_a_cpu_too(phantoms, capfd, monkeypatch):
     assert capfd.readouterr().out.count("\n") == len(lines) + 2
 
 
+SCRIPT = Path(gpu.__file__).with_name("gpu.sh")
+
+
+def test_the_gpu_script_goes_on_after_a_section_that_is_late_prints_the_table_and_fails(tmp_path):
+    out = tmp_path / "gpu.jsonl"
+    given = {"OUT": str(out), "PYTHON": sys.executable, "SECTIONS": "views 0.1\nloss 300"}
+    command = ["bash", str(SCRIPT), "--smoke"]
+    done = subprocess.run(command, env=os.environ | given, capture_output=True, text=True, check=False)
+    (line,) = map(json.loads, out.read_text().splitlines())
+    assert line["section"] == "loss"
+    assert done.stdout.splitlines()[2].startswith("| loss | 48 rows |")
+    assert "views: exit code 124" in done.stderr
+    assert done.returncode == 124
+
+
+def test_the_deadlines_of_the_gpu_script_leave_half_a_minute_of_eight():
+    text = SCRIPT.read_text()
+    table = int(re.search(r"timeout -k 2 (\d+) .* table", text)[1])
+    deadlines = dict(re.findall(r"\b(" + "|".join(gpu.SECTIONS) + r") (\d+)\b", text))
+    assert deadlines.keys() == gpu.SECTIONS.keys()
+    assert sum(map(int, deadlines.values())) + table == 450
+
+
 def test_an_unknown_benchmark_is_refused():
-    with pytest.raises(SystemExit, match="there are loss, views, store, step, inference, scale"):
+    with pytest.raises(SystemExit, match="there are loss, views, store, step, inference, files, scale"):
         main(["los"])
