@@ -22,14 +22,17 @@ from scripts.coarse.inferer import CoarseInferer
 from scripts.coarse.maps import predict
 from scripts.coarse.samples import ReadCoarse
 from scripts.cohort import datalist
-from scripts.cohort.attention import require_attention
+from scripts.cohort.attention import require_attention, write_label_map
 from scripts.cohort.case import Case
 from scripts.cohort.label_table import LabelTable
+from scripts.cohort.resampling import resample_objects
+from scripts.cohort.volume import read
 from scripts.contrast.loss import SemanticContrastiveLoss
 from scripts.evaluate.rows import Row, measure_case
 from scripts.networks.contrast_net import ContrastNet
 from scripts.networks.device import on_device
 from scripts.networks.encoder import QueryEncoder
+from scripts.networks.pooling import RegionPooling
 from scripts.queries.dataset import QueryDataset
 from scripts.queries.grid import QueryGrid
 from scripts.queries.sampler import ClusterSampler
@@ -42,6 +45,7 @@ from .store import volumes
 from .timing import threads
 
 BATCH = 52  # queries of a measured step
+QUERIES_OF_AN_ORGAN = 36  # in a scan, as in the phantom
 TIMES = 3  # runs of which the quickest counts
 SLICES = (200, 600)  # of longer scans
 
@@ -72,6 +76,18 @@ def trained(network: nn.Module, inputs: torch.Tensor, loss: Callable[[torch.Tens
     return seconds(lambda: loss(network(inputs)).backward())
 
 
+class Told(nn.Module):
+    """A network that runs, and is then told where the organs are: untrained, each could be anywhere."""
+
+    def __init__(self, network: nn.Module, scores: torch.Tensor) -> None:
+        super().__init__()
+        self.network, self.scores = network, scores
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.network(volume)
+        return scores.mul_(0).add_(self.scores)
+
+
 class Scan:
     """A phantom at a clinical size as a case of a cohort, its label map also as attention and as prediction.
 
@@ -85,7 +101,7 @@ class Scan:
         voxels, objects = self.scene.image[0, 0].round().numpy(), self.scene.attention[0, 0].numpy()
         self.labels = write_scan(folder, voxels, objects, spacing, maps="labels")
         files = [folder / kind / "a.nii.gz" for kind in ("images", "labels")]
-        self.case = Case("a", "a", "portal", *files, fold=0)
+        self.case, self.stored = Case("a", "a", "portal", *files, fold=0), read(files[0], "a")
         self.network = UNet(3, 1, ORGANS + 1, NUMBERS["coarse_channels"], NUMBERS["coarse_strides"])
         self.reader = ReadCoarse(self.labels, NUMBERS["coarse_size"], NUMBERS["window"])
 
@@ -99,8 +115,14 @@ class Scan:
     def map(self) -> None:
         """Write its attention map."""
         inferer, cpu = CoarseInferer(NUMBERS["coarse_size"], NUMBERS["window"]), torch.device("cpu")
-        made = str(self.folder / "maps")
-        predict([self.case], self.network, inferer, self.labels, made, cpu, lambda *_: None)
+        organs = resample_objects(self.scene.attention[0, 0], NUMBERS["coarse_size"]).long()
+        told = Told(self.network, nn.functional.one_hot(organs, ORGANS + 1).movedim(-1, 0)[None] * 10.0)
+        predict([self.case], told, inferer, self.labels, str(self.folder / "maps"), cpu, lambda *_: None)
+
+    def segment(self) -> None:
+        """Write what inference makes of it, attention given."""
+        made = self.folder / "predictions" / "a.nii.gz"
+        write_label_map(made, self.scene.ours()[0, 0], self.stored, self.labels)
 
     def rows(self) -> list[Row]:
         """What evaluate writes about it."""
@@ -116,7 +138,7 @@ class Scan:
         """Seconds in every stage over cases; evaluate, maps and store run once."""
         found = {"coarse read": seconds(lambda: self.reader({"case": self.case}))}
         found |= {"map": seconds(self.map, 1), "store": seconds(self.store, 1)}
-        found |= {"inference": seconds(self.scene.ours) + seconds(self.read())}
+        found |= {"inference": seconds(self.segment) + seconds(self.read())}
         return found | {"inference network": seconds(self.scene.bare()), "evaluate": seconds(self.rows, 1)}
 
 
@@ -157,15 +179,15 @@ def of_a_query() -> dict[str, float]:
     torch.manual_seed(0)
     side, labels = NUMBERS["patch_size"], torch.arange(BATCH) % ORGANS
     encoder = [2, NUMBERS["block"], NUMBERS["layers"], NUMBERS["widths"]]
-    net, loss = ContrastNet(QueryEncoder(*encoder)), SemanticContrastiveLoss()
+    net, loss = ContrastNet(QueryEncoder(*encoder), pooling=RegionPooling()), SemanticContrastiveLoss()
     views, image = Views(side, noise=0.05), torch.rand(BATCH, 1, side, side)
-    twice = torch.rand(2 * BATCH, 2, side, side)
-    found = {"views": 2 * seconds(lambda: views(image, image.round())) / BATCH}
-    found["pretrain"] = trained(net, twice, lambda vectors: loss(vectors, labels.repeat(2))) / BATCH
+    twice = torch.rand(2 * BATCH, 4, side, side)  # image, attention and the two regions
+    found = {"pretrain": 2 * seconds(lambda: views(image, image.round())) / BATCH}
+    found["pretrain"] += trained(net, twice, lambda vectors: loss(vectors, labels.repeat(4))) / BATCH
     refiner = Scene((6, 6, 40)).network.refiner
     target = image.round()
     criterion = DiceCELoss(sigmoid=True)
-    found["train"] = trained(refiner, twice[:BATCH], lambda logits: criterion(logits, target)) / BATCH
+    found["train"] = trained(refiner, twice[:BATCH, :2], lambda logits: criterion(logits, target)) / BATCH
     for name, network in (("pretrain weights", net), ("train weights", refiner)):
         found[name] = sum(weight.numel() for weight in network.parameters()) * 4
     found["norms"] = sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
@@ -192,6 +214,9 @@ def of_a_list(folder: Path, count: int, patients: int) -> dict[str, float]:
     clusters, of = np.repeat(np.arange(ORGANS), patients), np.tile(np.arange(patients), ORGANS)
     sampler = ClusterSampler(clusters, of, ORGANS, 4, 1)
     found["draw"] = seconds(lambda: list(sampler))
+    few = max(1, patients // QUERIES_OF_AN_ORGAN)
+    clusters, of = np.repeat(np.arange(ORGANS), few), np.tile(np.arange(few), ORGANS)
+    clusters, of = (np.repeat(each, QUERIES_OF_AN_ORGAN) for each in (clusters, of))
     found["query memory"] = 28 + grown(lambda: ClusterSampler(clusters, of, ORGANS, 4, 1).members) / len(of)
     return found
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from scripts.commands.phantom import phantom
 from scripts.contrast.loss import SemanticContrastiveLoss
@@ -38,40 +39,59 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STANDARD = yaml.safe_load(Path("bundle/configs/standard.yaml").read_text())
 PRETRAIN = yaml.safe_load(Path("bundle/configs/pretrain.yaml").read_text())
 QUERIES = PRETRAIN["clusters_per_batch"] * PRETRAIN["queries_per_cluster"]
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-COLUMNS = ("section", "what", "ms", "a second", "operators", "peak MiB")
+PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}  # what needs most, last
+MADE = ("aten::empty", "aten::new_empty", "aten::_reshape_alias")  # operators that launch nothing, beside views
+COLUMNS = ("section", "what", "ms", "a second", "kernels", "peak MiB", "device")
 Line = dict[str, Any]
 
 
-class Operators(TorchDispatchMode):
-    """Counts the operators that PyTorch dispatches: on a GPU about as many launches, however fast the device is."""
+class Kernels(TorchDispatchMode):
+    """Counts operators on the device's tensors but views and allocations: on a GPU about a launch each."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += 1
-        return function(*args, **(kwargs or {}))
+        found = function(*args, **(kwargs or {}))
+        made = tree_flatten(found)[0]
+        launched = any(isinstance(one, torch.Tensor) and one.device.type == DEVICE.type for one in made)
+        self.count += launched and not function.is_view and not function.name().startswith(MADE)
+        return found
 
 
 def measured(section: str, what: str, run: Callable[[], object], items: int, rounds: int) -> Line:
-    """Median milliseconds of a run, items a second, operators, and peak memory (MiB) of a GPU."""
-    with Operators() as operators:
-        run()  # warms up, too
-    if DEVICE.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        run()
+    """Median milliseconds of a run, items a second, kernels, and peak memory (MiB) of a GPU; none that does not fit."""
+    try:
+        with Kernels() as kernels:
+            run()  # warms up, too
+        _wait()
         if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
+            torch.cuda.reset_peak_memory_stats()
+        seconds = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            run()
+            _wait()
+            seconds.append(time.perf_counter() - start)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return line(section, f"{what}: out of memory")
     median = statistics.median(seconds)
     peak = round(torch.cuda.max_memory_allocated() / 2**20) if DEVICE.type == "cuda" else None
-    numbers = {"ms": round(median * 1e3, 3), "a second": round(items / median, 1), "operators": operators.count}
-    return {"section": section, "what": what, **numbers, "peak MiB": peak}
+    return line(section, what, round(median * 1e3, 3), round(items / median, 1), kernels.count, peak)
+
+
+def line(section: str, what: str, *numbers: float | None) -> Line:
+    """A line of the results: milliseconds, items a second, kernels and peak memory, as far as they are known."""
+    device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
+    padded = [*numbers, *[None] * (len(COLUMNS) - 3 - len(numbers))]
+    return dict(zip(COLUMNS, [section, what, *padded, f"{device}, torch {torch.__version__}"], strict=True))
+
+
+def _wait() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def loss(smoke: bool) -> Iterator[Line]:
@@ -101,16 +121,19 @@ def views(smoke: bool) -> Iterator[Line]:
 
 
 def step(smoke: bool) -> Iterator[Line]:
-    """Pretraining steps of standard.yaml's network on two views of each query; items are queries."""
+    """Pretraining steps of standard.yaml's network on two views of each query, by precision; items are queries."""
     layers, widths = ([1, 1, 1, 1], [4, 8, 8, 8]) if smoke else (STANDARD["layers"], STANDARD["widths"])
     block, side = ("basic", 16) if smoke else (STANDARD["block"], STANDARD["patch_size"])
     criterion = SemanticContrastiveLoss(TEMPERATURE)
     for count in (2,) if smoke else (QUERIES // 4, QUERIES // 2, QUERIES):
         network = on_device(ContrastNet(QueryEncoder(2, block, layers, widths), 256, RegionPooling()), DEVICE)
-        optimizer = torch.optim.AdamW(network.parameters())
+        optimizer = torch.optim.AdamW(network.parameters(), fused=DEVICE.type == "cuda")
         inputs = torch.rand(2 * count, 4, side, side, device=DEVICE)  # image, attention and the two regions
         labels = torch.arange(4 * count, device=DEVICE) % CLASSES
         for name, precision in PRECISIONS.items():
+            if precision == torch.float16 and DEVICE.type != "cuda":
+                continue  # it is float32 there
+            scaler = torch.amp.GradScaler(DEVICE.type, enabled=precision == torch.float16)
 
             def run(
                 precision: torch.dtype = precision,
@@ -118,11 +141,13 @@ def step(smoke: bool) -> Iterator[Line]:
                 optimizer: torch.optim.Optimizer = optimizer,
                 inputs: torch.Tensor = inputs,
                 labels: torch.Tensor = labels,
+                scaler: torch.amp.GradScaler = scaler,
             ) -> None:
                 with torch.autocast(DEVICE.type, precision, enabled=precision != torch.float32):
                     value = criterion(network(inputs), labels)
-                value.backward()
-                optimizer.step()
+                scaler.scale(value).backward()
+                scaler.step(optimizer)
+                scaler.update()
                 optimizer.zero_grad()
 
             yield measured("step", f"{count} queries, {name}", run, count, 1 if smoke else 9)
@@ -160,9 +185,8 @@ def study(smoke: bool) -> Iterator[Line]:
         (done,) = json.loads(Path(folder, "study", "summary.json").read_text())["tables"]
     for cost in done["costs"]:
         seconds = cost["training_seconds"]
-        numbers = {"ms": round(seconds * 1e3), "a second": round(cost["samples"] / seconds, 1), "operators": None}
-        peak = cost.get("gpu_mib")
-        yield {"section": "study", "what": f"{cost['strategy']}, {design['budget']} s", **numbers, "peak MiB": peak}
+        numbers = round(seconds * 1e3), round(cost["samples"] / seconds, 1), None, cost.get("gpu_mib")
+        yield line("study", f"{cost['strategy']}, {design['budget']} s", *numbers)
 
 
 SECTIONS = {"loss": loss, "views": views, "step": step, "inference": inference, "study": study}
@@ -170,7 +194,7 @@ SECTIONS = {"loss": loss, "views": views, "step": step, "inference": inference, 
 
 def as_table(lines: list[Line]) -> str:
     """The lines as a Markdown table."""
-    return table(COLUMNS, [["-" if line[name] is None else line[name] for name in COLUMNS] for line in lines])
+    return table(COLUMNS, [["-" if one[name] is None else one[name] for name in COLUMNS] for one in lines])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -182,8 +206,8 @@ def main(arguments: list[str] | None = None) -> None:
     if given.section == "table":
         print(as_table([json.loads(line) for line in sys.stdin if line.startswith("{")]))
         return
-    for line in SECTIONS[given.section](given.smoke):
-        print(json.dumps(line), flush=True)
+    for one in SECTIONS[given.section](given.smoke):
+        print(json.dumps(one), flush=True)
 
 
 if __name__ == "__main__":

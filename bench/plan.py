@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 GPUS = (1, 8, 64)
 WIDTH = 256  # of an embedding
+VECTORS = 4  # of a query in pretrain: two views, each of the object and of its surroundings
 GIB, HOUR = 2**30, 3600.0
 
 
@@ -79,7 +80,7 @@ class Plan:
     def steps_over_queries(self, stage: str, masks: int) -> float:
         """Seconds of all steps of pretrain or train; ``masks`` are read beside each image."""
         cost, batch = self.cost, self.at.batch_a_gpu
-        wire = 2 * cost[f"{stage} weights"] + (2 * batch * WIDTH * 4 * self.gpus if stage == "pretrain" else 0)
+        wire = 2 * cost[f"{stage} weights"] + (VECTORS * batch * WIDTH * 4 * self.gpus if stage == "pretrain" else 0)
         one = self.step(
             batch * cost[stage], wire, 4 * cost["norms"] + 4, batch * cost["read"], batch * (1 + masks), cost["draw"]
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .costs import TIMES, measured, of_longer_scans
-from .plan import GPUS, WIDTH, Assumed, Plan, limits, waiting
+from .plan import GPUS, VECTORS, WIDTH, Assumed, Plan, limits, waiting
 from .timing import table
 
 SCANS = (100, 10_000, 1_000_000)
@@ -110,7 +110,7 @@ def report(
         for plan in plans
     ]
     head = ["scans", "GPUs", "memory of a node, coarse", "pretrain", "disk", "files", "start of a stage, s"]
-    embeddings = 2 * at.batch_a_gpu * WIDTH * 4
+    embeddings = VECTORS * at.batch_a_gpu * WIDTH * 4
     fewest = waiting(cost, at)
     sent = (
         f"Sent by a rank in a step: twice the gradients, and in pretrain {amount(embeddings)} of embeddings to each "

@@ -37,7 +37,8 @@ from scripts.refine.patches import VolumePatches
 from scripts.refine.refiner import Refiner
 
 NUMBERS = yaml.safe_load(Path("bundle/configs/common.yaml").read_text())
-BATCH = yaml.safe_load(Path("bundle/configs/inference.yaml").read_text())["batch_size"]
+INFERENCE = yaml.safe_load(Path("bundle/configs/inference.yaml").read_text())
+BATCH = INFERENCE["batch_size"]
 CLINICAL = (0.8, 0.8, 3.0)  # mm, of an abdominal CT with 512 x 512 voxels a slice
 USUAL = (1.5, 1.5, 2.0)  # mm, the grid MONAI's zoo has sliding windows work on for abdominal CT
 WINDOW = (96, 96, 96)
@@ -117,7 +118,8 @@ class Scene:
         self.grid = QueryGrid(2, numbers["patch_size"], numbers["spacing"], numbers["window"])
         self.network = on_device(Copier(Refiner(*encoder_and_decoder(numbers, 2, 1))), "cpu").eval()
         self.folded = fuse_norms(copy.deepcopy(self.network))  # as the inference stage runs it
-        self.inferer = QueryInferer(self.grid, BATCH, lambda inputs: self.attention, grow=0)
+        cleaning = {key: INFERENCE[key] for key in ("smallest_island", "keep_slices")}
+        self.inferer = QueryInferer(self.grid, BATCH, lambda inputs: self.attention, grow=0, **cleaning)
         objects_on_grid = self.grid.objects(self.attention[0, 0], self.image[0])
         self.patches = VolumePatches(self.grid, self.image[0], objects_on_grid)
 

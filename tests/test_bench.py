@@ -257,7 +257,7 @@ def test_the_gpu_benchmark_runs_on_a_cpu_too(phantoms, capfd, monkeypatch):
     printed = capfd.readouterr().out
     lines = [json.loads(line) for line in printed.splitlines()]
     assert {line["section"] for line in lines} == set(gpu.SECTIONS)
-    assert all(line["ms"] > 0 and (line["operators"] or line["section"] == "study") for line in lines)
+    assert all(line["ms"] > 0 and (line["kernels"] or line["section"] == "study") for line in lines)
     monkeypatch.setattr("sys.stdin", io.StringIO(printed))
     gpu.main(["table"])
     assert capfd.readouterr().out.count("\n") == len(lines) + 2
