@@ -104,6 +104,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "trained": "job.weights",
     "AugmentedInference": "refine.test_time_augmentation",
     "ValidationCurve": "job.progress",
+    "one_volume": "refine.volumes",
     "VolumeDataset": "refine.volumes",
     "drawn": "cohort.selection",
     "some_unlabelled": "cohort.selection",

@@ -14,6 +14,7 @@ from ..cohort.components import without_islands
 from ..cohort.volume import case_of
 from ..cohort.winners import winners
 from ..finite import refuse_broken
+from ..networks.fusion import fused
 from ..queries.grid import AIR
 from .grid import SegmentGrid
 
@@ -47,7 +48,8 @@ class SegmentInferer(Inferer):
         """
         full = tuple(inputs.shape[2:])
         with torch.no_grad():
-            objects = torch.cat([self._winners(scores, full) for scores in self.logits(inputs, network)], dim=2)
+            logits = self.logits(inputs, fused(network))
+            objects = torch.cat([self._winners(scores, full) for scores in logits], dim=2)
         if self.smallest_island:
             kept = torch.from_numpy(without_islands(objects.cpu().numpy(), self.smallest_island))
             objects = kept.to(objects.device)

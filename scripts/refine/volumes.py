@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.config import KeysCollection
-from monai.data import Dataset, MetaTensor
+from monai.data import Dataset, MetaTensor, list_data_collate
 from monai.engines import PrepareBatch
 from monai.transforms import MapTransform
-from monai.utils import MetaKeys
+from monai.utils import MetaKeys, convert_to_tensor
 
 from ..cohort.attention import attention_path, read_attention, stored_affine, stored_indices
 from ..cohort.label_table import LabelTable
@@ -134,6 +134,24 @@ class VolumeDataset(Dataset):
         image = MetaTensor(voxel.repeat(self.channels, 1, 1, 1), meta={"original_affine": torch.eye(4)})
         failed = {"attention": voxel.to(torch.int16), "failed": str(cause)}
         return {"case": case["case"], "source": case["image"], "image": image, **failed}
+
+
+def one_volume(samples: Sequence[dict[Hashable, Any]]) -> dict[Hashable, Any]:
+    """A batch of one sample, as ``list_data_collate`` makes it, with the sample's own voxels: that copies them.
+
+    Args:
+        samples: one of ``VolumeDataset``.
+    """
+    (sample,) = samples
+    whole = {key: value for key, value in sample.items() if isinstance(value, torch.Tensor)}
+    batch: dict[Hashable, Any] = list_data_collate([sample | {key: value[..., :0] for key, value in whole.items()}])
+    for key, value in whole.items():
+        voxels = convert_to_tensor(value, track_meta=False)[None]
+        if isinstance(value, MetaTensor):
+            batch[key].data = voxels
+        else:
+            batch[key] = voxels
+    return batch
 
 
 class PrepareVolume(PrepareBatch):

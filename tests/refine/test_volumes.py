@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.data import MetaTensor, decollate_batch, list_data_collate
 
 from scripts.errors import SemclError
 from scripts.job.job import Job
@@ -17,6 +18,7 @@ from scripts.refine.volumes import (
     PrepareVolume,
     VolumeDataset,
     WriteLabelMap,
+    one_volume,
 )
 from tests.conftest import write_nifti
 from tests.refine.made import preprocessing, read_scan, to_stored
@@ -141,3 +143,22 @@ def test_the_last_volume_is_let_go_before_the_next_is_read(tmp_path, job):
     engine.run(read(), epoch_length=2)
     assert kept == [(None, None)] * 2
     assert job.failed == ["a", "a"]
+
+
+def test_a_batch_of_one_volume_is_monais_without_a_copy():
+    image = MetaTensor(torch.randn(1, 4, 5, 6), affine=torch.diag(torch.tensor([1.0, 2, 3, 1])))
+    image.meta |= {"original_affine": torch.eye(4), "filename_or_obj": "x"}
+    image.applied_operations = [{"class": "a", "id": 1}]
+    sample = {"case": "a", "image": image, "attention": torch.ones(1, 4, 5, 6, dtype=torch.int16)}
+    ours, usual = one_volume([sample]), list_data_collate([sample])
+    assert ours.keys() == usual.keys()
+    assert ours["case"] == usual["case"]
+    for key in ("image", "attention"):
+        assert torch.equal(ours[key], usual[key])
+        assert ours[key].data_ptr() == sample[key].data_ptr()
+    assert ours["image"].is_batch
+    assert ours["image"].applied_operations == usual["image"].applied_operations
+    assert torch.equal(ours["image"].affine, usual["image"].affine)
+    (single,) = decollate_batch(ours)
+    assert single["image"].meta["filename_or_obj"] == "x"
+    assert torch.equal(single["image"], image)
