@@ -562,6 +562,15 @@ def test_a_stage_notes_whom_the_weights_that_it_begins_with_saw_elsewhere(stage,
     assert config.get_parsed_content("shared").provenance["before"] == [seen]
 
 
+def test_training_notes_all_weights_that_it_begins_with(cohort, tmp_path):
+    seen = [{"cohort": name, "patients": "a", "cases": "b"} for name in ("decoder", "initial")]
+    for one in seen:
+        (tmp_path / f"{one['cohort']}.json").write_text(json.dumps(one))
+    given = {f"{name}_weights": str(tmp_path / f"{name}.pt") for name in ("decoder", "initial")}
+    config = parser("train", dataset_dir=str(cohort), encoder_weights=None, **given)
+    assert config.get_parsed_content("shared").provenance["before"] == seen
+
+
 @pytest.mark.parametrize("stage", ["coarse", "pretrain", "train"])
 def test_a_checkpoint_holds_what_validation_has_found_so_far(stage):
     config = merged(stage)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.files import checksum, write_text, write_volume, written_whole
+from scripts.files import checksum, checksum_of, write_text, write_volume, written_whole
 from scripts.plain import PlainLoader
 
 PACKAGE = Path(__file__).parents[1] / "scripts"
@@ -174,3 +174,9 @@ def test_nothing_is_unpickled_and_numpy_takes_no_pickles() -> None:
     ]
     assert {"pickle", "cloudpickle", "dill", "shelve", "marshal"} & set(imported) == set()
     assert [where for where, call in calls("np") if "allow_pickle" in {word.arg for word in call.keywords}] == []
+
+
+def test_a_file_that_is_not_there_has_no_checksum(tmp_path: Path) -> None:
+    assert checksum_of(tmp_path / "encoder.pt") is checksum_of(None) is None
+    (tmp_path / "encoder.pt").write_bytes(b"x")
+    assert checksum_of(str(tmp_path / "encoder.pt")) == checksum(tmp_path / "encoder.pt")

@@ -17,7 +17,7 @@ from scripts.extras import require
 from tests.stages import ROOT
 from tools.release_configs import INITIALIZE
 
-CORE = {"torch", "monai", "numpy", "nibabel", "pytorch-ignite", "fire", "pyyaml", "itk", "scipy", "tqdm"}
+CORE = {"torch", "monai", "numpy", "nibabel", "pytorch-ignite", "fire", "pyyaml", "itk", "scipy", "tqdm", "isal"}
 REPORT = ("matplotlib", "jinja2", "sklearn")
 WITHOUT = f"""
 import sys
@@ -113,7 +113,7 @@ before = set(sys.modules)
 import scripts
 for name in scripts.__all__:
     getattr(scripts, name)
-extra = {{"Audit", "Embedding", "Evaluation", "ScanReader", "checksum_of", "pretrained_encoding"}}
+extra = {{"Audit", "Embedding", "Evaluation", "ScanReader", "pretrained_encoding", "begun", "began_with"}}
 for name in set(scripts.components.__all__) - extra:  # those of stages that need the extra
     getattr(scripts.components, name)
 print(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names)))

@@ -50,7 +50,7 @@ class Evaluation:
         equivalence: the largest difference of Dice, IoU and NSD that means nothing in practice; 0 for none.
         nsd: what NSD counts, "area" of the surfaces or "edges": their voxels.
         common: leave out cases that a method has no map of, and say which, instead of refusing them.
-        cohort: ids of all cases of the cohort, whose maps are not missing a ground truth.
+        cohort: ids of all cases of the cohort with a label map, whose maps are not missing a ground truth.
         job: the run; with a shard, only that shard is measured, into rows/, where a run without one collects it.
 
     Raises:

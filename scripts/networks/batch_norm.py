@@ -19,7 +19,10 @@ class CpuSyncBatchNorm(_BatchNorm):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(inputs)
-        dtype, inputs = inputs.dtype, inputs.float()  # statistics of half precision would be too coarse
+        dtype = inputs.dtype
+        inputs = inputs.to(
+            torch.promote_types(dtype, torch.float32)
+        )  # statistics of half precision would be too coarse
         axes = [axis for axis in range(inputs.ndim) if axis != 1]
         shape = [1, -1] + [1] * (inputs.ndim - 2)
         mean = mean_of_ranks(inputs.mean(axes)).view(shape)

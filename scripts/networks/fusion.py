@@ -25,8 +25,8 @@ def fused(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Te
         return network
     if hasattr(network, "_trt_compiler"):  # by monai.networks.trt_compile, which replaces forward
         return network
-    has_norms = any(isinstance(module, NORMS) for module in network.modules())
-    return fuse_norms(copy.deepcopy(network)) if has_norms else network
+    has_pairs = any(_fits(module, *pair) for module in network.modules() for pair in _pairs(module))
+    return fuse_norms(copy.deepcopy(network)) if has_pairs else network
 
 
 def fuse_norms(network: nn.Module) -> nn.Module:
@@ -39,11 +39,17 @@ def fuse_norms(network: nn.Module) -> nn.Module:
     network.eval()
     for module in network.modules():
         for name, owner, last in _pairs(module):
-            conv, norm = getattr(module, name), getattr(owner, last)
-            if isinstance(conv, CONVOLUTIONS) and isinstance(norm, NORMS) and norm.running_mean is not None:
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+            if _fits(module, name, owner, last):
+                setattr(module, name, fuse_conv_bn_eval(getattr(module, name), getattr(owner, last)))
                 setattr(owner, last, nn.Identity())
     return network
+
+
+def _fits(module: nn.Module, name: str, owner: nn.Module, last: str) -> bool:
+    """Whether a child of a module is a convolution with plain weights, and what is run after it a normalisation."""
+    conv, norm = getattr(module, name), getattr(owner, last)
+    plain = isinstance(conv, CONVOLUTIONS) and "weight" in conv._parameters  # not those of a weight normalisation
+    return plain and isinstance(norm, NORMS) and norm.running_mean is not None
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scripts.audit.audit import Audit, checksum_of
+from scripts.audit.audit import Audit
 from scripts.coarse.inferer import CoarseInferer
 from scripts.errors import SemclError
 from tests.conftest import write_nifti
@@ -103,9 +103,3 @@ def test_maps_of_another_tool_get_an_expected_dice(toys, tmp_path):
     quality = json.loads((tmp_path / "audit" / "quality.json").read_text())
     assert set(quality) == {"p0"}
     assert set(quality["p0"]["organs"]) == set(TABLE.names)
-
-
-def test_the_checksum_of_weights_that_are_not_there(tmp_path):
-    assert checksum_of(str(tmp_path / "encoder.pt")) is None
-    (tmp_path / "encoder.pt").write_bytes(b"x")
-    assert isinstance(checksum_of(str(tmp_path / "encoder.pt")), int)

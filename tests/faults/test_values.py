@@ -120,7 +120,7 @@ def test_every_number_of_a_config_has_bounds():
         for key, value in config.items()
         if isinstance(value, int | float | list) and not isinstance(value, bool)
     }
-    assert numbers - set(BOUNDS) == {"imports", "run", "handlers", "models", "cross_fitted", "others"}
+    assert numbers - set(BOUNDS) == {"imports", "run", "handlers", "models", "cross_fitted", "others", "starts_from"}
 
 
 @pytest.mark.parametrize(

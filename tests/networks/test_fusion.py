@@ -100,3 +100,19 @@ def test_what_cannot_be_fused_is_returned_as_it_is():
     by_tensorrt = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     by_tensorrt._trt_compiler = "as monai.networks.trt_compile leaves it"
     assert fused(by_tensorrt) is by_tensorrt
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        torch.nn.utils.parametrizations.weight_norm,
+        torch.nn.utils.weight_norm,
+        torch.nn.utils.parametrizations.spectral_norm,
+        torch.nn.utils.spectral_norm,
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_convolution_whose_weights_are_computed_is_left_as_it_is(norm):
+    network = nn.Sequential(norm(nn.Conv2d(1, 4, 3)), nn.BatchNorm2d(4)).eval()
+    assert fused(network) is network
+    assert isinstance(fuse_norms(network)[1], nn.BatchNorm2d)

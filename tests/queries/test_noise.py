@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.stats import kstest, norm
 
-from bench.gpu import Operators
 from scripts.queries import noise as module
 from scripts.queries.noise import LEVELS, STRIDES, Noise, normal_by_place
+from tests.test_syncs import Kernels
 
 CPU = torch.device("cpu")
 HALVES = [slice(0, 2), slice(2, 5)]
@@ -121,7 +121,7 @@ def test_by_place_it_does_not_depend_on_how_a_batch_is_split(dtype):
 def test_on_a_gpu_a_batch_takes_no_more_launches_than_an_image():
     launched = []
     for count in (1, 104):
-        with Operators() as operators:
+        with Kernels() as kernels:
             Noise(np.arange(count), torch.device("meta")).fill(torch.empty(count, 1, 128, 128, device="meta"))
-        launched.append(operators.count)
+        launched.append(kernels.count)
     assert launched[0] == launched[1] < 40
