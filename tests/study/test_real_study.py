@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -129,6 +130,19 @@ def test_a_study_in_parts_one_of_which_is_killed_ends_as_one_left_alone(
     assert made(out) == made(alone)
     for name in SAME:
         assert (out / name).read_bytes() == (alone / name).read_bytes()
+
+
+def test_what_says_that_runs_are_done_makes_the_report_elsewhere(alone: Path, started: Started, phantoms: Path) -> None:
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^cd study && (find .*?) \|", page, re.M | re.S)
+    listed = subprocess.run(["bash", "-c", command], cwd=alone, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        (started.elsewhere / "unpacked" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(alone / name, started.elsewhere / "unpacked" / name)
+    said = started.run(phantoms, "unpacked", *TWO_RUNS)
+    assert "to run" not in said
+    for name in SAME:
+        assert (started.elsewhere / "unpacked" / name).read_bytes() == (alone / name).read_bytes()
 
 
 # the labels of a share
