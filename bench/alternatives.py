@@ -71,7 +71,7 @@ def layouts(size: Sequence[int]) -> dict[str, Run]:
     """The 3-D coarse network forward and backward, with both memory layouts."""
     kernel = NUMBERS["coarse_kernel"]
     network = UNet(3, 1, ORGANS + 1, NUMBERS["coarse_channels"], NUMBERS["coarse_strides"], kernel, kernel)
-    last = copy.deepcopy(network).to(memory_format=FORMATS[5])  # type: ignore[call-overload]
+    last = copy.deepcopy(network).to(memory_format=FORMATS[5])
     volume = torch.randn(COARSE["batch_size"], 1, *size)
     return {
         "channels_last": lambda: last(volume.to(memory_format=FORMATS[5])).sum().backward(),
