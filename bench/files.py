@@ -24,6 +24,7 @@ from torch import nn
 from scripts.cohort.resampling import resample, resample_objects, working_shape
 from scripts.job.weights import save_weights
 from scripts.refine import volumes
+from scripts.refine.patches import VolumePatches
 from scripts.refine.refiner import Refiner
 
 from .inference import STANDARD
@@ -116,14 +117,14 @@ def stage(folder: Path, made: str) -> ConfigWorkflow:
     return flow
 
 
-def clocked(flow: ConfigWorkflow, clock: Clock) -> dict[str, Any]:
-    """Put clocks between the parts of inference; what it returns will hold the patches of the scan."""
+def clocked(flow: ConfigWorkflow, clock: Clock) -> dict[str, int]:
+    """Put clocks between the parts of inference; what it returns will hold the number of queries of the scan."""
     inferer, steps, evaluator = map(flow.parser.get_parsed_content, ("inferer", "postprocessing", "evaluator"))
-    make, augmentation, kept = inferer._patches, inferer.augmentation, dict[str, Any]()
+    make, augmentation, kept = inferer._patches, inferer.augmentation, dict[str, int]()
 
     def patches(*given: Any) -> Any:
         found = make(*given)
-        kept["patches"], found[0].cut = found[0], clock.timed(CUT, found[0].cut)
+        kept[QUERIES] = len(found[0].queries)
         return found
 
     inferer._patches = clock.timed(CUT, patches)
@@ -139,8 +140,9 @@ def clocked(flow: ConfigWorkflow, clock: Clock) -> dict[str, Any]:
 def measured(folder: Path) -> list[float]:
     """Processor seconds of each part on one thread, memory added (MiB) and queries, in the order of ``NAMES``."""
     clock = Clock()
-    write = clock.timed(WRITE, volumes.write_volume)
-    with tempfile.TemporaryDirectory() as made, threads(1), patch.object(volumes, "write_volume", write):
+    writing = patch.object(volumes, "write_volume", clock.timed(WRITE, volumes.write_volume))
+    cutting = patch.object(VolumePatches, "cut", clock.timed(CUT, VolumePatches.cut))
+    with tempfile.TemporaryDirectory() as made, threads(1), writing, cutting:
         flow = stage(folder, made)
         kept = clocked(flow, clock)
         forget_peak()
@@ -149,7 +151,7 @@ def measured(folder: Path) -> list[float]:
         with redirect_stdout(sys.stderr):
             flow.run()
         clock.switch(REST)
-    return [*clock.seconds.values(), memory("VmHWM") - before, float(len(kept["patches"].queries))]
+    return [*clock.seconds.values(), memory("VmHWM") - before, float(kept[QUERIES])]
 
 
 def quickest(shape: Sequence[int], rounds: int) -> dict[str, float]:

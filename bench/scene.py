@@ -191,7 +191,9 @@ class Scene:
             return resample(canvas[None], self.image.shape[2:])[0]
 
         scores = ((number, EVERYWHERE, drawn(number)) for number in np.unique(rows[:, 0]).tolist())
-        return strongest(scores, torch.full(self.image.shape[2:], 0.5))[None, None]
+        floor = torch.full(self.image.shape[2:], 0.5)
+        strongest(scores, floor, winner := torch.zeros_like(floor, dtype=torch.int16))
+        return winner[None, None]
 
     def sliding(self, network: nn.Module) -> Run:
         """MONAI's sliding window, half overlapping, over the volume on the usual grid, and the result brought back."""

@@ -87,7 +87,7 @@ def read_attention(path: Path, image: MetaTensor, case: str, table: LabelTable) 
         SemclError: as ``read_objects``; when the map says that it was made of a scan with other voxels, as one does
             whose scan was exported anew.
     """
-    objects = torch.from_numpy(read_objects(path, image, case, table)).clamp_min(0)
+    objects = torch.from_numpy(read_objects(path, image, case, table)).clamp_min_(0)
     made = made_of(path)
     if made and made[0] and made[0] != voxels_checksum(image):
         raise SemclError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 RESAMPLING = 2  # of what is made of resampled volumes: incremented whenever the same volume is resampled otherwise
 SLAB_VOXELS = 1 << 20  # voxels of a volume transformed at once
+FUSED_VOXELS = 1 << 24  # of which objects are fused at once: 64 MiB of scores
 ROUNDING = 1e-9  # share of a voxel below which it is not touched
 LINE = 8  # trailing voxels from which an axis is summed by embedding_bag instead of a matrix product
 
@@ -61,7 +63,7 @@ def resample(
 
 
 def spread(
-    part: torch.Tensor, start: Sequence[int], grid: Sequence[int], shape: Sequence[int]
+    part: torch.Tensor, start: Sequence[int], grid: Sequence[int], shape: Sequence[int], rows: slice | None = None
 ) -> tuple[tuple[slice, ...], torch.Tensor]:
     """Resample a box of scores, with 0 everywhere else, onto another grid over the same field.
 
@@ -70,9 +72,10 @@ def spread(
         start: the box's first voxel on the grid.
         grid: shape of the grid.
         shape: of the other one.
+        rows: of its X that are wanted; None for all.
 
     Returns:
-        the box of the other grid that has any weight in it, and the scores there.
+        the box of the other grid that has any weight in it, or of its rows, and the scores there.
     """
     boxes = []
     for axis in range(3):
@@ -80,6 +83,8 @@ def spread(
         index, weight = _sums(grid[axis], shape[axis])
         inside = (index >= first) & (index < last)
         box = _reached((index, weight), first, last)
+        if axis == 0 and rows is not None:
+            box = common_part(box, rows)
         part = _weigh(part, axis, torch.stack([(index - first).clamp(0, last - first - 1), weight * inside])[:, box])
         boxes.append(box)
     return tuple(boxes), part
@@ -145,22 +150,32 @@ def _weigh(volume: torch.Tensor, axis: int, sums: torch.Tensor) -> torch.Tensor:
     return summed.view(*before, new, *after)
 
 
-def strongest(scores: Iterable[tuple[int, tuple[slice, ...], torch.Tensor]], floor: torch.Tensor) -> torch.Tensor:
+def fused_slabs(shape: Sequence[int]) -> list[slice]:
+    """Rows of X of a volume (X, Y, Z) in slabs of at most ``FUSED_VOXELS`` voxels, one at least."""
+    most = max(1, FUSED_VOXELS // max(1, math.prod(shape[1:])))
+    return [slice(first, min(first + most, shape[0])) for first in range(0, shape[0], most)]
+
+
+def common_part(one: slice, other: slice) -> slice:
+    """The voxels of an axis that lie in both of two ranges, which may be none."""
+    first = max(one.start, other.start)
+    return slice(first, max(first, min(one.stop, other.stop)))
+
+
+def strongest(
+    scores: Iterable[tuple[int, tuple[slice, ...], torch.Tensor]], floor: torch.Tensor, winner: torch.Tensor
+) -> None:
     """Which of several scores is the highest at each voxel, taken one at a time to save memory.
 
     Args:
         scores: object numbers, the boxes they are scored in, and their scores there.
         floor: score of background (X, Y, Z); becomes the highest score.
-
-    Returns:
-        object numbers (X, Y, Z), 0 where no score is above the floor.
+        winner: object numbers (X, Y, Z), 0 before; stays so where no score is above the floor.
     """
-    winner = blank(floor.shape, torch.int16, floor.device)
     for number, box, score in scores:
         higher = score > floor[box]
         winner[box].masked_fill_(higher, number)
         torch.maximum(floor[box], score, out=floor[box])
-    return winner
 
 
 def blank(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -13,28 +13,28 @@ from monai.utils import convert_to_tensor
 from torch.nn import functional
 
 from ..cohort.label_table import IGNORED
-from ..cohort.resampling import blank, spread, strongest
+from ..cohort.resampling import spread
 from ..errors import SemclError
 from ..finite import refuse_broken
 from ..networks.fusion import fused
 from ..queries.grid import QueryGrid
 from .calibration import Scale, scored
 from .expected_dice import expected_dice
+from .label_fusion import AT_THRESHOLD, Scored, box_above, fuse_labels
 from .patches import VolumePatches
 from .post_processing import post_process
 from .stitching import StitchedObject, touched_borders
 from .test_time_augmentation import AugmentedInference, Network
 
-AT_THRESHOLD = 0.5  # score of an object at its threshold
 NEGLIGIBLE = 0.01  # score below which an object's probability is taken as 0
 
 
 class QueryInferer(Inferer):
     """Segment a volume with a network that segments one object per query.
 
-    Batches mix queries of all objects and slices. The patches of an object are stitched together in a box of their own,
-    and only that box is resampled to the volume's voxels: time grows with the size of the objects, not of the volume,
-    and memory does not grow with the number of objects.
+    Batches mix queries of all objects and slices. The patches of an object are stitched together in a box of their own
+    on the query grid, and only that box is resampled to the volume's voxels, a slab of the volume at a time: time grows
+    with the size of the objects, not of the volume, and no score is kept at the volume's resolution.
 
     Fusion: a logit becomes a calibrated probability, and an object's score is o / (1 + o), where o is the odds of that
     probability over the odds of the object's own threshold, at which its Dice is best. Scores of overlapping patches of
@@ -118,15 +118,10 @@ class QueryInferer(Inferer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         """Object numbers (X, Y, Z) by the highest score, where they are unsure if that is asked, and the coarse map."""
         patches, shape, coarse = self._patches(inputs, attention, given)
-        lowest = AT_THRESHOLD if self.certain is None else 1 - self.certain
-        highest = blank(shape, torch.float32, inputs.device)
-        scores = self._scores(patches, network, shape, lowest)
-        above = ((number, box, torch.threshold_(score, lowest, 0)) for number, box, score in scores)
-        objects = strongest(above, highest)
-        if self.certain is None:
-            return objects, None, coarse
-        objects.masked_fill_(highest <= AT_THRESHOLD, 0)
-        return objects, (highest > lowest).logical_and_(highest < self.certain), coarse
+        lowest, grid = AT_THRESHOLD if self.certain is None else 1 - self.certain, patches.shape
+        scores = list(self._scores(patches, network, shape, lowest))
+        del patches  # as large as the volume, and not needed any more
+        return *fuse_labels(scores, grid, shape, lowest, self.certain, inputs.device), coarse
 
     def probabilities(
         self, inputs: torch.Tensor, network: Network, classes: int, attention: torch.Tensor | None = None
@@ -146,7 +141,8 @@ class QueryInferer(Inferer):
         patches, shape, coarse = self._patches(inputs, attention)
         odds = torch.zeros((classes, *shape), device=inputs.device)
         odds[0] = 1
-        for number, box, score in self._scores(patches, network, shape, NEGLIGIBLE):
+        for number, start, part in self._scores(patches, network, shape, NEGLIGIBLE):
+            box, score = spread(part, start, patches.shape, shape)
             below_one = score.clamp(max=1 - torch.finfo(score.dtype).eps)
             odds[number][box] = below_one / (1 - below_one)
         objects = odds.argmax(0)
@@ -174,19 +170,19 @@ class QueryInferer(Inferer):
 
     def _scores(
         self, patches: VolumePatches, network: Network, shape: Sequence[int], lowest: float
-    ) -> Iterator[tuple[int, tuple[slice, ...], torch.Tensor]]:
-        """Each object's number, the box of the volume that holds its scores above ``lowest``, and the scores there."""
+    ) -> Iterator[Scored]:
+        """The scores of each object above ``lowest``."""
         self.expected.clear()
         terms = [-(-old // new) + 1 for old, new in zip(patches.shape, shape, strict=True)]  # grid voxels per voxel
         for stitched in self.refine(patches, network):
             start, score = stitched.stitch()
             organ = self.names.get(stitched.number, f"object {stitched.number}")
             refuse_broken(score, "refining", organ, patches.case)  # NaN would pass for background
-            box = _above(score, lowest, terms)
+            box = box_above(score, lowest, terms)
             if box is not None:
                 self.expected[stitched.number] = expected_dice(score, self.scale(stitched.number))
                 begin = [first + part.start for first, part in zip(start, box, strict=True)]
-                yield stitched.number, *spread(score[box], begin, patches.shape, shape)
+                yield stitched.number, begin, score[box].clone()
 
     def refine(self, patches: VolumePatches, network: Network) -> Iterator[StitchedObject]:
         """The objects of a volume, each as soon as all its patches are refined.
@@ -219,21 +215,3 @@ class QueryInferer(Inferer):
         if callable(self.calibration):
             self.calibration = self.calibration()
         return self.calibration.get(number, Scale())
-
-
-def _above(score: torch.Tensor, threshold: float, margins: Sequence[int]) -> tuple[slice, ...] | None:
-    """The box of scores (X, Y, Z) above a threshold, with a margin; None where there are none.
-
-    A mean of voxels exceeds the threshold only if one of them does, so no voxel outside can be the object's.
-    """
-    above = score > threshold
-    along_x_z = above.any(1)
-    shown = [along_x_z.any(1), above.any(0).any(1), along_x_z.any(0)]
-    counts = [len(axis) for axis in shown]
-    box = []
-    for axis, margin in zip(torch.split(torch.cat(shown).cpu(), counts), margins, strict=True):  # waits once
-        found = torch.nonzero(axis).flatten().tolist()
-        if not found:
-            return None
-        box.append(slice(max(found[0] - margin, 0), found[-1] + 1 + margin))
-    return tuple(box)

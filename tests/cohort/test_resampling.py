@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from scripts.cohort.resampling import (
     blank,
+    common_part,
     reach,
     resample,
     resample_objects,
@@ -154,8 +155,19 @@ def test_a_box_of_a_grid_comes_back_as_the_whole_grid_would(data):
     box, scores = spread(whole[inside], start, grid, full)
     assert box == reach(start, stop, grid, full)
     torch.testing.assert_close(scores, expected[box], atol=1e-6, rtol=1e-5)
+    rows = slice(data.draw(st.integers(0, full[0] - 1)), full[0])
+    (part, *others), some = spread(whole[inside], start, grid, full, rows)
+    assert (part, *others) == (common_part(box[0], rows), *box[1:])
+    torch.testing.assert_close(some, scores[part.start - box[0].start :] if part.start < part.stop else scores[:0])
     expected[box] = 0
     assert expected.abs().max() < 1e-6  # torch weighs a voxel at a new one's very centre by rounding
+
+
+def winner_of(scores, floor):
+    """Object numbers where scores are above a floor."""
+    winner = torch.zeros_like(floor, dtype=torch.int16)
+    strongest(scores, floor, winner)
+    return winner
 
 
 def everywhere(scores):
@@ -165,26 +177,26 @@ def everywhere(scores):
 
 def test_a_score_counts_only_in_its_box():
     box = (slice(1, 2), slice(0, 1), slice(0, 1))
-    winner = strongest([(4, box, torch.ones(1, 1, 1))], torch.zeros(3, 1, 1))
+    winner = winner_of([(4, box, torch.ones(1, 1, 1))], torch.zeros(3, 1, 1))
     assert winner.flatten().tolist() == [0, 4, 0]
 
 
 @pytest.mark.parametrize("count", [1, 3, 13])
 def test_the_strongest_score_wins_as_with_argmax(count):
     scores = torch.from_numpy(np.random.default_rng(0).integers(0, 6, size=(count + 1, 5, 6, 7)).astype(np.float32))
-    winner = strongest(everywhere(enumerate(scores[1:], start=1)), scores[0].clone())
+    winner = winner_of(everywhere(enumerate(scores[1:], start=1)), scores[0].clone())
     np.testing.assert_array_equal(winner.numpy(), np.argmax(scores.numpy(), 0))
 
 
 def test_organs_may_be_left_out_and_keep_their_numbers():
     scores = torch.tensor([[0.9, 0.2], [0.1, 0.8]]).reshape(2, 2, 1, 1)
-    winner = strongest(everywhere(zip((3, 7), scores, strict=True)), torch.zeros(2, 1, 1))
+    winner = winner_of(everywhere(zip((3, 7), scores, strict=True)), torch.zeros(2, 1, 1))
     assert winner.flatten().tolist() == [3, 7]
 
 
 def test_background_wins_where_no_score_is_above_the_floor():
     scores = torch.tensor([[0.2, 0.5, 0.9], [0.3, 0.5, 0.8]]).reshape(2, 3, 1, 1)
-    winner = strongest(everywhere(enumerate(scores, start=1)), torch.full((3, 1, 1), 0.5))
+    winner = winner_of(everywhere(enumerate(scores, start=1)), torch.full((3, 1, 1), 0.5))
     assert winner.flatten().tolist() == [0, 0, 1]
 
 
@@ -193,7 +205,9 @@ def test_scores_take_the_memory_of_their_boxes():
     scores = torch.ones(20, 256, 192)
 
     def run() -> None:
-        assert strongest([(4, box, scores)], blank(shape, torch.float32, scores.device))[110, 5, 5] == 4
+        floor, winner = (blank(shape, kind, scores.device) for kind in (torch.float32, torch.int16))
+        strongest([(4, box, scores)], floor, winner)
+        assert winner[110, 5, 5] == 4
 
     assert added(run) < 256 * 256 * 192  # of 6 bytes a voxel
 
