@@ -16,7 +16,7 @@ from .examples import Examples, joined, read_examples
 from .measures import ObjectMap
 from .scan import MAP, OPINION, ScanReader
 
-FORMAT_OF_EXAMPLES = "audit 1"  # incremented whenever what is gathered changes
+FORMAT_OF_EXAMPLES = "audit 2"  # incremented whenever what is gathered changes
 
 
 @dataclass(frozen=True)

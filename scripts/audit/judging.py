@@ -103,7 +103,7 @@ def judge(
         learnt = found[known], compared[known]
         expected = expect_dice(found[in_maps], compared[in_maps], *learnt, usable, seed=seed)
         findings += _of_maps(found[in_maps], compared[in_maps], expected, usable)
-        findings += _missing(found[in_maps], maps, reference, table)
+        findings += _missing(found[in_maps], maps, reference, cases, table)
     phases = judge_phases(found[found.clean | in_maps], seed=seed)
     if phases is not None:
         findings += _of_phases(phases)
@@ -141,14 +141,15 @@ def _of_maps(objects: Examples, compared: Compared, expected: ExpectedDice, usab
 
 
 def _missing(
-    objects: Examples, maps: Collection[str], reference: Examples, table: LabelTable
+    objects: Examples, maps: Collection[str], reference: Examples, cases: Collection[Case], table: LabelTable
 ) -> Iterator[AuditFinding]:
-    """Organs that most label maps have and a map has not."""
-    total = len(set(reference.cases.tolist()))
+    """Organs that a map has not, and most label maps in which they are annotated have."""
+    labelled = set(reference.cases.tolist())
     seen = Counter(reference.organs.tolist())
+    totals = {organ: sum(case.annotates(organ) for case in cases if case.id in labelled) for organ in table.names}
     for case in maps:
         present = set(objects.organs[objects.cases == case].tolist())
-        for organ in table.names:
+        for organ, total in totals.items():
             if organ not in present and total >= FEWEST_OTHERS and seen[organ] / total >= USUAL:
                 why = f"{seen[organ]} of {total} label maps have it"
                 yield AuditFinding(case, organ, ORGAN_MISSING, seen[organ] / (total + 1), why)

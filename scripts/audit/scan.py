@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.components import boxes
-from ..cohort.label_table import LabelTable
+from ..cohort.label_table import IGNORED, LabelTable
 from ..cohort.provenance import simulated_maps
 from ..cohort.volume import read, read_label, read_objects, spacing
 from ..queries.grid import QueryGrid
@@ -45,6 +45,7 @@ class AuditScan:
         label: object numbers (X, Y, Z) of the label map, if any.
         given: those of the audited map, if any.
         attention: those of the attention map, if any.
+        known: where the label map is not ignored; None for everywhere.
         encoding: embeds the objects; None for none.
     """
 
@@ -56,6 +57,7 @@ class AuditScan:
     label: ObjectMap | None = None
     given: ObjectMap | None = None
     attention: ObjectMap | None = None
+    known: NDArray[np.bool_] | None = None
     encoding: Encoding | None = None
     added: list[dict[str, Any]] = field(default_factory=list, repr=False)
     counts: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
@@ -120,11 +122,13 @@ class AuditScan:
         return self.counts[name]
 
     def _dice(self, own: NDArray[np.bool_], box: tuple[slice, ...], number: int) -> float:
-        """Dice of an object with the label map's; NaN without a label map in which its organ is annotated."""
+        """Dice of an object with the label map's, but for ignored voxels; NaN where its organ is not annotated."""
         if self.label is None or not self.case.annotates(self.table.names[number - 1]):
             return math.nan
+        own = own if self.known is None else own & self.known[box]
         both = int((own & (self.label[box] == number)).sum())
-        return 2 * both / (int(own.sum()) + int(self._volumes("label")[number]))
+        total = int(own.sum()) + int(self._volumes("label")[number])
+        return 2 * both / total if total else math.nan
 
     def inject(
         self,
@@ -219,13 +223,15 @@ class ScanReader:
         image = read(case.image, case.id, self.channels)
 
         def on_grid(objects: NDArray[Any]) -> ObjectMap:
-            numbers = torch.from_numpy(np.maximum(objects, 0))  # without ignored voxels
-            resampled: ObjectMap = self.grid.objects(numbers, image).numpy()
+            resampled: ObjectMap = self.grid.objects(torch.from_numpy(objects), image).numpy()
             return resampled
 
         def objects_in(path: Path | None) -> ObjectMap | None:
-            return None if path is None else on_grid(read_objects(path, image, case.id, self.table))
+            if path is None:
+                return None
+            return np.maximum(on_grid(read_objects(path, image, case.id, self.table)), 0)  # without ignored voxels
 
+        label = None if case.label is None else on_grid(read_label(case, image, self.table))
         attention = attention_path(self.attention_dir, case.id)
         other = attention.is_file() and (case.label is None or self.second_opinion)
         sizes = zip(image.shape[1:], spacing(image), self.grid.shape(image), strict=True)
@@ -235,8 +241,9 @@ class ScanReader:
             self.grid,
             self.grid.image(image),
             [count * mm / new for count, mm, new in sizes],
-            None if case.label is None else on_grid(read_label(case, image, self.table)),
+            None if label is None else np.maximum(label, 0),
             objects_in(given),
             objects_in(attention if other else None),
+            None if label is None or label.min(initial=0) > IGNORED else label != IGNORED,
             self.encoding,
         )

@@ -68,6 +68,16 @@ def test_an_organ_of_four_label_maps_of_five_is_missed_in_a_map(gathered, toys):
         assert len([one for one in found.findings if one.name == ORGAN_MISSING]) == count
 
 
+def test_an_organ_is_missed_where_most_label_maps_that_annotate_it_have_it(gathered, toys):
+    elsewhere = {"p5", "p6", "p7"}  # the organ is not annotated: it is not known to be absent
+    cases = [replace(case, annotated=("liver", "right_kidney") if case.id in elsewhere else None) for case in toys]
+    some = gathered[~(np.isin(gathered.cases, list(elsewhere)) & (gathered.organs == "left_kidney"))]
+    maps = as_maps(gathered[gathered.clean], ["p0"])
+    found = judge(joined([some, maps[maps.organs != "left_kidney"]]), cases, ["p0"], TABLE, 0.6, 0)
+    (missing,) = [one for one in found.findings if one.name == ORGAN_MISSING]
+    assert "5 of 5 label maps have it" in missing.found
+
+
 def test_a_phase_of_too_few_patients_is_not_called_wrong(gathered, toys):
     phases = np.where(gathered.cases == "p2", "delayed", gathered.phases)
     found = judge(replace(gathered, phases=phases), toys, [], TABLE, 0.6, 0)

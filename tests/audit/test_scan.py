@@ -3,9 +3,11 @@
 import shutil
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from scripts.audit.kinds import OTHER_SCAN
 from scripts.audit.measures import AGREEMENT, MEASURES
@@ -38,8 +40,6 @@ def test_objects_of_a_label_map(toys):
 
 
 def test_only_annotated_organs_of_a_label_map_are_judged(toys):
-    from dataclasses import replace
-
     scan = reader(encoded=False).scan(replace(toys[0], annotated=("liver",)))
     scan.add(scan.label)
     scan.add(scan.label, source=MAP)
@@ -50,6 +50,33 @@ def test_only_annotated_organs_of_a_label_map_are_judged(toys):
         zip(found.organs[found.sources == MAP], np.isfinite(found.dice[found.sources == MAP]), strict=True)
     ) == {organ: organ == "liver" for organ in TABLE.names}
     assert found.vectors.size == 0
+
+
+def test_what_a_map_draws_where_the_label_map_is_ignored_costs_no_dice(toys, tmp_path):
+    label = nib.load(toys[0].label)
+    numbers, affine = np.asarray(label.dataobj).astype(np.uint16), label.affine
+    liver = numbers == 1
+    grown = binary_dilation(liver) & (numbers == 0)
+    given = write_nifti(tmp_path / "given.nii.gz", np.where(grown, 1, numbers), affine)
+    numbers[grown] = TABLE.ignore
+    case = replace(toys[0], label=write_nifti(tmp_path / "label.nii.gz", numbers, affine))
+    scan = reader(encoded=False).scan(case, given)
+    scan.add(scan.given, source=MAP)
+    assert scan.examples().dice[0] == 1
+    scan = reader(encoded=False).scan(toys[0], given)
+    assert scan.known is None
+    scan.add(scan.given, source=MAP)
+    assert 0.5 < scan.examples().dice[0] < 1
+
+
+def test_a_map_of_ignored_voxels_alone_has_no_dice(toys, tmp_path):
+    label = nib.load(toys[0].label)
+    numbers = np.asarray(label.dataobj).astype(np.uint16)
+    numbers[numbers == 1] = TABLE.ignore
+    case = replace(toys[0], label=write_nifti(tmp_path / "label.nii.gz", numbers, label.affine))
+    scan = reader(encoded=False).scan(case, toys[0].label)
+    scan.add(scan.given, source=MAP, only=1)
+    assert np.isnan(scan.examples().dice[0])
 
 
 def test_errors_come_with_their_dice(toys):
