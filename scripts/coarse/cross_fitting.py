@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, SIMULATED, note_attention, provenance
+from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, SIMULATED, learnt_labels, note_attention, provenance
+from ..cohort.selection import leave_out, require_annotated
 from ..errors import one_of
 from ..intake.given_maps import ToolMaps
 from ..job.checkpoint import Checkpoint
@@ -61,7 +62,7 @@ def cross_fit(
         sampler: of the trainer's loader.
         inferer: predicts the cases that the round has not seen: its fold or, in the last round, the test cases and
             those without a label map.
-        cases: all cases of the cohort.
+        cases: all cases of the cohort, without label maps that are not learnt from.
         table: the label table.
         attention_dir: where <case>.nii.gz are written.
         ckpt_dir: where coarse_fold<n>.pt, coarse.pt and labels.yaml are written.
@@ -78,7 +79,8 @@ def cross_fit(
     one_of(LABELLED_MAPS, labelled_maps, WAYS)
     job, network = checkpoint.job, resets["network"]
     made_with = {LABELLED_MAPS: labelled_maps, SIMULATED_ERRORS: simulated_errors}
-    note = {**provenance(origin, cases, table), **made_with}
+    note = provenance(origin, cases, table)
+    note |= learnt_labels(note, cases) | made_with
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     partial = Path(f"{attention_dir}.partial")  # never maps of two runs in one folder
     if maps:
@@ -108,7 +110,27 @@ def cross_fit(
         job.share_failed()
     if maps and job.leads:
         note_attention(attention_dir, note)
-        _move_maps(cases, partial, attention_dir, job.failed)
+        lost = {case.id for case in cases if labelled_maps == "none" and held_out_fold(case) is not None}
+        _move_maps(cases, partial, attention_dir, job.failed, lost)
+
+
+def require_rounds(
+    cases: Sequence[Case], organs: Sequence[str], objects: Sequence[int] | None, labelled_maps: str
+) -> None:
+    """Check that every network of the stage learns each organ from one case at least.
+
+    Args:
+        cases: to learn from, with label maps.
+        organs: of the label table.
+        objects: numbers of those that the networks learn; None: all.
+        labelled_maps: as ``cross_fit`` takes it.
+
+    Raises:
+        SemclError: as ``require_annotated``; naming the fold without which an organ is annotated nowhere.
+    """
+    require_annotated(cases, organs, objects)
+    for fold in held_out_folds(cases) if labelled_maps == CROSS_FITTED else []:
+        require_annotated(leave_out(cases, fold), organs, objects, fold)
 
 
 def _train_round(
@@ -138,13 +160,15 @@ def _claim(
     claim_partial(partial, cases, job.resume)
 
 
-def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, failed: Sequence[str]) -> None:
-    """Move the maps of a finished run into place; the map that an earlier run made of a failed case is set aside."""
+def _move_maps(
+    cases: Sequence[Case], partial: Path, attention_dir: str, failed: Sequence[str], without: Collection[str]
+) -> None:
+    """Move the maps of a finished run into place; those of an earlier run of cases that have none now are set aside."""
     for case in cases:
         path = attention_path(attention_dir, case.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         made = attention_path(partial, case.id)
-        if case.id in failed:
+        if case.id in failed or case.id in without:
             set_aside(Path(attention_dir), [path])
         elif made.is_file():  # otherwise the run was interrupted here, and this one has been moved
             made.replace(path)

@@ -25,6 +25,7 @@ from ..cohort.provenance import (
     notes_in,
     provenance,
     stale_maps,
+    with_learnt_labels,
 )
 from ..cohort.volume import read
 from ..errors import SemclError
@@ -75,7 +76,8 @@ def write_maps(
 ) -> None:
     """Write the attention maps of the job's share of cases with trained coarse networks, as ``cross_fit`` does.
 
-    Maps of labelled cases are made in the way that is noted beside coarse.pt: cross-fitted, simulated, or none.
+    Maps of labelled cases are made in the way that is noted beside coarse.pt: cross-fitted, simulated, or none; where
+    its network did not learn from a label map, as of another half of the patients, the scan is segmented by it.
     A map newer than its scan and its network is kept, unless it says that another network or map made it. A case that
     cannot be read is reported, and the rest is done.
 
@@ -97,6 +99,7 @@ def write_maps(
     """
     ranks.wait()  # until the first has written the weights
     made_with = note_of(weights_path(ckpt_dir, None))
+    cases = with_learnt_labels(made_with, cases)
     way, errors = made_with.get(LABELLED_MAPS, CROSS_FITTED), made_with.get(SIMULATED_ERRORS, 0.0)
     folds = {case.id: held_out_fold(case) if way == CROSS_FITTED else None for case in cases}
     learnt = {case.id for case in cases if held_out_fold(case) is not None and way != CROSS_FITTED}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from ..errors import SemclError
 
 _SIDE = re.compile(r"left|right|(?<![a-z0-9])[lr](?![a-z0-9])")
 
@@ -26,3 +28,18 @@ def partners_by_name(names: Iterable[str]) -> dict[str, str]:
             found[rest][sides[0][0]].append(name)
     pairs = [(both["r"][0], both["l"][0]) for both in found.values() if len(both["r"]) == len(both["l"]) == 1]
     return {one: other for pair in pairs for one, other in (pair, pair[::-1])}
+
+
+def require_flips(axes: Sequence[int], allowed: Sequence[int]) -> None:
+    """Check that views may be mirrored along spatial axes: those that a label table allows (``flip_axes``).
+
+    Raises:
+        SemclError: for one that would swap partners.
+    """
+    if set(axes) - set(allowed):
+        raise SemclError(
+            "a flip would turn an organ into its left-right partner",
+            found=f"flip_axes {list(axes)}",
+            expected=f"flips along {list(allowed)} only",
+            remedy="leave flip_axes at the label table's, or remove `partner` from labels.yaml",
+        )

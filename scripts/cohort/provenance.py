@@ -18,11 +18,13 @@ from ..sidefiles import damaged, read_note
 from .case import Case, digest
 from .label_table import LabelTable
 from .lineage import cohort_states
+from .selection import labels_of
 
 ATTENTION = "attention.json"  # in a folder of attention maps
 LABELLED_MAPS = "labelled_maps"  # key of the note on attention maps: how those of labelled cases were made
 CROSS_FITTED, SIMULATED = "cross-fitted", "simulated"
 PREDICTIONS = "predictions.json"  # in a folder of predictions
+LEARNT_LABELS = "learnt_labels"  # key of the note on coarse weights: cases whose label maps they learnt from, as hashes
 BEFORE = "before"  # key of the note beside weights: cohorts that the weights they began with had learnt from
 STAGES_AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml again for this split"
 Note = Mapping[str, Any]
@@ -63,6 +65,20 @@ def provenance(
 def learnt_from(dataset_dir: str | Path, table: LabelTable) -> dict[str, list[str]]:
     """What weights' notes may say for the stages of a cohort to learn on from them: its states, and its organs."""
     return {"cohort": cohort_states(dataset_dir), "organs": [table.organs_digest()]}
+
+
+def learnt_labels(origin: Note, cases: Sequence[Case]) -> dict[str, str]:
+    """What to note of weights: the training cases whose label maps they learn from, of those that have one here."""
+    learnt = [case.id for case in cases if case.fold is not None and case.label is not None]
+    return {LEARNT_LABELS: " ".join(sorted(hashed(origin["cohort"], case) for case in learnt))}
+
+
+def with_learnt_labels(note: Note, cases: Sequence[Case]) -> list[Case]:
+    """The cases, without label maps of training cases that weights of this note did not learn from."""
+    if LEARNT_LABELS not in note or "cohort" not in note:
+        return list(cases)
+    known = set(str(note[LEARNT_LABELS]).split())
+    return labels_of(cases, [case for case in cases if hashed(note["cohort"], case.id) in known])
 
 
 def hashed(cohort: str, name: str) -> str:

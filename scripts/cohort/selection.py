@@ -81,13 +81,22 @@ def share_of_patients(cases: Sequence[Case], share: float, seed: int) -> list[Ca
     return [case for case in labelled if case.patient in kept]
 
 
-def require_annotated(cases: Sequence[Case], organs: Sequence[str], objects: Sequence[int] | None = None) -> None:
+def labels_of(cases: Sequence[Case], learnt: Sequence[Case]) -> list[Case]:
+    """The cases, without the label maps of training cases that are not learnt from; testing cases keep theirs."""
+    known = {case.id for case in learnt}
+    return [case if case.fold is None or case.id in known else replace(case, label=None) for case in cases]
+
+
+def require_annotated(
+    cases: Sequence[Case], organs: Sequence[str], objects: Sequence[int] | None = None, without: int | None = None
+) -> None:
     """Refuse to teach a network of all organs one that no case annotates: it would be drawn anywhere in the background.
 
     Args:
         cases: to learn from, with label maps.
         organs: of the label table.
         objects: numbers, from 1 on, of those that the network learns; None: all.
+        without: the fold that the cases lack, for the error: cross-fitting trains a network without each.
 
     Raises:
         SemclError: naming the organs.
@@ -95,12 +104,14 @@ def require_annotated(cases: Sequence[Case], organs: Sequence[str], objects: Seq
     taught = organs if objects is None else [organs[number - 1] for number in objects]
     unknown = [organ for organ in taught if not any(case.annotates(organ) for case in cases)]
     if unknown:
+        other = "" if without is None else f" outside fold {without}, and cross-fitting trains a network on those"
+        way = "" if without is None else "set labelled_maps to simulated, "
         raise SemclError(
             f"{', '.join(unknown)}: annotated in no case that is learnt from",
-            found=f"{len(cases)} cases with label maps, whose `annotated` in the datalist leaves them out",
+            found=f"{len(cases)} cases with label maps{other}, whose `annotated` in the datalist leaves them out",
             expected="each organ annotated in one case at least",
-            remedy="prepare the cohort with a label table without these organs, add a case that annotates them, or set "
-            "labelled to more of the patients",
+            remedy=f"{way}prepare the cohort with a label table without these organs, add a case that annotates them, "
+            "or set labelled to more of the patients",
         )
 
 

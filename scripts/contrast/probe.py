@@ -65,7 +65,8 @@ class NeighbourAccuracy(CumulativeIterationMetric):
         cosines = (vectors @ vectors.T).masked_fill(~other, -torch.inf)
         near = cosines.topk(min(self.neighbours, len(vectors)), dim=1).indices
         voters = other.gather(1, near)
-        winners = torch.where(voters, cluster[near], torch.iinfo(cluster.dtype).max).mode(1).values
+        nobody = torch.iinfo(cluster.dtype).max - torch.arange(near.shape[1], device=near.device)  # each a class alone
+        winners = torch.where(voters, cluster[near], nobody).mode(1).values
         right = (winners == cluster)[findable].float()
         accuracy: torch.Tensor = right.mean() if len(right) else right.sum()
         return accuracy

@@ -191,6 +191,7 @@ class InitialWeights:
         in_channels: of its input, the last for the attention mask; None if it does not see one.
         dataset_dir: a cohort, of which the weights may not have seen patients who are tested; None: they may.
         instead: weights that the module has begun with; then the checkpoint is left out, and that is said.
+        over: weights of a part of the module that are left out, since the checkpoint has the whole; that is said too.
 
     Raises:
         SemclError: when attached, for a file that cannot be read, of which nothing fits, or that has seen a patient who
@@ -204,9 +205,10 @@ class InitialWeights:
         in_channels: int | None = None,
         dataset_dir: str | None = None,
         instead: str | None = None,
+        over: str | None = None,
     ) -> None:
         self.path, self.module, self.in_channels, self.dataset_dir = path, module, in_channels, dataset_dir
-        self.instead = instead
+        self.instead, self.over = instead, over
 
     def attach(self, engine: Engine) -> None:
         """Take the weights; the engine itself is not needed."""
@@ -214,6 +216,8 @@ class InitialWeights:
             if ranks.number() == 0:
                 print(f"initial weights from {self.path} are left out: {self.instead} is what is learnt on from")
         elif self.path is not None:
+            if self.over is not None and ranks.number() == 0:
+                print(f"{self.over} is left out: initial weights from {self.path} are those of the whole network")
             if self.dataset_dir is not None:
                 require_start_unseen(self.dataset_dir, [self.path])
             self.take(Path(self.path))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from .. import ranks
-from ..cohort.label_table import IGNORED
+from ..cohort.label_table import IGNORED, LabelTable
+from ..cohort.partners import require_flips
 from ..errors import SemclError
 from ..queries.grid import AIR
 from ..queries.intensities import Intensities, slabs
@@ -44,9 +45,10 @@ class Augmentation(Randomizable):
         noise: largest standard deviation of added noise.
         resolution: lowest share of the voxels per side that an image is reduced to and enlarged from; 1 for never.
         often: factor of the probabilities, 0 for no change of intensities.
+        table: the label table, by which a flip is refused that would swap partners; None for no such check.
 
     Raises:
-        SemclError: for a deformation that is too large.
+        SemclError: for a deformation that is too large, or such a flip.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Augmentation(Randomizable):
         noise: float = 0.1,
         resolution: float = 0.5,
         often: float = 1.0,
+        table: LabelTable | None = None,
     ) -> None:
         if not 0 <= elastic < 0.5:
             raise SemclError(
@@ -72,6 +75,8 @@ class Augmentation(Randomizable):
                 expected="0 to below 0.5: more would change the order of places along an axis",
                 remedy="change elastic",
             )
+        if table is not None:
+            require_flips(flip_axes, table.flip_axes)
         self.scaling, self.rotation, self.shift, self.moved = tuple(scaling), rotation, shift, moved
         self.elastic, self.flip_axes = elastic, tuple(flip_axes)
         self.blur, self.contrast, self.brightness = blur, contrast, brightness

@@ -11,10 +11,10 @@ FAR = 30.0  # logit at which a voxel adds 1e-13 to a loss
 
 
 class IgnoringLoss(nn.Module):
-    """A segmentation loss to which ignored voxels, -1 in the label, contribute neither value nor gradient.
+    """A segmentation loss that ignored voxels, -1 in the label, give no gradient.
 
-    There the network is taken to be certain of background, and background to be correct. A loss that averages over
-    voxels still counts them, and Dice over several classes counts them as background that was found.
+    There the network is taken to be certain of background, and background to be correct. So a loss that averages over
+    voxels counts them as 0, and Dice over several classes as background that was found.
 
     Args:
         loss: of logits (B, C, ...) and labels (B, 1, ...), such as MONAI's DiceCELoss. Background is a low logit where

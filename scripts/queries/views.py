@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from .. import ranks
 from ..cohort.label_table import LabelTable
+from ..cohort.partners import require_flips
 from ..errors import SemclError
 from .geometry import affine_planes, axial_places, axial_sample
 from .grid import AIR
@@ -93,14 +94,8 @@ class Views(Randomizable):
                 raise SemclError(
                     f"views cannot be made with this {name}", found=found, expected=expected, remedy=f"change {name}"
                 )
-        refused = set(self.flip_axes) - set(self.flip_axes if table is None else table.flip_axes)
-        if table is not None and refused:
-            raise SemclError(
-                "a flip would turn an organ into its left-right partner",
-                found=f"flip_axes {list(self.flip_axes)}",
-                expected=f"flips along {table.flip_axes} only",
-                remedy="leave flip_axes at the label table's, or remove `partner` from labels.yaml",
-            )
+        if table is not None:
+            require_flips(self.flip_axes, table.flip_axes)
 
     def randomize(self, data: tuple[int, int]) -> None:
         """Sample the parameters of ``data`` = (batch size, spatial dims)."""

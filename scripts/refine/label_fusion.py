@@ -35,7 +35,7 @@ def fuse_labels(
     for rows in fused_slabs(shape):
         highest = blank(objects[rows].shape, torch.float32, device)
         strongest(_in_rows(rows, scores, grid, shape, lowest), highest, objects[rows])
-        if unsure is not None:
+        if unsure is not None and certain is not None:
             objects[rows].masked_fill_(highest <= AT_THRESHOLD, 0)
             torch.logical_and(highest > lowest, highest < certain, out=unsure[rows])
     return objects, unsure

@@ -1,6 +1,7 @@
 """Cross-fitting: no training case is predicted by a network that saw it, and what a run leaves behind."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.coarse.cross_fitting import cross_fit
+from scripts.coarse.cross_fitting import cross_fit, require_rounds
 from scripts.coarse.fold_sampler import FoldSampler
 from scripts.coarse.inferer import CoarseInferer
 from scripts.cohort.attention import attention_path
 from scripts.cohort.case import Case, digest
 from scripts.cohort.label_table import LabelTable
+from scripts.cohort.selection import labels_of
 from scripts.errors import SemclError
 from scripts.job.checkpoint import Checkpoint
 from scripts.job.job import Job
@@ -23,10 +25,10 @@ from tests.conftest import write_nifti
 from .networks import one_voxel_network
 
 
-def fit(folder, table, stop_after=3, harm=lambda images: None, **more):
+def fit(folder, table, stop_after=3, harm=lambda images: None, left_out=(), **more):
     """Cross-fit six cases with a trainer that makes its network answer with the number of the round: 1, 2, 3.
 
-    One is tested, and one of those to train on has no label map.
+    One is tested, and one of those to train on has no label map. Label maps of cases ``left_out`` are not learnt from.
     """
     folds = {"a": 0, "b": 1, "c": 0, "d": 1, "e": None, "f": 1}
     cases = []
@@ -34,7 +36,7 @@ def fit(folder, table, stop_after=3, harm=lambda images: None, **more):
         image = write_nifti(folder / f"{name}.nii", np.zeros((4, 3, 2), np.int16))
         label = write_nifti(folder / f"{name}_label.nii", np.zeros((4, 3, 2), np.uint8)) if name in "abcd" else None
         cases.append(Case(name, name, "portal", image, label, fold))
-    trained = [case for case in cases if case.label is not None]
+    trained = [case for case in cases if case.label is not None and case.id not in left_out]
     sampler = FoldSampler([case.fold for case in trained], 8)
     network = one_voxel_network()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0, momentum=0.9)
@@ -58,7 +60,8 @@ def fit(folder, table, stop_after=3, harm=lambda images: None, **more):
     harm({case.id: case.image for case in cases})
     trainer = SimpleNamespace(run=run, network=network, state=SimpleNamespace(device=torch.device("cpu")))
     folders = (str(out / "attention"), str(out / "models"))
-    cross_fit(trainer, resets, sampler, inferer, cases, table, *folders, {"stage": "coarse.yaml"}, checkpoint, **more)
+    origin, known = {"stage": "coarse.yaml"}, labels_of(cases, trained)
+    cross_fit(trainer, resets, sampler, inferer, known, table, *folders, origin, checkpoint, **more)
     return SimpleNamespace(cases=cases, rounds=rounds, out=out, job=job)
 
 
@@ -94,6 +97,26 @@ def test_without_cross_fitting_one_round_sees_all_and_maps_nobody_it_saw(labelle
     assert set(maps) == set(mapped)
     assert all(maps[name].tolist() == [5] for name in "ef")  # by the only round's network
     assert all(maps[name].tolist() == [0] for name in set(mapped) - set("ef"))  # of label maps without an organ
+
+
+def test_without_maps_of_labelled_cases_none_of_an_earlier_run_stays(table, tmp_path):
+    fit(tmp_path, table, labelled_maps="simulated")
+    made = fit(tmp_path, table, labelled_maps="none")
+    assert {path.name[0] for path in visible(made.out / "attention") if path.suffix == ".gz"} == set("ef")
+
+
+def test_an_organ_is_annotated_in_every_round():
+    organs = ("liver", "spleen")
+    cases = [
+        Case(name, name, "portal", f"{name}.nii", f"{name}_label.nii", fold, annotated)
+        for name, fold, annotated in (("a", 0, organs), ("b", 0, organs), ("c", 1, ("liver",)), ("d", 2, organs))
+    ]
+    require_rounds(cases, organs, None, "cross-fitted")
+    partial = [*cases[:3], replace(cases[3], annotated=("liver",))]
+    require_rounds(partial, organs, None, "simulated")
+    require_rounds(partial, organs, [1], "cross-fitted")
+    with pytest.raises(SemclError, match=r"(?s)^spleen: .*2 cases .* outside fold 0, and .*labelled_maps to simulated"):
+        require_rounds(partial, organs, None, "cross-fitted")
 
 
 def test_other_maps_of_labelled_cases_are_refused(table, tmp_path):

@@ -78,6 +78,19 @@ def test_maps_of_labelled_cases_are_made_in_the_way_noted_beside_the_weights(way
     assert renewed == ({"a"} if way == "simulated" else set())
 
 
+@pytest.mark.parametrize("way", ["cross-fitted", "simulated", "none"])
+def test_a_label_map_that_was_not_learnt_from_makes_no_map(way, table, tmp_path):
+    made = fit(tmp_path, table, labelled_maps=way, left_out="cd")
+    last = len(made.rounds) - 1
+    assert made.rounds[last].seen == {"a", "b"}
+    at_once = {
+        path.name[0]: np.unique(np.asarray(nib.load(path).dataobj)).tolist()
+        for path in (made.out / "attention").glob("*.gz")
+    }
+    assert {name: at_once[name] for name in "cdef"} == dict.fromkeys("cdef", [[5], [2], [9]][last])  # as unlabelled
+    assert again(made, table, tmp_path / "again") == at_once
+
+
 def test_maps_of_other_weights_are_made_again_though_these_are_older(table, tmp_path):
     made = fit(tmp_path, table)
     attention = tmp_path / "again"

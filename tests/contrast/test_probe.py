@@ -74,6 +74,12 @@ def test_the_majority_of_the_neighbours_decides():
     assert values == pytest.approx([1 / 3, 1])  # alone, the third finds the second; the fourth has no other
 
 
+def test_places_without_a_neighbour_of_another_patient_do_not_vote():
+    metric = NeighbourAccuracy([0, 1], 5)
+    metric(torch.eye(2)[[0, 0, 0, 0, 1, 1, 0]], torch.tensor([[0, 1]] * 4 + [[0, 2]] * 2 + [[1, 1]]))
+    assert metric.aggregate().item() == 1  # one vote each, of the other patient's only query, and four for the last
+
+
 def test_without_other_patients_there_is_no_neighbour():
     metric = NeighbourAccuracy([0, 0])
     metric(torch.eye(2), torch.tensor([[0, 1], [1, 1]]))

@@ -119,6 +119,14 @@ def test_a_checkpoint_does_not_replace_weights_that_are_learnt_on_from(tmp_path,
     assert "other.pt are left out: models/encoder.pt is what is learnt on from" in capsys.readouterr().out
 
 
+def test_weights_of_a_part_are_left_out_where_the_checkpoint_has_the_whole(tmp_path, capsys):
+    module = nn.Linear(1, 1)
+    torch.save({"weight": torch.full((1, 1), 7.0)}, tmp_path / "other.pt")
+    InitialWeights(str(tmp_path / "other.pt"), module, over="models/encoder.pt").attach(None)
+    assert module.weight.item() == 7
+    assert "models/encoder.pt is left out: initial weights from" in capsys.readouterr().out
+
+
 def test_only_our_own_pretraining_leaves_out_the_mask(segresnet, tmp_path, capsys):
     encoder = SegResNetEncoder(2, 2, **NUMBERS)
     torch.save(encoder.state_dict(), tmp_path / "encoder.pt")

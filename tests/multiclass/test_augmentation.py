@@ -108,6 +108,13 @@ def test_intensities_change_and_stay_in_the_window():
     assert ((changed - image * 0.5).abs().flatten(1).mean(1) > 1e-3).all()
 
 
+def test_a_flip_that_swaps_partners_is_refused(table):
+    assert table.flip_axes == []
+    Augmentation(flip_axes=[0])
+    with pytest.raises(SemclError, match=r"(?s)into its left-right partner.*flips along \[\] only"):
+        Augmentation(flip_axes=[0], table=table)
+
+
 def test_only_the_given_axes_are_mirrored():
     image, label = batch(2, 20)
     _, same = Augmentation(moved=0, often=0)(image, label)

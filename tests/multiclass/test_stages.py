@@ -3,6 +3,7 @@
 import json
 import shutil
 from itertools import count
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from scripts.cohort.attention import made_of
 from scripts.multiclass.learning import PrepareSlices
 from tests.stages import ROOT, run_here
 
@@ -141,6 +143,23 @@ def test_training_goes_on_from_a_pretrained_encoder(meaning, phantoms, tmp_path)
     learnt = weights(tmp_path)
     name = "body.conv1.weight"
     torch.testing.assert_close(learnt[f"encoder.{name}"], encoder[name], atol=1e-6, rtol=0)
+    whole = tmp_path / "whole.pt"
+    torch.save({key: torch.zeros_like(value) for key, value in learnt.items()}, whole)
+    run_here("segment", dataset_dir=phantoms, output_dir=tmp_path, initial_weights=str(whole), **given)
+    assert not weights(tmp_path)[f"encoder.{name}"].any()
+    assert not torch.equal(encoder[name], torch.zeros_like(encoder[name]))
+
+
+def test_label_maps_outside_the_share_make_no_maps(phantoms, tmp_path):
+    run_here("segment", dataset_dir=phantoms, output_dir=tmp_path, coarse_dims=2, labelled=0.01, least_volume=0)
+    makers = {}
+    for entry in json.loads((phantoms / "datalist.json").read_text())["training"]:
+        case = Path(entry["image"]).name.removesuffix(".nii.gz")
+        makers.setdefault(made_of(tmp_path / "attention" / f"{case}.nii.gz")[1], []).append(entry["patient"])
+    tested = json.loads((phantoms / "datalist.json").read_text())["testing"][0]
+    network = made_of(tmp_path / "attention" / Path(tested["image"]).name)[1]
+    assert len(set(makers.pop(network))) > 0  # as scans without label maps
+    assert len({patient for own in makers.values() for patient in own}) == 1  # simulated: the only one learnt from
 
 
 def test_pretraining_reads_no_label_maps(cohort, tmp_path):
