@@ -43,7 +43,8 @@ class Audit:
         output_dir: where audit/ is written.
         inferer: of the coarse network, whose maps are imitated.
         made_with: what embeddings depend on, as plain data.
-        maps: folder of label maps that are audited instead of the cohort's; None for the cohort's.
+        maps: folder of label maps that are audited instead of the cohort's (those are judged too where all
+            are of scans without one); None for the cohort's.
         threshold: of the suspicion from which a finding counts.
         allow: kinds of findings that are accepted.
         usable: the least Dice of a usable segmentation.

@@ -48,7 +48,7 @@ def save(
     def name(path: Path | None) -> str | None:
         if path is None:
             return None
-        full = path.resolve()
+        full = path.parent.resolve() / path.name  # what a link points to may have a name without suffix
         root = folder.resolve()
         return str(full.relative_to(root) if full.is_relative_to(root) else full)
 

@@ -124,7 +124,8 @@ def prepare(
     print(f"{out}: {_counts(made)}")
     left = sorted({case.id for case in found.usable()} - {case.id for case in made})
     if left:
-        print(f"left out, {counted(len(left), 'scan')} without labels of tested patients: {printable(', '.join(left))}")
+        names = "" if source.hash_ids else f": {printable(', '.join(left))}"
+        print(f"left out, {counted(len(left), 'scan')} without labels of tested patients{names}")
     if source.modality == "MR":
         keep_window(Path(out))
     print(f"next: {_next(made, out)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..cohort.case import UNKNOWN_PHASE, Case, name_errors
 from ..cohort.label_table import LabelTable, Organ
+from ..cohort.label_table_checks import IGNORED_INDEX
 from ..cohort.volume import read
 from ..cohort.volume_errors import ERROR
 from ..cohort.volume_files import volumes
@@ -151,7 +152,8 @@ def _organs(cases: list[Case], predicted: Sequence[Path]) -> tuple[Organ, ...]:
     for folder in predicted:
         maps += [(case, str(path)) for case, path in _volumes(folder, "label maps").items() if case in known]
     for case, path in maps:
-        values |= label_values(read(path, case, indices=True).numpy(), Path(path), case, "--truth and --pred")
+        found = label_values(read(path, case, indices=True).numpy(), Path(path), case, "--truth and --pred")
+        values |= found - {IGNORED_INDEX}
     if not values:
         raise SemclError(
             "there is nothing to measure",

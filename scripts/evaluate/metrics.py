@@ -59,6 +59,7 @@ def measure_organ(
     diagonal: float,
     known: Mask | None = None,
     nsd: str = AREA,
+    voxel: float | None = None,
 ) -> dict[str, float]:
     """Every metric of one organ on one scan.
 
@@ -75,11 +76,12 @@ def measure_organ(
         diagonal: of the whole scan, mm.
         known: where the ground truth is not ignored; None for everywhere.
         nsd: what NSD counts, "area" of the surfaces or "edges": their voxels.
+        voxel: mm3 of a voxel; None where axes are at right angles, as surfaces and distances take them to be.
     """
     drawn = prediction  # also where it is ignored: surfaces come first
     if known is not None:
         prediction = prediction & known
-    voxel = float(np.prod(spacing)) / 1000
+    voxel = (float(np.prod(spacing)) if voxel is None else voxel) / 1000
     both, either = float((prediction & truth).sum()), float((prediction | truth).sum())
     volumes = {VOLUME: float(prediction.sum()) * voxel, INTERSECTION: both * voxel, UNION: either * voxel}
     if not truth.any():

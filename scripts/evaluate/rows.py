@@ -96,7 +96,7 @@ def measure_case(
     labelled = table.encode(label[0].numpy(), case.id, case.label)
     truth, known = np.maximum(labelled, 0), labelled >= 0
     sizes = spacing(label)
-    voxel = np.prod(sizes)  # mm3
+    voxel = abs(float(np.linalg.det(np.asarray(label.affine)[:3, :3])))  # mm3, of sheared axes too
     diagonal = float(np.linalg.norm(np.multiply(truth.shape, sizes)))
     annotated = table.names if case.annotated is None else case.annotated
     organs = [(number, organ) for number, organ in enumerate(table.organs, start=1) if organ.name in annotated]
@@ -118,7 +118,7 @@ def measure_case(
             box = _around(predicted_boxes[number - 1], truth_boxes[number - 1])
             masks = prediction[box] == number, truth[box] == number
             within = organ.tolerance or tolerance
-            add(method, organ.name, measure_organ(*masks, sizes, within, diagonal, known[box], nsd))
+            add(method, organ.name, measure_organ(*masks, sizes, within, diagonal, known[box], nsd, voxel))
         if case.annotated is None:
             outside = (prediction == 0) & known, (truth == 0) & known
             overlap = {INTERSECTION: outside[0] & outside[1], UNION: outside[0] | outside[1]}

@@ -191,7 +191,7 @@ class Summary:
         """The result in one sentence."""
         if len(self.methods) == 1:
             values = self.values(METRICS[0], self.methods[0])
-            cases = counted(len({row.case for row in self.rows}), "case")
+            cases = counted(len({row.case for row in self._rows(METRICS[0].name, self.methods[0])}), "case")
             size = f"{cases} of {counted(len(values), 'patient')}"
             return f"Mean Dice {values.mean():.3f} over {size} ({self.methods[0]})."
         return wording.headline(self.comparisons(METRICS[0], self.main)[0], self.methods[0], self.main)

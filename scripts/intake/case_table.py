@@ -69,7 +69,8 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[CaseRow]:
             errors.append(
                 SemclError("an invalid line in the table of cases", found=found, expected=expected, remedy="correct it")
             )
-        organs = tuple(cells.pop("annotated").replace(";", " ").split())
+        listed = cells.pop("annotated")
+        organs = tuple(filter(None, map(str.strip, listed.split(";" if ";" in listed else None))))
         known[cells["case"]] = CaseRow(
             **{name: cells[name] or None for name in ("phase", "image", "label", "fold")},
             case=cells["case"],

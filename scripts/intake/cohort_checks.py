@@ -45,7 +45,7 @@ def patients(scans: Sequence[tuple[Scan, str]]) -> tuple[dict[str, str], list[Fi
 
 
 def name_findings(cases: Sequence[Case]) -> list[Finding]:
-    """Ids that cannot name files, patients and phases that cannot be table cells, ids that differ only in case."""
+    """Ids that cannot name files, patients and phases that cannot be cells, ids and patients that differ in case."""
     findings = []
     for case in cases:
         why = wrong_name(case.id)
@@ -56,7 +56,15 @@ def name_findings(cases: Sequence[Case]) -> list[Finding]:
         if reasons:
             findings.append(Finding(case.id, "bad_name", "; ".join(reasons), tuple(filter(None, reasons.values()))))
     twins = same_names(case.id for case in cases)
-    return findings + [Finding(case, "same_name", f"{earlier} and {case}", (earlier, case)) for earlier, case in twins]
+    findings += [Finding(case, "same_name", f"{earlier} and {case}", (earlier, case)) for earlier, case in twins]
+    first: dict[str, str] = {}
+    for case in cases:
+        first.setdefault(case.patient, case.id)
+    return findings + [
+        Finding(first[patient], "same_patient", f"patients {earlier} and {patient}", (earlier, patient))
+        for earlier, patient in same_names(first)
+        if (earlier, patient) not in twins
+    ]
 
 
 def split_patients(cases: Sequence[Case]) -> list[Finding]:

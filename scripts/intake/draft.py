@@ -17,6 +17,7 @@ from ..cohort.label_table import LabelTable
 from ..cohort.volume_errors import VolumeError
 from ..cohort.volume_files import volumes
 from ..errors import SemclError
+from ..names import shown
 from ..plain import read_json
 from ..printable import counted, printable
 from .layouts import totalsegmentator
@@ -97,7 +98,9 @@ def draft(source: Path, numbers: Mapping[int, str] | None = None) -> Draft:
     if len(found) > 1 and all(len(some) <= 1 for some in values.values()) and _differ(found):
         return _from_masks(found, f"the names of {counted(len(found), 'mask')} in {home}")
     known = numbers or {}
-    organs = {_name(known.get(value, f"label_{value}")): value for value in sorted(set[int]().union(*values.values()))}
+    organs = _numbered(
+        (known.get(value, f"label_{value}"), value) for value in sorted(set[int]().union(*values.values()))
+    )
     return Draft(_some(organs, home), f"the values of {counted(len(found), 'label map')} in {home}")
 
 
@@ -139,14 +142,14 @@ def _from_json(path: Path) -> Draft:
             expected=JSON_LABELS,
             remedy="give --from the label maps: regions of several labels are no organs",
         )
-    numbers = {_name(name): int(number) for name, number in turned}
+    numbers = _numbered((name, int(number)) for name, number in turned)
     ignore = numbers.pop(IGNORE_NAME, None)
     return Draft(_some({name: number for name, number in numbers.items() if number}, path), str(path), ignore)
 
 
 def _from_masks(names: Iterable[str], source: str) -> Draft:
-    ordered = sorted(map(_name, names))
-    return Draft(_some({name: number for number, name in enumerate(ordered, start=1)}, source), source)
+    ordered = sorted(names, key=_name)
+    return Draft(_some(_numbered((name, number) for number, name in enumerate(ordered, start=1)), source), source)
 
 
 def _some(organs: dict[str, int], source: object) -> dict[str, int]:
@@ -182,6 +185,26 @@ def _differ(names: Iterable[str]) -> bool:
 def _name(text: str) -> str:
     """An organ's name without blanks, which would separate names in a table of cases."""
     return re.sub(r"\W+", "_", text).strip("_").lower()
+
+
+def _numbered(organs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Name -> number of organs, whose names become those of a label table.
+
+    Raises:
+        SemclError: when two become the same: one of them would be lost.
+    """
+    first: dict[str, tuple[str, int]] = {}
+    for given, number in organs:
+        name = _name(given)
+        earlier, its_number = first.setdefault(name, (given, number))
+        if its_number != number:
+            raise SemclError(
+                "two organs of one name in a label table",
+                found=f"{shown(earlier)} ({its_number}) and {shown(given)} ({number}), which both become {shown(name)}",
+                expected="names that differ in letters or digits",
+                remedy="rename one of them where they are given",
+            )
+    return {name: number for name, (_, number) in first.items()}
 
 
 def _entry(index: int, partner: str | None) -> str:

@@ -36,6 +36,12 @@ _FILES = {
     "same_name": unusable(
         "ids that differ only in case", "ids that differ in more than upper and lower case", "rename one of the scans"
     ),
+    "same_patient": FindingKind(
+        ERROR,
+        "patients whose names differ only in case",
+        "one name for a patient, who else lies on both sides of a split",
+        "write the name in one way, or accept that they are two",
+    ),
     "unlisted_case": unusable(
         "a scan that is not in the table of cases", "one row per scan", "add the row, or move the scan away"
     ),

@@ -35,6 +35,9 @@ def open_header(path: Path, case: str, kind: str, most: int | None = None) -> tu
         return None, [Finding(case, "missing_file", f"no {kind} {path}", (path,))]
     if path.is_file() and path.stat().st_size == 0:
         return None, [finding("zero_bytes", "0 bytes")]
+    empty = [file.name for file in path.iterdir() if _is_empty(file)] if path.is_dir() else []
+    if empty:  # among the slices of a series, whose names need no suffix
+        return None, [finding("zero_bytes", f"0 bytes in {', '.join(sorted(empty)[:5])}")]
     try:
         header = read_header(path)
         _require_volume(header)
@@ -59,8 +62,12 @@ def plain(error: Exception, path: Path) -> str:
     return text
 
 
+def _is_empty(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".") and file.stat().st_size == 0
+
+
 def _require_volume(header: Header) -> None:
-    if len(header.shape) < 3 or any(count != 1 for count in header.shape[3:]) or 0 in header.shape:
+    if not 3 <= len(header.shape) <= 4 or any(count != 1 for count in header.shape[3:]) or 0 in header.shape:
         raise VolumeError("not_3d", " x ".join(map(str, header.shape)))
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
+from unicodedata import normalize
 
 from ..bars import bar
 from ..cohort.case import UNKNOWN_PHASE, Case
@@ -16,6 +17,7 @@ from ..cohort.label_table import LabelTable
 from ..cohort.volume_files import readers
 from ..errors import SemclError, one_of
 from ..names import MODALITIES
+from ..printable import counted
 from . import case_table, cohort_checks
 from .findings import Finding, unusable_cases
 from .layouts import find_layout
@@ -138,16 +140,30 @@ def _parallel(
 
 
 def _listed(scans: Sequence[Scan], path: Path) -> tuple[list[Scan], list[Finding]]:
-    """Each scan with its row of the table of cases; scans without one become findings, and rows without a scan."""
-    rows = {row.case: row for row in case_table.read_rows(path, ("case", "patient", "phase"))}
+    """Each scan with its row of the table of cases; scans without one become findings, and rows without a scan.
+
+    Raises:
+        SemclError: when a CSV of paths has a row of a scan already: what that says would not count.
+    """
+    twice = [scan.case for scan in scans if scan.row]
+    if twice:
+        raise SemclError(
+            "a table of cases beside a CSV of paths",
+            case=twice[0],
+            found=f"rows of {counted(len(twice), 'scan')} in the CSV of paths, and --cases {path}",
+            expected="one table: the CSV of paths may have columns phase, fold and annotated",
+            remedy="put these columns into the CSV of paths, and leave --cases out",
+        )
+    rows = {normalize("NFC", row.case): row for row in case_table.read_rows(path, ("case", "patient", "phase"))}
+    names = {scan.case: normalize("NFC", scan.case) for scan in scans}
     missing = [
         Finding(scan.case, "unlisted_case", str(scan.image), (scan.image, path), expected=f"a row in {path}")
         for scan in scans
-        if scan.case not in rows
+        if names[scan.case] not in rows
     ]
-    left = [case for case in rows if case not in {scan.case for scan in scans}]
+    left = [row.case for case, row in rows.items() if case not in names.values()]
     missing += [Finding(case, "row_without_scan", f"a row of {path}", (path,)) for case in left]
-    return [replace(scan, row=rows[scan.case]) for scan in scans if scan.case in rows], missing
+    return [replace(scan, row=rows[names[scan.case]]) for scan in scans if names[scan.case] in rows], missing
 
 
 def refuse_organs(stated: AbstractSet[str], table: LabelTable | None) -> None:
@@ -157,8 +173,8 @@ def refuse_organs(stated: AbstractSet[str], table: LabelTable | None) -> None:
         raise SemclError(
             "column annotated names organs that are not in the label table",
             found=", ".join(unknown),
-            expected=f"some of {', '.join(table.names)}, separated by spaces",
-            remedy="correct the CSV",
+            expected=f"some of {', '.join(table.names)}, separated by spaces, or by ; where a name has a space",
+            remedy="correct the CSV; a single organ whose name has a space ends with ;",
         )
 
 

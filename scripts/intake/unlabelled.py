@@ -45,7 +45,7 @@ def with_unlabelled(found: Found, folder: Path) -> Found:
 
 def _is_about(finding: Finding, folder: Path) -> bool:
     """Whether a finding is that this very folder is not read."""
-    return finding.name == "not_read" and [Path(part).resolve() for part in finding.about] == [folder.resolve()]
+    return finding.name == "not_read" and [Path(part).resolve() for part in finding.about[:1]] == [folder.resolve()]
 
 
 def _noted(finding: Finding) -> Finding:

@@ -26,6 +26,17 @@ def listed(folder, training=(), testing=()):
     return folder
 
 
+def test_a_link_keeps_its_own_name(tmp_path):
+    stored = scan(tmp_path / "store" / "a.nii.gz")
+    hashed = stored.rename(stored.with_name("45249bd5"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.nii.gz").symlink_to(hashed)
+    case = Case("a", "a", "portal", tmp_path / "images" / "a.nii.gz", None, 0)
+    datalist.save([case], tmp_path / "cohort")
+    (made,) = json.loads((tmp_path / "cohort" / "datalist.json").read_text())["training"]
+    assert made["image"] == str(tmp_path / "images" / "a.nii.gz")
+
+
 def entry(case, patient=None, **more):
     return {"case": case, "patient": patient or case, "phase": "portal", "image": f"{case}.nii.gz"} | more
 

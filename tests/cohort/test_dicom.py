@@ -1,5 +1,8 @@
 """DICOM series: sorted by geometry, separated, and read with their geometry."""
 
+import subprocess
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -18,6 +21,17 @@ PLANES = {  # direction cosines of rows and columns, and where the slices go
     "sagittal": ("0\\1\\0\\0\\0\\-1", (-1, 0, 0)),
     "gantry tilt": ("1\\0\\0\\0\\0.8\\0.6", (0, 0, 1)),
 }
+
+
+def test_threads_that_read_first_do_not_get_a_part_of_itk():
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from scripts.cohort.itk_alone import itk_alone
+with ThreadPoolExecutor(8) as pool:
+    print(sum(hasattr(itk, "GDCMImageIO") for itk in pool.map(lambda _: itk_alone(), range(8))))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["8"]
 
 
 @pytest.mark.parametrize("uid", ["1.2.3", ""])

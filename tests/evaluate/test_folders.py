@@ -118,6 +118,15 @@ def test_without_a_table_every_label_value_is_an_organ(tmp_path: Path) -> None:
     assert label_table_for(cases, None) == LabelTable(organs, ("a", "m", "z"))
 
 
+def test_without_a_table_ignored_voxels_are_no_organ(tmp_path: Path) -> None:
+    ignoring = np.where(label_map() == 0, 65535, label_map().astype(np.uint16))
+    cases = of(tmp_path / "truth", a=ignoring)
+    of(tmp_path / "mine", a=ignoring)
+    table = label_table_for(cases, None, [tmp_path / "mine"])
+    assert table.names == ("label_2", "label_5")
+    assert (table.encode(ignoring, "a") == -1).sum() == (label_map() == 0).sum()
+
+
 def test_a_label_value_that_only_a_prediction_holds_is_an_organ(tmp_path: Path) -> None:
     cases = of(tmp_path / "truth", a=label_map(duct=False), b=label_map(duct=False))
     write_nifti(tmp_path / "mine" / "a.nii", label_map(lobe=False))

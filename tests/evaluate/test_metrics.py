@@ -19,6 +19,12 @@ Voxel = tuple[int, ...]
 each_spacing = pytest.mark.parametrize("spacing", SPACINGS.values(), ids=SPACINGS.keys())
 
 
+def test_volumes_are_those_of_sheared_voxels():
+    masks = np.ones((2, 2, 2), bool), np.ones((2, 2, 2), bool)
+    assert measure_organ(*masks, (1, 1, 5), 1, DIAGONAL)["volume_ml"] == pytest.approx(0.04)
+    assert measure_organ(*masks, (1, 1, 5), 1, DIAGONAL, voxel=4.5)["volume_ml"] == pytest.approx(0.036)
+
+
 def ellipsoid(spacing: Sequence[float], centre: Sequence[float], radii: Sequence[float]) -> np.ndarray:
     """A body (mm) in a field of 42 x 36 x 35 mm."""
     shape = [round(size / voxel) for size, voxel in zip((42, 36, 35), spacing, strict=True)]

@@ -91,6 +91,15 @@ def test_the_ground_truth_has_rows_of_volume_alone(tmp_path: Path, table: LabelT
     }
 
 
+def test_volumes_of_a_tilted_gantry_are_those_of_its_voxels(tmp_path: Path, table: LabelTable) -> None:
+    truth, tilted = boxes((LIVER, 4)), THICK.copy()
+    tilted[1, 2] = 3  # mm by which a slice lies further along Y than the one below it
+    case = write_case(tmp_path, affine=tilted, labels=truth, refined=truth)
+    found = {(row.organ, row.method, row.metric): row.value for row in measured(tmp_path, case, table, "refined")}
+    for method in ("truth", "refined"):
+        assert found["liver", method, "volume_ml"] == pytest.approx(8 * 4 * 4 * 10 / 1000)
+
+
 @pytest.mark.parametrize("over", [0, LIVER, RIGHT, 255], ids=["nothing", "the organ", "another organ", "ignored too"])
 def test_voxels_the_ground_truth_ignores_are_not_counted(tmp_path: Path, table: LabelTable, over: int) -> None:
     table = replace(table, ignore=255)

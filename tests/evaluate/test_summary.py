@@ -1,6 +1,7 @@
 """The summary: means over patients, false negatives and positives, and sentences, against calculations by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,6 +139,12 @@ def test_the_headline_of_one_method_is_its_mean(scans: Summary) -> None:
 )
 def test_the_report_is_about_the_second_method_or_the_only_one(methods: tuple[str, ...], main: str) -> None:
     assert Summary([], methods, ("liver",), ("portal",)).main == main
+
+
+def test_cases_without_any_organ_are_not_counted_in_the_headline() -> None:
+    seen = scan("a1", "ann", "portal", liver=0.4)
+    nothing = [replace(row, case="a2", metric="volume_ml", value=0.0) for row in seen]
+    assert of_one_method(seen, nothing).headline() == "Mean Dice 0.400 over 1 case of 1 patient (refined)."
 
 
 def test_the_headline_of_three_methods_is_of_the_second_against_the_first() -> None:

@@ -529,7 +529,7 @@ def two_phases_under_one_identifier(f):
     return {"label_maps": None}
 
 
-@finds("unreadable")
+@finds("zero_bytes")
 def a_slice_of_zero_bytes(f):
     (dicom(f) / "s003.dcm").write_bytes(b"")
     return {"label_maps": None}
@@ -847,6 +847,14 @@ def ids_that_differ_in_how_an_accent_is_written(f):
     f.image("b")
     f.image("a")
     rows = "\u00e9,images/a.nii.gz,p,ct\ne\u0301,images/b.nii.gz,q,ct\n"
+    return {"images": f.sheet("case,image,patient,phase\n" + rows), "label_maps": None}
+
+
+@finds("b:same_patient")
+def patients_that_differ_in_capitals_alone(f):
+    f.image("b")
+    f.image("a")
+    rows = "a,images/a.nii.gz,p1,ct\nb,images/b.nii.gz,P1,ct\n"
     return {"images": f.sheet("case,image,patient,phase\n" + rows), "label_maps": None}
 
 

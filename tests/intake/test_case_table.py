@@ -49,4 +49,6 @@ def test_empty_cells_are_none_and_organs_may_be_separated_by_semicolons(tmp_path
     path = written(tmp_path, "case,patient,phase,annotated\na,p,,liver; spleen\nb,p,portal,\n")
     first, second = read_rows(path, ("case", "patient"))
     assert (first.phase, first.annotated) == (None, ("liver", "spleen"))
+    path = written(tmp_path, "case,patient,phase,annotated\na,p,ct,left kidney;liver\nb,p,ct,left kidney;\n")
+    assert [row.annotated for row in read_rows(path, ("case",))] == [("left kidney", "liver"), ("left kidney",)]
     assert (second.phase, second.annotated) == ("portal", None)

@@ -44,6 +44,17 @@ def test_the_names_of_a_data_set(labels: dict[str, object], tmp_path: Path) -> N
     assert draft(tmp_path / "dataset.json") == draft(tmp_path)
 
 
+def test_two_organs_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "ER+": 1, "ER-": 2}}))
+    with pytest.raises(SemclError, match=r"(?s)two organs of one name.*'ER\+' \(1\) and 'ER-' \(2\).* 'er'"):
+        draft(tmp_path)
+    label = write_nifti(tmp_path / "maps" / "a.nii.gz", np.array([[[1, 2, 3]]], np.uint8))
+    with pytest.raises(SemclError, match=r"'kidney' \(1\) and 'Kidney' \(2\)"):
+        draft(label.parent, {1: "kidney", 2: "Kidney", 3: "liver"})
+    with pytest.raises(SemclError, match="two organs of one name"):
+        draft(masks(tmp_path / "masks", "left kidney", "left-kidney", "liver"))
+
+
 def test_the_ignored_label_of_nnunet(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1, "ignore": 2}}))
     table = read(draft(tmp_path), tmp_path, "portal", "arterial")

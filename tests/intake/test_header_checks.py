@@ -6,7 +6,7 @@ import pytest
 from scripts.cohort.header import Header
 from scripts.intake.header_checks import compare, open_header, plain
 from tests.conftest import write_nifti
-from tests.faults.inputs import affine, ct, turned
+from tests.faults.inputs import affine, ct, turned, write_dicom
 
 
 def names(path, **more):
@@ -19,9 +19,18 @@ def test_an_unusable_file_has_no_header(tmp_path):
     (tmp_path / "a.nii").touch()
     assert names(tmp_path / "a.nii") == (False, ["zero_bytes"])
     assert names(write_nifti(tmp_path / "b.nii", ct(shape=(4, 4)))) == (False, ["not_3d"])
+    assert names(write_nifti(tmp_path / "d.nii", ct(shape=(4, 4, 4)).reshape(4, 4, 4, 1, 1))) == (False, ["not_3d"])
     path = write_nifti(tmp_path / "c.nii", ct(shape=(4, 4, 4)))
     assert names(path, most=63) == (False, ["too_large"])
     assert names(path, most=64) == (True, [])
+
+
+def test_an_empty_slice_is_not_left_out_of_a_series(tmp_path):
+    write_dicom(tmp_path / "a", ct()[..., :3])
+    (tmp_path / "a" / ".DS_Store").touch()
+    assert names(tmp_path / "a") == (True, [])
+    (tmp_path / "a" / "IM0004").touch()
+    assert names(tmp_path / "a") == (False, ["zero_bytes"])
 
 
 @pytest.mark.parametrize(

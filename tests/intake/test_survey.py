@@ -31,6 +31,25 @@ def test_an_unknown_modality_is_refused(tmp_path):
         survey(Sources(tmp_path, modality="PET"), TABLE)
 
 
+def test_a_table_of_cases_beside_a_csv_of_paths_is_refused(tmp_path):
+    folder = Folder(tmp_path)
+    folder.pair("a")
+    (tmp_path / "paths.csv").write_text("case,image,patient,label,fold\na,images/a.nii.gz,p,labels/a.nii.gz,test\n")
+    (tmp_path / "cases.csv").write_text("case,patient,phase\na,p,ct\n")
+    with pytest.raises(SemclError, match=r"(?s)beside a CSV of paths.*rows of 1 scan .*leave --cases out"):
+        survey(Sources(tmp_path / "paths.csv", cases=tmp_path / "cases.csv"), TABLE)
+
+
+def test_accents_of_a_scan_may_be_composed_in_one_place_and_not_in_another(tmp_path):
+    folder = Folder(tmp_path)
+    folder.image("Mu\u0308ller")
+    folder.label("M\u00fcller")
+    (tmp_path / "cases.csv").write_text("case,patient,phase\nM\u00fcller,p,ct\n", encoding="utf-8")
+    found = survey(Sources(folder.images, folder.labels, cases=tmp_path / "cases.csv", workers=1), TABLE)
+    assert ([case.patient for case in found.cases], found.findings) == (["p"], [])
+    assert found.cases[0].label
+
+
 def test_annotated_organs_must_be_in_the_table():
     refuse_organs({"liver"}, TABLE)
     refuse_organs({"anything"}, None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from ...cohort.dicom import holds_dicom
 from ...cohort.pictures import is_photo, without_previews
@@ -79,12 +80,13 @@ def _pair(images: Path, label_maps: Path | None) -> Found:
 def _left_out(root: Path, used: Sequence[Path]) -> list[Finding]:
     """Findings of files named like scans that are none, and of folders of scans that are not ``used``."""
     findings = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
-        held = [path for path in folder.iterdir() if case_id(path) and not is_photo(path)]
-        known = folder.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS) or folder.resolve() in [one.resolve() for one in used]
-        own = known or (folder / MARKER).is_file() or holds_dicom(folder)
-        if held and not own and not folder.name.startswith("."):
-            findings.append(Finding(folder.name, "not_read", f"{held[0].name} and others in {folder}", (folder,)))
+    for folder in _unread(root, [one.resolve() for one in used]) if root.is_dir() else ():
+        held = [path for path in sorted(folder.iterdir()) if case_id(path) and not is_photo(path) and path.is_file()]
+        if held:
+            name = "_".join(folder.relative_to(root).parts)
+            more = " and others" if len(held) > 1 else ""
+            about = (folder, Path(held[0].name))
+            findings.append(Finding(name, "not_read", f"{held[0].name}{more} in {folder}", about))
     for path in overlooked(root) if root.is_dir() else ():
         case = case_id(path.with_name(path.name.lower())) or path.name
         if path.exists():
@@ -94,6 +96,15 @@ def _left_out(root: Path, used: Sequence[Path]) -> list[Finding]:
     return findings
 
 
+def _unread(root: Path, used: Sequence[Path]) -> Iterator[Path]:
+    """The folders below one whose volumes are no cases; not those of a data set's parts, or of a cohort."""
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        known = folder.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS) or folder.resolve() in used
+        if not known and not (folder / MARKER).is_file():
+            yield folder
+            yield from _unread(folder, used)
+
+
 def match(images: Iterable[str], label_names: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:
     """Image name -> case id and name of its label map.
 
@@ -101,25 +112,26 @@ def match(images: Iterable[str], label_names: Iterable[str] | None) -> dict[str,
     The case id is None for a second channel (``x_0001`` beside ``x_0000``); the label is None when there is none.
     """
     names = list(images)
-    known = None if label_names is None else set(label_names)
+    known = {normalize("NFC", name): name for name in label_names or ()}  # accents may be composed in one of them alone
+
+    def label_of(name: str) -> str | None:
+        return known.get(normalize("NFC", name))
+
     channels = {name[:-5] for name in names if name.endswith("_0000")}
-    if known is None:  # AMOS's amos_0001 is a case, not a channel
+    if label_names is None:  # AMOS's amos_0001 is a case, not a channel
         strip = all(re.search(r"_000\d$", name) and name[:-5] in channels for name in names)
     else:
-        strip = any(name not in known and name[:-5] in known for name in names if name.endswith("_0000"))
+        strip = any(not label_of(name) and label_of(name[:-5]) for name in names if name.endswith("_0000"))
     matched: dict[str, tuple[str | None, str | None]] = {}
     for name in names:
         stem = name[:-5] if re.search(r"_\d{4}$", name) else None
         numbered = re.match(r"img(\d+)$", name)
-        if known is not None and name in known:
-            matched[name] = (name, name)
+        if label_of(name):
+            matched[name] = (name, label_of(name))
         elif strip and stem in channels:
-            label = stem if known is not None and stem in known else None
-            matched[name] = (stem, label) if name.endswith("_0000") else (None, None)
-        elif known is not None and numbered and f"label{numbered[1]}" in known:
-            matched[name] = (name, f"label{numbered[1]}")
+            matched[name] = (stem, label_of(stem)) if name.endswith("_0000") else (None, None)
         else:
-            matched[name] = (name, None)
+            matched[name] = (name, label_of(f"label{numbered[1]}") if numbered else None)
     return matched
 
 

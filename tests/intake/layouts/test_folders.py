@@ -35,6 +35,21 @@ def test_the_labels_of_a_data_set_are_found_beside_its_images(tmp_path):
         assert (scan.case, scan.image, scan.label, findings) == ("a", image, label, [])
 
 
+def test_accents_may_be_composed_in_one_of_two_names():
+    assert match(["Mu\u0308ller"], ["M\u00fcller"]) == {"Mu\u0308ller": ("Mu\u0308ller", "M\u00fcller")}
+
+
+def test_volumes_in_deeper_folders_and_among_slices_are_named(tmp_path):
+    write_dicom(tmp_path / "pat1" / "portal", ct()[..., :2])
+    write_nifti(tmp_path / "pat1" / "portal" / "resampled.nii.gz", ct())
+    write_nifti(tmp_path / "site" / "pat2" / "deep.nii.gz", ct())
+    scans, findings = find_layout(tmp_path, None)[1]
+    assert [scan.case for scan in scans] == ["pat1_portal"]
+    assert {(one.case, one.name) for one in findings} == {("pat1_portal", "not_read"), ("site_pat2", "not_read")}
+    assert all(file in one.about for one in findings for file in one.about if str(file) in one.found)
+    assert "resampled.nii.gz in" in findings[0].found
+
+
 def test_a_folder_of_images_needs_no_labels(tmp_path):
     write_nifti(tmp_path / "images/a.nii.gz", ct())
     write_nifti(tmp_path / "labels/a.nii.gz", organs())
