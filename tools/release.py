@@ -24,6 +24,7 @@ from scripts.files import written_whole
 from scripts.job.shared import Shared
 from scripts.job.weights import load_weights
 from scripts.phantom.phantom import plan
+from scripts.plain import read_yaml
 from tools.release_configs import copy_scripts, explanations, set_shapes, write_configs
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +98,11 @@ def build(
     shutil.copytree(ROOT / "bundle" / "docs", bundle / "docs")
     shutil.copy(ROOT / "LICENSE", bundle)
     copy_scripts(bundle / "scripts")
-    numbers = yaml.safe_load(Path(overlay).read_text()) if overlay else {}
+    numbers = read_yaml(Path(overlay), "keys and numbers, as in an overlay") or {} if overlay else {}
+    if not isinstance(numbers, dict):
+        raise SemclError(
+            "an overlay is no section of keys", found=str(overlay), expected="key: value", remedy="correct it"
+        )
     configs = bundle / "configs"
     write_configs(configs, numbers)
     (bundle / "docs" / "configs.md").write_text(explanations())

@@ -23,6 +23,13 @@ from .flat_names import CHAIN_STAGES, config_of, staged
 from .generated import CONFIG
 from .source import find_label_table, fold_cases, modality_of, overlap, read_auto3dseg, read_datalist
 
+MIRRORS = {  # what mirrors views left-right unless organs are paired, by stage
+    "coarse": ("train#augmentation#flip_axes", "train#weak#flip_axes"),
+    "pretrain": ("train#views#flip_axes",),
+    "train": ("train#views#flip_axes",),
+    "inference": ("inferer#test_time_augmentation#flip_axes",),
+}
+
 
 def template_path() -> str:
     """The folder that Auto3DSeg copies for each fold, to pass along with the class:
@@ -113,8 +120,11 @@ class SemclAlgo(BundleAlgo):
         numbers["common"] |= fitted | dict(own.get("common") or {})
         if not ("label_table" in source or "class_names" in source or read_datalist(source).get("labels")):
             # unnamed organs may be left-right partners
-            for stage in ("pretrain", "train"):
-                numbers[stage].setdefault("train#views#flip_axes", [])
+            slices = config_of("coarse", numbers)[0] == "segment"  # the 3-D network never mirrors
+            for stage, keys in MIRRORS.items():
+                numbers[stage] |= {
+                    key: [] for key in keys if (stage != "coarse" or slices) and key not in numbers[stage]
+                }
         return numbers
 
     def train(

@@ -38,10 +38,18 @@ def check_numbers(numbers: Mapping[str, Mapping[str, Any]], stages: tuple[str, .
         stages: names of the stages.
 
     Raises:
-        SemclError: for stages, keys and kinds of values that no config has.
+        SemclError: for stages, keys and kinds of values that no config has, and for maps of other tools.
     """
-    for stage in numbers:
+    for stage, given in numbers.items():
         one_of("stage", stage, ("common", *stages))
+        tools = [key for key in given if key.startswith("tool_") or key == "coarse_command"]
+        if tools:
+            raise SemclError(
+                "Auto3DSeg gives an algorithm no maps of another tool",
+                found=f"{stage}: {', '.join(tools)}",
+                expected="a coarse network for all organs",
+                remedy="leave it out, or run `semcl run` with these maps without Auto3DSeg",
+            )
     errors: dict[str, SemclError] = {}
     for stage in stages:
         config, needed = config_of(stage, numbers)

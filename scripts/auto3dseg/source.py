@@ -126,7 +126,8 @@ def find_label_table(source: Mapping[str, Any], cases: Sequence[Case], stats: Ma
         stats: Auto3DSeg's analysis, for the labels it found.
 
     Raises:
-        SemclError: when organs are not numbered 1, 2, ... as Auto3DSeg's classes are, or there are none.
+        SemclError: when organs are not numbered 1, 2, ... as Auto3DSeg's classes are, or there are none, or when
+            ``label_table`` and ``class_names`` differ.
     """
     table = _unordered_table(source, stats)
     organs = tuple(sorted(table.organs, key=lambda organ: organ.index))
@@ -137,6 +138,16 @@ def find_label_table(source: Mapping[str, Any], cases: Sequence[Case], stats: Ma
             found=f"numbers {', '.join(map(str, indices))}",
             expected="1, 2, ... without gaps, in the label maps too",
             remedy="renumber the label maps and the label table",
+        )
+    names = source.get("class_names") or []
+    stated = any(isinstance(entry, Mapping) and "index" in entry for entry in names)  # else they name the classes alone
+    classes = [*_classes(names).values()]
+    if "label_table" in source and stated and classes != [[number] for number in indices]:
+        raise SemclError(
+            "class_names and label_table of AutoRunner's input differ",
+            found=f"labels {', '.join(map(str, classes))} of the classes, and {len(indices)} organs",
+            expected="one class an organ, in the order of their numbers: ensembles average class by class",
+            remedy="leave one of the two out",
         )
     phases = dict.fromkeys([*(table.phases if "label_table" in source else []), *(case.phase for case in cases)])
     return replace(table, organs=organs, phases=tuple(phases))

@@ -107,6 +107,7 @@ def write_export(out: Path, folded: Folded, to: str, facts: Facts) -> list[Path]
     if to == "nnunet":
         content = {"network_weights": folded.network.state_dict()}
     out.parent.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)  # or an interruption would leave earlier weights with this note
     write_text(note, json.dumps({"export": to, **facts.noted()}, indent=1))
     with written_whole(out) as aside, open(aside, "wb") as file:
         torch.save(content, file)

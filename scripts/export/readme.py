@@ -16,8 +16,8 @@ from monai.networks.nets import {network}
 network = {network}({arguments})
 weights = torch.load("{file}", weights_only=True)
 missing, unexpected = network.load_state_dict(weights, strict=False)
-if unexpected or {{name for name in missing if name in weights}}:
-    raise ValueError(f"another network: {{unexpected}}")  # what is missing is the decoder, which is trained anew
+if unexpected or len(missing) != {decoder}:  # of the decoder, which is trained anew
+    raise ValueError(f"another network: {{unexpected}} do not fit, {{len(missing)}} entries are missing")
 """
 PULLED = {  # of positives in pretraining -> what it pulled together
     "cluster": "queries of one organ in one phase",
@@ -99,8 +99,12 @@ def readme(out: Path, to: str, facts: Facts, folded: Folded) -> str:
         code = NNUNET_LINES.format(configuration=encoder.configuration, plans=Path(encoder.plans).stem, file=out.name)
         code = f"```\n{code}```"
     else:
+        lacking = folded.network.state_dict().keys() - folded.part.keys()
+        decoder = sum(not name.endswith("num_batches_tracked") for name in lacking)  # which torch does not miss
         network, arguments = call_of(encoder, facts.in_channels, facts.out_channels)
-        code = f"```python\n{MONAI_LINES.format(network=network, arguments=arguments, file=out.name)}```"
+        code = (
+            f"```python\n{MONAI_LINES.format(network=network, arguments=arguments, file=out.name, decoder=decoder)}```"
+        )
     scans = "scans" if facts.scans is None else f"{facts.scans} scans"
     return f"""# {out.name}: a pretrained encoder for {type(folded.network).__name__}
 

@@ -34,7 +34,8 @@ class QueryInferer(Inferer):
 
     Batches mix queries of all objects and slices. The patches of an object are stitched together in a box of their own
     on the query grid, and only that box is resampled to the volume's voxels, a slab of the volume at a time: time grows
-    with the size of the objects, not of the volume, and no score is kept at the volume's resolution.
+    with the size of the objects, not of the volume. The boxes of all objects are kept, on the grid, until they are
+    fused: with very many objects on a grid as fine as the volume that is most of the memory.
 
     Fusion: a logit becomes a calibrated probability, and an object's score is o / (1 + o), where o is the odds of that
     probability over the odds of the object's own threshold, at which its Dice is best. Scores of overlapping patches of
@@ -119,7 +120,9 @@ class QueryInferer(Inferer):
         """Object numbers (X, Y, Z) by the highest score, where they are unsure if that is asked, and the coarse map."""
         patches, shape, coarse = self._patches(inputs, attention, given)
         lowest, grid = AT_THRESHOLD if self.certain is None else 1 - self.certain, patches.shape
-        scores = list(self._scores(patches, network, shape, lowest))
+        scores = sorted(
+            self._scores(patches, network, shape, lowest), key=lambda one: one[0]
+        )  # of two that tie the first
         del patches  # as large as the volume, and not needed any more
         return *fuse_labels(scores, grid, shape, lowest, self.certain, inputs.device), coarse
 
@@ -143,7 +146,7 @@ class QueryInferer(Inferer):
         odds[0] = 1
         for number, start, part in self._scores(patches, network, shape, NEGLIGIBLE):
             box, score = spread(part, start, patches.shape, shape)
-            below_one = score.clamp(max=1 - torch.finfo(score.dtype).eps)
+            below_one = score.clamp(max=1 - torch.finfo(score.dtype).eps / 2)
             odds[number][box] = below_one / (1 - below_one)
         objects = odds.argmax(0)
         processed = self._processed(objects, coarse)

@@ -11,7 +11,10 @@ from monai.apps.auto3dseg import NNIGen, bundle_gen
 from monai.auto3dseg import utils
 
 from scripts.auto3dseg import SemclAlgo, template_path
+from scripts.auto3dseg.algo import MIRRORS
+from scripts.auto3dseg.flat_names import config_of
 from scripts.auto3dseg.generated import Generated
+from scripts.bundle_folder import bundle_folder
 from scripts.cohort import datalist
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
@@ -64,8 +67,11 @@ def test_organs_without_names_are_never_mirrored(made, tmp_path, more, fixed):
     algorithm = made(**more)
     algorithm.export_to_disk(str(tmp_path), "semcl_1", fold=1)
     found = numbers(tmp_path / "semcl_1")
-    for stage in ("pretrain", "train"):
-        assert found[stage].get("train#views#flip_axes") == ([] if fixed else None)
+    for stage, keys in MIRRORS.items():
+        assert [found[stage].get(key) for key in keys] == [[] if fixed else None] * len(keys)
+    configs = bundle_folder() / "configs"
+    mirrors = {path.stem for path in configs.glob("*.yaml") if "labels.flip_axes" in path.read_text()}
+    assert mirrors - {"pretrain_slices"} == {config_of(stage, found)[0] for stage in MIRRORS}
     assert LabelTable.load(tmp_path / "semcl_1" / "cohort").flip_axes == [0]
 
 
@@ -97,6 +103,7 @@ def test_data_for_other_algorithms_is_skipped(made):
     ("more", "message"),
     [
         ({"modality": "xray"}, "modality has no such value"),
+        ({"semcl": {"common": {"tool_maps": "maps"}}}, "no maps of another tool"),
         ({"semcl": {"train": {"max_epoch": 1}}}, "did you mean --max_epochs"),
         ({"dataroot": "nowhere"}, r"a file of the datalist is missing\n  found:    no .*nowhere"),
     ],

@@ -102,6 +102,11 @@ def test_the_label_table_of_the_input_comes_first(tmp_path):
     found = table(tmp_path, "native", label_table=str(tmp_path / "labels.yaml"), class_names=["other"])
     assert found.names == ("liver", "spleen")  # in the order of Auto3DSeg's classes
     assert found.phases == ("portal", "native")
+    groups = [{"name": "liver", "index": [1]}, {"name": "spleen", "index": [2]}]
+    assert table(tmp_path, label_table=str(tmp_path / "labels.yaml"), class_names=groups).names == found.names
+    for differing in (groups[::-1], groups[:1], [groups[0], {"name": "both", "index": [1, 2]}]):
+        with pytest.raises(SemclError, match="class_names and label_table of AutoRunner's input differ"):
+            table(tmp_path, label_table=str(tmp_path / "labels.yaml"), class_names=differing)
 
 
 @pytest.mark.parametrize(

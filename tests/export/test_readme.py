@@ -26,7 +26,11 @@ def test_the_lines_of_the_readme_load_the_weights(name, tmp_path, monkeypatch):
     exec(code, made)
     state = made["network"].state_dict()
     assert all(torch.equal(state[key], value) for key, value in folded.part.items())
-    made["weights"]["odd"] = torch.zeros(1)
+    lost = made["weights"].pop(next(iter(folded.part)))
+    torch.save(made["weights"], tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match="entries are missing"):
+        exec(code, {})
+    made["weights"] |= {next(iter(folded.part)): lost, "odd": torch.zeros(1)}
     torch.save(made["weights"], tmp_path / "weights.pt")
     with pytest.raises(ValueError, match="another network"):
         exec(code, {})

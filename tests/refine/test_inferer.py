@@ -81,6 +81,24 @@ def test_an_overlap_goes_to_the_object_with_the_higher_score():
     assert set(result.unique().tolist()) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 16])
+def test_of_two_scores_that_tie_the_first_object_wins_whatever_the_batches(batch_size):
+    attention = torch.zeros(1, 1, 40, 32, 4, dtype=torch.int16)
+    attention[0, 0, 2:24, 8:20] = 1  # asks for patches beyond its own, so that it is refined last
+    attention[0, 0, 24:30, 8:20] = 2
+
+    def sure(patches: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(patches[:, 1:], 30.0)
+
+    inferer = QueryInferer(QueryGrid(2, 16, [0, 0, 0], [-160, 240]), batch_size, no_coarse)
+    image = volume((40, 32, 4))
+    found = inferer(image, sure, attention=attention)
+    assert (found == 1).sum() > (attention == 1).sum()
+    assert (found == 2).any()
+    assert torch.equal(inferer.probabilities(image, sure, 3, attention).argmax(1, keepdim=True).short(), found)
+    assert torch.equal(found, QueryInferer(inferer.grid, 7, no_coarse)(image, sure, attention=attention))
+
+
 def test_below_the_threshold_is_background():
     scales = {
         1: Scale(threshold=0.9),
