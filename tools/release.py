@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser
 from scripts.bundle_folder import STAGES_FOLDER, stage_weights
 from scripts.cohort.case import Case
 from scripts.cohort.datalist import load as load_cases
+from scripts.cohort.datalist import stated_modality
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError
 from scripts.files import written_whole
@@ -25,7 +26,7 @@ from scripts.job.shared import Shared
 from scripts.job.weights import load_weights
 from scripts.phantom.phantom import plan
 from scripts.plain import read_yaml
-from tools.release_configs import copy_scripts, explanations, set_shapes, write_configs
+from tools.release_configs import copy_scripts, explanations, set_scans, set_shapes, write_configs
 
 ROOT = Path(__file__).parent.parent
 NAME = "semantic_contrastive_organ_segmentation"
@@ -107,7 +108,8 @@ def build(
     write_configs(configs, numbers)
     (bundle / "docs" / "configs.md").write_text(explanations())
     metadata = json.loads((ROOT / "bundle" / "configs" / "metadata.json").read_text())
-    set_shapes(metadata, json.loads((configs / "common.json").read_text()))
+    common = json.loads((configs / "common.json").read_text())
+    set_shapes(metadata, common)
     large: list[Path] = []
     if cohort is not None:
         copy_models(Path(cohort) / "models", bundle)
@@ -115,6 +117,7 @@ def build(
         if data_license is None:
             metadata["intended_use"] = PHANTOM_WEIGHTS
         describe_models(metadata, Path(cohort), bundle)
+        set_scans(metadata, stated_modality(cohort) or "CT", common["window"])
         large = note_large_files(bundle, url)
     (configs / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
     return f"{NAME}_v{metadata['version']}.zip", large
@@ -179,12 +182,17 @@ def license_data(cases: Sequence[Case], given: str | None, path: Path) -> None:
 
 def describe_models(metadata: dict[str, Any], cohort: Path, bundle: Path) -> None:
     """Record in the metadata what the models were trained on, their organs and, if evaluated, their metrics."""
-    organs = {str(organ.index): organ.name.replace("_", " ") for organ in LabelTable.load(bundle / "models").organs}
+    table = LabelTable.load(bundle / "models")
+    organs = {str(organ.index): organ.name.replace("_", " ") for organ in table.organs}
+    wide = max(organ.index for organ in table.organs) > 255
     for outputs in ("outputs", "post_processed_outputs"):
-        metadata["network_data_format"][outputs]["pred"]["channel_def"] = {"0": "background", **organs}
+        pred = metadata["network_data_format"][outputs]["pred"]
+        pred["channel_def"] = {"0": "background", **organs}
+        if wide:
+            pred |= {"dtype": "uint16", "value_range": [0, 65535]}
     metadata["data_source"] = (bundle / "docs" / "data_license.txt").read_text().splitlines()[0]
-    summary = cohort / "summary.json"
-    if summary.is_file():
+    summary, model = cohort / "summary.json", cohort / "models" / "model.pt"
+    if summary.is_file() and summary.stat().st_mtime > model.stat().st_mtime:  # else they are of other weights
         means = json.loads(summary.read_text())["means"]
         metadata["eval_metrics"] = {
             f"mean_{line['metric']}": round(line["mean"], 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -115,3 +115,11 @@ def set_shapes(metadata: dict[str, Any], numbers: Mapping[str, Any]) -> None:
         image["num_channels"] += more
         named = [*(f"image {number}" for number in range(more)), *image["channel_def"].values()]
         image["channel_def"] = {str(number): name for number, name in enumerate(named)}
+
+
+def set_scans(metadata: dict[str, Any], modality: str, window: Sequence[float] | str) -> None:
+    """Set what scans the models are of: their modality, and their units where these are not HU."""
+    for name in ("network", "query", "pretrain"):
+        metadata[f"{name}_data_format"]["inputs"]["image"]["modality"] = modality
+    if modality != "CT" or isinstance(window, str):
+        metadata["network_data_format"]["inputs"]["image"] |= {"format": "magnitude", "value_range": []}

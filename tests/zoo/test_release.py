@@ -16,11 +16,11 @@ from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_ne
 
 from scripts.cohort.label_table import LabelTable
 from scripts.errors import SemclError, root_cause
-from tests.stages import as_if_a_process_ended, run_here
+from tests.stages import ROOT, as_if_a_process_ended, run_here
 from tests.zoo import isolated
 from tools import release as tool
 from tools.release import NAME, release
-from tools.release_configs import CONFIGS, importable
+from tools.release_configs import CONFIGS, importable, set_scans
 
 SCHEMA = "tests/fixtures/meta_schema_20240725.json"
 
@@ -145,6 +145,29 @@ def test_network_and_weights_pass_the_zoos_checks(bundle, tmp_path):
 def test_numbers_are_replaced(bundle, numbers):
     common = yaml.safe_load(Path("bundle/configs/common.yaml").read_text()) | numbers
     assert json.loads((bundle / "configs" / "common.json").read_text()) == common
+
+
+@pytest.mark.parametrize(("modality", "window"), [("CT", [-160, 240]), ("CT", "percentile"), ("MR", "percentile")])
+def test_the_metadata_say_what_scans_the_models_are_of(modality, window, tmp_path):
+    metadata = json.loads((ROOT / "bundle" / "configs" / "metadata.json").read_text())
+    set_scans(metadata, modality, window)
+    image = metadata["network_data_format"]["inputs"]["image"]
+    in_hu = modality == "CT" and window != "percentile"
+    assert (image["modality"], image["format"]) == (modality, "hounsfield" if in_hu else "magnitude")
+    assert bool(image["value_range"]) == in_hu
+    assert metadata["query_data_format"]["inputs"]["image"]["modality"] == modality
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    verify_metadata(meta_file=str(tmp_path / "metadata.json"), filepath=SCHEMA)
+
+
+def test_numbers_of_a_release_that_are_no_section_are_refused(tmp_path):
+    (tmp_path / "mine.yaml").write_text("- 1\n")
+    with pytest.raises(SemclError, match="an overlay is no section of keys"):
+        release(str(tmp_path / "dist"), overlay=str(tmp_path / "mine.yaml"))
+    with pytest.raises(SemclError, match="there is no such file"):
+        release(str(tmp_path / "dist"), overlay=str(tmp_path / "nowhere.yaml"))
+    (tmp_path / "mine.yaml").write_text("# nothing yet\n")
+    release(str(tmp_path / "dist"), overlay=str(tmp_path / "mine.yaml"))
 
 
 def test_a_release_has_a_network_of_slices_where_that_made_the_maps(phantoms, numbers, tmp_path, monkeypatch):
