@@ -20,7 +20,7 @@ from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, SIMULATED, learnt_labels, note_attention, provenance
-from ..cohort.selection import leave_out, require_annotated
+from ..cohort.selection import require_annotated
 from ..errors import one_of
 from ..intake.given_maps import ToolMaps
 from ..job.checkpoint import Checkpoint
@@ -130,7 +130,9 @@ def require_rounds(
     """
     require_annotated(cases, organs, objects)
     for fold in held_out_folds(cases) if labelled_maps == CROSS_FITTED else []:
-        require_annotated(leave_out(cases, fold), organs, objects, fold)
+        others = [case for case in cases if case.fold != fold]
+        if others:  # without any the sampler says what is wrong
+            require_annotated(others, organs, objects, fold)
 
 
 def _train_round(

@@ -111,7 +111,8 @@ def write_maps(
     for fold in dict.fromkeys(folds[case.id] for case in wanted if stale):
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)  # or no map may be removed
     ranks.wait()
-    ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, accepted, job))
+    without = [case for case in cases if case not in wanted]
+    ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, accepted, job, without))
     own_part, made_by = job.part(wanted), dict[int | None, int]()
     for fold in dict.fromkeys(folds[case.id] for case in own_part if case.id not in learnt):
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)
@@ -145,13 +146,23 @@ def _made_otherwise(attention_dir: str, way: str, accepted: Mapping[str, Sequenc
 
 
 def _begin_maps(
-    cases: Sequence[Case], attention_dir: str, note: Mapping[str, Any], accepted: Mapping[str, Sequence[str]], job: Job
+    cases: Sequence[Case],
+    attention_dir: str,
+    note: Mapping[str, Any],
+    accepted: Mapping[str, Sequence[str]],
+    job: Job,
+    without: Sequence[Case],
 ) -> None:
-    """Record what the maps are made with, after setting aside those made with another split or in another way."""
+    """Record what the maps are made with, after setting aside those made with another split or in another way.
+
+    Those of cases ``without`` a map are set aside, too.
+    """
     with job.one_at_a_time("attention"):
         stale = _made_otherwise(attention_dir, note[LABELLED_MAPS], accepted)
         if stale:
             set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in cases])
+        elif without:
+            set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in without])
         if stale or not has_note(attention_dir):
             note_attention(attention_dir, note)
 

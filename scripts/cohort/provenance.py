@@ -74,11 +74,15 @@ def learnt_labels(origin: Note, cases: Sequence[Case]) -> dict[str, str]:
 
 
 def with_learnt_labels(note: Note, cases: Sequence[Case]) -> list[Case]:
-    """The cases, without label maps of training cases that weights of this note did not learn from."""
+    """The cases, without label maps of training patients of whom weights of this note learnt from none.
+
+    A scan that was added to a patient keeps its own: these weights have seen the patient.
+    """
     if LEARNT_LABELS not in note or "cohort" not in note:
         return list(cases)
     known = set(str(note[LEARNT_LABELS]).split())
-    return labels_of(cases, [case for case in cases if hashed(note["cohort"], case.id) in known])
+    patients = {case.patient for case in cases if hashed(note["cohort"], case.id) in known}
+    return labels_of(cases, [case for case in cases if case.patient in patients])
 
 
 def hashed(cohort: str, name: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cohort.dicom import is_dicom
 from ..cohort.header import Header, read_header
 from ..cohort.volume_errors import TOLERANCE, VolumeError, first_line, kind_of, max_voxels, require_place, require_size
 from .findings import Finding
@@ -35,8 +37,8 @@ def open_header(path: Path, case: str, kind: str, most: int | None = None) -> tu
         return None, [Finding(case, "missing_file", f"no {kind} {path}", (path,))]
     if path.is_file() and path.stat().st_size == 0:
         return None, [finding("zero_bytes", "0 bytes")]
-    empty = [file.name for file in path.iterdir() if _is_empty(file)] if path.is_dir() else []
-    if empty:  # among the slices of a series, whose names need no suffix
+    empty = _empty_slices(path) if path.is_dir() else []
+    if empty:
         return None, [finding("zero_bytes", f"0 bytes in {', '.join(sorted(empty)[:5])}")]
     try:
         header = read_header(path)
@@ -62,8 +64,11 @@ def plain(error: Exception, path: Path) -> str:
     return text
 
 
-def _is_empty(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith(".") and file.stat().st_size == 0
+def _empty_slices(folder: Path) -> list[str]:
+    """Empty files of a series that are named as slices are, but for numbers: these need no suffix."""
+    slices = {re.sub(r"\d+", "", file.name) for file in folder.iterdir() if is_dicom(file)}
+    empty = [file.name for file in folder.iterdir() if file.is_file() and not file.stat().st_size]
+    return [name for name in empty if re.sub(r"\d+", "", name) in slices]
 
 
 def _require_volume(header: Header) -> None:

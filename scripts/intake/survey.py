@@ -145,7 +145,7 @@ def _listed(scans: Sequence[Scan], path: Path) -> tuple[list[Scan], list[Finding
     Raises:
         SemclError: when a CSV of paths has a row of a scan already: what that says would not count.
     """
-    twice = [scan.case for scan in scans if scan.row]
+    twice = [scan.case for scan in scans if scan.row and not scan.unlabelled]
     if twice:
         raise SemclError(
             "a table of cases beside a CSV of paths",

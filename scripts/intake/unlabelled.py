@@ -44,8 +44,9 @@ def with_unlabelled(found: Found, folder: Path) -> Found:
 
 
 def _is_about(finding: Finding, folder: Path) -> bool:
-    """Whether a finding is that this very folder is not read."""
-    return finding.name == "not_read" and [Path(part).resolve() for part in finding.about[:1]] == [folder.resolve()]
+    """Whether a finding is that this very folder, or one in it, is not read."""
+    about = [Path(part).resolve() for part in finding.about[:1]]
+    return finding.name == "not_read" and any(part.is_relative_to(folder.resolve()) for part in about)
 
 
 def _noted(finding: Finding) -> Finding:

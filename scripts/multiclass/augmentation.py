@@ -75,7 +75,7 @@ class Augmentation(Randomizable):
                 expected="0 to below 0.5: more would change the order of places along an axis",
                 remedy="change elastic",
             )
-        if table is not None:
+        if table is not None and not table.flip_axes:  # mirrored along any axis, the body of a left is that of a right
             require_flips(flip_axes, table.flip_axes)
         self.scaling, self.rotation, self.shift, self.moved = tuple(scaling), rotation, shift, moved
         self.elastic, self.flip_axes = elastic, tuple(flip_axes)

@@ -112,6 +112,7 @@ def test_an_organ_is_annotated_in_every_round():
         for name, fold, annotated in (("a", 0, organs), ("b", 0, organs), ("c", 1, ("liver",)), ("d", 2, organs))
     ]
     require_rounds(cases, organs, None, "cross-fitted")
+    require_rounds(cases[:2], organs, None, "cross-fitted")  # of one fold: refused by the sampler
     partial = [*cases[:3], replace(cases[3], annotated=("liver",))]
     require_rounds(partial, organs, None, "simulated")
     require_rounds(partial, organs, [1], "cross-fitted")

@@ -91,6 +91,12 @@ def test_a_label_map_that_was_not_learnt_from_makes_no_map(way, table, tmp_path)
     assert again(made, table, tmp_path / "again") == at_once
 
 
+def test_maps_of_cases_that_are_learnt_from_now_do_not_stay_where_none_are_made(table, tmp_path):
+    attention = tmp_path / "maps"
+    assert set(again(fit(tmp_path, table, labelled_maps="none", left_out="cd"), table, attention)) == set("cdef")
+    assert set(again(fit(tmp_path, table, labelled_maps="none"), table, attention)) == set("ef")
+
+
 def test_maps_of_other_weights_are_made_again_though_these_are_older(table, tmp_path):
     made = fit(tmp_path, table)
     attention = tmp_path / "again"

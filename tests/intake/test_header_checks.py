@@ -28,8 +28,12 @@ def test_an_unusable_file_has_no_header(tmp_path):
 def test_an_empty_slice_is_not_left_out_of_a_series(tmp_path):
     write_dicom(tmp_path / "a", ct()[..., :3])
     (tmp_path / "a" / ".DS_Store").touch()
+    (tmp_path / "a" / "VERSION").touch()
     assert names(tmp_path / "a") == (True, [])
-    (tmp_path / "a" / "IM0004").touch()
+    for file in (tmp_path / "a").glob("*.dcm"):
+        file.rename(file.with_suffix(""))
+    assert names(tmp_path / "a") == (True, [])
+    (tmp_path / "a" / "s104").touch()
     assert names(tmp_path / "a") == (False, ["zero_bytes"])
 
 

@@ -1,5 +1,7 @@
 """Augmentation of batches: image and label move together, and each image in its own way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -111,8 +113,11 @@ def test_intensities_change_and_stay_in_the_window():
 def test_a_flip_that_swaps_partners_is_refused(table):
     assert table.flip_axes == []
     Augmentation(flip_axes=[0])
-    with pytest.raises(SemclError, match=r"(?s)into its left-right partner.*flips along \[\] only"):
-        Augmentation(flip_axes=[0], table=table)
+    unpaired = replace(table, organs=tuple(replace(organ, partner=None) for organ in table.organs))
+    Augmentation(flip_axes=[0, 1], table=unpaired)
+    for axis in (0, 1):
+        with pytest.raises(SemclError, match=r"(?s)into its left-right partner.*flips along \[\] only"):
+            Augmentation(flip_axes=[axis], table=table)
 
 
 def test_only_the_given_axes_are_mirrored():

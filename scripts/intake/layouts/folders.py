@@ -80,7 +80,7 @@ def _pair(images: Path, label_maps: Path | None) -> Found:
 def _left_out(root: Path, used: Sequence[Path]) -> list[Finding]:
     """Findings of files named like scans that are none, and of folders of scans that are not ``used``."""
     findings = []
-    for folder in _unread(root, [one.resolve() for one in used]) if root.is_dir() else ():
+    for folder in _unread(root, {one.resolve() for one in used}) if root.is_dir() else ():
         held = [path for path in sorted(folder.iterdir()) if case_id(path) and not is_photo(path) and path.is_file()]
         if held:
             name = "_".join(folder.relative_to(root).parts)
@@ -96,13 +96,20 @@ def _left_out(root: Path, used: Sequence[Path]) -> list[Finding]:
     return findings
 
 
-def _unread(root: Path, used: Sequence[Path]) -> Iterator[Path]:
-    """The folders below one whose volumes are no cases; not those of a data set's parts, or of a cohort."""
+def _unread(root: Path, met: set[Path], top: bool = True) -> Iterator[Path]:
+    """The folders below one whose volumes are no cases: not those of a data set's parts right below it, or of a cohort.
+
+    Args:
+        root: the folder.
+        met: folders that are left out, to which those that are yielded are added: links may lead in a circle.
+        top: whether parts of a data set may lie here.
+    """
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        known = folder.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS) or folder.resolve() in used
-        if not known and not (folder / MARKER).is_file():
+        part = top and folder.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS)
+        if not part and folder.resolve() not in met and not (folder / MARKER).is_file():
+            met.add(folder.resolve())
             yield folder
-            yield from _unread(folder, used)
+            yield from _unread(folder, met, top=False)
 
 
 def match(images: Iterable[str], label_names: Iterable[str] | None) -> dict[str, tuple[str | None, str | None]]:

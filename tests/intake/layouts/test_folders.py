@@ -50,6 +50,16 @@ def test_volumes_in_deeper_folders_and_among_slices_are_named(tmp_path):
     assert "resampled.nii.gz in" in findings[0].found
 
 
+def test_links_that_lead_in_a_circle_are_followed_once(tmp_path):
+    write_nifti(tmp_path / "a.nii.gz", ct())
+    write_nifti(tmp_path / "batch" / "images" / "b.nii.gz", ct())
+    for name in ("latest", "other"):
+        (tmp_path / "batch" / name).symlink_to(".")
+    (tmp_path / "images" / "back").parent.mkdir()
+    _, findings = find_layout(tmp_path, None)[1]
+    assert [(one.case, one.name) for one in findings] == [("batch_images", "not_read")]
+
+
 def test_a_folder_of_images_needs_no_labels(tmp_path):
     write_nifti(tmp_path / "images/a.nii.gz", ct())
     write_nifti(tmp_path / "labels/a.nii.gz", organs())
