@@ -111,7 +111,7 @@ def write_maps(
     for fold in dict.fromkeys(folds[case.id] for case in wanted if stale):
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)  # or no map may be removed
     ranks.wait()
-    without = [case for case in cases if case not in wanted]
+    without = [case for case in cases if case.id in learnt and way != SIMULATED]
     ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, accepted, job, without))
     own_part, made_by = job.part(wanted), dict[int | None, int]()
     for fold in dict.fromkeys(folds[case.id] for case in own_part if case.id not in learnt):
