@@ -21,7 +21,7 @@ def export_encoder(
     to: str,
     out: NewPath,
     dataset_dir: str,
-    mask: str = "zeros",
+    mask: str | None = None,
     weights: str | None = None,
     outputs: Count | None = None,
     bundle_root: str | None = None,
@@ -34,7 +34,8 @@ def export_encoder(
         to: segresnet, segresnetds, dynunet, swinunetr, flexibleunet, unet, resnet or nnunet.
         out: the file of weights to write.
         dataset_dir: the cohort, after pretraining.
-        mask: constant attention that is folded in: zeros, ones, mean (of the cohort) or keep, for the input channel.
+        mask: constant attention that is folded in: zeros, ones, mean (of the cohort) or keep, for the input channel;
+            zeros unless given, but mean where pretraining showed the mask in every view.
         weights: the encoder's; models/encoder.pt of the cohort unless given.
         outputs: classes of the network, background too; those of the cohort unless given.
         bundle_root: folder of the bundle, by default that of this installation.
@@ -43,7 +44,7 @@ def export_encoder(
         overrides: settings: given, for weights that do not note their settings; then also the numbers of pretraining.
     """
     from ..cohort.provenance import BEFORE, note_of
-    from ..export.export import check_kind, checked_fold, mask_value, write_export
+    from ..export.export import check_kind, checked_fold, mask_value, usual_mask, write_export
     from ..export.readme import Facts
     from ..job.weights import load_weights
     from .stages import components_of
@@ -54,6 +55,8 @@ def export_encoder(
     check_kind(encoder, to)
     path = Path(weights) if weights else Path(shared.ckpt_dir) / "encoder.pt"
     load_weights(path, encoder, "pretrain.yaml")
+    empty = not shared.show_attention or parser.get_parsed_content("pool").hides
+    mask = mask or usual_mask(empty)
     value = mask_value(mask, _shares(shared) if mask == "mean" else [], shared.show_attention)
     images, classes = _images(shared), outputs or len(shared.labels) + 1
     folded, differs, from_zeros = checked_fold(encoder, images, classes, value)
@@ -70,6 +73,7 @@ def export_encoder(
         out_channels=classes,
         mask=mask,
         value=value,
+        empty_mask_shown=empty,
         measured_on=len(images),
         differs=differs,
         differs_from_zeros=from_zeros,

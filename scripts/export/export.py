@@ -123,6 +123,11 @@ def _exported(note: Path) -> bool:
         return False
 
 
+def usual_mask(empty_mask_shown: bool) -> str:
+    """The choice of mask where none is made: zeros where pretraining showed those too, else the mean of the cohort."""
+    return "zeros" if empty_mask_shown else "mean"
+
+
 def mask_value(mask: str, shares: Sequence[float], shown: bool = True) -> float | None:
     """The constant attention of a choice.
 

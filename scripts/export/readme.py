@@ -47,6 +47,7 @@ class Facts:
         out_channels: of the network the weights were put into.
         mask: which attention was folded in.
         value: that attention; None where the channel was kept.
+        empty_mask_shown: whether pretraining also showed the encoder a mask of zeros.
         measured_on: number of images on which features were compared.
         differs: largest relative difference from the encoder's features with that mask.
         differs_from_zeros: and with a mask of zeros.
@@ -63,6 +64,7 @@ class Facts:
     out_channels: int
     mask: str
     value: float | None
+    empty_mask_shown: bool
     measured_on: int
     differs: float
     differs_from_zeros: float
@@ -141,6 +143,8 @@ away. {measured} features differ by at most {facts.differs:.2g} of their norm fr
     text = f"""In pretraining the encoder also saw an organ's attention mask. Here it is folded away as a constant mask
 of {facts.value:.3g} ({facts.mask}). {measured} features differ by at most {facts.differs:.2g} of their norm from those
 with that mask, and by {facts.differs_from_zeros:.2g} from those with a mask of zeros."""
+    if facts.value == 0 and not facts.empty_mask_shown:
+        text += "\nPretraining never showed the encoder such a mask: `--mask mean` is closer to what it saw."
     if lost:
         text += f"""
 {", ".join(lost)}: no bias, so that a mask other than zeros could not be kept there."""

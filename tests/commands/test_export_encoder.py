@@ -64,6 +64,14 @@ def test_the_mean_of_the_cohort_s_attention_is_measured_too(pretrained, tmp_path
     assert "convInit.conv.weight: no bias" in (tmp_path / "mean.md").read_text()
 
 
+def test_a_mask_that_every_view_showed_is_not_left_empty_by_default(pretrained, tmp_path, cohort):
+    (cohort / "attention").symlink_to(cohort / "labels")
+    export_encoder("segresnet", str(tmp_path / "patch.pt"), pooling="patch", **pretrained)
+    note = json.loads((tmp_path / "patch.json").read_text())
+    assert (note["mask"], note["empty_mask_shown"]) == ("mean", False)
+    assert 0 < note["value"] < 0.5
+
+
 def test_the_readme_states_what_the_weights_were_made_of_not_what_the_cohort_is_now(pretrained, tmp_path):
     other = tmp_path / "other" / "encoder.pt"
     note = {"stage": "pretrain.yaml", "cohort": "theirs", "cases": "aa bb cc"}

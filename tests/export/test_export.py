@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scripts.errors import SemclError
-from scripts.export.export import check_kind, checked_fold, mask_value, write_export
+from scripts.export.export import check_kind, checked_fold, mask_value, usual_mask, write_export
 from scripts.export.readme import Facts
 from tests.export.test_folding import changed, encoders
 
@@ -23,6 +23,7 @@ FACTS = Facts(
     out_channels=3,
     mask="zeros",
     value=0.0,
+    empty_mask_shown=True,
     measured_on=4,
     differs=0.0,
     differs_from_zeros=0.0,
@@ -59,6 +60,7 @@ def test_files_of_others_stay(tmp_path):
 
 
 def test_masks():
+    assert [usual_mask(shown) for shown in (True, False)] == ["zeros", "mean"]
     assert [mask_value(mask, [0.1, 0.3]) for mask in ("zeros", "ones", "mean", "keep")] == [0, 1, 0.2, None]
     with pytest.raises(SemclError, match="did you mean ones"):
         mask_value("one", [])

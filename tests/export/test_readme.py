@@ -63,3 +63,6 @@ def test_it_says_what_was_pretrained_and_on_which_images(meaning, said):
     assert "also saw an organ's attention mask" in shown
     assert "the attention mask was hidden" in without
     assert "also saw" not in without
+    always = readme(Path("a.pt"), "segresnet", replace(FACTS, empty_mask_shown=False), folded)
+    assert "never showed the encoder such a mask" in always
+    assert "never showed" not in shown
