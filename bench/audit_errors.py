@@ -15,7 +15,7 @@ from scripts.audit.examples import Examples, joined
 from scripts.audit.injection import Injector, another_map
 from scripts.audit.kinds import OTHER_SCAN
 from scripts.audit.scan import INJECTED, AuditScan
-from scripts.coarse.maps import weights_path
+from scripts.coarse.map_plan import weights_path
 from scripts.cohort.case import Case
 from scripts.cohort.resampling import resample, resample_objects
 from scripts.job.weights import load_weights

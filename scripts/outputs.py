@@ -33,18 +33,17 @@ class Output:
     holds: str
     option: str
 
-    def claim(self, inputs: Iterable[Path] = (), earlier: Callable[[], bool] | None = None) -> None:
+    def claim(self, inputs: Iterable[Path] = ()) -> None:
         """Mark the folder as the stage's own, creating it if needed; arguments and errors of ``check``."""
-        self.check(inputs, earlier)
+        self.check(inputs)
         if self._noted().get("holds") != self.holds:
             self._note([path.name for path in visible(self.folder)])
 
-    def check(self, inputs: Iterable[Path] = (), earlier: Callable[[], bool] | None = None) -> None:
+    def check(self, inputs: Iterable[Path] = ()) -> None:
         """Refuse a folder that is not the stage's own; changes nothing.
 
         Args:
             inputs: files the stage reads, which must not lie in it.
-            earlier: whether the content of a folder without a marker was written by an earlier version.
 
         Raises:
             SemclError: when the folder holds an input, or anything the stage did not write.
@@ -54,14 +53,14 @@ class Output:
         noted = self._noted().get("holds")
         if noted == self.holds:
             return
-        if held and (noted is not None or earlier is None or not earlier()):
+        if held:
             raise SemclError(
                 "a folder holds what is not this stage's own",
                 found=f"{self.folder} with {len(held)} files or folders, {held[0].name} the first, and "
                 f"{'no marker' if noted is None else f'a marker of {noted}'}",
                 expected=f"an empty folder, or one of {self.holds} that the stage made ({MARKER})",
-                remedy=f"point {self.option} at a new folder; if these are {self.holds} of an earlier version that "
-                "may go, remove them first",
+                remedy=f"point {self.option} at a new folder; if these are {self.holds} that may go, as of an earlier "
+                "version or copied without the marker, remove them first",
             )
 
     def claim_files(self, names: Collection[str], earlier: Callable[[Path], bool], inputs: Iterable[Path] = ()) -> None:
@@ -71,7 +70,7 @@ class Output:
 
         Args:
             names: of the files, which may not exist.
-            earlier: whether a file the marker does not list was written by an earlier version, or was copied.
+            earlier: whether a file the marker does not list was written by a stage all the same, and copied here.
             inputs: files the stage reads, which must not lie in the folder.
 
         Raises:

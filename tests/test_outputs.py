@@ -16,13 +16,11 @@ def test_an_empty_folder_is_claimed_and_recognised_again(tmp_path):
         Output(tmp_path / "maps", "rows", "--rows").check()
 
 
-def test_a_foreign_folder_is_refused_unless_it_is_of_an_earlier_version(tmp_path):
+def test_a_foreign_folder_is_refused(tmp_path):
     (tmp_path / "mine.txt").touch()
-    output = Output(tmp_path, "maps", "--maps")
-    for earlier in (None, lambda: False):
-        with pytest.raises(SemclError, match=r"(?s)not this stage's own.*mine\.txt the first, and no marker"):
-            output.claim(earlier=earlier)
-    output.claim(earlier=lambda: True)
+    with pytest.raises(SemclError, match=r"(?s)not this stage's own.*mine\.txt the first, and no marker"):
+        Output(tmp_path, "maps", "--maps").claim()
+    assert not (tmp_path / MARKER).exists()
 
 
 def test_a_folder_of_inputs_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scripts.errors import SemclError
 from scripts.outputs import visible
-from scripts.phantom.phantom import is_phantoms, phantom_output, plan
+from scripts.phantom.phantom import phantom_output, plan
 
 MADE = {  # what phantom, the stages and a study write into a cohort
     *(
@@ -33,7 +33,7 @@ def remove(folder: Path) -> None:
     Raises:
         SemclError: when the folder holds anything else.
     """
-    phantom_output(folder).check(earlier=lambda: is_phantoms(folder))
+    phantom_output(folder).check()
     phantoms = {case.image.name for case in plan(folder, 10_000)}
     strange = [path for path in visible(folder) if path.name not in MADE]
     strange += [path for name in ("images", "labels") for path in visible(folder / name) if path.name not in phantoms]

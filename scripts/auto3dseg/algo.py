@@ -64,10 +64,11 @@ class SemclAlgo(BundleAlgo):
         self.output_path = str(Path(output_path) / algo_name)
         folder = Path(self.output_path)
         own = Output(folder, "an algorithm of Auto3DSeg", "work_dir")
-        own.check(earlier=(folder / "scripts" / "infer.py").is_file)
+        own.check()
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(str(self.template_path), folder, ignore=shutil.ignore_patterns("__pycache__"))
-        own.claim(earlier=lambda: True)
+        own.claim()
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(str(self.template_path), folder, ignore=ignore, dirs_exist_ok=True)
         self.fill_records = self.fill_template_config(self.data_stats_files, self.output_path, **kwargs)
 
     def fill_template_config(self, data_stats_filename: str, algo_path: str, **kwargs: Any) -> dict[str, Any]:

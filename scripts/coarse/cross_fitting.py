@@ -19,21 +19,18 @@ from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, SIMULATED, learnt_labels, note_attention, provenance
+from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, learnt_labels, note_attention, provenance
 from ..cohort.selection import require_annotated
-from ..errors import one_of
 from ..intake.given_maps import ToolMaps
 from ..job.checkpoint import Checkpoint
-from ..job.job import Job
 from ..job.weights import claim_weights, save_weights
 from ..previous import forget_previous, set_aside
 from .attention_folder import claim_attention, claim_partial, empty_partial
 from .fold_sampler import FoldSampler
 from .inferer import CoarseInferer
-from .maps import held_out_fold, held_out_folds, predict, weights_path
+from .map_plan import MapPlan, weights_path
+from .maps import predict
 from .simulated import SIMULATED_ERRORS, simulate_maps
-
-WAYS = (CROSS_FITTED, SIMULATED, "none")  # of making the maps of labelled cases
 
 
 def cross_fit(
@@ -76,21 +73,18 @@ def cross_fit(
     Raises:
         SemclError: when ``attention_dir`` holds scans, label maps or anything else that this stage did not write.
     """
-    one_of(LABELLED_MAPS, labelled_maps, WAYS)
-    job, network = checkpoint.job, resets["network"]
-    made_with = {LABELLED_MAPS: labelled_maps, SIMULATED_ERRORS: simulated_errors}
+    plan = MapPlan(cases, labelled_maps)
+    job, network, rounds = checkpoint.job, resets["network"], plan.rounds
     note = provenance(origin, cases, table)
-    note |= learnt_labels(note, cases) | made_with
+    note |= learnt_labels(note, cases) | {LABELLED_MAPS: labelled_maps, SIMULATED_ERRORS: simulated_errors}
     start = {name: copy.deepcopy(part.state_dict()) for name, part in resets.items()}
     partial = Path(f"{attention_dir}.partial")  # never maps of two runs in one folder
     if maps:
-        networks = {case.id: weights_path(ckpt_dir, held_out_fold(case)) for case in cases}
-        ranks.first_alone(lambda: _claim(cases, attention_dir, partial, networks, job, tool))
-    rounds = [*held_out_folds(cases), None] if labelled_maps == CROSS_FITTED else [None]
+        ranks.first_alone(lambda: _claim(cases, attention_dir, partial, tool))
     names = [weights_path(ckpt_dir, fold).name for fold in rounds]
     ranks.first_alone(lambda: claim_weights(Path(ckpt_dir), names, table, cases))
     first = checkpoint.resumed_round()
-    done = {case.id for case in cases if held_out_fold(case) in rounds[:first]}
+    done = {case.id for fold in rounds[:first] for case in plan.predicted.get(fold, [])}
     job.failed = [case for case in job.failed if case in done]
     for number, fold in list(enumerate(rounds))[first:]:
         checkpoint.round = number
@@ -101,17 +95,17 @@ def cross_fit(
         if maps:
             if number == 0:
                 ranks.first_alone(lambda: empty_partial(partial))
-            unseen = ranks.own([case for case in cases if held_out_fold(case) == fold])
+            unseen = ranks.own(plan.predicted.get(fold, []))
             predict(unseen, network, inferer, table, str(partial), trainer.state.device, job.fail, tool)
         job.share_failed()
-    if maps and labelled_maps == SIMULATED:
-        simulated = ranks.own([case for case in cases if held_out_fold(case) is not None])
-        simulate_maps(simulated, inferer, table, str(partial), simulated_errors, job.fail, tool)
+    if maps:
+        simulate_maps(ranks.own(plan.simulated), inferer, table, str(partial), simulated_errors, job.fail, tool)
         job.share_failed()
     if maps and job.leads:
         note_attention(attention_dir, note)
-        lost = {case.id for case in cases if labelled_maps == "none" and held_out_fold(case) is not None}
-        _move_maps(cases, partial, attention_dir, job.failed, lost)
+        _move_maps(cases, partial, attention_dir, {*job.failed, *(case.id for case in plan.without)})
+        if not job.failed:
+            forget_previous(Path(attention_dir))
 
 
 def require_rounds(
@@ -129,7 +123,7 @@ def require_rounds(
         SemclError: as ``require_annotated``; naming the fold without which an organ is annotated nowhere.
     """
     require_annotated(cases, organs, objects)
-    for fold in held_out_folds(cases) if labelled_maps == CROSS_FITTED else []:
+    for fold in MapPlan(cases, labelled_maps).rounds[:-1]:
         others = [case for case in cases if case.fold != fold]
         if others:  # without any the sampler says what is wrong
             require_annotated(others, organs, objects, fold)
@@ -149,31 +143,20 @@ def _train_round(
     trainer.run()
 
 
-def _claim(
-    cases: Sequence[Case],
-    attention_dir: str,
-    partial: Path,
-    networks: Mapping[str, Path],
-    job: Job,
-    tool: ToolMaps | None,
-) -> None:
+def _claim(cases: Sequence[Case], attention_dir: str, partial: Path, tool: ToolMaps | None) -> None:
     """Make sure that both folders are this stage's own."""
-    claim_attention(attention_dir, cases, networks, job, tool)
-    claim_partial(partial, cases, job.resume)
+    claim_attention(attention_dir, cases, tool)
+    claim_partial(partial, cases)
 
 
-def _move_maps(
-    cases: Sequence[Case], partial: Path, attention_dir: str, failed: Sequence[str], without: Collection[str]
-) -> None:
+def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, without: Collection[str]) -> None:
     """Move the maps of a finished run into place; those of an earlier run of cases that have none now are set aside."""
     for case in cases:
         path = attention_path(attention_dir, case.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         made = attention_path(partial, case.id)
-        if case.id in failed or case.id in without:
+        if case.id in without:
             set_aside(Path(attention_dir), [path])
         elif made.is_file():  # otherwise the run was interrupted here, and this one has been moved
             made.replace(path)
     shutil.rmtree(partial)
-    if not failed:
-        forget_previous(Path(attention_dir))

@@ -12,13 +12,12 @@ from torch import nn
 from .. import ranks
 from ..bars import bar
 from ..cohort.attention import attention_path, made_of, write_label_map
-from ..cohort.case import Case
+from ..cohort.case import Case, input_files
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import (
     ATTENTION,
     CROSS_FITTED,
     LABELLED_MAPS,
-    SIMULATED,
     has_note,
     note_attention,
     note_of,
@@ -37,28 +36,8 @@ from ..previous import forget_previous, set_aside
 from .attention_folder import claim_attention
 from .inferer import CoarseInferer
 from .makers import label_checksum, maker_of, network_checksum
+from .map_plan import MapPlan, weights_path
 from .simulated import SIMULATED_ERRORS, simulate_maps
-
-
-def weights_path(ckpt_dir: str | Path, fold: int | None) -> Path:
-    """Path of the coarse network's weights trained without ``fold``; None: on all training cases."""
-    return Path(ckpt_dir) / ("coarse.pt" if fold is None else f"coarse_fold{fold}.pt")
-
-
-def best_weights(ckpt_dir: str, fold: int | None) -> str:
-    """Path of the weights with which validation was best: coarse_fold<n>_best.pt, coarse_best.pt."""
-    last = weights_path(ckpt_dir, fold)
-    return str(last.with_name(f"{last.stem}_best.pt"))
-
-
-def held_out_fold(case: Case) -> int | None:
-    """The fold without which the network was trained that segments a case; None: the one of all labelled cases."""
-    return None if case.label is None else case.fold
-
-
-def held_out_folds(cases: Sequence[Case]) -> list[int]:
-    """The folds of the labelled training cases, in order: the rounds of cross-fitting before the last."""
-    return sorted({fold for case in cases if (fold := held_out_fold(case)) is not None})
 
 
 def write_maps(
@@ -99,43 +78,44 @@ def write_maps(
     """
     ranks.wait()  # until the first has written the weights
     made_with = note_of(weights_path(ckpt_dir, None))
-    cases = with_learnt_labels(made_with, cases)
     way, errors = made_with.get(LABELLED_MAPS, CROSS_FITTED), made_with.get(SIMULATED_ERRORS, 0.0)
-    folds = {case.id: held_out_fold(case) if way == CROSS_FITTED else None for case in cases}
-    learnt = {case.id for case in cases if held_out_fold(case) is not None and way != CROSS_FITTED}
-    wanted = [case for case in cases if way == SIMULATED or case.id not in learnt]
-    networks = {case.id: weights_path(ckpt_dir, folds[case.id]) for case in cases}
-    ranks.first_alone(lambda: claim_attention(attention_dir, cases, networks, job, tool))
-    note = {**provenance(origin, cases, table), LABELLED_MAPS: way, SIMULATED_ERRORS: errors}
-    stale = _made_otherwise(attention_dir, way, accepted)
-    for fold in dict.fromkeys(folds[case.id] for case in wanted if stale):
-        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)  # or no map may be removed
-    ranks.wait()
-    without = [case for case in cases if case.id in learnt and way != SIMULATED]
-    ranks.first_alone(lambda: _begin_maps(cases, attention_dir, note, accepted, job, without))
-    own_part, made_by = job.part(wanted), dict[int | None, int]()
-    for fold in dict.fromkeys(folds[case.id] for case in own_part if case.id not in learnt):
+    plan = MapPlan(with_learnt_labels(made_with, cases), way)
+    ranks.first_alone(lambda: claim_attention(attention_dir, cases, tool))
+
+    def load(fold: int | None) -> None:
         load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)
-        made_by[fold] = network_checksum(network)
-    missing: dict[int | None, list[Case]] = {}
-    for case in own_part:
-        sources = [case.image, networks[case.id], *(tool.sources(case.id) if tool else ())]
-        if case.id in learnt and case.label is not None:
-            sources.append(case.label)
+
+    def current(case: Case, by: int, *sources: Path) -> bool:
         path = attention_path(attention_dir, case.id)
-        by = label_checksum(case, errors) if case.id in learnt else made_by[folds[case.id]]
-        if not newer(path, sources) or (made_of(path) or ("", "damaged"))[1] not in ("", maker_of(case, by, tool)):
-            missing.setdefault(folds[case.id], []).append(case)
-    ranks.wait()  # until every rank has its list: only then may the first map be written
+        read_too = tool.sources(case.id) if tool else ()
+        maker = (made_of(path) or ("", "damaged"))[1]
+        return newer(path, [case.image, *read_too, *sources]) and maker in ("", maker_of(case, by, tool))
+
+    if _made_otherwise(attention_dir, way, accepted):
+        for fold in plan.predicted:
+            load(fold)  # or no map may be removed
+    ranks.wait()
+    note = {**provenance(origin, plan.cases, table), LABELLED_MAPS: way, SIMULATED_ERRORS: errors}
+    ranks.first_alone(lambda: _begin_maps(plan, attention_dir, note, accepted, job))
+    own, missing = MapPlan(job.part(plan.made), way), dict[int | None, list[Case]]()
+    for fold, unseen in own.predicted.items():
+        load(fold)
+        by, weights = network_checksum(network), weights_path(ckpt_dir, fold)
+        missing[fold] = [case for case in unseen if not current(case, by, weights)]
+    simulated = [
+        case
+        for case in own.simulated
+        if not current(case, label_checksum(case, errors), weights_path(ckpt_dir, None), *input_files([case]))
+    ]
+    ranks.wait()  # until every rank has its lists: only then may the first map be written
     for fold, unseen in missing.items():
-        load_weights(weights_path(ckpt_dir, fold), network, "coarse.yaml", accepted)
-        own = ranks.own(unseen)
-        seen, others = ([case for case in own if (case.id in learnt) == known] for known in (True, False))
-        simulate_maps(seen, inferer, table, attention_dir, errors, job.fail, tool)
-        predict(others, network, inferer, table, attention_dir, device, job.fail, tool)
+        if unseen:
+            load(fold)
+            predict(ranks.own(unseen), network, inferer, table, attention_dir, device, job.fail, tool)
+    simulate_maps(ranks.own(simulated), inferer, table, attention_dir, errors, job.fail, tool)
     job.share_failed()
     ranks.wait()
-    if job.leads and not job.failed and all(attention_path(attention_dir, case.id).is_file() for case in wanted):
+    if job.leads and not job.failed and all(attention_path(attention_dir, case.id).is_file() for case in plan.made):
         forget_previous(Path(attention_dir))
 
 
@@ -146,23 +126,17 @@ def _made_otherwise(attention_dir: str, way: str, accepted: Mapping[str, Sequenc
 
 
 def _begin_maps(
-    cases: Sequence[Case],
-    attention_dir: str,
-    note: Mapping[str, Any],
-    accepted: Mapping[str, Sequence[str]],
-    job: Job,
-    without: Sequence[Case],
+    plan: MapPlan, attention_dir: str, note: Mapping[str, Any], accepted: Mapping[str, Sequence[str]], job: Job
 ) -> None:
     """Record what the maps are made with, after setting aside those made with another split or in another way.
 
-    Those of cases ``without`` a map are set aside, too.
+    Those of cases that get no map are set aside, too.
     """
     with job.one_at_a_time("attention"):
         stale = _made_otherwise(attention_dir, note[LABELLED_MAPS], accepted)
-        if stale:
-            set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in cases])
-        elif without:
-            set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in without])
+        outdated = plan.cases if stale else plan.without
+        if outdated:
+            set_aside(Path(attention_dir), [attention_path(attention_dir, case.id) for case in outdated])
         if stale or not has_note(attention_dir):
             note_attention(attention_dir, note)
 

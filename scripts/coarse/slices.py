@@ -19,7 +19,7 @@ from ..networks.encoder import QueryEncoder
 from .attention_folder import claim_attention
 from .config import SLICES, VOLUMES
 from .inferer import CoarseInferer
-from .maps import weights_path
+from .map_plan import weights_path
 
 SLICES_AT_ONCE = 8
 SHIPPED = "$@shared.segmenter"  # network_def of segment.yaml
@@ -126,8 +126,7 @@ def require_slices(shared: Any, maps: bool, labelled_maps: str) -> None:
     one_of("labelled_maps", labelled_maps, (SIMULATED, "none"))  # the network is trained once
     cases, weights = shared.cases, weights_path(shared.ckpt_dir, None)
     if maps:
-        networks = {case.id: weights for case in cases}
-        ranks.first_alone(lambda: claim_attention(shared.attention_dir, cases, networks, shared.job))
+        ranks.first_alone(lambda: claim_attention(shared.attention_dir, cases))
     ranks.first_alone(lambda: claim_weights(weights.parent, [weights.name], shared.labels, cases))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,11 +44,6 @@ def is_datalist(text: str) -> bool:
     sections = json.loads(text)
     entries = [entry for section in ("training", "testing") for entry in sections.get(section, [])]
     return all({"case", "patient", "image"} <= set(entry) for entry in entries)
-
-
-def merged_alone(folder: Path, cases: Collection[str], datalist: Path) -> bool:
-    """Whether a folder holds nothing but label maps an earlier version merged for these cases of a cohort."""
-    return datalist.is_file() and {path.name for path in visible(folder)} <= {f"{case}.nii.gz" for case in cases}
 
 
 @contextmanager

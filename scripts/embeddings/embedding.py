@@ -18,7 +18,7 @@ from ..cohort.case import Case, input_files
 from ..errors import SemclError
 from ..files import write_text, written_whole
 from ..networks.pooling import Pooling
-from ..outputs import Output, visible
+from ..outputs import Output
 from ..printable import counted
 from ..queries.dataset import QueryDataset
 from ..queries.store import QueryStore
@@ -91,7 +91,7 @@ class Embedding:
             SemclError: when there is only one patient, or no query of the requested organ or case.
         """
         output = Output(self.folder, "embeddings", "--output_dir")
-        ranks.first_alone(lambda: output.check(input_files(self.cases), self._earlier))
+        ranks.first_alone(lambda: output.check(input_files(self.cases)))
         queries = sample_queries(self.store, self.queries_per_organ)
         self._check(queries)
         index = self.store.index[queries]
@@ -104,7 +104,7 @@ class Embedding:
         near = {name: nearest(embeddings, max(self.neighbours, *RECALLS)) for name, embeddings in found.items()}
         measures = embedding_measures(found, near, self.neighbours)
         figures = self.maps(found)
-        output.claim(input_files(self.cases), self._earlier)
+        output.claim(input_files(self.cases))
         for name, embeddings in found.items():
             embeddings.write(self.folder, name)
         write_neighbours(self.folder / "neighbours.csv", near[last])
@@ -124,16 +124,6 @@ class Embedding:
         output.keep_only([*FIXED, *(f"{name}.npy" for name in found), *(f"{name}.svg" for name in figures)])
         print(headline)
         print(f"maps and neighbours: {self.folder}")
-
-    def _earlier(self) -> bool:
-        """Whether a folder without a marker holds nothing but what an earlier version wrote."""
-        try:
-            summary = json.loads((self.folder / "summary.json").read_text())
-            names = {f"{name}.svg" for name in summary["figures"]}
-            names |= {f"{name}.npy" for name in summary["encoders"]}
-        except (OSError, ValueError, TypeError, KeyError):
-            return False
-        return {path.name for path in visible(self.folder)} <= names.union(FIXED)
 
     def _check(self, queries: NDArray[np.int64]) -> None:
         patients = len(set(self.store.patients[queries].tolist()))

@@ -21,7 +21,7 @@ from ..printable import counted
 from .expected import expected_beside_measured
 from .folders import measurable, print_left_out
 from .metrics import METRICS
-from .owned_outputs import claim, folder_output, holds_only_rows, rows_output
+from .owned_outputs import claim, folder_output, rows_output
 from .report import Report
 from .rows import TRUTH, Row, measure_cases, write_rows
 from .shard_rows import ShardRows
@@ -147,7 +147,7 @@ class Evaluation:
     def _check(self) -> None:
         """Refuse to replace files that are not an evaluation's, before anything is measured."""
         if self.job and self.job.shard:
-            rows_output(self.output_dir).claim(input_files(self.cases), lambda: holds_only_rows(self.output_dir))
+            rows_output(self.output_dir).claim(input_files(self.cases))
         else:
             claim(self.output_dir, self.cases, self.pictures > 0, check_only=True)
 

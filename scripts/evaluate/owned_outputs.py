@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from ..cohort.case import Case, input_files
-from ..outputs import Output, refuse_strange, visible
+from ..outputs import Output, refuse_strange
 from .rows import ROW_COLUMNS
 
 OPTION = "--out or --output_dir"
@@ -18,9 +16,6 @@ FIGURES, PICTURES, ROWS = "figures", "pictures", "rows"
 
 def claim(output_dir: Path, cases: Sequence[Case], pictures: bool, check_only: bool = False) -> None:
     """Make the folders of figures and pictures the evaluation's own, or only check that they may become so.
-
-    Folders of an earlier version, which have no marker, are adopted if the report beside them shows each of their
-    files.
 
     Raises:
         SemclError: when they, or rows.csv, summary.json or report.html, are not what an evaluation wrote.
@@ -31,8 +26,7 @@ def claim(output_dir: Path, cases: Sequence[Case], pictures: bool, check_only: b
     refuse_strange(output_dir / "report.html", lambda text: "<title>SemCL report: " in text, "a report", OPTION)
     for name in [FIGURES, *([PICTURES] if pictures else [])]:
         output = folder_output(output_dir / name, output_dir)
-        earlier = partial(report_shows, output_dir / name, output_dir)
-        (output.check if check_only else output.claim)(input_files(cases), earlier)
+        (output.check if check_only else output.claim)(input_files(cases))
 
 
 def rows_output(output_dir: Path) -> Output:
@@ -48,25 +42,3 @@ def folder_output(folder: Path, output_dir: Path) -> Output:
 def is_summary(text: str) -> bool:
     """Whether a text is the summary of an evaluation."""
     return {"headline", "methods", "means"} <= set(json.loads(text))
-
-
-def report_shows(folder: Path, output_dir: Path) -> bool:
-    """Whether the report shows every file of a folder of pictures or figures."""
-    report = output_dir / "report.html"
-    page = report.read_text(encoding="utf-8") if report.is_file() else ""
-    for path in visible(folder):
-        content = path.read_bytes() if path.is_file() else b""
-        embedded = (
-            content.decode(errors="replace").strip() if path.suffix == ".svg" else base64.b64encode(content).decode()
-        )
-        if not content or embedded not in page:
-            return False
-    return True
-
-
-def holds_only_rows(output_dir: Path) -> bool:
-    """Whether the folder of rows holds nothing else."""
-    try:
-        return all({"key", "cases"} <= set(json.loads(path.read_text())) for path in visible(output_dir / ROWS))
-    except (OSError, ValueError, TypeError):
-        return False

@@ -11,7 +11,7 @@ import numpy as np
 from ..cohort import datalist
 from ..cohort.canonical import compact, reoriented
 from ..cohort.case import UNKNOWN_PHASE, Case, input_files
-from ..cohort.folder import check_cohort, merged_alone, unfinished
+from ..cohort.folder import check_cohort, unfinished
 from ..cohort.header import read_header
 from ..cohort.label_table import LabelTable
 from ..cohort.lineage import extended, named_as_before, sides_of
@@ -97,10 +97,10 @@ def write(
     masked = [case.id for case in cases if case.label is None and found.scans[case.id].masks]
     own = Output(out / datalist.MERGED, "label maps merged from masks", "--out")
     if masked:
-        own.check(input_files(cases), lambda: merged_alone(own.folder, masked, out / datalist.DATALIST_FILE))
+        own.check(input_files(cases))
     with unfinished(out, datalist.DATALIST_FILE, datalist.MERGED):
         if masked:
-            own.claim(input_files(cases), lambda: True)
+            own.claim(input_files(cases))
         cases = [_merged(case, found, table, out) for case in cases]
         if labelled_phases is not None:
             cases = hide_labels(cases, table.phases, labelled_phases)

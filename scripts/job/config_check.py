@@ -102,7 +102,14 @@ def _compare(path: str, value: Any, own: Any) -> Iterator[SemclError]:
     """Yield errors of values of the wrong kind or out of bounds, and of new keys in groups that are not components."""
     if isinstance(value, Mapping) and isinstance(own, Mapping):
         for key, part in value.items():
-            if key in own:
+            if part is None and path in OPEN:
+                yield SemclError(
+                    f"--{path}#{key} has no value",
+                    found="null",
+                    expected=f"what the others in {path} are: {next(iter(own.values()))!r}",
+                    remedy=f"give it one, or leave out {key}",
+                )
+            elif key in own:
                 yield from _compare(f"{path}#{key}", part, own[key])
             elif path not in OPEN and "_target_" not in value and "_target_" not in own:
                 yield _unknown(f"{path}#{key}", {f"{path}#{name}" for name in own}, f"{path} has no such key")

@@ -21,7 +21,7 @@ from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..errors import SemclError
 from ..files import write_text, write_volume
-from ..outputs import Output, visible
+from ..outputs import Output
 from .anatomy import ORGANS, PARTNERS, Array, Patient, smooth_noise
 
 NUMBERS = Path(__file__).with_name("phantom.yaml")
@@ -81,7 +81,7 @@ def write_phantoms(out: Path, cases: int, seed: int) -> None:
     Raises:
         SemclError: when ``out`` holds anything but a cohort of phantoms.
     """
-    phantom_output(out).claim(earlier=lambda: is_phantoms(out))
+    phantom_output(out).claim()
     numbers = yaml.safe_load(NUMBERS.read_text())
     planned = plan(out, cases)
     listed = scans(cases, numbers)
@@ -104,15 +104,6 @@ def case_table(cases: Sequence[Case]) -> str:
 def phantom_output(out: Path) -> Output:
     """The folder of a cohort of phantoms, as an output of its own."""
     return Output(out, "a cohort of phantoms", "--out")
-
-
-def is_phantoms(out: Path) -> bool:
-    """Whether a folder holds an unmarked cohort of phantoms that an earlier version wrote."""
-    listed, folders = out / "cases.csv", [visible(out / name) for name in ("images", "labels")]
-    text = listed.read_text(encoding="utf-8") if listed.is_file() else ""
-    planned = plan(out, max(1, text.count("\n") - 1))
-    files = [case.image.name for case in planned]
-    return text == case_table(planned) and all({path.name for path in held} == set(files) for held in folders)
 
 
 def phantom_labels(numbers: Mapping[str, Any]) -> dict[str, Any]:

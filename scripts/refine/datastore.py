@@ -87,7 +87,7 @@ def _case(entry: Mapping[str, Any], fold: int, phase: str) -> Case:
 
 
 def _write(folder: Path, cases: Sequence[Case], table: LabelTable) -> None:
-    Output(folder, "the cohort of a datastore", "bundle_root").claim(earlier=(folder / datalist.DATALIST_FILE).is_file)
+    Output(folder, "the cohort of a datastore", "bundle_root").claim()
     datalist.save(cases, folder)
     table.save(folder)
     datalist.load(folder, need_label=True)  # or an error

@@ -120,19 +120,12 @@ class Predictions:
                 expected="two folders",
                 remedy="point --prediction_dir at another folder",
             )
-        Output(self.folder, "predictions", "--prediction_dir").claim(input_files(self.cases), self._earlier)
+        Output(self.folder, "predictions", "--prediction_dir").claim(input_files(self.cases))
         if self.tool is not None:
             self.tool.claim(self.cases)
         cases, missing = self.job.part(self.cases), self.missing()
         if len(missing) < len(cases):
             print(f"{len(cases) - len(missing)} of {len(cases)} predictions are up to date and kept")
-
-    def _earlier(self) -> bool:
-        """Whether a note written by an earlier version names every file in the folder."""
-        note = noted(self.note)
-        scans = note.get("scans") if {"weights", "config"} <= set(note) else None
-        known = {f"{case}{suffix}" for case in scans or () for suffix in PREDICTION_SUFFIXES} | {self.note.name}
-        return isinstance(scans, dict) and {path.name for path in visible(self.folder)} <= known
 
     def _clear(self) -> None:
         """Set outdated predictions aside, also those of other shards, and write the note for all of them."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..coarse.config import SLICES
-from ..coarse.maps import held_out_folds
+from ..coarse.map_plan import MapPlan
 from ..coarse.slices import ENCODER
+from ..cohort.provenance import CROSS_FITTED, SIMULATED
 from ..version import __version__
 from .budget import Cost, Length, length_of, usual_length
 from .plan import Plan, Run
@@ -189,7 +190,8 @@ class Pipelines:
         cost = self.costs[cost_key(self.plan, strategy, stage)]
         members = self.plan.members(run.split, run.cell.labels, run.seed)
         training = [case for case in members if case.fold is not None]
-        rounds = len(held_out_folds(members)) + 1 if stage == "coarse" and self.plan.cross_fits(strategy) else 1
+        way = CROSS_FITTED if stage == "coarse" and self.plan.cross_fits(strategy) else SIMULATED
+        rounds = len(MapPlan(members, way).rounds)
         numbers = self.plan.numbers_of(strategy, stage)
         most = numbers.get("pseudo_cases", self.plan.keys_of.contents["common"]["pseudo_cases"])
         labelled = sum(case.label is not None for case in training)

@@ -135,8 +135,7 @@ class Study:
             embeddings=self.design.embeddings,
         )
         plan.check()
-        claimed = plan.out / "splits"
-        Output(plan.out, "a study", "--out").claim(input_files(cases), lambda: any(claimed.glob("**/datalist.json")))
+        Output(plan.out, "a study", "--out").claim(input_files(cases))
         return plan
 
     def _attention(self, cases: Sequence[Case], strategies: Sequence[Strategy]) -> Path | None:

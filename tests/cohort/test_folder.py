@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from scripts.cohort.folder import UNFINISHED, as_written, check_cohort, merged_alone, refuse_unfinished, unfinished
+from scripts.cohort.folder import UNFINISHED, as_written, check_cohort, refuse_unfinished, unfinished
 from scripts.errors import SemclError
 
 
@@ -39,12 +39,3 @@ def test_the_mark_stays_only_when_something_was_written(tmp_path):
             raise KeyError
         assert (out / UNFINISHED).exists() == bool(content)
     assert not (tmp_path / "untouched").exists()
-
-
-def test_merged_label_maps_are_recognised_beside_their_datalist(tmp_path):
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "a.nii.gz").touch()
-    assert not merged_alone(tmp_path / "labels", ["a"], tmp_path / "datalist.json")
-    (tmp_path / "datalist.json").touch()
-    assert merged_alone(tmp_path / "labels", ["a", "b"], tmp_path / "datalist.json")
-    assert not merged_alone(tmp_path / "labels", ["b"], tmp_path / "datalist.json")

@@ -250,12 +250,8 @@ def test_files_of_an_earlier_run_are_removed(made: Path, tmp_path: Path) -> None
     }  # fmt: skip
 
 
-def test_files_of_an_earlier_version_are_adopted_and_pictures_of_others_are_not(made: Path, tmp_path: Path) -> None:
-    evaluation(made, tmp_path, pictures=3).run()
-    for kind in ("figures", "pictures"):
-        (tmp_path / kind / ".semcl.json").unlink()
+def test_a_folder_of_pictures_without_a_marker_is_left_alone(made: Path, tmp_path: Path) -> None:
     evaluation(made, tmp_path, pictures=1).run()
-    assert {path.name for path in visible(tmp_path / "pictures")} == {"scan0.png"}
     (tmp_path / "pictures" / ".semcl.json").unlink()
     (tmp_path / "pictures" / "scan1.png").write_bytes(b"a screenshot of mine")
     with pytest.raises(SemclError, match=r"(?s)not this stage's own.*pictures with 2 files.*--out or --output_dir"):

@@ -301,8 +301,6 @@ def test_merged_label_maps_do_not_replace_foreign_ones(tmp_path):
     mine.unlink()
     for _ in range(2):
         prepare(out=str(tmp_path / "cohort"), **given)
-    (tmp_path / "cohort" / "labels" / ".semcl.json").unlink()  # as an earlier version left it
-    prepare(out=str(tmp_path / "cohort"), **given)
     assert len(datalist.load(tmp_path / "cohort", need_label=True)) == 3
 
 
@@ -316,7 +314,6 @@ def test_the_demo_removes_phantoms_and_nothing_else(scans, cohort):
     with pytest.raises(SemclError, match=NOT_OWN):
         fresh.remove(scans.root)
     assert everything(scans.root) == before
-    (cohort / ".semcl.json").unlink()  # as an earlier version left it
     for name in ("images/mine.nii.gz", "notes.txt"):
         (cohort / name).write_text("mine")
         kept = everything(cohort)

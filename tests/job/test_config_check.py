@@ -223,6 +223,11 @@ def test_a_value_that_is_left_empty_is_refused(path):
     assert message.startswith(f"--{path} has no value\n")
 
 
+@pytest.mark.parametrize("path", ["methods#nnunet", "methods#coarse"])
+def test_a_method_without_a_folder_is_refused(path):
+    assert f"--{path} has no value\n" in only(found("evaluate", **{path: None}))
+
+
 @pytest.mark.parametrize(
     ("written", "meant"), [("1e-3", "1.0e-3"), ("2.5e3", "2.5e+3"), ("1E+4", "1.0e+4"), ("12", None), ("e-3", None)]
 )

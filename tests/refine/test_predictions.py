@@ -363,12 +363,9 @@ def test_a_case_that_cannot_be_read_keeps_no_prediction_of_other_weights(inferen
     assert kept(inference) == ["a", "b", "c"]
 
 
-def test_a_folder_of_an_earlier_version_is_adopted(inference: Inference) -> None:
+def test_a_folder_without_a_marker_is_refused(inference: Inference) -> None:
     inference.run()
     (inference.folder / "predictions" / ".semcl.json").unlink()
-    assert inference.run() == []
-    (inference.folder / "predictions" / ".semcl.json").unlink()
-    (inference.folder / "predictions" / "d.nii.gz").write_bytes(b"mine")
     with pytest.raises(SemclError, match=r"(?s)not this stage's own.*--prediction_dir at a new folder"):
         inference.run()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.coarse.maps import held_out_folds
+from scripts.coarse.map_plan import MapPlan
 from scripts.cohort import datalist
 from scripts.errors import SemclError
 from scripts.study.budget import Cost
@@ -382,7 +382,7 @@ def test_the_seconds_of_a_stage_are_those_of_its_steps_cases_and_rounds(tmp_path
         members = found.plan.members("own", run.cell.labels, 0)
         cases = sum(case.fold is not None for case in members)
         steps = steps_of(found, "mine", cell=number)
-        rounds = len(held_out_folds(members)) + 1
+        rounds = len(MapPlan(members, "cross-fitted").rounds)
         assert rounds == 3
         coarse, pretrain, train, store = (COSTS[name] for name in ("coarse", "pretrain", "train", "store"))
         assert steps["coarse"].seconds == pytest.approx(
