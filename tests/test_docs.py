@@ -5,12 +5,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts.__main__ import check, prepare
 from scripts.intake.finding_kinds import FINDINGS
 from scripts.version import __version__
-from tools import tables
+from tools import levers, tables
 from tools.structure import ROOMS
 
 PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
@@ -84,3 +85,29 @@ def test_citation_metadata_and_changelog_have_the_version():
     metadata = json.loads(Path("bundle/configs/metadata.json").read_text(encoding="utf-8"))
     assert {cited[1], released[0], metadata["version"]} == {__version__}
     assert list(metadata["changelog"]) == released
+
+
+def test_a_lever_s_interval_is_that_of_all_levers_with_the_same_part_trained():
+    against = {"scratch": [0.7, 0.6], "maps alone": [0.5, 0.5]}
+    entries = [
+        {"lever": "a", "how": "", "trained": "maps", "runs": [0.73, 0.61]},  # +0.03 and +0.01
+        {"lever": "b", "how": "maps alone", "trained": "maps", "runs": [0.49, 0.51]},  # -0.01 and +0.01
+        {"lever": "c", "how": "", "trained": "refiner", "runs": [0.71, 0.61]},
+        {"lever": "d", "how": "one run", "told": "0.7", "difference": ""},
+    ]
+    assert levers.differences(entries[0], against) == pytest.approx([0.03, 0.01])
+    assert levers.differences(entries[1], against) == pytest.approx([-0.01, 0.01])
+    half = levers.half_widths(entries, against)
+    assert half["maps"] == pytest.approx(4.303 * 0.02 / 2, rel=1e-3)  # t of 2, a run's SD 0.02 / sqrt 2, two runs
+    assert half["refiner"] == pytest.approx(0)
+
+
+def test_the_interval_of_a_lever_covers_what_it_should():
+    rng = np.random.default_rng(0)
+    against, covered = {"scratch": [0.0, 0.0]}, []
+    for _ in range(400):
+        runs = rng.normal(0.02, 0.01, (12, 2)).tolist()
+        entries = [{"lever": str(number), "how": "", "trained": "maps", "runs": run} for number, run in enumerate(runs)]
+        half = levers.half_widths(entries, against)["maps"]
+        covered.append(np.mean(np.abs(np.mean(runs, axis=1) - 0.02) < half))
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.01)

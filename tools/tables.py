@@ -14,6 +14,8 @@ import fire
 
 from scripts.intake.finding_kinds import FINDINGS
 
+from .levers import levers
+
 ROOT = Path(__file__).parent.parent
 COLUMNS = ("finding", "severity", "what is wrong", "expected", "what to do")
 
@@ -29,6 +31,7 @@ def findings() -> str:
 
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {  # page and name between the marks -> table
     ("docs/cohort.md", "findings"): findings,
+    ("docs/results/trials.md", "levers"): levers,
 }
 
 
