@@ -37,6 +37,7 @@ _COMPONENTS = {  # name: module that defines it, and its name there if that is a
     "cross_fit": "coarse.cross_fitting",
     "checksum_of": "files",
     "digest": "cohort.case",
+    "labels_digest": "cohort.case",
     "Embedding": "embeddings.embedding",
     "DynUNetEncoder": "networks.monai_encoders",
     "FlexibleUNetEncoder": "networks.monai_encoders",

@@ -21,10 +21,12 @@ from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
 from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, learnt_labels, note_attention, provenance
 from ..cohort.selection import require_annotated
+from ..errors import SemclError
 from ..intake.given_maps import ToolMaps
 from ..job.checkpoint import Checkpoint
 from ..job.weights import claim_weights, save_weights
 from ..previous import forget_previous, set_aside
+from ..printable import counted
 from .attention_folder import claim_attention, claim_partial, empty_partial
 from .fold_sampler import FoldSampler
 from .inferer import CoarseInferer
@@ -150,7 +152,11 @@ def _claim(cases: Sequence[Case], attention_dir: str, partial: Path, tool: ToolM
 
 
 def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, without: Collection[str]) -> None:
-    """Move the maps of a finished run into place; those of an earlier run of cases that have none now are set aside."""
+    """Move the maps of a finished run into place; those of an earlier run of cases that have none now are set aside.
+
+    Raises:
+        SemclError: when a case has none, as where the run was begun with another folder.
+    """
     for case in cases:
         path = attention_path(attention_dir, case.id)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,4 +165,15 @@ def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, without
             set_aside(Path(attention_dir), [path])
         elif made.is_file():  # otherwise the run was interrupted here, and this one has been moved
             made.replace(path)
+    missing = [
+        case.id for case in cases if case.id not in without and not attention_path(attention_dir, case.id).is_file()
+    ]
+    if missing:
+        raise SemclError(
+            "the maps of rounds that were done before are missing",
+            case=missing[0],
+            found=f"{counted(len(missing), 'case')} with a map neither in {partial} nor in {attention_dir}",
+            expected="the folders that the run was begun with",
+            remedy="resume it with the attention_dir it was begun with, or leave out --resume to start over",
+        )
     shutil.rmtree(partial)

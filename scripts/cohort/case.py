@@ -63,6 +63,13 @@ def digest(cases: Sequence[Case]) -> str:
     return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()[:12]
 
 
+def labels_digest(cases: Sequence[Case]) -> str:
+    """A short hash of the training cases that have label maps, the sizes of these files and what they annotate."""
+    learnt = [case for case in cases if case.label is not None and case.fold is not None]
+    rows = sorted([case.id, case.label.stat().st_size, case.annotated] for case in learnt if case.label)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+
+
 def name_errors(cases: Sequence[Case]) -> list[SemclError]:
     """Ids, patients and phases that cannot name files or be table cells, and ids that differ only in case."""
     found = [bad_id(case.id) for case in cases]

@@ -24,6 +24,7 @@ ATTENTION = "attention.json"  # in a folder of attention maps
 LABELLED_MAPS = "labelled_maps"  # key of the note on attention maps: how those of labelled cases were made
 CROSS_FITTED, SIMULATED = "cross-fitted", "simulated"
 PREDICTIONS = "predictions.json"  # in a folder of predictions
+NOTES = (ATTENTION, PREDICTIONS)
 LEARNT_LABELS = "learnt_labels"  # key of the note on coarse weights: cases whose label maps they learnt from, as hashes
 BEFORE = "before"  # key of the note beside weights: cohorts that the weights they began with had learnt from
 STAGES_AGAIN = "run coarse.yaml, pretrain.yaml, train.yaml and inference.yaml again for this split"
@@ -120,7 +121,7 @@ def note_of(weights: Path) -> dict[str, Any]:
 def notes_in(folder: Path) -> list[tuple[Path, Note]]:
     """The notes on a folder's label maps, each with its file; none for maps of other tools."""
     found: list[tuple[Path, Note]] = []
-    for name in (ATTENTION, PREDICTIONS):
+    for name in NOTES:
         path = folder / name
         if path.is_file():
             expected, remedy = "the note a stage writes", "make the maps of this folder again"

@@ -107,9 +107,9 @@ class _AllStages:
         if len(done) == len(stages):
             return
         CHAINED.set(again)
-        if not self.chain.begun():
-            trained = [self.configs[stage][0] for stage in WITH_CHECKPOINT if stage in self.configs]
-            _keep_checkpoints(self.cohort, trained)
+        if self.start or not self.chain.begun():  # what was interrupted before began with other weights
+            repeated = stages if not self.chain.begun() else stages[len(done) :]
+            _keep_checkpoints(self.cohort, [self.configs[stage][-1] for stage in repeated if stage in WITH_CHECKPOINT])
         if done and _lacks_maps(self.cohort, self.cases):
             print("\n== attention maps of added scans", flush=True)
             self._run((MAPS,), kept)
@@ -118,7 +118,7 @@ class _AllStages:
 
     def _say(self, done: Sequence[str], again: str) -> None:
         """Say what has changed since the stages that are done, and whether these are all."""
-        if self.chain.changed() and done:
+        if self.chain.changed() and (done or not self.start):
             changed = "scans or label maps have changed since, or were copied"
             print(f"{changed}: {again} --start coarse learns from what is there")
         if len(done) == len(self.configs):

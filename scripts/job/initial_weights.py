@@ -233,9 +233,9 @@ class InitialWeights:
                 expected="finite weights",
                 remedy="choose another checkpoint",
             )
-        masked = self.in_channels is None and note_of(path).get("stage") == PRETRAIN
-        taken = take_weights(content, self.module, self.in_channels, masked)
-        if not taken.taken:
+        own, stage = self.module.state_dict(), note_of(path).get("stage")
+        taken = take_weights(content, self.module, self.in_channels, self.in_channels is None and stage == PRETRAIN)
+        if not any(own[key].ndim > 1 for key in taken.taken):  # without a layer, constants of a norm are no use
             names = ", ".join(list(next(states(content), {}))[:NAMES_SHOWN])
             raise SemclError(
                 f"nothing in {path.name} fits the network of this config",
@@ -245,3 +245,6 @@ class InitialWeights:
             )
         if ranks.number() == 0:
             print(f"initial weights from {path}: {taken}")
+            first = [key for key in taken.taken if own[key].ndim > 2 and own[key].shape[1] == self.in_channels][:1]
+            if first and first[0] not in taken.widened and stage is None:
+                print(f"  the last of its {self.in_channels} input channels is taken for that of the attention mask")

@@ -41,6 +41,7 @@ class Job:
         seed: of the run.
         resume: go on from the checkpoint; from the last state of a finished run where this one has more epochs.
         schedule: "begun", or "refitted" to a larger number of epochs than the resumed run was begun with.
+        label_maps: a hash of the label maps that are learnt from, without which a run is not resumed.
         time_limit: minutes after which the run stops as on a signal; 0 for none.
         shard: "i/n": do the i-th of n parts of a stage over cases; the others may run at the same time.
     """
@@ -56,8 +57,9 @@ class Job:
         time_limit: float = 0,
         shard: str | None = None,
         schedule: str = BEGUN,
+        label_maps: str = "",
     ) -> None:
-        self.stage, self.bundle_root, self.origin = stage, Path(bundle_root), dict(origin)
+        self.stage, self.bundle_root, self.origin, self.label_maps = stage, Path(bundle_root), dict(origin), label_maps
         self.seed, self.resume, self.schedule, self.time_limit = seed, resume, schedule, time_limit
         self.shard = None if shard is None else Shard.of(shard)
         self.folder = Path(output_dir) / "jobs"
@@ -174,7 +176,7 @@ class Job:
         Raises:
             SemclError: when it cannot be written.
         """
-        content = {**state, "config": self.config, "origin": self.origin}
+        content = {**state, "config": self.config, "origin": self.origin, "label_maps": self.label_maps}
         write_checkpoint(self.checkpoint, content, self._keep_earlier)
         self.round = int(state.get("round", 0))
 
@@ -196,12 +198,14 @@ class Job:
             raise nothing_to_resume(self.checkpoint, "completed")
         now = {**now, EPOCHS: before[EPOCHS]} if longer else now
         origin = config_check.differences(state["origin"], self.origin)
+        if state.get("label_maps", self.label_maps) != self.label_maps:
+            origin.append("label maps: others, of other sizes, or of other organs than it was started with")
         if changed := origin + config_check.differences(before, now):
             raise SemclError(
                 "the checkpoint is of another run",
                 found="\n            ".join(changed),
-                expected="the config, cohort and label table the run was started with",
-                remedy="run it as it was started, or leave out --resume to start over",
+                expected="the config, cohort, label maps and label table the run was started with",
+                remedy="run it as it was started, or leave out --resume to start over; `semcl run` with --start STAGE",
             )
         if longer:
             require_schedule(self.config, before, int(state.get("round", 0)), self.schedule)

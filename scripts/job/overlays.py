@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -114,6 +114,26 @@ def cut_error(path: str, value: Mapping[str, Any], own: Mapping[str, Any]) -> Se
         expected="the whole section, or the numbers by their paths",
         remedy=f"write {number}: ... for each number, or +{number.rpartition('#')[0]}: {{...}}",
     )
+
+
+def refuse_wrong_stages(overlay: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Refuse an overlay that does not say which stages it is for, though it means to.
+
+    Raises:
+        SemclError: for anything but a list of stages, naming the first that there is not.
+    """
+    meant, listed = overlay.get(STAGES), sorted(known)
+    if STAGES not in overlay:
+        return
+    strange = [one for one in meant if one not in listed] if isinstance(meant, list) else []
+    if strange or not isinstance(meant, list) or not meant:
+        near = get_close_matches(str(strange[0]), listed, 1) if strange else []
+        raise SemclError(
+            f"{where} does not say which stages it is for",
+            found=f"{STAGES}: {strange[0] if strange else meant!r}",
+            expected=f"a list such as {STAGES}: [train], of {', '.join(listed)}",
+            remedy=f"did you mean {near[0]}?" if near else f"edit {STAGES}, or leave it out: it is then for all",
+        )
 
 
 def stage_error(stage: str, stages: Sequence[str]) -> SemclError:

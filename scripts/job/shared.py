@@ -35,7 +35,13 @@ class Shared:
         package = __name__.partition(".")[0]
         parser.globals[package] = sys.modules[package]  # for expressions to come, if MONAI has not found it before
         config: Any = parser.config
-        config.pop(SECTION, None)
+        if config.pop(SECTION, common) != common:
+            raise SemclError(
+                f"an overlay has a section {SECTION}, which would change numbers unchecked",
+                found=f"{SECTION}: in the config that is run",
+                expected="keys of common.yaml like those of a stage, at the first level",
+                remedy=f"write them without {SECTION}: before them",
+            )
         for key in common:  # what another one has put there, before MONAI parsed the config again
             if str(config.get(key)).replace("::", "#") == f"@{SECTION}#{key}":
                 del config[key]

@@ -27,6 +27,7 @@ from ..queries.views import Views
 
 EMBEDDING = 256  # length of the cluster head's vectors
 RISING = 0.2  # of the steps: the learning rate rises, then falls
+BEYOND = 0.5  # that noise may add to intensities from -1 to 1
 QUERY_KEYS = ("image", "attention", "cluster")  # of a query
 Features = Callable[[torch.Tensor], Any]
 
@@ -187,6 +188,14 @@ def _checked(query: dict[str, Any]) -> dict[str, Any]:
             found=f"a query without {', '.join(missing)}" if missing else f"image {shapes[0]}, attention {shapes[1]}",
             expected="image (C, P, P[, P]), attention (1, P, P[, P]) and cluster, an integer",
             remedy="cut a square patch around an object, with the object's mask",
+        )
+    low, high = (float(end) for end in torch.as_tensor(query["image"]).aminmax())
+    if low < -1 - BEYOND or high > 1 + BEYOND:
+        raise SemclError(
+            "a query's intensities are not those of a window",
+            found=f"{low:g} to {high:g}",
+            expected="-1 to 1: views cut off what lies outside, and would show black and white",
+            remedy="scale a window of intensities to [-1, 1], as monai.transforms.ScaleIntensityRange does",
         )
     return query
 

@@ -19,6 +19,7 @@ from ..cohort.readers import c_ordered
 from ..cohort.volume import read_stored, require_volume
 from ..cohort.volume_errors import VolumeError, require_place
 from ..cohort.volume_files import case_id
+from ..cohort.window import require_visible
 from ..commands.stages import components_of, overlay_of
 from ..errors import SemclError, root_cause
 from ..freshness import stamp
@@ -93,7 +94,16 @@ class _Segmenter:
         self.network = component("network").eval()
 
     def __call__(self, volume: Volume, attention: Path | None) -> MetaTensor:
-        sample: Any = self.preprocessing({"image": _as_stored(volume, self.shared.image_channels)})
+        if attention is None and self.shared.tool.used:
+            raise SemclError(
+                "these models need the map of another tool",
+                found="tool_maps or coarse_command, and no map of this volume",
+                expected="attention, the path of its map",
+                remedy="give segment(..., attention=...)",
+            )
+        image = _as_stored(volume, self.shared.image_channels)
+        require_visible(image, self.shared.window, None, volume if isinstance(volume, str | Path) else "the volume")
+        sample: Any = self.preprocessing({"image": image})
         maps = {} if attention is None else self._given(sample["image"], attention)
         with torch.no_grad():
             sample["pred"] = self.inferer(sample["image"][None].to(self.device), self.network, **maps)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class LeastVolume:
         share: of the usual volume; 0 changes nothing.
         channels: C, channels of the images.
         device: of the network.
+        fail: is told of a case that cannot be read; None: it is left out.
 
     Raises:
         SemclError: when attached, where no layer of the network has the constants of K + 1 logits.
@@ -64,9 +65,11 @@ class LeastVolume:
         share: float = 0.0,
         channels: int = 1,
         device: torch.device | str = "cpu",
+        fail: Callable[[str, object], None] | None = None,
     ) -> None:
         self.module, self.labelled, self.unlabelled, self.table = module, labelled, unlabelled, table
         self.inferer, self.share, self.channels, self.device = inferer, share, channels, device
+        self.fail = fail
 
     def attach(self, engine: Engine) -> None:
         """Attach to the engine, if there is anything to do."""
@@ -93,7 +96,9 @@ class LeastVolume:
         try:
             return [self._found_volumes(case)]
         except SemclError as error:
-            print(f"\nleft out of the volumes of organs: {error}", file=sys.stderr)
+            print(f"\nleft out of the volumes of organs: {case.id}", file=sys.stderr)
+            if self.fail is not None:
+                self.fail(case.id, error)
             return []
 
     def _labelled_volumes(self, case: Case) -> NDArray[np.float64]:

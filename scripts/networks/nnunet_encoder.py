@@ -20,6 +20,9 @@ INSTALL = "pip install dynamic-network-architectures"
 class NnUNetEncoder(NetworkEncoder):
     """Of the plain or residual encoder U-Net that a plans file describes; maps as nnU-Net's decoder gets them.
 
+    nnU-Net's arrays have the axes (Z, Y, X), in the order of the plans' ``transpose_forward``; kernels and strides are
+    those of these axes. So inputs (X, Y[, Z]) are given to it with them, and maps come back as (X, Y[, Z]).
+
     Args:
         spatial_dims: 2 or 3, as the configuration has.
         in_channels: channels of the image, plus one for the attention mask.
@@ -27,7 +30,8 @@ class NnUNetEncoder(NetworkEncoder):
         configuration: such as 2d, 3d_fullres or 3d_lowres.
 
     Raises:
-        SemclError: for a file without such a configuration, or of other dimensions, and without the package.
+        SemclError: for a file without such a configuration, of other dimensions or slices that are not axial, and
+            without the package.
     """
 
     def __init__(
@@ -58,13 +62,35 @@ class NnUNetEncoder(NetworkEncoder):
             arguments,
         )
         self.plans, self.configuration = plans, configuration
+        self.axes = read_axes(Path(plans), dims)
 
     def take(self, network: Any) -> None:
         self.encoder = network.encoder
 
     def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps of inputs (B, C, X, Y[, Z]), finest first."""
-        return list(self.encoder(inputs))
+        moved = inputs.permute(0, 1, *(2 + axis for axis in self.axes))
+        back = [2 + self.axes.index(axis) for axis in range(len(self.axes))]
+        return [found.permute(0, 1, *back) for found in self.encoder(moved)]
+
+
+def read_axes(plans: Path, dims: int) -> list[int]:
+    """Which of the axes X, Y[, Z] are those of nnU-Net's arrays, in their order.
+
+    Raises:
+        SemclError: when a 2-D configuration is of slices that are not axial.
+    """
+    content: Any = read_json(plans, "an nnU-Net plans file")
+    forward = content.get("transpose_forward", [0, 1, 2])
+    axes = [2 - int(axis) for axis in forward][-dims:]
+    if sorted(axes) != list(range(dims)):
+        raise SemclError(
+            "a configuration of slices that are not axial",
+            found=f"transpose_forward {forward} in {plans}",
+            expected="[0, 1, 2] or [0, 2, 1], for queries are axial",
+            remedy="choose a 3-D configuration",
+        )
+    return axes
 
 
 def read_architecture(plans: Path, configuration: str) -> dict[str, Any]:

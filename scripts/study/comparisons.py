@@ -107,6 +107,7 @@ def compare_contrasts(
     named: Sequence[Contrast],
     exploratory: Sequence[Contrast] = (),
     equivalence: float = EQUIVALENCE,
+    missing: int = 0,
 ) -> list[Difference]:
     """Compare arms in all tables of a study; named contrasts are corrected together, and exploratory ones together.
 
@@ -118,6 +119,8 @@ def compare_contrasts(
         named: the contrasts that were named before the run.
         exploratory: all others.
         equivalence: the largest difference that means nothing in practice.
+        missing: tables that the study was started with and that are not here; the named contrasts of those count as
+            tests that found nothing.
     """
     others = [contrast for contrast in dict.fromkeys(exploratory) if contrast not in named]
     found: list[Difference] = []
@@ -128,9 +131,13 @@ def compare_contrasts(
             for contrast in contrasts
             if {contrast.first, *contrast.second} <= set(measured.arms)
         ]
+        more = missing * len(contrasts) if are_named else 0
         found += _corrected(
-            _difference(measured, measured.values, contrast, None, are_named, equivalence, len(pairs))
-            for measured, contrast in pairs
+            (
+                _difference(measured, measured.values, contrast, None, are_named, equivalence, len(pairs) + more)
+                for measured, contrast in pairs
+            ),
+            more,
         )
     return found
 
@@ -171,11 +178,11 @@ def _difference(
     return Difference(contrast, measured.table, organ, named, difference, tested, None, seeds, patients, equivalence)
 
 
-def _corrected(differences: Iterable[Difference]) -> list[Difference]:
-    """With p corrected by Holm over all of them; those without a p count as tests too."""
+def _corrected(differences: Iterable[Difference], more: int = 0) -> list[Difference]:
+    """With p corrected by Holm over all of them; those without a p count as tests too, and so do ``more`` others."""
     listed = list(differences)
-    corrected = holm([1.0 if one.tested is None else one.tested.p for one in listed])
+    corrected = holm([*(1.0 if one.tested is None else one.tested.p for one in listed), *[1.0] * more])
     return [
         one if one.tested is None else replace(one, p_corrected=one.at_least(p))
-        for one, p in zip(listed, corrected, strict=True)
+        for one, p in zip(listed, corrected, strict=False)
     ]

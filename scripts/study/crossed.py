@@ -12,7 +12,7 @@ each shares within itself, which only the seeds themselves can tell, with seeds 
 that are the same network (self-training where there is nothing to teach itself by) count once.
 
 With folds, the patients of a fold share their networks. Then a fold takes a patient's place: values are averaged over
-its patients first (``fold_means``).
+its patients first, and each fold counts by its size (``fold_means``), so that a difference is that of patients' means.
 """
 
 from __future__ import annotations
@@ -135,6 +135,10 @@ def _mean_squares(arms: Values) -> tuple[Values, Values, Values]:
 
 
 def fold_means(values: Values, folds: Sequence[int]) -> Values:
-    """Values (..., folds): the mean of each fold's patients, in the order of the folds' numbers."""
+    """Values (..., folds): the mean of each fold's patients, in the order of the folds' numbers, times its size.
+
+    That is relative to the mean size, so that the mean over folds is the mean over patients.
+    """
     known = np.asarray(folds)
-    return np.stack([values[..., known == fold].mean(-1) for fold in np.unique(known)], -1)
+    numbers = np.unique(known)
+    return np.stack([values[..., known == fold].sum(-1) for fold in numbers], -1) * len(numbers) / len(known)

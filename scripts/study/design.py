@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SemclError
-from ..job.overlays import STAGES
+from ..job.overlays import STAGES, refuse_wrong_stages
 from .contrasts import Contrast
 from .labels import Amount, parse_labels
 from .plan import Cell
@@ -81,12 +81,7 @@ class Design:
 
     def all_numbers(self, configs: Path) -> dict[str, Any]:
         """The keys of stages: of the overlays in order, then the design's own; ``stage.key`` is for one alone."""
-        found: dict[str, Any] = {}
-        for overlay in self.overlays:
-            numbers = read_overlay(find_overlay(overlay, configs))
-            stages = numbers.pop(STAGES, None)
-            found = over(found, numbers if stages is None else StageKeys(configs.parent).of_stages(numbers, stages))
-        return over(found, self.numbers)
+        return over(laid_over({}, self.overlays, configs), self.numbers)
 
 
 def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> Design:
@@ -95,8 +90,7 @@ def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> 
     Args:
         preset: name of a file in configs/studies, or the path of another; None for the default.
         configs: the bundle's configs.
-        given: fields of the design; None where the preset's holds. Overlays come after the preset's, and their keys
-            replace its numbers.
+        given: fields of the design; None where the preset's holds. The keys of overlays are laid over its numbers.
 
     Raises:
         SemclError: for an unknown preset, or one that lacks a field or has another.
@@ -117,11 +111,24 @@ def read_design(preset: str | None, configs: Path, given: Mapping[str, Any]) -> 
     values: dict[str, Any] = {key: MAY_BE_EMPTY.get(key) if value is None else value for key, value in content.items()}
     design = Design(**values)
     _refuse_wrong(design, path)
-    overlays = given.get("overlays") or []
-    replaced = {key: None for overlay in overlays for key in read_overlay(find_overlay(overlay, configs))}
-    numbers = {key: value for key, value in over(design.numbers, replaced).items() if key not in replaced}
-    more = {"overlays": [*design.overlays, *overlays], "numbers": numbers}
-    return replace(design, **{key: value for key, value in given.items() if value is not None} | more)
+    numbers = laid_over(design.numbers, given.get("overlays") or [], configs)
+    own = {key: value for key, value in given.items() if value is not None and key != "overlays"}
+    return replace(design, numbers=numbers, **own)
+
+
+def laid_over(numbers: Mapping[str, Any], overlays: Sequence[str], configs: Path) -> dict[str, Any]:
+    """``numbers`` with the keys of overlays over them, in order; of one for some stages, as ``stage.key`` of those.
+
+    Raises:
+        SemclError: for an overlay that is missing or is none, or has keys that the stages it is for do not read.
+    """
+    found, keys_of = dict(numbers), StageKeys(configs.parent)
+    for overlay in overlays:
+        path = find_overlay(overlay, configs)
+        more = read_overlay(path)
+        stages = more.pop(STAGES, None)
+        found = over(found, more if stages is None else keys_of.of_stages(more, stages, str(path)))
+    return found
 
 
 def _refuse_wrong(design: Design, path: Path) -> None:
@@ -165,19 +172,23 @@ def _is_number(least: float, whole: bool = False) -> Callable[[Any], bool]:
     return fits
 
 
-def parse_contrasts(texts: Sequence[str], names: Sequence[str], shipped: Sequence[str] = ()) -> list[Contrast]:
+def parse_contrasts(
+    texts: Sequence[str], names: Sequence[str], shipped: Sequence[str] = (), floor: bool = True
+) -> list[Contrast]:
     """The contrasts of a design, those of strategies that are run; against the best of several, of those that are run.
 
     Args:
         texts: "first - second", or "first - second, third" for the best of several.
         names: of the strategies that are run.
         shipped: names of others that there are.
+        floor: whether strategies refine maps, which can be compared with.
 
     Raises:
         SemclError: for a text of another form, or a strategy that there is not.
     """
     found = []
     known = (*names, *shipped, FLOOR)
+    measured = {*names, *([FLOOR] if floor else [])}
     for text in texts:
         first, dash, others = (part.strip() for part in str(text).partition(" - "))
         second = [other.strip() for other in others.split(",") if other.strip()]
@@ -197,8 +208,8 @@ def parse_contrasts(texts: Sequence[str], names: Sequence[str], shipped: Sequenc
                 expected=f"strategies of this study, those that ship, or {FLOOR}",
                 remedy=f"did you mean {near[0]}?" if near else "edit the preset's contrasts, or add it to --strategies",
             )
-        present = tuple(other for other in second if other in (*names, FLOOR))
-        if first in (*names, FLOOR) and present:
+        present = tuple(other for other in second if other in measured)
+        if first in measured and present:
             found.append(Contrast(first, present))
     return list(dict.fromkeys(found))
 
@@ -207,18 +218,20 @@ def find_overlay(name: str, configs: Path) -> Path:
     """The path of an overlay of stages, given by the name of one that ships or by a path.
 
     Raises:
-        SemclError: when it is missing, or is the config of a stage.
+        SemclError: when it is missing, is the config of a stage, or is for stages that there are not.
     """
     shipped = configs / f"{name}.yaml"
     path = shipped if shipped.is_file() else Path(name)
     remedy = "set --overlay to a file of your own numbers, or to standard or faithful"
     if not path.is_file():
         raise SemclError("there is no such overlay", found=f"no {path}", expected="a config file", remedy=remedy)
-    if "run" in read_overlay(path):
+    content = read_overlay(path)
+    if "run" in content:
         raise SemclError(
             f"{path} is the config of a stage",
             found="a key run",
             expected="an overlay: values that replace those of the stages",
             remedy=remedy,
         )
+    refuse_wrong_stages(content, StageKeys(configs.parent).stages, str(path))
     return path

@@ -28,7 +28,8 @@ def markdown(content: Mapping[str, Any], name: str) -> str:
             parts.append(_differences("exploratory", table["exploratory"]))
         parts.append(_costs(table["costs"]))
     if content["embeddings"]:
-        parts.append(_embeddings(content["embeddings"], embedded(content["embeddings"], content["methods"])))
+        shown = embedded(content["embeddings"], content["methods"])
+        parts.append(_embeddings(content["embeddings"], shown, len(content["tables"])))
     return "\n\n".join(parts) + "\n"
 
 
@@ -90,9 +91,9 @@ def embedded(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list
     return [name for name in ("untrained", "begun", *methods) if name in measured]
 
 
-def _embeddings(lines: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
+def _embeddings(lines: Sequence[Mapping[str, Any]], methods: Sequence[str], tables: int) -> str:
     return _table(
-        ["embeddings", *methods],
+        ["embeddings" if tables == 1 else "embeddings, mean over all tables", *methods],
         (
             [line["measure"], *(f"{line[name]:.3f}" if name in line else "-" for name in methods)]
             for line in lines

@@ -20,7 +20,7 @@ from ..version import __version__
 from .labels import Amount, with_labels_of
 from .splits import write_datalist
 from .stage_keys import StageKeys, over, short_hash
-from .stage_shares import SELF_TRAINING, predictor
+from .stage_shares import SELF_TRAINING, teacher
 from .strategy import Strategy
 
 
@@ -148,6 +148,11 @@ class Plan:
             given["coarse_dims"] = SLICES
         return self.keys_of.part(stage, given)
 
+    @property
+    def has_floor(self) -> bool:
+        """Whether there are coarse maps that strategies refine, which are measured too."""
+        return any(strategy.refines for strategy in self.strategies)
+
     def cross_fits(self, strategy: Strategy) -> bool:
         """Whether a strategy's coarse network is also trained without each fold."""
         default = self.keys_of.contents["coarse"]["labelled_maps"]
@@ -158,16 +163,18 @@ class Plan:
         """All that a strategy's results depend on beside the data, by stage."""
         found: dict[str, Any] = {"stages": strategy.stages, "version": __version__}
         for stage in self.stages(strategy):
+            if stage == "embed":
+                continue  # nothing depends on it
             numbers = self.numbers_of(strategy, stage)
             found[stage] = [self.keys_of.version(stage), {key: str(value) for key, value in sorted(numbers.items())}]
         return found
 
     def stages(self, strategy: Strategy) -> list[str]:
-        """The stages of a strategy, in order, without the store, pseudo-labels and embeddings."""
-        left_out = () if self.attention_dir is None else strategy.map_stages
-        trained = [stage for stage in strategy.stages if stage not in left_out]
-        end = predictor(strategy.stages)
-        return [*trained, *([end] if end else [])]
+        """Every stage that a strategy runs, also those that spend none of the budget; none that makes given maps."""
+        left_out = set() if self.attention_dir is None else set(strategy.map_stages)
+        if SELF_TRAINING in left_out:
+            left_out.add(teacher(strategy.stages))
+        return [stage for stage in strategy.all_stages if stage not in left_out]
 
     def shares(self, run: Run) -> dict[str, float]:
         """The stages that a run trains, in order, with their shares of the budget.

@@ -32,17 +32,21 @@ class StudyReport:
         name: the cohort's name.
         design: of the study.
         named: the contrasts that were named before the run.
+        started: names of the tables that the study was started with.
     """
 
-    def __init__(self, results: Results, name: str, design: Design, named: Sequence[Contrast]) -> None:
+    def __init__(
+        self, results: Results, name: str, design: Design, named: Sequence[Contrast], started: Sequence[str] = ()
+    ) -> None:
         self.results, self.name, self.design = results, name, design
+        self.missing = [table for table in started if table not in {cell.name for cell in results.plan.cells}]
         arms = results.methods
         self.baseline = design.baseline if design.baseline in arms else arms[0]
         others = [Contrast(arm, (self.baseline,)) for arm in arms if arm != self.baseline]
         shipped = list(shipped_files(results.plan.keys_of.folder / STRATEGIES))
-        later = parse_contrasts(design.contrasts, arms, shipped)
+        later = parse_contrasts(design.contrasts, arms, shipped, FLOOR in arms)
         measured = [results.measured(cell) for cell in results.plan.cells]
-        found = compare_contrasts(measured, list(named), [*later, *others], design.equivalence)
+        found = compare_contrasts(measured, list(named), [*later, *others], design.equivalence, len(self.missing))
         self.differences = [one for one in found if one.named]
         self.tables = [
             Table(
@@ -120,7 +124,13 @@ class StudyReport:
             "Every run sees the label maps of its own patients alone, in every stage, the coarse network's included; "
             "its seed draws them.",
         ]
-        tested = [one.tested.detectable for one in self.differences if one.tested]
+        if self.missing:
+            sentences.append(
+                f"The study was started with {counted(len(self.missing), 'table')} more ({'; '.join(self.missing)}), "
+                "whose named comparisons count in the correction as if they had found nothing."
+            )
+        found = [one.tested.detectable for one in self.differences if one.tested]
+        tested = [one for one in found if one > 0]  # two strategies that are the same network never differ
         if tested:
             sentences.append(
                 f"Differences from {min(tested):.3f} to {max(tested):.3f} Dice, depending on the table, are the "

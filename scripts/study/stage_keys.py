@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class StageKeys:
         found = {name: {**self._content(self.base(name)), **self._content(name)} for name in self._texts}
         return {name: content for name, content in found.items() if "run" in content or name == "common"}
 
+    @property
+    def stages(self) -> set[str]:
+        """The names of all stages, and of their variants."""
+        return set(self.contents) - {"common"}
+
     def base(self, stage: str) -> str:
         """The stage that a variant is of; any other stage itself."""
         stages = self._content(stage).get(STAGES)
@@ -63,36 +68,70 @@ class StageKeys:
 
     def read_by(self, stage: str) -> set[str]:
         """The keys a stage reads: its own, and those of common.yaml that it refers to, directly or through others."""
-        common = self.contents["common"]
         text = self._texts[self.base(stage)] + self._texts[stage]
-        found, waiting = set(self.contents[stage]), set(OF_SHARED.findall(text)) & set(common)
+        return set(self.contents[stage]) | self._followed(OF_SHARED.findall(text))
+
+    def _followed(self, keys: Iterable[str]) -> set[str]:
+        """Those of ``keys`` that common.yaml has, and the keys there that they refer to."""
+        common = self.contents["common"]
+        found: set[str] = set()
+        waiting = set(keys) & set(common)
         while waiting:
             key = waiting.pop()
             found.add(key)
             waiting |= set(KEY_REFERENCE.findall(json.dumps(common[key]))) & set(common) - found
         return found
 
+    def read_of(self, stage: str, numbers: Mapping[str, Any]) -> list[str]:
+        """The keys of ``numbers`` that a stage reads, its own last: also those that values of others refer to."""
+        order = [None, self.base(stage), stage]
+        meant = {key: self.split(key) for key in numbers if self.split(key)[0] in order}
+        read = self.read_by(stage)
+        found: list[str] = []
+        while True:
+            known, found = found, [key for key, (_, bare) in meant.items() if group(bare) in read]
+            if len(found) == len(known):
+                return sorted(found, key=lambda key: order.index(meant[key][0]))
+            values = json.dumps([numbers[key] for key in found], default=str)
+            read = read | self._followed(KEY_REFERENCE.findall(values) + OF_SHARED.findall(values))
+
     def part(self, stage: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """Those of ``numbers`` that a stage reads, by bare keys; ``stage.key`` is for one stage and its variants."""
-        read = self.read_by(stage)
-        given = {key: (self.split(key), value) for key, value in numbers.items()}
-        order = [None, self.base(stage), stage]  # its own come last
-        mine = [(of, key, value) for (of, key), value in given.values() if of in order and group(key) in read]
-        return {key: value for of, key, value in sorted(mine, key=lambda one: order.index(one[0]))}
+        return {self.split(key)[1]: numbers[key] for key in self.read_of(stage, numbers)}
 
-    def of_stages(self, numbers: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
-        """``numbers`` for some stages alone, as ``stage.key`` of those that read them."""
+    def of_stages(self, numbers: Mapping[str, Any], stages: Sequence[str], where: str) -> dict[str, Any]:
+        """``numbers`` for some stages alone, as ``stage.key`` of those that read them.
+
+        Raises:
+            SemclError: for a key that none of them reads, naming it and ``where`` it is.
+        """
+        self.refuse_unread(numbers, stages, where)
         return {
-            f"{stage}.{key}": value
-            for stage in stages
-            for key, value in numbers.items()
-            if group(key) in self.read_by(stage)
+            f"{stage}.{self.split(key)[1]}": numbers[key] for stage in stages for key in self.read_of(stage, numbers)
         }
+
+    def refuse_unread(self, numbers: Mapping[str, Any], stages: Sequence[str], where: str) -> None:
+        """Refuse keys that none of some stages reads.
+
+        Raises:
+            SemclError: naming the first, and the nearest that one of them does read.
+        """
+        read = {key for stage in stages for key in self.read_of(stage, numbers)}
+        unread = next((key for key in numbers if key not in read), None)
+        if unread is not None:
+            known = {key for stage in stages for key in self.read_by(stage)}
+            near = difflib.get_close_matches(group(self.split(unread)[1]), known, 1)
+            raise SemclError(
+                f"none of the stages {', '.join(stages)} reads {unread}",
+                found=f"{unread} in {where}",
+                expected="keys of these stages, or of common.yaml that they refer to",
+                remedy=f"did you mean {near[0]}?" if near else f"leave {unread} out",
+            )
 
     def split(self, key: str) -> tuple[str | None, str]:
         """The stage of ``stage.key`` and the bare key; None for a key without a stage."""
         stage, dot, bare = key.partition(".")
-        return (stage, bare) if dot and stage in self.contents and stage != "common" else (None, key)
+        return (stage, bare) if dot and stage in self.stages else (None, key)
 
     def refuse_unknown(self, numbers: Iterable[str], where: str) -> None:
         """Refuse keys that no stage reads, or that the stage they are meant for does not.

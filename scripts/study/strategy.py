@@ -12,7 +12,7 @@ from ..errors import SemclError
 from ..job.overlays import PATHS, STAGES
 from ..plain import read_text, read_yaml, short
 from .stage_keys import StageKeys, group, over
-from .stage_shares import SELF_TRAINING, check_stages, in_order
+from .stage_shares import SELF_TRAINING, check_stages, in_order, predictor, teacher
 
 STRATEGIES = "strategies"  # of the bundle's configs
 KEYS = "YAML with keys of the configs"
@@ -43,6 +43,19 @@ class Strategy:
     def stages(self) -> dict[str, float]:
         """The stages that train, in their order, each with its share of the budget."""
         return in_order(read_overlay(self.overlay)[STAGES])
+
+    @property
+    def all_stages(self) -> list[str]:
+        """Every stage that it runs, also those that spend none of the budget."""
+        trained = self.stages
+        of_queries = {"pretrain", "train"} & set(trained)
+        others = {
+            "store": bool(of_queries),
+            "embed": "pretrain" in trained,
+            teacher(trained): SELF_TRAINING in trained,
+            predictor(trained) or "": predictor(trained) is not None,
+        }
+        return [*trained, *(stage for stage, runs in others.items() if runs)]
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -185,5 +198,6 @@ def find_strategies(names: Sequence[str], keys_of: StageKeys, budget: bool = Tru
         strategy = Strategy(path.stem, path.resolve())
         check_stages(path, read_overlay(path).get(STAGES))
         refuse_own(strategy.numbers, str(path), keys_of, budget)
+        keys_of.refuse_unread(strategy.numbers, strategy.all_stages, str(path))
         found.append(strategy)
     return found

@@ -15,7 +15,7 @@ from ..cohort.attention import require_attention
 from ..cohort.case import Case, input_files
 from ..cohort.datalist import load, stated_modality
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import has_note
+from ..cohort.provenance import NOTES
 from ..errors import SemclError, one_of
 from ..files import write_text
 from ..job.lock import Locks
@@ -94,9 +94,8 @@ class Study:
                 drop_stores(tasks)
         finally:
             runner.stop()
-        left = [task for task in tasks if not task.completed]
-        if left:
-            print(f"study: {len(tasks) - len(left)} of {len(tasks)} tasks are done; the report is made when all are")
+        if left := sum(not task.completed for task in tasks):
+            print(f"study: {len(tasks) - left} of {len(tasks)} tasks are done; the report is made when all are")
             return
         self.report(plan, pipelines)
 
@@ -115,9 +114,6 @@ class Study:
             strategies = swept(strategies, self.sweep, keys_of, budget)
         numbers = self.design.all_numbers(keys_of.folder)
         refuse_own(numbers, "the preset or overlays", keys_of, budget=False)
-        names = [strategy.name for strategy in strategies]
-        if self.design.baseline != "scratch":
-            one_of("--baseline", self.design.baseline, [FLOOR, *names])
         cases, table = load(self.dataset_dir), LabelTable.load(self.dataset_dir)
         plan = Plan(
             out=self.out.resolve(),
@@ -134,6 +130,8 @@ class Study:
             modality=stated_modality(self.dataset_dir),
             embeddings=self.design.embeddings,
         )
+        if self.design.baseline != "scratch":
+            one_of("--baseline", self.design.baseline, [FLOOR] * plan.has_floor + [one.name for one in strategies])
         plan.check()
         Output(plan.out, "a study", "--out").claim(input_files(cases))
         return plan
@@ -155,10 +153,11 @@ class Study:
                 expected="strategies that refine the maps, or that need none",
                 remedy=f"leave out {alone[0]}: the maps themselves are measured as {FLOOR!r}",
             )
-        if has_note(self.attention_dir):
+        noted = [name for name in NOTES if (self.attention_dir / name).is_file()]
+        if noted:
             raise SemclError(
                 "these attention maps have learnt from the cohort's own label maps",
-                found=f"maps of a coarse network in {self.attention_dir}",
+                found=f"maps that a stage wrote, as {self.attention_dir / noted[0]} says",
                 expected="maps made without this cohort's label maps, such as TotalSegmentator's",
                 remedy="leave out --attention_dir: each run then trains its coarse network on the labels it may use",
             )
@@ -175,6 +174,7 @@ class Study:
         names = [strategy.name for strategy in plan.strategies]
         now: dict[str, Any] = {
             "contrasts": [contrast.name for contrast in self._contrasts(plan)],
+            "tables": [cell.name for cell in plan.cells],
             "equivalence": self.design.equivalence,
             "tolerance": self.tolerance,
             "strategies": {strategy.name: plan.settings(strategy) for strategy in plan.strategies},
@@ -213,13 +213,13 @@ class Study:
             if before:
                 now |= {key: before[key] for key in ("contrasts", "equivalence") if key in before}
                 now |= {part: {**before.get(part, {}), **now[part]} for part in ("strategies", "data")}
+                now["tables"] = list(dict.fromkeys([*before.get("tables", ()), *now["tables"]]))
             write_text(path, json.dumps(now, indent=1))
 
     def _contrasts(self, plan: Plan) -> list[Contrast]:
         """The contrasts of the design."""
-        names = [strategy.name for strategy in plan.strategies]
-        shipped = shipped_files(plan.keys_of.folder / STRATEGIES)
-        return parse_contrasts(self.design.contrasts, names, list(shipped))
+        names, shipped = [one.name for one in plan.strategies], list(shipped_files(plan.keys_of.folder / STRATEGIES))
+        return parse_contrasts(self.design.contrasts, names, shipped, plan.has_floor)
 
     def report(self, plan: Plan, pipelines: Pipelines) -> None:
         """Compare the strategies and write the report."""
@@ -229,7 +229,8 @@ class Study:
         started = read_note(plan.out / PROTOCOL, "what a study was started with", "run the study again")
         named = [Contrast.named(name) for name in started["contrasts"]]
         design = replace(self.design, equivalence=started.get("equivalence", self.design.equivalence))
-        StudyReport(Results(plan, pipelines), self.dataset_dir.resolve().name, design, named).write()
+        results, cohort = Results(plan, pipelines), self.dataset_dir.resolve().name
+        StudyReport(results, cohort, design, named, started.get("tables", ())).write()
 
 
 def _changed(part: str, name: str, before: Any, now: Any, path: Path) -> SemclError:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ..errors import SemclError
 from ..plain import parse_yaml
 from .stage_keys import StageKeys, group
-from .stage_shares import predictor
 from .strategy import Strategy, refuse_own
 
 GRID = {"grid", "spatial_dims", "patch_size", "spacing", "window", "extend", "islands"}  # what a query store depends on
@@ -19,8 +18,8 @@ def swept(strategies: Sequence[Strategy], sweep: str, keys_of: StageKeys, budget
     A strategy none of whose stages has the key is left as it is.
 
     Raises:
-        SemclError: when the sweep does not have this form, its key is one the study sets itself, or it varies for one
-            stage a key that all must share.
+        SemclError: when the sweep does not have this form, its key is one the study sets itself or that no strategy
+            reads, or it varies for one stage a key that all must share.
     """
     key, _, listed = (part.strip() for part in sweep.partition("="))
     try:
@@ -45,9 +44,16 @@ def swept(strategies: Sequence[Strategy], sweep: str, keys_of: StageKeys, budget
         )
     found = []
     for strategy in strategies:
-        stages = [*strategy.stages, *filter(None, [predictor(strategy.stages)])]
-        if any(keys_of.part(name, {key: values[0]}) for name in stages):
+        given = {**strategy.numbers, key: values[0]}
+        if any(key in keys_of.read_of(name, given) for name in strategy.all_stages):
             found += [Strategy(f"{strategy.name} {key}={value}", strategy.overlay, {key: value}) for value in values]
         else:
             found.append(strategy)
+    if found == list(strategies):
+        raise SemclError(
+            "a sweep changes nothing",
+            found=f"{sweep!r}, and no stage of {', '.join(strategy.name for strategy in strategies)} reads {key}",
+            expected="a key of a stage that is run",
+            remedy="add a strategy with such a stage to --strategies, or leave out --sweep",
+        )
     return found

@@ -101,9 +101,9 @@ class Table:
 
     def latex(self) -> str:
         """The table for a paper (booktabs)."""
-        methods = self.measured.arms
+        methods, lines = self.measured.arms, self.lines()
         body = []
-        for line in self.lines():
+        for line in lines:
             entries = []
             for method in methods:
                 mean, sd = line["found"][method]
@@ -111,9 +111,10 @@ class Table:
                 entries.append(f"\\textbf{{{entry}}}" if method == line["best"] else entry)
             body.append(" & ".join([_tex(line["organ"]), *entries]) + r" \\")
         head = " & ".join(["Organ", *map(_tex, methods)])
+        fewer = [f"{_tex(one['organ'])}: {one['patients']}" for one in lines if one["patients"] < lines[0]["patients"]]
         caption = (
-            f"{_tex(self.title)}. Dice, mean $\\pm$ SD over {self.results.sizes[1]} patients of the mean over "
-            f"{self.results.plan.seeds} runs."
+            f"{_tex(self.title)}. Dice, mean $\\pm$ SD over {lines[0]['patients']} patients "
+            f"{'(' + ', '.join(fewer) + ') ' if fewer else ''}of the mean over {self.results.plan.seeds} runs."
         )
         rows = "\n".join([body[0], r"\midrule", *body[1:]])
         return (

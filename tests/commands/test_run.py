@@ -80,6 +80,40 @@ def test_an_interrupted_chain_goes_on_in_its_stage(cohort, started):
     ]
 
 
+def test_a_stage_is_not_resumed_where_one_before_it_is_repeated(cohort, started):
+    """It was interrupted when it had begun with other weights."""
+    calls, fails = started
+    fails["stage"] = "train"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort))
+    fails.clear()
+    (cohort / "jobs" / "train.checkpoint.pt").write_bytes(b"x")
+    run(str(cohort), start="coarse")
+    assert [(stage, bool(resume)) for stage, _, resume in calls[3:]] == [(stage, False) for stage in BY_SLICES]
+    assert (cohort / "jobs" / "train.checkpoint.previous.pt").read_bytes() == b"x"
+
+
+def test_changed_label_maps_are_said_before_anything_has_completed(cohort, started, capsys):
+    _, fails = started
+    fails["stage"] = "segment"
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort))
+    label = next(case.label for case in datalist.load(cohort) if case.label is not None)
+    label.write_bytes(label.read_bytes() + b" ")
+    with pytest.raises(SemclError, match="broken"):
+        run(str(cohort))
+    assert "have changed since" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stages", ["[pretrian]", "pretrain", "[]"])
+def test_an_overlay_for_stages_that_there_are_not_is_refused(stages, cohort, started, tmp_path):
+    calls, _ = started
+    (tmp_path / "mine.yaml").write_text(f"stages: {stages}\nmax_epochs: 3\n")
+    with pytest.raises(SemclError, match=r"(?s)does not say which stages it is for.*a list such as stages: \[train\]"):
+        run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
+    assert calls == []
+
+
 def test_a_stage_interrupted_with_another_overlay_starts_over_and_its_checkpoint_is_kept(cohort, started, tmp_path):
     calls, fails = started
     fails["stage"] = "pretrain"

@@ -95,3 +95,14 @@ def test_a_case_without_a_map(tmp_path):
     (tmp_path / "ab.nii.gz").touch()
     (tmp_path / "a").mkdir()
     assert map_of(tmp_path, "a") is None
+
+
+def test_masks_and_numbers_of_other_names_alone_are_refused(truth, scan, table, tmp_path):
+    for name, of in {"Leber": "liver", "Niere": "left_kidney"}.items():
+        write_nifti(tmp_path / "a" / f"{name}.nii.gz", truth[of].astype(np.uint8), AFFINE)
+    message = r"(?s)case a: nothing in the map of another tool is an organ.*Leber, Niere of .*set tool_names"
+    with pytest.raises(SemclError, match=message):
+        read_map(scan, tmp_path / "a", {}, table)
+    nib.save(stored(truth), tmp_path / "b.nii.gz")
+    with pytest.raises(SemclError, match="nothing in the map of another tool is an organ"):
+        read_map(scan, tmp_path / "b.nii.gz", {5: "Leber"}, table)

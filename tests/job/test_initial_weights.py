@@ -52,6 +52,16 @@ def test_features_are_those_of_the_checkpoint_whatever_the_mask(container, segre
     assert "1 with weights of 0 for the attention mask: convInit.conv.weight" in said
 
 
+def test_a_channel_that_is_taken_for_the_mask_s_is_said(tmp_path, capsys):
+    network = SegResNet(spatial_dims=2, in_channels=2, out_channels=5, blocks_up=(1, 1), **NUMBERS)
+    torch.save(network.state_dict(), tmp_path / "t2_and_adc.pt")
+    started(tmp_path / "t2_and_adc.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
+    assert "the last of its 2 input channels is taken for that of the attention mask" in capsys.readouterr().out
+    (tmp_path / "t2_and_adc.json").write_text(json.dumps({"stage": "pretrain.yaml", "cohort": "c"}))
+    started(tmp_path / "t2_and_adc.pt", SegResNetEncoder(2, 2, **NUMBERS), 2)
+    assert "taken for" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("kind", "inputs"), [(SwinUNETREncoder, 3), (UNetEncoder, 2)])
 def test_every_layer_that_sees_the_image_is_widened(kind, inputs):
     numbers = {"feature_size": 12, "depths": [1, 1, 1, 1]} if kind is SwinUNETREncoder else {"num_res_units": 1}
@@ -147,6 +157,7 @@ class Code:
     ("content", "message"),
     [
         ({"a.weight": torch.zeros(2)}, r"(?s)nothing in other.pt fits.*a.weight.*convInit"),
+        ({"layers.0.0.norm1.weight": torch.zeros(8)}, r"(?s)nothing in other.pt fits"),
         ({"epoch": 3}, "(?s)nothing in other.pt fits.*none"),
         ({"code": Code()}, "(?s)cannot be read as weights.*weights_only=False"),
         ({"convInit.conv.weight": torch.full((8, 2, 3, 3), torch.nan)}, "holds weights that are not finite"),

@@ -436,6 +436,18 @@ def test_a_checkpoint_of_another_cohort_or_label_table_is_refused(make: Callable
         make(resume=True, origin=ORIGIN | {key: "999999"}).begin()
 
 
+def test_a_checkpoint_of_other_label_maps_is_refused(make: Callable[..., Job]) -> None:
+    job = make(label_maps="few")
+    job.begin()
+    job.save({"epoch": 2, "round": 0, "iteration": 6, "parts": {}})
+    ended(job)
+    other = make(resume=True, label_maps="more")
+    with pytest.raises(SemclError, match=r"(?s)of another run.*label maps: others.*label maps and label table"):
+        other.begin()
+    ended(other)
+    make(resume=True, label_maps="few").begin()
+
+
 def test_all_differences_are_reported_at_once(make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make)
     monkeypatch.setattr(config_check, "running_config", lambda: {"max_epochs": 6, "seed": 1})

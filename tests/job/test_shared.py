@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from scripts.errors import SemclError
+from scripts.errors import SemclError, root_cause
 from scripts.job.shared import shared
 
 CONFIGS = Path("bundle/configs")
@@ -34,3 +34,11 @@ def test_unknown_shared_names_are_attribute_errors():
 def test_shared_numbers_need_a_config():
     with pytest.raises(SemclError, match=r"(?s)outside of a config.*shared: .*common.yaml instead"):
         shared("bundle")
+
+
+def test_a_section_called_common_is_refused(cohort):
+    """Its numbers would take effect, and nothing would check or note them."""
+    config = parser("train", common={"window": [0, 80]}, dataset_dir=str(cohort))
+    with pytest.raises(RuntimeError) as raised:  # of MONAI, which evaluates it
+        config.get_parsed_content("shared")
+    assert "a section common" in str(root_cause(raised.value))

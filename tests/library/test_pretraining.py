@@ -112,6 +112,11 @@ def test_any_number_of_steps_can_be_taken():
         (convolutions(), {"features": lambda image: [image, image[0]]}, r"feature maps.*16\), \(1, 16, 16\)"),
         (convolutions(), {"queries": [{"image": torch.zeros(1, 16, 16)}]}, "a query without attention, cluster"),
         (convolutions(), {"queries": []}, "a query without image"),
+        (
+            convolutions(),
+            {"queries": [{**one, "image": 200 * one["image"]} for one in made_queries()]},
+            "intensities are not those of a window.*found:    -199.*-1 to 1",
+        ),
         (convolutions(), {"queries": [*made_queries(), made_queries()[0] | {"cluster": None}]}, "cluster None"),
         (convolutions(), {"queries": [*made_queries(), {"image": torch.zeros(1, 16, 16)}]}, "query without attention"),
         (convolutions(), {"queries": made_queries() + made_queries(side=12)}, r"\(1, 12, 12\) at 16, \(1, 16, 16\)"),

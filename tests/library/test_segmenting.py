@@ -62,6 +62,7 @@ def test_what_cannot_be_segmented_is_named(trained, tmp_path):
         (MetaTensor(torch.zeros(2, 4, 4, 4)), "a volume is not 3-D.*with 2 channels"),
         (MetaTensor(torch.full((4, 4, 4), torch.nan)), "not finite.*a MetaTensor"),
         (MetaTensor(torch.zeros(4, 4, 4), affine=torch.diag(torch.tensor([0.0, 1, 1, 1]))), "no usable affine"),
+        (MetaTensor(torch.rand(8, 8, 8)), "shows next to nothing"),
         (tmp_path / "none.nii.gz", "case none: a file of the datalist is missing"),
     ):
         with pytest.raises(SemclError, match=f"(?s){problem}"):
@@ -72,6 +73,9 @@ def test_what_cannot_be_segmented_is_named(trained, tmp_path):
         segment(scan, models, test_viewz=5)
     with pytest.raises(SemclError, match="--smallest_island is out of bounds"):
         segment(scan, models, smallest_island=7.0)
+    for given in ({"tool_maps": str(tmp_path)}, {"coarse_command": "cp {image} {out}"}):
+        with pytest.raises(SemclError, match=r"(?s)need the map of another tool.*attention="):
+            segment(scan, models, **given)
 
 
 def test_an_overlay_that_was_edited_is_read_again(trained, tmp_path):

@@ -222,3 +222,6 @@ def test_a_scan_that_cannot_be_read_is_left_out(cohort, anywhere, capsys):
     run(adjusted(cohort, without)[0])
     assert "left out of the volumes" in capsys.readouterr().err
     assert torch.equal(whole.bias, without.bias)
+    failed = []
+    run(adjusted(cohort, by_brightness(), fail=lambda case, why: failed.append((case, str(why))))[0])
+    assert [case for case, why in failed if "cannot be read" in why] == [broken.id]

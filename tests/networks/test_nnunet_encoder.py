@@ -1,6 +1,7 @@
 """nnU-Net's own networks, where its package is installed."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from scripts.errors import SemclError
 from scripts.export.export import checked_fold, write_export
 from scripts.export.readme import Facts
 from scripts.networks.encoder import check_encoder
-from scripts.networks.nnunet_encoder import NnUNetEncoder, read_architecture
+from scripts.networks.nnunet_encoder import NnUNetEncoder, read_architecture, read_axes
 
 COMMON = {
     "n_stages": 3,
@@ -72,9 +73,34 @@ def test_weights_go_through_nnunets_own_loader(name, plans, tmp_path):
     ).eval()
     loader.load_pretrained_weights(theirs, str(tmp_path / "weights.pth"))
     with torch.no_grad():
-        maps = theirs.encoder(images)
+        maps = [found.permute(0, 1, 4, 3, 2) for found in theirs.encoder(images.permute(0, 1, 4, 3, 2))]  # Z, Y, X
         ours = encoder(torch.cat([images, torch.zeros_like(images)], 1))
     assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(maps, ours, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("forward", "shapes"),
+    [
+        ([0, 1, 2], [(32, 16, 8), (16, 8, 8), (8, 4, 4)]),  # Z is not subsampled at first, as the plans' first axis
+        ([2, 0, 1], [(32, 16, 8), (32, 8, 4), (16, 4, 2)]),  # nor is X
+    ],
+)
+def test_axes_are_those_of_nnunet_s_arrays(forward, shapes, plans):
+    pytest.importorskip("dynamic_network_architectures", reason="pip install dynamic-network-architectures")
+    path = Path(plans())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"transpose_forward": forward}))
+    found = NnUNetEncoder(3, 2, str(path))(torch.zeros(1, 2, 32, 16, 8))
+    assert [tuple(one.shape[2:]) for one in found] == shapes
+
+
+def test_slices_that_are_not_axial_are_refused(tmp_path):
+    path = tmp_path / "plans.json"
+    path.write_text(json.dumps({"transpose_forward": [2, 0, 1]}))
+    assert read_axes(path, 3) == [0, 2, 1]
+    with pytest.raises(SemclError, match=r"(?s)slices that are not axial.*\[2, 0, 1\].*3-D"):
+        read_axes(path, 2)
+    path.write_text("{}")
+    assert read_axes(path, 2) == [1, 0]
 
 
 def test_a_file_that_is_no_plan_is_refused(plans, tmp_path):

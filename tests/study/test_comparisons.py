@@ -78,7 +78,9 @@ def test_folds_take_the_place_of_patients():
     measured, folds = table(6), [number % 4 for number in range(22)]
     with_folds = Measured("all", ARMS, measured.values, folds=folds)
     as_patients = Measured("all", ARMS, fold_means(measured.values, folds))
-    assert compare_contrasts([with_folds], [AB])[0].tested == compare_contrasts([as_patients], [AB])[0].tested
+    found, expected = (compare_contrasts([one], [AB])[0].tested for one in (with_folds, as_patients))
+    assert found.against == expected.against
+    assert [*vars(found).values()][1:] == pytest.approx([*vars(expected).values()][1:])
     assert compare_contrasts([with_folds], [AB])[0].patients == 22
 
 
@@ -128,3 +130,12 @@ def test_organs_are_not_called_different_by_the_seeds(seeds, patients):
     print(f"{seeds} seeds, {patients} patients, 13 organs: {wrong / count:.1%}; max-T {by_patients / count:.1%}")
     assert wrong / count < 0.085
     assert by_patients / count > (0.08 if patients == 9 else 0.8)
+
+
+def test_tables_that_a_study_was_started_with_count_where_they_are_left_out():
+    both = compare_contrasts([table(6, 0.01, name="two"), table(9, name="four")], [AB, AC])
+    one = compare_contrasts([table(6, 0.01, name="two")], [AB, AC], missing=1)
+    alone = compare_contrasts([table(6, 0.01, name="two")], [AB, AC])
+    assert [len(found) for found in (both, one, alone)] == [4, 2, 2]
+    assert one[0].p_corrected >= both[0].p_corrected > alone[0].p_corrected
+    assert one[0].tested.detectable == both[0].tested.detectable > alone[0].tested.detectable

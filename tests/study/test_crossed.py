@@ -106,6 +106,13 @@ def test_fold_means_average_the_patients_of_a_fold():
     assert fold_means(values, [0, 2, 1, 0, 1, 2]).tolist() == [[[1.5, 3, 3], [7.5, 9, 9]]]
 
 
+def test_folds_count_by_their_size_so_that_the_difference_is_that_of_the_patients_means():
+    values = draw(np.random.default_rng(3), 1, 3, 4, 9)[0]
+    folds = [0, 0, 1, 1, 2, 2, 3, 3, 4]
+    found = estimate(fold_means(values, folds), [1, -1, 0]).difference
+    assert found == pytest.approx(values[0].mean() - values[1].mean())
+
+
 # how often they err: 20 000 studies without a difference
 
 

@@ -121,9 +121,43 @@ def test_a_budget_of_nothing_replaces_the_preset_s_too(tmp_path: Path) -> None:
 
 def test_overlays_come_after_the_preset_s(tmp_path: Path) -> None:
     path = str(preset_of(tmp_path, overlays=["standard"]))
-    mine = str(overlay(tmp_path, "more", "margin: 4\n"))
-    assert read_design(path, CONFIGS, {"overlays": [mine]}).overlays == ["standard", mine]
-    assert read_design(path, CONFIGS, {"overlays": None}).overlays == ["standard"]
+    mine = str(overlay(tmp_path, "more", "margin: 4\npatch_size: 96\n"))
+    with_mine = read_design(path, CONFIGS, {"overlays": [mine]})
+    assert with_mine.overlays == read_design(path, CONFIGS, {"overlays": None}).overlays == ["standard"]
+    assert {**with_mine.all_numbers(CONFIGS), "margin": 4, "patch_size": 96} == with_mine.all_numbers(CONFIGS)
+
+
+def test_an_overlay_s_key_of_one_stage_goes_before_the_preset_s_key_of_all(tmp_path: Path) -> None:
+    path = str(preset_of(tmp_path, numbers={"clusters_per_batch": 2, "spacing": [1, 1, 0]}))
+    mine = str(overlay(tmp_path, "other", "train.clusters_per_batch: 8\n"))
+    found = read_design(path, CONFIGS, {"overlays": [mine]}).all_numbers(CONFIGS)
+    assert KEYS.part("train", found) == {"spacing": [1, 1, 0], "clusters_per_batch": 8}
+    assert KEYS.part("pretrain", found) == {"spacing": [1, 1, 0], "clusters_per_batch": 2}
+
+
+def test_an_overlay_for_some_stages_leaves_the_preset_s_numbers_to_the_others(tmp_path: Path) -> None:
+    path = str(preset_of(tmp_path, numbers={"clusters_per_batch": 2, "spacing": [1, 1, 0]}))
+    mine = str(overlay(tmp_path, "other", "stages: [train]\nclusters_per_batch: 8\ntrain.margin: 4\n"))
+    found = read_design(path, CONFIGS, {"overlays": [mine]}).all_numbers(CONFIGS)
+    assert KEYS.part("train", found) == {"spacing": [1, 1, 0], "clusters_per_batch": 8, "margin": 4}
+    assert KEYS.part("pretrain", found) == {"spacing": [1, 1, 0], "clusters_per_batch": 2}
+    assert KEYS.part("store", found) == {"spacing": [1, 1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "stages: [segment]\nlearning_rat: 0.1\n",
+            "none of the stages segment reads learning_rat\n.*did you mean learning_r",
+        ),
+        ("stages: [segment]\ntrain.margin: 4\n", r"none of the stages segment reads train\.margin"),
+        ("stages: [segmnt]\nlearning_rate: 0.1\n", "segmnt"),
+    ],
+)
+def test_a_key_that_an_overlay_s_stages_do_not_read_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SemclError, match=f"(?s){message}"):
+        read_design(str(preset_of(tmp_path)), CONFIGS, {"overlays": [str(overlay(tmp_path, "other", text))]})
 
 
 # cells
@@ -256,6 +290,8 @@ def test_contrasts_of_strategies_that_are_not_run_are_left_out() -> None:
         Contrast("semantic", (FLOOR,)),
     ]
     assert parse_contrasts(["semantic - a"], ["semantic"], ["a"]) == []
+    floorless = parse_contrasts([f"a - b, {FLOOR}", f"a - {FLOOR}"], ["a", "b"], floor=False)
+    assert floorless == [Contrast("a", ("b",))]  # which has no maps that are refined
 
 
 def test_the_coarse_map_may_come_first() -> None:

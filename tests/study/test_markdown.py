@@ -57,7 +57,7 @@ def test_it_holds_each_table_with_its_numbers(report: StudyReport) -> None:
         assert [row[0] for row in costs[2:]] == ["scratch", "organ", "semantic"]
         assert [row[1] for row in costs[2:]] == ["30", "40", "40"]
     assert rest[8] == [
-        ["embeddings", "untrained", "organ", "semantic"], ["---"] * 4,
+        ["embeddings, mean over all tables", "untrained", "organ", "semantic"], ["---"] * 4,
         ["same organ", "0.250", "0.625", "0.625"], ["rank", "0.500", "-", "-"],
     ]  # fmt: skip
     assert all(len({len(row) for row in table}) == 1 for table in [named, *rest])

@@ -141,7 +141,7 @@ def test_settings_are_of_a_strategy_s_stages_and_their_numbers(tmp_path: Path) -
     )
     multiclass, scratch, semantic = (plan.settings(strategy) for strategy in plan.strategies)
     assert [name for name in semantic if name not in ("stages", "version")] == [
-        "segment", "pretrain", "train", "inference",
+        "segment", "pretrain", "train", "store", "inference",
     ]  # fmt: skip
     given = {"precision": "bfloat16", "learning_rate": "0.1"}
     assert multiclass["segment"][1] == given
@@ -186,7 +186,10 @@ def test_with_attention_made_elsewhere_no_coarse_network_is_trained(tmp_path: Pa
     names = ["scratch", "semantic", mine, slices, "multiclass-simclr"]
     plan = made_plan(tmp_path, names, attention_dir=tmp_path / "cohort" / "attention")
     assert [plan.stages(strategy) for strategy in plan.strategies] == [
-        ["train", "inference"], ["pretrain", "train", "inference"], ["train", "inference"], ["train", "inference"],
+        ["train", "store", "inference"],
+        ["pretrain", "train", "store", "embed", "inference"],
+        ["train", "store", "inference"],
+        ["train", "store", "inference"],
         ["pretrain_slices", "segment", "segment_inference"],
     ]  # fmt: skip
 

@@ -88,6 +88,16 @@ def test_a_key_of_one_stage_is_for_it_alone() -> None:
     assert KEYS.part("store", numbers) == {}
 
 
+def test_a_number_that_another_refers_to_is_read_with_it() -> None:
+    numbers = {"spacing": "@segment_spacing", "segment_spacing": [4, 4, 5], "temperatur": 1}
+    for stage in ("store", "pretrain", "embed", "segment"):
+        assert KEYS.part(stage, numbers) == {"spacing": "@segment_spacing", "segment_spacing": [4, 4, 5]}, stage
+    assert (
+        KEYS.part("store", {"spacing": "$list(@shared.segment_spacing)", "segment_spacing": 1})["segment_spacing"] == 1
+    )
+    assert KEYS.part("store", {"segment_spacing": [4, 4, 5]}) == {}
+
+
 def test_a_key_of_one_stage_goes_before_that_of_all_in_any_order() -> None:
     assert KEYS.part("train", {"learning_rate": 0.2, "train.learning_rate": 0.1}) == {"learning_rate": 0.1}
     assert KEYS.part("train", {"train.learning_rate": 0.1, "learning_rate": 0.2}) == {"learning_rate": 0.1}

@@ -9,7 +9,7 @@ import pytest
 from scripts.errors import SemclError
 from scripts.study.stage_shares import PIPELINE_STAGES
 from scripts.study.strategy import find_strategies
-from tests.study.made import BUNDLE, KEYS, SHIPPED, overlay, strategy_file
+from tests.study.made import BUNDLE, KEYS, SHIPPED, made_pipelines, made_plan, overlay, strategy_file
 
 FOLDER = BUNDLE / "configs" / "strategies"
 
@@ -60,13 +60,11 @@ def test_maps_are_of_the_coarse_network_or_of_a_plain_one_before_a_refiner(
 
 
 def test_a_strategy_of_ones_own_is_a_path_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (
-        "# Warm,\n# and slow.\nstages: {train: 0.5, coarse: 0.5}\ntemperature: 0.2  # high\n# not of the description\n"
-    )
+    text = "# Warm,\n# and slow.\nstages: {train: 0.5, coarse: 0.5}\nmargin: 4  # wide\n# not of the description\n"
     overlay(tmp_path / "my own", "warm start", text)
     monkeypatch.chdir(tmp_path)
     (found,) = find_strategies(["my own/warm start.yaml"], KEYS)
-    assert (found.name, found.numbers, found.about) == ("warm start", {"temperature": 0.2}, "Warm, and slow.")
+    assert (found.name, found.numbers, found.about) == ("warm start", {"margin": 4}, "Warm, and slow.")
     assert list(found.stages) == ["coarse", "train"]  # in the order they run
     assert found.overlay.is_absolute()
 
@@ -159,3 +157,26 @@ def test_a_key_that_no_stage_reads_is_refused_with_the_nearest(tmp_path: Path) -
     path = strategy_file(tmp_path, "mine", "temprature: 0.2\n")
     with pytest.raises(SemclError, match=r"(?s)no stage reads temprature.*mine\.yaml.*did you mean temperature"):
         find_strategies([path], KEYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("temperature: 0.2\n", "none of the stages segment, segment_inference reads temperature"),
+        ("pretrain.learning_rate: 0.1\n", r"reads pretrain\.learning_rate"),
+        ("pictures: 3\n", "reads pictures"),
+    ],
+)
+def test_a_key_that_no_stage_of_a_strategy_reads_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """Else it would be another strategy's network under another name."""
+    with pytest.raises(SemclError, match=f"(?s){message}.*mine\\.yaml"):
+        find_strategies([strategy_file(tmp_path, "mine", text, stages="{segment: 1.0}")], KEYS)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_stage_of_a_run_is_among_all_stages(tmp_path: Path, name: str) -> None:
+    plan = made_plan(tmp_path, [name])
+    pipelines = made_pipelines(plan)
+    ran = {step.stage for run in plan.runs() for step in pipelines.steps(run)}
+    bases = {KEYS.base(stage) for stage in plan.strategies[0].all_stages}
+    assert ran == bases

@@ -16,7 +16,6 @@ import pytest
 
 from scripts import __main__ as command_line
 from scripts.cohort import datalist
-from scripts.cohort.provenance import note_attention
 from scripts.errors import SemclError
 from scripts.evaluate.rows import Row
 from scripts.job.shard import Shard
@@ -29,6 +28,7 @@ from scripts.study.runner import Runner, Task
 from scripts.study.stage_shares import PIPELINE_STAGES
 from scripts.study.step import LEFT_OUT_NOTE, Step
 from scripts.study.step_process import METHOD
+from scripts.study.strategy import FLOOR
 from scripts.study.study import Study, usual_workers
 from tests.stages import ROOT
 from tests.study.made import (
@@ -200,6 +200,15 @@ def test_contrasts_stay_what_they_were_when_strategies_are_added(study: Study, t
     (table,) = json.loads((study.out / "summary.json").read_text())["tables"]
     assert [line["contrast"] for line in table["named"]] == ["semantic - scratch"]
     assert "semantic - best(scratch, organ)" in [line["contrast"] for line in table["exploratory"]]
+
+
+def test_tables_of_the_start_that_are_left_out_count_in_the_correction(study: Study, trained: Trained) -> None:
+    with_design(study, labels=["2", "4"]).run()
+    with_design(study, labels=["2"]).run()
+    content = json.loads((study.out / "summary.json").read_text())
+    assert len(content["tables"]) == 1
+    assert any("was started with 1 table more (4 patients)" in sentence for sentence in content["claims"])
+    assert json.loads((study.out / "study.json").read_text())["tables"] == ["2 patients", "4 patients"]
 
 
 def test_a_strategy_of_a_named_contrast_is_not_left_out(study: Study, trained: Trained) -> None:
@@ -417,6 +426,10 @@ PLACES = {
     "a typo in a sweep": ({"sweep": "temprature=1,2"}, "no stage reads temprature.*did you mean temperature"),
     "no cohort": ({"dataset_dir": Path("nowhere")}, "dataset_dir is not a folder"),
     "no bundle": ({"bundle_root": Path("nowhere")}, r"the bundle is missing.*set --bundle_root"),
+    "no coarse map": (
+        {"design": design_of(strategies=["multiclass"], contrasts=[], baseline=FLOOR)},
+        "--baseline.*coarse map",
+    ),
     "no attention": ({"attention_dir": Path("nowhere")}, r"attention maps are missing.*14 of 14 cases"),
 }
 
@@ -428,11 +441,14 @@ def test_invalid_places_are_refused(study: Study, trained: Trained, changes: dic
     assert trained.titles == []
 
 
-def test_attention_maps_of_the_coarse_stage_are_refused(study: Study, trained: Trained) -> None:
+@pytest.mark.parametrize("note", ["attention.json", "predictions.json"])
+def test_maps_that_a_stage_wrote_are_refused(study: Study, trained: Trained, note: str) -> None:
     """They have learnt from label maps of the cohort, so that they would bring all of them into every run."""
     folder = study.dataset_dir / "attention"
-    note_attention(folder, {"cohort": "c0ffee"})
-    message = r"(?s)have learnt from the cohort's own label maps.*maps of a coarse network.*leave out --attention_dir"
+    (folder / note).write_text(json.dumps({"cohort": "c0ffee"}))
+    message = (
+        r"(?s)have learnt from the cohort's own label maps.*that a stage wrote, as .*json.*leave out --attention_dir"
+    )
     with pytest.raises(SemclError, match=message):
         replace(study, attention_dir=folder).run()
     assert not study.out.exists()
@@ -499,7 +515,7 @@ def test_the_command_line_s_defaults_are_the_preset_s_wherever_it_is_called(
     monkeypatch.chdir(tmp_path)
     assert given("--dataset_dir", "cohort") == Study(
         dataset_dir=Path("cohort"), bundle_root=BUNDLE, out=Path("cohort/study"),
-        design=replace(read_design("small", BUNDLE / "configs", {}), overlays=[]), sweep=None, attention_dir=None,
+        design=read_design("small", BUNDLE / "configs", {}), sweep=None, attention_dir=None,
         tolerance=2.0, workers=usual_workers(), share=None,
     )  # fmt: skip
 
@@ -523,7 +539,7 @@ def test_the_command_line_s_words(given: Any, tmp_path: Path) -> None:
     assert design.strategies == ["semantic", "my own/warm start.yaml"]
     assert [amount.name for amount in design.amounts] == ["2 patients", "10%", "100%"]
     assert [cell.budget for cell in design.cells[:3]] == [15, 30, 60]
-    assert (design.overlays, design.baseline, design.seeds, design.folds) == ([str(numbers)], "warm start", 5, 4)
+    assert (design.numbers["margin"], design.baseline, design.seeds, design.folds) == (4, "warm start", 5, 4)
     assert (study.sweep, study.share, study.out) == ("temperature=0.1,0.2", Shard(1, 12), Path("2026"))
     assert (study.workers, study.tolerance, study.attention_dir) == (2, 1, Path("maps"))
     assert design.contrasts == read_design("smoke", BUNDLE / "configs", {}).contrasts

@@ -95,3 +95,17 @@ def test_queries_are_cut_alike_in_all_stages() -> None:
 def test_a_sweep_does_not_set_what_the_study_sets_nor_what_nobody_reads(sweep: str, message: str) -> None:
     with pytest.raises(SemclError, match=f"(?s){message}"):
         swept(find_strategies(["semantic"], KEYS), sweep, KEYS)
+
+
+@pytest.mark.parametrize(
+    "sweep", ["temperature=0.1,0.2", "pseudo_labels.certain=0.5,0.9", "pretrain.learning_rate=1,2"]
+)
+def test_a_sweep_that_changes_nothing_is_refused(sweep: str) -> None:
+    with pytest.raises(SemclError, match=r"(?s)a sweep changes nothing.*no stage of scratch, multiclass reads"):
+        swept(find_strategies(["scratch", "multiclass"], KEYS), sweep, KEYS)
+
+
+def test_a_sweep_may_be_of_pseudo_labels() -> None:
+    found = swept(find_strategies(["self-training", "scratch"], KEYS), "pseudo_labels.certain=0.5,0.9", KEYS)
+    names = ["self-training pseudo_labels.certain=0.5", "self-training pseudo_labels.certain=0.9", "scratch"]
+    assert [one.name for one in found] == names

@@ -247,7 +247,9 @@ def read_latex(text: str) -> tuple[str, list[list[str]]]:
 
 def test_latex_holds_together(table: Table) -> None:
     caption, (head, *rows) = read_latex(table.latex())
-    assert caption == ("Label maps of 2 patients. Dice, mean $\\pm$ SD over 6 patients of the mean over 3 runs.")
+    assert caption == (
+        "Label maps of 2 patients. Dice, mean $\\pm$ SD over 6 patients (bile\\_duct: 5) of the mean over 3 runs."
+    )
     assert head == ["Organ", FLOOR, *LEVELS]
     assert [row[0] for row in rows] == ["all organs", "liver", "bile\\_duct"]
 
