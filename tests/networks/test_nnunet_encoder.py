@@ -61,7 +61,8 @@ def test_weights_go_through_nnunets_own_loader(name, plans, tmp_path):
     images = torch.randn(1, 1, 16, 16, 16)
     folded, differs, _ = checked_fold(encoder, images, 5, 0.0)
     assert differs < 1e-5
-    facts = Facts("c", ("liver",), "c1", "p1", 1, 5, "zeros", 0.0, 1, differs, differs)
+    numbers = {"window": [0, 1], "spacing": [2, 2, 2], "patch_size": 16, "pooling": "regions", "show_attention": True}
+    facts = Facts("c", ("liver",), "c1", "p1", [], None, numbers, 1, 5, "zeros", 0.0, True, 1, differs, differs)
     write_export(tmp_path / "weights.pth", folded, "nnunet", facts)
     assert "-pretrained_weights weights.pth" in (tmp_path / "weights.md").read_text()
     loader = pytest.importorskip("nnunetv2.run.load_pretrained_weights", reason="pip install nnunetv2")
