@@ -65,14 +65,14 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
 
 
 def _note(algorithm: Generated, begun: Mapping[str, Any]) -> None:
-    write_text(algorithm.cohort / "jobs" / "chain.json", json.dumps(begun, indent=1))
+    write_text(algorithm.note, json.dumps(begun, indent=1))
 
 
 def _begin(algorithm: Generated) -> tuple[dict[str, Any], bool]:
     """What has been done with these numbers, and whether a run goes on with it."""
-    progress, note = algorithm.models / PROGRESS, algorithm.cohort / "jobs" / "chain.json"
+    progress = algorithm.models / PROGRESS
     begun: dict[str, Any] = {"numbers": json.loads(json.dumps(algorithm.numbers)), "done": []}
-    noted = shown_note(note)
+    noted = shown_note(algorithm.note)
     goes_on = (
         not progress.is_file() and noted.get("numbers") == begun["numbers"] and isinstance(noted.get("done"), list)
     )

@@ -9,10 +9,12 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from ..sidefiles import shown_note
 from .flat_names import StageNumbers, config_of, staged
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 CONFIG = "hyper_parameters.yaml"
+TRAINED_WITH = "cohort/jobs/chain.json"
 MLFLOW = {"mlflow_tracking_uri": "tracking_uri", "mlflow_experiment_name": "experiment_name"}  # ours -> MONAI's
 
 
@@ -35,27 +37,36 @@ class Generated:
     tracking: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, config_file: str | Sequence[str], override: Mapping[str, Any]) -> Generated:
+    def read(cls, config_file: str | Sequence[str], override: Mapping[str, Any], trained: bool = False) -> Generated:
         """Read the files of configs/.
 
         Args:
             config_file: files, as a list or separated by commas; the generated folder is the parent of theirs, so it
                 may be moved.
             override: numbers by the names of ``staged``, and mlflow_tracking_uri and mlflow_experiment_name.
+            trained: whether to begin with the numbers that it was trained with, where it was, instead of the files'.
         """
         listed = config_file.split(",") if isinstance(config_file, str) else list(config_file)
         files = [file for file in listed if file.endswith(CONFIG_SUFFIXES)]
         content = ConfigParser.load_config_files(files)
         server = {name: override.get(name, content.get(name)) for name in MLFLOW}
-        numbers, ignored = staged({key: value for key, value in override.items() if key not in MLFLOW}, content)
+        folder = Path(files[0]).resolve().parent.parent
+        noted = shown_note(folder / TRAINED_WITH).get("numbers") if trained else None
+        own = {key: value for key, value in override.items() if key not in MLFLOW}
+        numbers, ignored = staged(own, noted if isinstance(noted, dict) else content)
         tracking = {MLFLOW[name]: str(value) for name, value in server.items() if value}
         tracking = {"tracking": "mlflow", **tracking} if server["mlflow_tracking_uri"] else {}
-        return cls(Path(files[0]).resolve().parent.parent, int(content["fold"]), numbers, tuple(ignored), tracking)
+        return cls(folder, int(content["fold"]), numbers, tuple(ignored), tracking)
 
     @property
     def cohort(self) -> Path:
         """Folder of the cohort, into which the stages write."""
         return self.folder / "cohort"
+
+    @property
+    def note(self) -> Path:
+        """What it was trained with, and how far."""
+        return self.folder / TRAINED_WITH
 
     @property
     def models(self) -> Path:

@@ -18,7 +18,7 @@ from .source import images_of
 
 
 class InferClass:
-    """A trained algorithm, built by inference.yaml; MONAI expects this name.
+    """A trained algorithm, built by inference.yaml with the numbers of its training; MONAI expects this name.
 
     Args:
         config_file: files of configs/ of the generated folder, as a list or separated by commas.
@@ -26,7 +26,7 @@ class InferClass:
     """
 
     def __init__(self, config_file: str | Sequence[str], **override: Any) -> None:
-        algorithm = Generated.read(config_file, override)
+        algorithm = Generated.read(config_file, override, trained=True)
         parser = ConfigParser()
         parser.read_config(algorithm.config("inference"))
         parser.update(algorithm.overrides("inference"))

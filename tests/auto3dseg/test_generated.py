@@ -1,5 +1,6 @@
 """The folder of a fold, as its files and the command line give it."""
 
+import json
 from pathlib import Path
 
 import yaml
@@ -44,3 +45,13 @@ def test_other_files_of_the_folder_are_not_read(tmp_path):
     path = config(tmp_path)
     everything = [path, str(tmp_path / "configs" / "notes.txt")]
     assert Generated.read(everything, {}) == Generated.read(path, {})
+
+
+def test_the_numbers_of_its_training_are_those_of_inference(tmp_path):
+    path = config(tmp_path)
+    trained = Generated.read(path, {"inference#test_views": 5, "common#patch_size": 64})
+    trained.note.parent.mkdir(parents=True)
+    trained.note.write_text(json.dumps({"numbers": trained.numbers, "done": []}))
+    read = Generated.read(path, {}, trained=True)
+    assert read.numbers == trained.numbers != Generated.read(path, {}).numbers
+    assert Generated.read(path, {"inference#test_views": 1}, trained=True).overrides("inference")["test_views"] == 1
