@@ -350,17 +350,21 @@ def test_label_maps_of_scans_that_were_there_repeat_the_training_from_its_start(
     assert len(calls) == len(STAGES) + len(stages)
 
 
-def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, tmp_path):
+def test_an_overlay_is_given_once_and_another_one_starts_over(cohort, started, tmp_path, capsys):
     calls, _ = started
     (tmp_path / "mine.yaml").write_text("patch_size: 32\n")
     run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
     assert {overlay for _, overlay, _ in calls} == {OVERLAY_FILE}
     run(str(cohort), start="evaluate")
     assert calls[-1] == ("evaluate", OVERLAY_FILE, None)
+    assert "taken as they are" not in capsys.readouterr().out
     (tmp_path / "mine.yaml").write_text("patch_size: 48\n")
     run(str(cohort), overlay=str(tmp_path / "mine.yaml"))
     assert len(calls) == 2 * len(STAGES) + 1
     assert yaml.safe_load((cohort / OVERLAY_FILE).read_text()) == {"patch_size": 48}
+    (tmp_path / "mine.yaml").write_text("patch_size: 64\n")
+    run(str(cohort), overlay=str(tmp_path / "mine.yaml"), start="inference")
+    assert "coarse, pretrain, train: taken as they are, though run with another overlay" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
