@@ -173,7 +173,7 @@ def study(smoke: bool) -> Iterator[Line]:
 
     What the study prints goes to standard error.
     """
-    design = {"preset": "smoke", "strategies": "coarse", "budget": 3}
+    design = {"preset": "smoke", "strategies": "coarse", "budget": 8}
     if not smoke:
         design = {"preset": "gpu", "strategies": "semantic,multiclass", "budget": 20, "budgets": 1}
     with tempfile.TemporaryDirectory() as folder:

@@ -185,16 +185,16 @@ def test_a_study_with_a_budget_measures_costs_and_keeps_to_it(
     """Costs too are measured on label maps that a run may see; self-training sees pseudo-labels of the others."""
     (drawn,) = (alone / "splits" / "own").glob("*/seed 0")
     assert spoiled(phantoms, tmp_path / "spoiled", drawn)
-    words = ("--strategies", "self-training", "--seeds", "1", "--budget", "25")
+    words = ("--strategies", "self-training", "--seeds", "1", "--budget", "50")
     overlay = "tiny numbers with a budget.yaml"
     said = started.run(tmp_path / "spoiled", "with a budget", *words, overlay=overlay)
     assert said.count("study: measuring what ") == 5  # the store and pseudo-labels besides the stages
     out = started.elsewhere / "with a budget"
     (table,) = json.loads((out / "summary.json").read_text())["tables"]
     (cost,) = table["costs"]
-    assert table["budget"] == 25
-    assert 0.7 * 25 <= cost["planned_seconds"] <= 25  # pseudo-labels and maps are paid, but not planned by themselves
-    assert 0.4 * 25 <= cost["training_seconds"] <= 2.5 * 25  # a crowded machine is no clock
+    assert table["budget"] == 50
+    assert 0.7 * 50 <= cost["planned_seconds"] <= 50  # pseudo-labels and maps are paid, but not planned by themselves
+    assert 0.4 * 50 <= cost["training_seconds"] <= 2.5 * 50  # a crowded machine is no clock
     assert cost["flops"] > 0
     assert len(list((out / "costs").glob("*.json"))) == 5
     (pseudo,) = out.glob("runs/own/*/seed 0/pseudo_labels */pseudo")
