@@ -34,6 +34,8 @@ from .map_plan import MapPlan, weights_path
 from .maps import predict
 from .simulated import SIMULATED_ERRORS, simulate_maps
 
+MOVING = ".moving"  # in the folder of maps that are not whole: they are being moved
+
 
 def cross_fit(
     trainer: SupervisedTrainer,
@@ -104,8 +106,10 @@ def cross_fit(
         simulate_maps(ranks.own(plan.simulated), inferer, table, str(partial), simulated_errors, job.fail, tool)
         job.share_failed()
     if maps and job.leads:
+        without = {*job.failed, *(case.id for case in plan.without)}
+        _require_maps(cases, partial, without)
         note_attention(attention_dir, note)
-        _move_maps(cases, partial, attention_dir, {*job.failed, *(case.id for case in plan.without)})
+        _move_maps(cases, partial, attention_dir, without)
         if not job.failed:
             forget_previous(Path(attention_dir))
 
@@ -151,12 +155,26 @@ def _claim(cases: Sequence[Case], attention_dir: str, partial: Path, tool: ToolM
     claim_partial(partial, cases)
 
 
-def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, without: Collection[str]) -> None:
-    """Move the maps of a finished run into place; those of an earlier run of cases that have none now are set aside.
+def _require_maps(cases: Sequence[Case], partial: Path, without: Collection[str]) -> None:
+    """Check that each case has a map, unless they are being moved already.
 
     Raises:
-        SemclError: when a case has none, as where the run was begun with another folder.
+        SemclError: when one has none, as where the run was begun with another folder.
     """
+    missing = [case.id for case in cases if case.id not in without and not attention_path(partial, case.id).is_file()]
+    if missing and not (partial / MOVING).is_file():
+        raise SemclError(
+            "the maps of rounds that were done before are missing",
+            case=missing[0],
+            found=f"{counted(len(missing), 'case')} without a map in {partial}",
+            expected="the folder that the run was begun with",
+            remedy="resume it with the attention_dir it was begun with, or leave out --resume to start over",
+        )
+    (partial / MOVING).touch()
+
+
+def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, without: Collection[str]) -> None:
+    """Move the maps of a finished run into place; those of an earlier run of cases that have none now are set aside."""
     for case in cases:
         path = attention_path(attention_dir, case.id)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,15 +183,4 @@ def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, without
             set_aside(Path(attention_dir), [path])
         elif made.is_file():  # otherwise the run was interrupted here, and this one has been moved
             made.replace(path)
-    missing = [
-        case.id for case in cases if case.id not in without and not attention_path(attention_dir, case.id).is_file()
-    ]
-    if missing:
-        raise SemclError(
-            "the maps of rounds that were done before are missing",
-            case=missing[0],
-            found=f"{counted(len(missing), 'case')} with a map neither in {partial} nor in {attention_dir}",
-            expected="the folders that the run was begun with",
-            remedy="resume it with the attention_dir it was begun with, or leave out --resume to start over",
-        )
     shutil.rmtree(partial)

@@ -121,7 +121,7 @@ class _AllStages:
         if self.chain.changed() and (done or not self.start):
             changed = "scans or label maps have changed since, or were copied"
             print(f"{changed}: {again} --start coarse learns from what is there")
-        if self.start and done and not self.chain.begun():
+        if self.start and done and not self.chain.begun() and self.chain.path.is_file():
             print(f"{', '.join(done)}: taken as they are, though run with another overlay or state of the cohort")
         if len(done) == len(self.configs):
             print(f"all stages have completed; {again} --start coarse repeats them")

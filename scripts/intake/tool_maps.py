@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,19 +44,21 @@ def read_map(image: MetaTensor, path: Path, numbers: Mapping[int, str], table: L
     """Read the map of a scan (C, X, Y, Z; RAS) from a file of numbers, or a folder of masks named after organs.
 
     Raises:
-        SemclError: when a file cannot be read, the map covers less than half of the scan, or has none of the
-            organs.
+        SemclError: when a file cannot be read, the map covers less than half of the scan, or its
+            numbers are none of the organs.
     """
     case, names = str(case_of(image)), masks_in(path)
     organs = same_organs(names or numbers.values(), table)
-    if not organs:
-        known = list(names or numbers.values())
+    if names and not organs:  # a tool may write masks of what it found alone
+        print(f"case {case}: no mask in {path} has the name of an organ of the label table", file=sys.stderr)
+    elif not organs:
+        known = list(numbers.values())
         raise SemclError(
             "nothing in the map of another tool is an organ of the label table",
             case=case,
             found=f"{', '.join(known[:TOOL_NAMES_SHOWN])}{', ...' if len(known) > TOOL_NAMES_SHOWN else ''} of {path}",
             expected=f"names such as {', '.join(table.names[:TOOL_NAMES_SHOWN])}",
-            remedy="set tool_names, rename the masks or the label table's organs, or leave the map out",
+            remedy="set tool_names, rename the label table's organs, or leave the map out",
         )
     objects, unused, covered = np.zeros(image.shape[1:], np.int16), list[str](), 1.0
     parts = list(names.items()) if names else [("", path)]

@@ -117,7 +117,7 @@ def cut_error(path: str, value: Mapping[str, Any], own: Mapping[str, Any]) -> Se
 
 
 def refuse_wrong_stages(overlay: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Refuse an overlay that does not say which stages it is for, though it means to.
+    """Refuse an overlay that does not say which stages it is for, though it means to; of ``known`` ones, if any are.
 
     Raises:
         SemclError: for anything but a list of stages, naming the first that there is not.
@@ -125,7 +125,7 @@ def refuse_wrong_stages(overlay: Mapping[str, Any], known: Iterable[str], where:
     meant, listed = overlay.get(STAGES), sorted(known)
     if STAGES not in overlay:
         return
-    strange = [one for one in meant if one not in listed] if isinstance(meant, list) else []
+    strange = [one for one in meant if listed and one not in listed] if isinstance(meant, list) else []
     if strange or not isinstance(meant, list) or not meant:
         near = get_close_matches(str(strange[0]), listed, 1) if strange else []
         raise SemclError(

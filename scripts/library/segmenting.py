@@ -80,6 +80,9 @@ def _loaded(folder: str, times: str, overlay: str | None, numbers: str) -> _Segm
     return _Segmenter(Path(folder), overlay, json.loads(numbers))
 
 
+BY_COMMAND = "coarse_command"  # makes the map of each scan
+
+
 class _Segmenter:
     """The components of ``inference.yaml`` that lead from a volume to its label map, with weights."""
 
@@ -87,6 +90,8 @@ class _Segmenter:
         made = components_of("inference", str(folder.parent), None, overlay, {"ckpt_dir": str(folder), **numbers})
         component = made.get_parsed_content
         self.shared, self.table = component("shared"), component("labels")
+        command = [BY_COMMAND] if self.shared.coarse_command else []
+        self.maps_by = list(dict.fromkeys([*command, *(key for key in numbers if key in (BY_COMMAND, "tool_maps"))]))
         self.preprocessing = Compose(component("preprocessing").transforms[1:])  # the first reads a file
         self.postprocessing, self.inferer = component("postprocessing"), component("inferer")
         self.device = torch.device(component("device"))
@@ -94,10 +99,10 @@ class _Segmenter:
         self.network = component("network").eval()
 
     def __call__(self, volume: Volume, attention: Path | None) -> MetaTensor:
-        if attention is None and self.shared.tool.used:
+        if attention is None and self.maps_by:
             raise SemclError(
-                "these models need the map of another tool",
-                found="tool_maps or coarse_command, and no map of this volume",
+                "a volume has no name by which the map of another tool could be found or made",
+                found=f"{', '.join(self.maps_by)} of inference",
                 expected="attention, the path of its map",
                 remedy="give segment(..., attention=...)",
             )

@@ -135,10 +135,14 @@ def _mean_squares(arms: Values) -> tuple[Values, Values, Values]:
 
 
 def fold_means(values: Values, folds: Sequence[int]) -> Values:
-    """Values (..., folds): the mean of each fold's patients, in the order of the folds' numbers, times its size.
+    """Values (..., folds): the mean of each fold's patients, in the order of the folds' numbers.
 
-    That is relative to the mean size, so that the mean over folds is the mean over patients.
+    How far it lies from the mean of all patients counts by the fold's size, relative to the mean size: so the mean over
+    folds is the mean over patients, and what all patients have in common does not vary between folds.
     """
     known = np.asarray(folds)
-    numbers = np.unique(known)
-    return np.stack([values[..., known == fold].sum(-1) for fold in numbers], -1) * len(numbers) / len(known)
+    numbers, sizes = np.unique(known, return_counts=True)
+    means = np.stack([values[..., known == fold].mean(-1) for fold in numbers], -1)
+    overall = values.mean(-1, keepdims=True)
+    found: Values = overall + (means - overall) * (sizes / sizes.mean())
+    return found

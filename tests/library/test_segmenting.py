@@ -74,7 +74,7 @@ def test_what_cannot_be_segmented_is_named(trained, tmp_path):
     with pytest.raises(SemclError, match="--smallest_island is out of bounds"):
         segment(scan, models, smallest_island=7.0)
     for given in ({"tool_maps": str(tmp_path)}, {"coarse_command": "cp {image} {out}"}):
-        with pytest.raises(SemclError, match=r"(?s)need the map of another tool.*attention="):
+        with pytest.raises(SemclError, match=r"(?s)has no name by which the map.*attention="):
             segment(scan, models, **given)
 
 

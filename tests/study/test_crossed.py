@@ -111,6 +111,8 @@ def test_folds_count_by_their_size_so_that_the_difference_is_that_of_the_patient
     folds = [0, 0, 1, 1, 2, 2, 3, 3, 4]
     found = estimate(fold_means(values, folds), [1, -1, 0]).difference
     assert found == pytest.approx(values[0].mean() - values[1].mean())
+    values[0] = values[1] + 0.1
+    assert estimate(fold_means(values[:2], folds), [1, -1]).error == pytest.approx(0, abs=1e-12)
 
 
 # how often they err: 20 000 studies without a difference
