@@ -82,7 +82,7 @@ def check_config(config: Mapping[str, Any], own: Mapping[str, Any], others: Mapp
     referred = set(re.findall(r"@([\w#:]+)", json.dumps(config, default=str)))
     known = set(own) | set(TRACKING["configs"]) | set(TRACKING["handlers_id"])
     errors = overlays.wrong_paths(config)
-    if not isinstance(config.get(overlays.STAGES, []), list):
+    if not isinstance(config.get(overlays.STAGES, []), list | Mapping):  # a strategy has shares of stages
         errors.append(overlays.stage_error(own["stage"], [config[overlays.STAGES]]))
     elif not overlays.is_for(config, own["stage"]):
         errors.append(overlays.stage_error(own["stage"], config[overlays.STAGES]))

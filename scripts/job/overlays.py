@@ -123,7 +123,7 @@ def refuse_wrong_stages(overlay: Mapping[str, Any], known: Iterable[str], where:
         SemclError: for anything but a list of stages, naming the first that there is not.
     """
     meant, listed = overlay.get(STAGES), sorted(known)
-    if STAGES not in overlay:
+    if STAGES not in overlay or isinstance(meant, Mapping):  # shares of a strategy
         return
     strange = [one for one in meant if listed and one not in listed] if isinstance(meant, list) else []
     if strange or not isinstance(meant, list) or not meant:

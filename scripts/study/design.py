@@ -127,7 +127,7 @@ def laid_over(numbers: Mapping[str, Any], overlays: Sequence[str], configs: Path
         path = find_overlay(overlay, configs)
         more = read_overlay(path)
         stages = more.pop(STAGES, None)
-        found = over(found, more if stages is None else keys_of.of_stages(more, stages, str(path)))
+        found = over(found, keys_of.of_stages(more, stages, str(path)) if isinstance(stages, list) else more)
     return found
 
 

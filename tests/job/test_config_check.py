@@ -131,6 +131,7 @@ def test_an_overlay_for_other_stages_is_refused():
 
 def test_a_strategy_s_shares_of_a_study_s_budget_do_not_concern_a_stage():
     assert found("segment", stages={"segment": 1.0}) == []
+    assert "not for segment" in only(found("segment", stages="segment"))  # as text it would be for all
 
 
 def test_all_errors_are_reported_at_once():
