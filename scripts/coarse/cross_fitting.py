@@ -8,6 +8,7 @@ map. Cases without a label map are not learnt from: the network of all labelled 
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from .. import ranks
 from ..cohort.attention import attention_path
 from ..cohort.case import Case
 from ..cohort.label_table import LabelTable
-from ..cohort.provenance import CROSS_FITTED, LABELLED_MAPS, learnt_labels, note_attention, provenance
+from ..cohort.provenance import ATTENTION, CROSS_FITTED, LABELLED_MAPS, learnt_labels, note_attention, provenance
 from ..cohort.selection import require_annotated
 from ..errors import SemclError
 from ..intake.given_maps import ToolMaps
@@ -27,14 +28,13 @@ from ..job.checkpoint import Checkpoint
 from ..job.weights import claim_weights, save_weights
 from ..previous import forget_previous, set_aside
 from ..printable import counted
+from ..sidefiles import shown_note
 from .attention_folder import claim_attention, claim_partial, empty_partial
 from .fold_sampler import FoldSampler
 from .inferer import CoarseInferer
 from .map_plan import MapPlan, weights_path
 from .maps import predict
 from .simulated import SIMULATED_ERRORS, simulate_maps
-
-MOVING = ".moving"  # in the folder of maps that are not whole: they are being moved
 
 
 def cross_fit(
@@ -107,7 +107,7 @@ def cross_fit(
         job.share_failed()
     if maps and job.leads:
         without = {*job.failed, *(case.id for case in plan.without)}
-        _require_maps(cases, partial, without)
+        _require_maps(cases, partial, Path(attention_dir), note, without)
         note_attention(attention_dir, note)
         _move_maps(cases, partial, attention_dir, without)
         if not job.failed:
@@ -155,14 +155,20 @@ def _claim(cases: Sequence[Case], attention_dir: str, partial: Path, tool: ToolM
     claim_partial(partial, cases)
 
 
-def _require_maps(cases: Sequence[Case], partial: Path, without: Collection[str]) -> None:
-    """Check that each case has a map, unless they are being moved already.
+def _require_maps(
+    cases: Sequence[Case], partial: Path, attention_dir: Path, note: Mapping[str, Any], without: Collection[str]
+) -> None:
+    """Check that each case has a map, or that a run of this note has moved it already.
 
     Raises:
         SemclError: when one has none, as where the run was begun with another folder.
     """
-    missing = [case.id for case in cases if case.id not in without and not attention_path(partial, case.id).is_file()]
-    if missing and not (partial / MOVING).is_file():
+    folders = [partial]
+    if shown_note(attention_dir / ATTENTION) == json.loads(json.dumps(note)):  # it is written before maps are moved
+        folders.append(attention_dir)
+    has = {case.id for case in cases for folder in folders if attention_path(folder, case.id).is_file()}
+    missing = [case.id for case in cases if case.id not in {*has, *without}]
+    if missing:
         raise SemclError(
             "the maps of rounds that were done before are missing",
             case=missing[0],
@@ -170,7 +176,6 @@ def _require_maps(cases: Sequence[Case], partial: Path, without: Collection[str]
             expected="the folder that the run was begun with",
             remedy="resume it with the attention_dir it was begun with, or leave out --resume to start over",
         )
-    (partial / MOVING).touch()
 
 
 def _move_maps(cases: Sequence[Case], partial: Path, attention_dir: str, without: Collection[str]) -> None:

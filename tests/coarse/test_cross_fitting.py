@@ -15,6 +15,7 @@ from scripts.coarse.inferer import CoarseInferer
 from scripts.cohort.attention import attention_path
 from scripts.cohort.case import Case, digest
 from scripts.cohort.label_table import LabelTable
+from scripts.cohort.provenance import note_attention
 from scripts.cohort.selection import labels_of
 from scripts.errors import SemclError
 from scripts.job.checkpoint import Checkpoint
@@ -169,12 +170,15 @@ def test_an_interrupted_run_leaves_earlier_maps_as_they_were_and_the_next_replac
 def test_maps_of_earlier_rounds_that_lie_elsewhere_are_missed(tmp_path):
     """As after a resume with another attention_dir, whatever maps lie there."""
     cases = [Case(name, name, "portal", tmp_path / name, None, 0) for name in "ab"]
-    write_nifti(attention_path(tmp_path, "b"), np.zeros((4, 3, 2), np.uint8))
+    partial, folder, note = tmp_path / "partial", tmp_path / "maps", {"cohort": "c", "made": (1, 2)}
+    for place, name in ((partial, "b"), (folder, "a")):
+        write_nifti(attention_path(place, name), np.zeros((4, 3, 2), np.uint8))
+    note_attention(folder, {"cohort": "c", "made": (1, 3)})
     with pytest.raises(SemclError, match=r"(?s)case a: the maps of rounds that were done before are missing.*1 case"):
-        _require_maps(cases, tmp_path, ())
-    _require_maps(cases, tmp_path, {"a"})
-    attention_path(tmp_path, "b").unlink()
-    _require_maps(cases, tmp_path, ())  # they were being moved when the run was stopped
+        _require_maps(cases, partial, folder, note, ())
+    _require_maps(cases, partial, folder, note, {"a"})
+    note_attention(folder, note)
+    _require_maps(cases, partial, folder, note, ())  # it was moved when the run was stopped
 
 
 def test_a_case_that_cannot_be_read_is_reported_and_the_rest_is_done(table, tmp_path, capsys):
